@@ -1,0 +1,67 @@
+import type { Origin } from '../../diagnostics/diagnostic.ts';
+import type { TensorType, ValueId } from '../types.ts';
+import type { Weight } from '../weights.ts';
+import type { CustomLayer } from './custom.ts';
+import type { GraphAttrs, OpKind } from './ops.ts';
+
+/** An operation: every kind has the same fields in the same order. `body` is there for `loop` alone. */
+export type GraphOp = {
+  readonly [K in OpKind]: {
+    readonly kind: K;
+    readonly attrs: GraphAttrs[K];
+    readonly operands: readonly ValueId[];
+    readonly results: readonly ValueId[];
+    readonly origin: Origin;
+    readonly body: K extends 'loop' ? Block : undefined;
+  };
+}[OpKind];
+export type OpOf<K extends OpKind> = Extract<GraphOp, { kind: K }>;
+
+/** Straight-line code: its parameters, its operations in order, and what it hands back. A loop body sees outer values too. */
+export type Block = { readonly params: readonly ValueId[]; readonly ops: readonly GraphOp[]; readonly yields: readonly ValueId[] };
+
+/** What a step feeds a parameter of the module: a row list the host makes, or (source graphs) a tensor of that name. */
+export type Feed = 'ids' | 'positions' | 'types' | 'tensor';
+export type Input = { readonly name: string; readonly feed: Feed };
+/** A result of the module. `rows`: one row a token, or one a sampled row. */
+export type Output = { readonly name: string; readonly rows: 'tokens' | 'samples' | 'tensor' };
+
+/** A KV cache the module's attentions append to: `layers` of [kvHeads, headDim] keys and values a token. */
+export type Cache = { readonly name: string; readonly layers: number; readonly kvHeads: number; readonly headDim: number };
+
+/**
+ * How the recognised entry serves the source's own inputs and outputs: what the host prepares from which source input
+ * (masks become ragged rows, pasts become cache pages), for reports and for comparison with other runtimes.
+ */
+export type SourceInterface = {
+  readonly inputs: readonly { readonly name: string; readonly role: 'ids' | 'positions' | 'types' | 'mask' | 'pastKey' | 'pastValue' | 'other'; readonly layer: number }[];
+  readonly outputs: readonly { readonly name: string; readonly role: 'result' | 'presentKey' | 'presentValue'; readonly index: number }[];
+};
+
+/** The accounting of source nodes: each ends as hardware, folded, host preparation, or refused. */
+export type Disposition = 'hardware' | 'folded' | 'host' | 'refused';
+export type SourceNode = { readonly name: string; readonly op: string; readonly disposition: Disposition };
+
+export type GraphModule = {
+  readonly name: string;
+  readonly family: string;
+  readonly inputs: readonly Input[];
+  readonly outputs: readonly Output[];
+  readonly caches: readonly Cache[];
+  readonly weights: readonly Weight[];
+  readonly customLayers: readonly CustomLayer[];
+  /** Type of each value, by id. */
+  readonly types: readonly TensorType[];
+  /** Parameters pair with `inputs`, yields with `outputs`. */
+  readonly body: Block;
+  /** Not printed: it describes the source file, not the program. */
+  readonly source: { readonly interface: SourceInterface; readonly nodes: readonly SourceNode[]; readonly parameters: number; readonly layers: number; readonly maxPositions: number };
+};
+
+/** Every operation, loop bodies included, in program order. */
+export function* allOps(block: Block): Generator<GraphOp> {
+  for (const op of block.ops) {
+    yield op;
+    if (op.kind === 'loop') yield* allOps(op.body);
+  }
+}

@@ -1,0 +1,89 @@
+import type { Activation } from '../../isa-spec/instructions.ts';
+
+/**
+ * The graph language's operations and what each is parametrised by. To add one, add a line and follow the compiler.
+ *
+ * The transformer ops work on rows: an activation is [tokens, features], one row for each token of a ragged step; which
+ * rows form a sequence, and what it has cached, is the step's business (`Step` in interpret.ts), not the graph's.
+ * The primitive ops are what an ONNX graph is made of before it is recognised; none may be left when lowering starts.
+ */
+export type GraphAttrs = {
+  /** () -> the named weight of the module; inside a loop, this iteration's instance. */
+  readonly weight: { readonly name: string };
+  /** (ids: i32 [tokens], table [n, d]) -> [tokens, d] */
+  readonly embed: Record<never, never>;
+  /** (x, gamma [d]?, beta [d]?) -> x. RMS: x / sqrt(mean(x^2) + eps) * gamma. Layer: (x - mean) / sqrt(var + eps) * gamma + beta. */
+  readonly norm: { readonly norm: 'rms' | 'layer'; readonly epsilon: number };
+  /**
+   * (x [t, k], w [n, k], then those present in this order: rowScale [t], columnScale [n], bias [n], residual [t, n or n/2]) -> [t, n], n/2 if gated.
+   * y = x w^T * rowScale * columnScale + bias; activation (gated: act(y[:, :n/2]) * y[:, n/2:]); + residual.
+   */
+  readonly linear: { readonly activation: Activation; readonly gated: boolean; readonly scaled: boolean; readonly bias: boolean; readonly residual: boolean };
+  /** (x [t, heads*headDim], positions: i32 [t]) -> x. Rotates the first 2*frequencies.length elements of each head; pairs are halves (i, i+n/2) or interleaved (2i, 2i+1). */
+  readonly rope: { readonly headDim: number; readonly frequencies: readonly number[]; readonly amplitude: number; readonly interleaved: boolean; readonly positions: number };
+  /**
+   * (q [t, heads*headDim], k [t, kvHeads*headDim], v likewise) -> [t, heads*headDim]. softmax(scale * q k^T, masked) v for
+   * each row against the keys of its own sequence: those cached plus this step's (cache given, appended first), else this step's only.
+   * Inside a loop every iteration has its own cache. `window` 0: none.
+   */
+  readonly attention: {
+    readonly heads: number; readonly kvHeads: number; readonly headDim: number; readonly scale: number;
+    readonly mask: 'full' | 'causal'; readonly window: number; readonly cache: string;
+  };
+  /** (x [t, d]) -> [samples, d]: the rows the step asks for (language models: where a next token is wanted). */
+  readonly sampleRows: Record<never, never>;
+  /** (x) -> activation of each element. */
+  readonly activate: { readonly activation: Activation };
+  readonly add: Record<never, never>;
+  readonly multiply: Record<never, never>;
+  /** (x [t, d]) -> columns start to end. */
+  readonly columns: { readonly start: number; readonly end: number };
+  /** (x [t, d]) -> (e4m3 [t, d], f32 [t]): rowScale = amax/448 (1 if 0), x / rowScale. */
+  readonly quantise: Record<never, never>;
+  /** (x) -> x rounded to the result's dtype. */
+  readonly convert: Record<never, never>;
+  /** (x [t, d/parts] on each of `parts` chips) -> [t, d], the chips' columns in rank order. */
+  readonly allgather: { readonly parts: number };
+  /** (carried...) -> (carried...): the body `trip` times. */
+  readonly loop: { readonly trip: number };
+  /** A layer of the user's (see custom.ts): `layer` names its definition, which travels with the module. */
+  readonly custom: { readonly layer: string; readonly attrs: Readonly<Record<string, number | string | readonly number[]>> };
+} & PrimitiveAttrs;
+
+/** Element-wise functions of one value in a source graph. */
+export const unaryFunctions = ['neg', 'abs', 'sqrt', 'reciprocal', 'exp', 'log', 'tanh', 'sigmoid', 'erf', 'relu', 'sin', 'cos', 'floor', 'ceil', 'not', 'isnan', 'sign', 'softplus'] as const;
+/** Element-wise functions of two values in a source graph, broadcasting as NumPy does. */
+export const binaryFunctions = ['add', 'sub', 'mul', 'div', 'pow', 'min', 'max', 'mod', 'equal', 'less', 'lessEqual', 'greater', 'greaterEqual', 'and', 'or'] as const;
+
+/** What a source graph is made of: a small algebra on tensors of any rank. `p` marks the primitives. */
+export type PrimitiveAttrs = {
+  /** A constant small enough to hold: integers, scalars, tables. Larger ones are weights. */
+  readonly pconst: { readonly values: readonly number[] };
+  readonly punary: { readonly fn: (typeof unaryFunctions)[number] };
+  readonly pbinary: { readonly fn: (typeof binaryFunctions)[number] };
+  readonly pwhere: Record<never, never>;
+  /** Batched matrix product of the last two axes, batch axes broadcasting. */
+  readonly pmatmul: Record<never, never>;
+  readonly preduce: { readonly fn: 'sum' | 'mean' | 'max' | 'min' | 'prod'; readonly axes: readonly number[]; readonly keepDims: boolean };
+  readonly psoftmax: { readonly axis: number };
+  readonly ptranspose: { readonly perm: readonly number[] };
+  /** The result's type says the shape. */
+  readonly preshape: Record<never, never>;
+  /** Broadcast to the result's shape. */
+  readonly pexpand: Record<never, never>;
+  /** Dims as expressions, so that slices of symbolic axes can be said. */
+  readonly pslice: { readonly axis: number; readonly start: string; readonly end: string; readonly step: number };
+  readonly pconcat: { readonly axis: number };
+  /** (data, indices) along axis. */
+  readonly pgather: { readonly axis: number };
+  readonly pcast: Record<never, never>;
+  /** () -> integers start, start+step, ... of the result's length (a symbolic Range). */
+  readonly piota: { readonly start: string; readonly step: number };
+  /** (x) -> x with elements outside a triangle zeroed. */
+  readonly ptrilu: { readonly upper: boolean; readonly k: string };
+  readonly pcumsum: { readonly axis: number };
+  /** () -> the size expressions, as integers (a folded Shape computation that has stayed symbolic). */
+  readonly psizes: { readonly sizes: readonly string[] };
+};
+
+export type OpKind = keyof GraphAttrs;

@@ -1,0 +1,17 @@
+/** One sequence of a step: `rows` new rows after `past` rows already cached under `id`. */
+export type StepSequence = { readonly id: number; readonly rows: number; readonly past: number };
+
+/**
+ * What one step works on: a ragged batch. Row lists hold one element a row, sequences in order, rows of a sequence in order.
+ * `samples` are the rows whose outputs `sampleRows` picks, ascending.
+ */
+export type Step = {
+  readonly sequences: readonly StepSequence[];
+  readonly ids: readonly number[];
+  readonly positions: readonly number[];
+  readonly types: readonly number[];
+  readonly samples: readonly number[];
+};
+
+/** Rows of a step. */
+export const tokensOf = (step: Step): number => step.sequences.reduce((sum, sequence) => sum + sequence.rows, 0);

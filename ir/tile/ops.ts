@@ -1,0 +1,63 @@
+import type { Format } from '../../isa-spec/fields.ts';
+import type { Activation, HostTable } from '../../isa-spec/instructions.ts';
+
+/**
+ * The tile language's operations: one unit doing one thing to explicit regions of explicit memories. Each becomes one
+ * instruction; semaphores and addresses are the backend's. `attrs` are what is not a region; `regions` below names the operands.
+ * Semantics are those of the instruction of the same row in isa-spec/instructions.ts.
+ */
+export type TileAttrs = {
+  /** A host table into a list (hostw). */
+  readonly input: { readonly table: HostTable };
+  readonly load: Record<never, never>;
+  readonly store: Record<never, never>;
+  /** Row i <- table row index[first + i] (dgat). */
+  readonly gather: Record<never, never>;
+  /** Row i -> pool row index[first + i] (dsct). */
+  readonly scatter: Record<never, never>;
+  /** Weight tiles to the FIFO (wld). */
+  readonly weights: { readonly kTiles: number; readonly nTiles: number; readonly split: number };
+  /** The next FIFO entry times rows of a (mm). `first`: overwrites in iteration 0 of loop level 3. */
+  readonly multiply: { readonly accumulate: 'no' | 'yes' | 'first'; readonly split: number; readonly kTiles: number; readonly kLast: number; readonly nTiles: number };
+  /** Accumulators to memory (epi). */
+  readonly drain: {
+    readonly activation: Activation; readonly scale: boolean; readonly bias: boolean; readonly gated: boolean; readonly split: number; readonly nTiles: number; readonly nLast: number;
+  };
+  readonly query: { readonly heads: number; readonly headDim: number; readonly scale: number };
+  readonly attend: { readonly mask: 'full' | 'causal'; readonly window: number; readonly kvHeads: number; readonly pageRows: number };
+  readonly finish: Record<never, never>;
+  readonly map: { readonly function: 'copy' | 'add' | 'multiply' | Exclude<Activation, 'none'> };
+  readonly norm: { readonly norm: 'rms' | 'layer' };
+  readonly rope: { readonly interleaved: boolean; readonly headDim: number; readonly rotary: number; readonly heads: number };
+  readonly quantise: Record<never, never>;
+  readonly allgather: { readonly parts: number; readonly tag: number };
+};
+export type TileKind = keyof TileAttrs;
+
+/** Operands of each kind, whether it reads or writes them, and which may be absent. `update` reads and writes. */
+export const tileOperands = {
+  input: { out: 'write' },
+  load: { from: 'read', out: 'write' },
+  store: { from: 'read', out: 'write' },
+  gather: { table: 'read', index: 'read', out: 'write' },
+  scatter: { from: 'read', index: 'read', out: 'write' },
+  weights: { from: 'read' },
+  multiply: { a: 'read', acc: 'update' },
+  drain: { acc: 'read', params: 'read?', residual: 'read?', rowScale: 'read?', out: 'write' },
+  query: { q: 'read', worklist: 'read' },
+  attend: { kv: 'read', pages: 'read' },
+  finish: { out: 'write' },
+  map: { x: 'read', y: 'read?', out: 'write' },
+  norm: { x: 'read', params: 'read', out: 'write' },
+  rope: { x: 'read', table: 'read', out: 'write' },
+  quantise: { x: 'read', out: 'write', rowScale: 'write' },
+  allgather: { from: 'read', out: 'write' },
+} as const satisfies Record<TileKind, Readonly<Record<string, 'read' | 'write' | 'update' | 'read?'>>>;
+
+/** Which of a chip's queues runs each kind. */
+export const tileQueue = {
+  input: 'ctl', load: 'dma0', store: 'dma1', gather: 'dma0', scatter: 'dma1', weights: 'wld', multiply: 'mxu', drain: 'epi',
+  query: 'att', attend: 'att', finish: 'att', map: 'vec', norm: 'vec', rope: 'vec', quantise: 'vec', allgather: 'col',
+} as const satisfies Record<TileKind, string>;
+
+export type BufferFormat = Format;

@@ -1,0 +1,32 @@
+import type { DType } from './types.ts';
+
+/**
+ * How a weight of the program is made from the source's tensors. `shard` stands for the part of the chip at hand: part
+ * `floor(rank * parts / tp)` of `parts` equal slices, so every chip runs the same code on its own data.
+ */
+export type WeightExpr =
+  | { readonly kind: 'tensor'; readonly name: string }
+  | { readonly kind: 'values'; readonly shape: readonly number[]; readonly values: readonly number[] }
+  | { readonly kind: 'transpose'; readonly of: WeightExpr }
+  | { readonly kind: 'reshape'; readonly of: WeightExpr; readonly shape: readonly number[] }
+  | { readonly kind: 'slice'; readonly of: WeightExpr; readonly axis: number; readonly start: number; readonly end: number }
+  | { readonly kind: 'concat'; readonly axis: number; readonly of: readonly WeightExpr[] }
+  | { readonly kind: 'scale'; readonly of: WeightExpr; readonly by: number }
+  | { readonly kind: 'shard'; readonly of: WeightExpr; readonly axis: number; readonly parts: number }
+  /** Row p: cos(p*f) then sin(p*f) for each inverse frequency f, times `amplitude`; `positions` rows. */
+  | { readonly kind: 'rope'; readonly frequencies: readonly number[]; readonly positions: number; readonly amplitude: number };
+
+/**
+ * A weight of a module. `instances` has one expression, or one for each iteration of the loop whose body uses it.
+ * `shape` is that of one instance.
+ */
+export type Weight = { readonly name: string; readonly dtype: DType; readonly shape: readonly number[]; readonly instances: readonly WeightExpr[] };
+
+/** The source's tensors, read lazily: nothing is loaded before `read` is called. */
+export type TensorStore = {
+  /** Type of a tensor, or undefined if the source has none of that name. */
+  readonly describe: (name: string) => { readonly dtype: DType; readonly shape: readonly number[] } | undefined;
+  /** `count` elements from element `start` on, widened to doubles. */
+  readonly read: (name: string, start: number, count: number) => Float64Array;
+  readonly names: () => readonly string[];
+};

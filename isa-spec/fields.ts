@@ -1,0 +1,81 @@
+/**
+ * The field kinds an instruction record is made of. A record lists its fields in order; bit positions are derived:
+ * flags fill bits 16 to 31, payload fills bits 80 to 255, both from the low end.
+ */
+
+/** Element formats a program can name, by their code in the word. */
+export const formats = ['f32', 'bf16', 'e4m3', 'i32'] as const;
+export type Format = (typeof formats)[number];
+
+/** Bytes an element of a format takes in memory. */
+export const formatBytes: Readonly<Record<Format, number>> = { f32: 4, bf16: 2, e4m3: 1, i32: 4 };
+
+/** An SRAM operand: a line address, moved by stride set `ss` (0: not moved). */
+export type SramOperand = { readonly addr: number; readonly ss: number };
+/** An HBM operand: `B[base]` plus a line offset, moved by stride set `ss`. */
+export type HbmOperand = { readonly base: number; readonly off: number; readonly ss: number };
+/** An accumulator operand: an accumulator row, moved by stride set `ss`. */
+export type AccOperand = { readonly addr: number; readonly ss: number };
+/**
+ * A window of the step's rows: the static bound `max`, shortened at run time to
+ * `min(max, max(0, R[reg] - max * I[level]))`. `R0` is the constant 2^32-1, so register 0 means "not shortened".
+ * The first row of the window is `max * I[level]`.
+ */
+export type RowWindow = { readonly max: number; readonly reg: number; readonly level: number };
+
+export type FieldKind =
+  | { readonly kind: 'uint'; readonly bits: number; readonly minusOne: boolean }
+  | { readonly kind: 'f32' }
+  | { readonly kind: 'flag' }
+  | { readonly kind: 'enum'; readonly bits: number; readonly names: readonly string[] }
+  | { readonly kind: 'sram' }
+  | { readonly kind: 'hbm' }
+  | { readonly kind: 'acc' }
+  | { readonly kind: 'rows' };
+
+export type FieldValue<K extends FieldKind> = K extends { kind: 'flag' }
+  ? boolean
+  : K extends { kind: 'enum'; names: readonly (infer N)[] }
+    ? N
+    : K extends { kind: 'sram' }
+      ? SramOperand
+      : K extends { kind: 'hbm' }
+        ? HbmOperand
+        : K extends { kind: 'acc' }
+          ? AccOperand
+          : K extends { kind: 'rows' }
+            ? RowWindow
+            : number;
+
+/** Bits each kind takes in the word. */
+export const fieldBits = (field: FieldKind): number => {
+  switch (field.kind) {
+    case 'uint':
+    case 'enum':
+      return field.bits;
+    case 'f32':
+      return 32;
+    case 'flag':
+      return 1;
+    case 'sram':
+      return 24 + 5;
+    case 'hbm':
+      return 5 + 32 + 5;
+    case 'acc':
+      return 10 + 5;
+    case 'rows':
+      return 13 + 5 + 2;
+  }
+};
+
+export const uint = (bits: number) => ({ kind: 'uint', bits, minusOne: false }) as const;
+/** A count from 1 to 2^bits, stored less one. */
+export const count = (bits: number) => ({ kind: 'uint', bits, minusOne: true }) as const;
+export const f32 = { kind: 'f32' } as const;
+export const flag = { kind: 'flag' } as const;
+export const oneOf = <const N extends readonly string[]>(bits: number, names: N) => ({ kind: 'enum', bits, names }) as const;
+export const sram = { kind: 'sram' } as const;
+export const hbm = { kind: 'hbm' } as const;
+export const acc = { kind: 'acc' } as const;
+export const rows = { kind: 'rows' } as const;
+export const format = oneOf(3, formats);

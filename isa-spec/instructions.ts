@@ -1,0 +1,199 @@
+import { acc, count, f32, type FieldKind, type FieldValue, flag, format, hbm, oneOf, rows, sram, uint } from './fields.ts';
+
+/** Instruction queues of a chip. Each issues and completes in order; nothing orders two queues but semaphores and the weight FIFO. */
+export const queues = ['ctl', 'dma0', 'dma1', 'wld', 'mxu', 'epi', 'att', 'vec', 'col'] as const;
+export type Queue = (typeof queues)[number];
+
+type Fields = Readonly<Record<string, FieldKind>>;
+type Row<G extends Fields, P extends Fields> = {
+  readonly opcode: number;
+  readonly queues: readonly Queue[];
+  readonly summary: string;
+  /** Modifiers, from bit 16. */
+  readonly flags: G;
+  /** Operands, from bit 80. */
+  readonly payload: P;
+};
+
+const instruction = <const G extends Fields, const P extends Fields>(row: Row<G, P>): Row<G, P> => row;
+const every: readonly Queue[] = queues;
+const dma: readonly Queue[] = ['dma0', 'dma1'];
+
+/** Functions of one value the epilogue and the vector unit compute; `numerics.ts` defines each to the bit. */
+export const activations = ['none', 'relu', 'silu', 'gelu', 'gelu_tanh', 'tanh', 'sigmoid'] as const;
+export type Activation = (typeof activations)[number];
+
+/** What `vmap` computes: one of the activations of x, or a sum or product of x and y. */
+export const vectorFunctions = ['copy', 'add', 'multiply', 'relu', 'silu', 'gelu', 'gelu_tanh', 'tanh', 'sigmoid'] as const;
+
+/** Tables the host hands over with each step, by their index in the step-control block. */
+export const hostTables = ['ids', 'positions', 'types', 'slots', 'samples', 'worklist', 'pages'] as const;
+export type HostTable = (typeof hostTables)[number];
+
+/** Counts of the step-control block a queue may load into a register. */
+export const stepCounts = ['tokens', 'sequences', 'samples'] as const;
+export type StepCount = (typeof stepCounts)[number];
+
+/**
+ * The instruction set: one record an instruction. Everything that must know of instructions (encoder, decoder, assembler,
+ * disassembler, simulator dispatch, manual) is derived from it.
+ *
+ * Notation. Memory is addressed in lines. A matrix operand is rows at a `pitch` in lines, elements packed from the start of
+ * each row. A *row list* (ids, positions, slots, row scales) is packed 4-byte elements covering the whole step; a
+ * window uses its elements from `max * I[level]` on, while matrix operands are moved by their stride set alone.
+ * A = the side of a matrix array of the machine.
+ */
+export const instructions = {
+  sync: instruction({
+    opcode: 0x01, queues: every, summary: 'takes up to four further waits and makes up to four further posts',
+    flags: {},
+    payload: {
+      wait2: uint(8), wait3: uint(8), wait4: uint(8), wait5: uint(8), post2: uint(8), post3: uint(8), post4: uint(8), post5: uint(8),
+      waitCount2: uint(4), waitCount3: uint(4), waitCount4: uint(4), waitCount5: uint(4),
+      postCount2: uint(4), postCount3: uint(4), postCount4: uint(4), postCount5: uint(4),
+    },
+  }),
+  loop: instruction({
+    opcode: 0x02, queues: every, summary: 'repeats the next `body` instructions `count` times; I[level] counts up from 0 and is 0 again after',
+    flags: { level: uint(2) },
+    payload: { count: count(20), body: count(16) },
+  }),
+  sreg: instruction({
+    opcode: 0x03, queues: every, summary: 'R[reg] <- a count of the step-control block (R0 cannot be written)',
+    flags: {},
+    payload: { reg: uint(5), count: oneOf(4, stepCounts) },
+  }),
+  hostw: instruction({
+    opcode: 0x08, queues: ['ctl'], summary: 'copies a host table of this step, at most `bytes`, to SRAM',
+    flags: {},
+    payload: { table: oneOf(4, hostTables), dst: sram, bytes: uint(28) },
+  }),
+  event: instruction({
+    opcode: 0x09, queues: ['ctl'], summary: 'reports to the host that everything waited for is done',
+    flags: {},
+    payload: { tag: uint(32) },
+  }),
+  dld: instruction({
+    opcode: 0x10, queues: dma, summary: 'HBM -> SRAM: rows of `lines` lines',
+    flags: {},
+    payload: { src: hbm, srcPitch: uint(24), dst: sram, dstPitch: uint(16), lines: uint(16), rows },
+  }),
+  dst: instruction({
+    opcode: 0x11, queues: dma, summary: 'SRAM -> HBM: rows of `lines` lines',
+    flags: {},
+    payload: { src: sram, srcPitch: uint(16), dst: hbm, dstPitch: uint(24), lines: uint(16), rows },
+  }),
+  dgat: instruction({
+    opcode: 0x13, queues: dma, summary: 'HBM -> SRAM: row i of the window comes from HBM row `index[first + i]`',
+    flags: {},
+    payload: { src: hbm, srcPitch: uint(24), dst: sram, dstPitch: uint(16), index: uint(24), lines: uint(16), rows },
+  }),
+  dsct: instruction({
+    opcode: 0x14, queues: dma, summary: 'SRAM -> HBM: row i of the window goes to HBM row `index[first + i]`',
+    flags: {},
+    payload: { src: sram, srcPitch: uint(16), dst: hbm, dstPitch: uint(24), index: uint(24), lines: uint(16), rows },
+  }),
+  wld: instruction({
+    opcode: 0x20, queues: ['wld'],
+    summary: 'pushes kTiles x nTiles weight tiles of A x A (k-tiles outermost; A rows of A elements a tile, each row padded to a line) to the weight FIFO',
+    flags: { format },
+    payload: { src: sram, kTiles: count(8), nTiles: count(6), split: uint(3) },
+  }),
+  mm: instruction({
+    opcode: 0x21, queues: ['mxu'],
+    summary: 'acc[rows, nTiles*A] (+)= a[rows, k] x the next FIFO entry, k ascending; 2^split groups of arrays share the rows, nTiles arrays each',
+    /** accumulate `first`: overwrites in iteration 0 of loop level 3, adds in the others. `kLast`: valid k of the last k-tile. */
+    flags: { format, accumulate: oneOf(2, ['no', 'yes', 'first']), split: uint(3) },
+    payload: { a: sram, pitch: uint(16), acc, kTiles: count(8), kLast: count(9), nTiles: count(6), rows },
+  }),
+  epi: instruction({
+    opcode: 0x22, queues: ['epi'],
+    summary: 'drains accumulators: FP32, x row scale x column scale, + bias, activation (gated: act(left half) x right half), + residual, round, store',
+    /** `params`: column scales then biases, FP32, those present, nTiles*A columns each, each padded to a line. `rowScale`: an FP32 row list. */
+    flags: { format, activation: oneOf(4, activations), scale: flag, bias: flag, residual: flag, gated: flag, split: uint(3) },
+    payload: { acc, out: sram, pitch: uint(12), params: sram, residual: sram, rowScale: uint(24), nTiles: count(6), nLast: count(9), rows },
+  }),
+  aq: instruction({
+    opcode: 0x28, queues: ['att'], summary: 'loads the window of queries and clears their (m, l, O); `worklist` says which sequence each row belongs to',
+    flags: { format },
+    payload: { q: sram, pitch: uint(16), worklist: uint(24), heads: count(8), headDim: count(10), scale: f32, rows },
+  }),
+  attn: instruction({
+    opcode: 0x29, queues: ['att'],
+    summary: 'for every query loaded by `aq`: streams the pages of its sequence, QK, mask, online softmax, PV, in blocks of 128 keys ascending',
+    /** A page is a K plane then a V plane, each `pageRows` rows of `kvLines` lines, all KV heads of the chip packed in a row. `window` 0: no window. */
+    flags: { format, mask: oneOf(2, ['full', 'causal']) },
+    payload: { kv: hbm, pages: uint(24), pageRows: count(10), kvLines: uint(12), kvHeads: count(8), window: uint(20) },
+  }),
+  afin: instruction({
+    opcode: 0x2a, queues: ['att'], summary: 'divides O by l, rounds and stores the window loaded by `aq`',
+    flags: { format },
+    payload: { out: sram, pitch: uint(16), rows },
+  }),
+  vmap: instruction({
+    opcode: 0x30, queues: ['vec'], summary: 'o[rows, columns] <- function(x, y), in FP32, rounded to the output format',
+    flags: { function: oneOf(5, vectorFunctions), xFormat: format, yFormat: format, format },
+    payload: { x: sram, xPitch: uint(12), y: sram, yPitch: uint(12), out: sram, outPitch: uint(12), columns: count(16), rows },
+  }),
+  vnorm: instruction({
+    opcode: 0x32, queues: ['vec'], summary: 'normalises each row: RMS or layer norm',
+    /** `params`: one line starting with eps (FP32), then gamma, then (layer norm) beta, FP32, each padded to a line. */
+    flags: { xFormat: format, format, kind: oneOf(1, ['rms', 'layer']) },
+    payload: { x: sram, xPitch: uint(16), params: sram, out: sram, outPitch: uint(16), columns: count(16), rows },
+  }),
+  vrope: instruction({
+    opcode: 0x33, queues: ['vec'], summary: 'rotates the first `rotary` elements of each head by the row\'s angles, copies the rest',
+    /** `table`: a row of FP32 cosines then sines (rotary/2 each), padded to a line together, for each row of the window. */
+    flags: { xFormat: format, format, interleaved: flag },
+    payload: { x: sram, xPitch: uint(12), table: sram, out: sram, outPitch: uint(12), headDim: count(10), rotary: count(10), heads: count(8), rows },
+  }),
+  vqnt: instruction({
+    opcode: 0x34, queues: ['vec'], summary: 'row scale <- amax/448 (1 if 0), o <- E4M3(x / scale); scales go to an FP32 row list',
+    flags: { xFormat: format, format },
+    payload: { x: sram, xPitch: uint(16), out: sram, outPitch: uint(16), rowScale: uint(24), columns: count(16), rows },
+  }),
+  coll: instruction({
+    opcode: 0x3c, queues: ['col'], summary: 'all-gather: row r of every chip\'s `src`, in rank order, side by side in row r of every chip\'s `out`',
+    flags: { kind: oneOf(4, ['allgather']) },
+    payload: { src: sram, srcPitch: uint(16), out: sram, outPitch: uint(16), lines: uint(16), tag: uint(12), rows },
+  }),
+} as const;
+
+export type Mnemonic = keyof typeof instructions;
+export const mnemonics = Object.keys(instructions) as readonly Mnemonic[];
+
+/** One semaphore taken (or given) `count` times; id 1 to 255, count 1 to 15. */
+export type Token = { readonly semaphore: number; readonly count: number };
+
+type FieldsOf<M extends Mnemonic> = (typeof instructions)[M]['flags'] & (typeof instructions)[M]['payload'];
+
+/** A decoded instruction: its mnemonic, up to two waits and two posts, and its fields by name. */
+export type Instruction = {
+  readonly [M in Mnemonic]: {
+    readonly op: M;
+    readonly waits: readonly Token[];
+    readonly posts: readonly Token[];
+    readonly fields: { readonly [F in keyof FieldsOf<M>]: FieldsOf<M>[F] extends FieldKind ? FieldValue<FieldsOf<M>[F]> : never };
+  };
+}[Mnemonic];
+export type InstructionOf<M extends Mnemonic> = Extract<Instruction, { op: M }>;
+
+/** Common fields of every word: op 7:0, queue 11:8, flags 31:16, wait0/1 39:32 47:40, post0/1 55:48 63:56, their counts 67:64 71:68 75:72 79:76. */
+export const wordBytes = 32;
+
+/**
+ * A stride set (SS1 to SS31 of a queue; SS0 moves nothing). An operand moves by
+ * `sum I[l]*strides[l] + ring.stride * ((ring.base + sum I[l]*ring.steps[l]) mod ring.depth)`.
+ * Units are those of the operand (lines, or accumulator rows). 32 bytes: strides 4 x i32, ring stride u32, depth u16, base u16, steps 4 x u16.
+ */
+export type StrideSet = {
+  readonly strides: readonly [number, number, number, number];
+  readonly ring: { readonly stride: number; readonly depth: number; readonly base: number; readonly steps: readonly [number, number, number, number] };
+};
+
+/** HBM base registers, set by the loader from the container's regions; each carries a limit. */
+export const hbmBases = ['none', 'weights', 'kv', 'scratch', 'io'] as const;
+export type HbmBase = (typeof hbmBases)[number];
+
+/** Bytes of a work-list entry: u32 firstRow, rows, keys (past and new), firstPosition, firstPage (index into the page list); the rest zero. */
+export const workEntryBytes = 64;

@@ -1,0 +1,37 @@
+/** A number of a machine and where it comes from. */
+export type Quantity = {
+  readonly value: number;
+  readonly provenance: 'published' | 'derived' | 'assumed';
+  readonly source: string;
+};
+
+/**
+ * A machine as a value: everything the compiler and the simulators know of the hardware. No pass knows a constant of its own.
+ * Sizes are bytes, rates are per second unless they say per cycle.
+ */
+export type Machine = {
+  readonly name: string;
+  readonly chips: number;
+  readonly clockHz: Quantity;
+  /** Weight-stationary matrix arrays: `count` of `size` x `size`; FP8 multiply-adds at full rate, BF16 at `bf16Rate` of it. */
+  readonly arrays: { readonly count: Quantity; readonly size: Quantity; readonly bf16Rate: Quantity };
+  /** Accumulator rows per array, in two banks. */
+  readonly accumulatorRows: Quantity;
+  /** Weight tiles a FIFO of one array holds. */
+  readonly weightFifoTiles: Quantity;
+  readonly attention: { readonly count: Quantity; readonly size: Quantity; readonly kvBytesPerCycle: Quantity };
+  readonly softmaxPerCycle: Quantity;
+  readonly vectorLanes: Quantity;
+  readonly sram: { readonly bytes: Quantity; readonly banks: Quantity; readonly lineBytes: Quantity };
+  readonly hbm: {
+    readonly bytes: Quantity;
+    readonly bytesPerSecond: Quantity;
+    readonly latencySeconds: Quantity;
+    /** Fraction of the peak reached by contiguous runs of at least `runBytes`, longest first. */
+    readonly efficiency: readonly { readonly runBytes: number; readonly fraction: Quantity }[];
+  };
+  /** All-to-all links: total per chip and direction. */
+  readonly link: { readonly bytesPerSecond: Quantity; readonly latencySeconds: Quantity };
+  /** Cycles from a post to the wait it satisfies. */
+  readonly syncCycles: Quantity;
+};
