@@ -1,0 +1,82 @@
+import type { GraphModule, GraphOp } from '../ir/graph/module.ts';
+import { allOps } from '../ir/graph/module.ts';
+import type { DType, TensorType, ValueId } from '../ir/types.ts';
+import type { Weight } from '../ir/weights.ts';
+import { type Near, rewrite, sizeOf } from './rewrite.ts';
+
+export type Precision = 'fp8' | 'bf16';
+
+/**
+ * Gives every value the format it is stored in; after this pass the graph has one normative meaning, to the bit.
+ * Matrix operands are E4M3 (activations with a scale a row, weights with a scale a column; queries, keys and values
+ * unscaled) or BF16; everything between is BF16; what the module hands back is FP32 where its last op computes in FP32.
+ */
+export function assignFormats(module: GraphModule, precision: Precision): GraphModule {
+  const operand: DType = precision === 'fp8' ? 'e4m3' : 'bf16';
+  const users = usersOf(module);
+  const formatOf = (value: ValueId, op: GraphOp): DType => {
+    const readers = users.get(value) ?? [];
+    if (readers.length === 0 && module.body.yields.includes(value) && computes.has(op.kind)) return 'f32';
+    const feedsAttention = (id: ValueId): boolean =>
+      (users.get(id) ?? []).length > 0 && (users.get(id) ?? []).every((user) => user.kind === 'attention' || (user.kind === 'columns' && feedsAttention(user.results[0] as ValueId)));
+    return computes.has(op.kind) && feedsAttention(value) ? operand : 'bf16';
+  };
+  const types = [...module.types];
+  const set = (value: ValueId, dtype: DType): void => {
+    types[value] = { ...(types[value] as TensorType), dtype };
+  };
+  for (const op of allOps(module.body)) {
+    if (op.kind === 'weight') continue;
+    // A view has the format of what it looks at; program order has set that already.
+    for (const result of op.results) set(result, op.kind === 'columns' ? (types[op.operands[0] as ValueId] as TensorType).dtype : formatOf(result, op));
+    if (op.kind === 'loop') for (const param of op.body.params) set(param, 'bf16');
+  }
+
+  const quantised = new Map<ValueId, readonly ValueId[]>();
+  return rewrite({ ...module, types }, 'formats', {
+    embed: (op, near) => [near.build.op('embed', {}, [near.now(op.operands[0] as ValueId), stored(op.operands[1] as ValueId, 'bf16', near)], types[op.results[0] as ValueId])],
+    norm: (op, near) => [near.build.op('norm', op.attrs, [near.now(op.operands[0] as ValueId), ...op.operands.slice(1).map((value) => stored(value, 'f32', near))], types[op.results[0] as ValueId])],
+    linear: (op, near) => {
+      const [x, w, ...rest] = op.operands as [ValueId, ValueId, ...ValueId[]];
+      const others = rest.map((value) => stored(value, 'f32', near));
+      const type = types[op.results[0] as ValueId];
+      if (precision === 'bf16') return [near.build.op('linear', op.attrs, [near.now(x), stored(w, 'bf16', near), ...others], type)];
+      const weight = near.weightOf(w) as Weight;
+      const [codes, rowScale] = quantised.get(x) ?? quantise(x, near);
+      quantised.set(x, [codes, rowScale]);
+      const columnScale = near.weight({ ...weight, name: `${weight.name}.scale`, dtype: 'f32', shape: [sizeOf(weight.shape[0])] });
+      return [near.build.op('linear', { ...op.attrs, scaled: true }, [codes, stored(w, 'e4m3', near), rowScale, columnScale, ...others], type)];
+    },
+    attention: (op, near) => {
+      const operands = op.operands.map((value) => {
+        const type = near.type(value);
+        return type.dtype === operand ? near.now(value) : near.build.op('convert', {}, [near.now(value)], { ...type, dtype: operand });
+      });
+      return [near.build.op('attention', op.attrs, operands, types[op.results[0] as ValueId])];
+    },
+  });
+}
+
+/** Kinds that round to any format on their way out; the others move values as they are. */
+const computes: ReadonlySet<string> = new Set(['linear', 'norm', 'rope', 'activate', 'add', 'multiply']);
+
+function quantise(x: ValueId, near: Near): readonly [ValueId, ValueId] {
+  const type = near.type(x);
+  return near.build.ops('quantise', {}, [near.now(x)], [{ ...type, dtype: 'e4m3' }, { dtype: 'f32', shape: [type.shape[0] ?? 0] }]) as readonly [ValueId, ValueId];
+}
+
+/** A weight in its storage format; other values as they are. */
+function stored(value: ValueId, dtype: DType, near: Near): ValueId {
+  const weight = near.weightOf(value);
+  return weight === undefined ? near.now(value) : near.weight({ ...weight, dtype });
+}
+
+function usersOf(module: GraphModule): ReadonlyMap<ValueId, readonly GraphOp[]> {
+  const users = new Map<ValueId, GraphOp[]>();
+  const add = (value: ValueId, op: GraphOp): unknown => users.set(value, [...(users.get(value) ?? []), op]);
+  for (const op of allOps(module.body)) {
+    for (const operand of op.operands) add(operand, op);
+    if (op.kind === 'loop') for (const value of op.body.yields) add(value, op);
+  }
+  return users;
+}

@@ -1,0 +1,140 @@
+import type { Origin } from '../diagnostics/diagnostic.ts';
+import { GraphBuilder } from '../ir/graph/build.ts';
+import { inferResults } from '../ir/graph/infer.ts';
+import type { Block, GraphModule, GraphOp, OpOf } from '../ir/graph/module.ts';
+import type { OpKind } from '../ir/graph/ops.ts';
+import type { Dim, TensorType, ValueId } from '../ir/types.ts';
+import type { Weight, WeightExpr } from '../ir/weights.ts';
+
+/** What a rule may ask of the module around the op it looks at, and how it builds the replacement. */
+export type Near = {
+  readonly build: GraphBuilder;
+  /** The op that defines a value of the old module; undefined for block parameters. */
+  readonly definition: (value: ValueId) => GraphOp | undefined;
+  /** How many operands and yields read a value of the old module. */
+  readonly uses: (value: ValueId) => number;
+  readonly users: (value: ValueId) => readonly GraphOp[];
+  /** A value of the old module in the new one. */
+  readonly now: (value: ValueId) => ValueId;
+  readonly type: (value: ValueId) => TensorType;
+  /** The weight a value of the old module is, if it is one. */
+  readonly weightOf: (value: ValueId) => Weight | undefined;
+  /** Adds a weight to the module (or finds it) and an op that yields it. */
+  readonly weight: (weight: Weight) => ValueId;
+};
+
+/** The op's new results, or undefined to keep it as it is. */
+export type Rule = { readonly [K in OpKind]?: (op: OpOf<K>, near: Near) => readonly ValueId[] | undefined };
+
+/**
+ * Applies a rule to every op, in program order, loop bodies included; then drops what nobody reads. The rule sees the old
+ * module; ops it does not replace are carried over.
+ */
+export function rewrite(module: GraphModule, by: string, rule: Rule): GraphModule {
+  const build = new GraphBuilder(inferResults, module.types);
+  const renamed = new Map<ValueId, ValueId>();
+  const definitions = new Map<ValueId, GraphOp>();
+  const users = new Map<ValueId, GraphOp[]>();
+  const yielded = new Map<ValueId, number>();
+  const index = (block: Block): void => {
+    for (const op of block.ops) {
+      for (const result of op.results) definitions.set(result, op);
+      for (const operand of op.operands) users.set(operand, [...(users.get(operand) ?? []), op]);
+      if (op.kind === 'loop') index(op.body);
+    }
+    for (const value of block.yields) yielded.set(value, (yielded.get(value) ?? 0) + 1);
+  };
+  index(module.body);
+
+  const weights = new Map(module.weights.map((weight) => [weight.name, weight]));
+  const now = (value: ValueId): ValueId => renamed.get(value) ?? value;
+  const near: Near = {
+    build,
+    now,
+    definition: (value) => definitions.get(value),
+    users: (value) => users.get(value) ?? [],
+    uses: (value) => (users.get(value)?.length ?? 0) + (yielded.get(value) ?? 0),
+    type: (value) => build.types[value] as TensorType,
+    weightOf: (value) => {
+      const op = definitions.get(value);
+      return op?.kind === 'weight' ? weights.get(op.attrs.name) : undefined;
+    },
+    weight: (weight) => {
+      weights.set(weight.name, weight);
+      return build.op('weight', { name: weight.name }, [], { dtype: weight.dtype, shape: weight.shape });
+    },
+  };
+
+  const visit = <K extends OpKind>(op: OpOf<K>): void => {
+    const origin: Origin = { kind: 'derived', by, from: [op.origin] };
+    build.origin = origin;
+    const apply = rule[op.kind as K] as ((op: OpOf<K>, near: Near) => readonly ValueId[] | undefined) | undefined;
+    const replaced = apply?.(op, near);
+    if (replaced === undefined) build.push({ ...op, operands: op.operands.map(now), body: op.kind === 'loop' ? block(op.body) : undefined } as GraphOp);
+    else op.results.forEach((result, i) => renamed.set(result, replaced[i] as ValueId));
+  };
+  const block = (old: Block): Block => {
+    const made = build.block([], () => {
+      for (const op of old.ops) visit(op);
+      return old.yields.map(now);
+    });
+    return { ...made, params: old.params };
+  };
+  const body = block(module.body);
+  return compact({ ...module, types: build.types, weights: [...weights.values()], body });
+}
+
+/** Drops ops whose results nobody reads and weights no op names, and numbers the values afresh, in program order. */
+export function compact(module: GraphModule): GraphModule {
+  const used = new Set<ValueId>();
+  const prune = (block: Block): Block => {
+    for (const value of block.yields) used.add(value);
+    const ops: GraphOp[] = [];
+    for (const op of [...block.ops].reverse()) {
+      if (!op.results.some((result) => used.has(result))) continue;
+      const kept = op.kind === 'loop' ? { ...op, body: prune(op.body) } : op;
+      for (const operand of kept.operands) used.add(operand);
+      ops.push(kept);
+    }
+    return { ...block, ops: ops.reverse() };
+  };
+  const pruned = prune(module.body);
+
+  const types: TensorType[] = [];
+  const numbers = new Map<ValueId, ValueId>();
+  const number = (value: ValueId): ValueId => {
+    const known = numbers.get(value);
+    if (known !== undefined) return known;
+    types.push(module.types[value] as TensorType);
+    const fresh = (types.length - 1) as ValueId;
+    numbers.set(value, fresh);
+    return fresh;
+  };
+  const names = new Set<string>();
+  const renumber = (block: Block): Block => {
+    const params = block.params.map(number);
+    const ops = block.ops.map((op): GraphOp => {
+      if (op.kind === 'weight') names.add(op.attrs.name);
+      const operands = op.operands.map(number);
+      const body = op.kind === 'loop' ? renumber(op.body) : undefined;
+      return { ...op, operands, body, results: op.results.map(number) } as GraphOp;
+    });
+    return { params, ops, yields: block.yields.map(number) };
+  };
+  const body = renumber(pruned);
+  return { ...module, types, body, weights: module.weights.filter((weight) => names.has(weight.name)) };
+}
+
+/** A weight made of others, instance by instance. */
+export function deriveWeight(name: string, shape: readonly number[], from: readonly Weight[], make: (instances: readonly WeightExpr[]) => WeightExpr): Weight {
+  const first = from[0] as Weight;
+  const trip = Math.max(...from.map((weight) => weight.instances.length));
+  const instances = Array.from({ length: trip }, (_, i) => make(from.map((weight) => weight.instances[weight.instances.length === 1 ? 0 : i] as WeightExpr)));
+  return { name, dtype: first.dtype, shape, instances };
+}
+
+/** A dimension that must be a number by now. */
+export function sizeOf(dim: Dim | undefined): number {
+  if (typeof dim !== 'number') throw new Error(`internal: dimension ${String(dim)} is not a number`);
+  return dim;
+}

@@ -1,0 +1,137 @@
+import type { Diagnostics, Origin } from '../diagnostics/diagnostic.ts';
+import { allOps, type Block, type GraphModule, type GraphOp } from '../ir/graph/module.ts';
+import type { TensorType, ValueId } from '../ir/types.ts';
+import type { Weight, WeightExpr } from '../ir/weights.ts';
+import { deriveWeight, type Near, rewrite, sizeOf } from './rewrite.ts';
+
+/**
+ * Tensor parallelism over `tp` chips by columns alone: every chip computes its share of each linear's columns and of the
+ * heads over whole rows of operands, and shares are gathered where an op needs whole rows. No sum is ever split between
+ * chips, so the bits do not depend on `tp`. Every chip runs the same graph; only its weights differ (`shard`).
+ */
+export function shard(module: GraphModule, tp: number, diagnostics: Diagnostics): GraphModule {
+  if (tp === 1) return module;
+  const problems = [...allOps(module.body)].flatMap((op) => indivisible(op, module, tp));
+  for (const { what, size, origin } of problems) {
+    diagnostics.report({ code: 'E4002', message: `${what} ${size} cannot be divided over \`--tp ${tp}\``, origin, help: `use a --tp that divides ${size}` });
+  }
+  if (problems.length > 0) return module;
+
+  const parts = partsOfValues(module, tp);
+  const types = module.types.map((type, value) => divide(type, parts.get(value as ValueId) ?? 1));
+  const gathered = new Map<ValueId, ValueId>();
+  const whole = (value: ValueId, near: Near): ValueId => {
+    if ((parts.get(value) ?? 1) === 1) return near.now(value);
+    const known = gathered.get(value);
+    if (known !== undefined) return known;
+    const made = near.build.op('allgather', { parts: tp }, [near.now(value)], module.types[value] as TensorType);
+    gathered.set(value, made);
+    return made;
+  };
+  const keep = (op: GraphOp, operands: readonly ValueId[], near: Near): readonly ValueId[] =>
+    near.build.ops(op.kind as 'add', op.attrs as never, operands, op.results.map((result) => types[result] as TensorType));
+  const pointwise = (op: GraphOp, near: Near): readonly ValueId[] | undefined =>
+    (parts.get(op.results[0] as ValueId) ?? 1) > 1 ? undefined : keep(op, op.operands.map((operand) => whole(operand, near)), near);
+
+  const result = rewrite({ ...module, types }, 'shard', {
+    embed: (op, near) => {
+      const table = near.weightOf(op.operands[1] as ValueId) as Weight;
+      const own = deriveWeight(table.name, [sizeOf(table.shape[0]), sizeOf(table.shape[1]) / tp], [table], ([of]) => share(of as WeightExpr, 1, tp));
+      return keep(op, [near.now(op.operands[0] as ValueId), near.weight(own)], near);
+    },
+    norm: (op, near) => keep(op, [whole(op.operands[0] as ValueId, near), ...op.operands.slice(1).map(near.now)], near),
+    linear: (op, near) => {
+      const count = parts.get(op.results[0] as ValueId) ?? 1;
+      const operands = op.operands.map((operand, i) => {
+        const weight = near.weightOf(operand);
+        if (weight === undefined) return i === 0 || count === 1 ? whole(operand, near) : near.now(operand);
+        return count === 1 ? near.now(operand) : near.weight(shardRows(weight, count, op.attrs.gated));
+      });
+      return keep(op, operands, near);
+    },
+    attention: (op, near) => {
+      const attrs = { ...op.attrs, heads: op.attrs.heads / tp, kvHeads: Math.max(1, op.attrs.kvHeads / tp) };
+      return [near.build.op('attention', attrs, op.operands.map(near.now), types[op.results[0] as ValueId])];
+    },
+    add: pointwise,
+    multiply: pointwise,
+    activate: pointwise,
+  });
+  return gatherOutputs({ ...result, caches: result.caches.map((cache) => ({ ...cache, kvHeads: Math.max(1, cache.kvHeads / tp) })) }, module, tp);
+}
+
+/** Into how many parts each value's columns are divided; values not listed are whole on every chip. */
+function partsOfValues(module: GraphModule, tp: number): ReadonlyMap<ValueId, number> {
+  const parts = new Map<ValueId, number>();
+  const kvHeads = new Map<ValueId, number>();
+  for (const op of [...allOps(module.body)].reverse()) {
+    if (op.kind === 'attention') for (const operand of op.operands.slice(1)) kvHeads.set(operand, op.attrs.kvHeads);
+    const heads = kvHeads.get(op.results[0] as ValueId);
+    if (op.kind === 'rope' && heads !== undefined) kvHeads.set(op.operands[0] as ValueId, heads);
+  }
+  const set = (value: ValueId, count: number): unknown => count > 1 && parts.set(value, count);
+  const of = (value: ValueId | undefined): number => (value === undefined ? 1 : (parts.get(value) ?? 1));
+  const walk = (block: Block): void => {
+    for (const op of block.ops) {
+      const result = op.results[0] as ValueId;
+      if (op.kind === 'embed' || op.kind === 'attention') set(result, tp);
+      else if (op.kind === 'linear') {
+        const width = sizeOf((module.types[result] as TensorType).shape[1]);
+        const count = Math.min(tp, kvHeads.get(result) ?? tp);
+        set(result, width % count === 0 ? count : 1);
+      } else if (op.kind === 'rope' || op.kind === 'sampleRows') set(result, of(op.operands[0]));
+      else if (op.kind === 'add' || op.kind === 'multiply' || op.kind === 'activate') set(result, Math.min(...op.operands.map(of)));
+      else if (op.kind === 'loop') {
+        op.body.params.forEach((param, i) => set(param, of(op.operands[i])));
+        walk(op.body);
+        op.results.forEach((value, i) => set(value, of(op.body.yields[i])));
+      }
+    }
+  };
+  walk(module.body);
+  return parts;
+}
+
+const divide = (type: TensorType, parts: number): TensorType =>
+  parts === 1 ? type : { ...type, shape: [type.shape[0] ?? 0, sizeOf(type.shape[1]) / parts] };
+
+const share = (of: WeightExpr, axis: number, parts: number): WeightExpr => ({ kind: 'shard', of, axis, parts });
+
+/** This chip's rows of a linear's weight; of a gated one, its rows of either half. */
+function shardRows(weight: Weight, parts: number, gated: boolean): Weight {
+  const [rows, ...rest] = weight.shape;
+  const halves = (of: WeightExpr): WeightExpr =>
+    gated && of.kind === 'concat' ? { ...of, of: of.of.map((half) => share(half, 0, parts)) } : share(of, 0, parts);
+  return deriveWeight(weight.name, [sizeOf(rows) / parts, ...rest], [weight], ([of]) => halves(of as WeightExpr));
+}
+
+function gatherOutputs(module: GraphModule, source: GraphModule, tp: number): GraphModule {
+  const types = [...module.types];
+  const ops = [...module.body.ops];
+  const yields = module.body.yields.map((value, i) => {
+    const wanted = source.types[source.body.yields[i] as ValueId] as TensorType;
+    if ((types[value] as TensorType).shape[1] === wanted.shape[1]) return value;
+    const origin: Origin = { kind: 'derived', by: 'shard', from: [] };
+    types.push(wanted);
+    const result = (types.length - 1) as ValueId;
+    ops.push({ kind: 'allgather', attrs: { parts: tp }, operands: [value], results: [result], origin, body: undefined });
+    return result;
+  });
+  return { ...module, types, body: { ...module.body, ops, yields } };
+}
+
+type Problem = { readonly what: string; readonly size: number; readonly origin: Origin };
+
+function indivisible(op: GraphOp, module: GraphModule, tp: number): readonly Problem[] {
+  if (op.kind === 'embed') {
+    const size = sizeOf((module.types[op.results[0] as ValueId] as TensorType).shape[1]);
+    return size % tp === 0 ? [] : [{ what: 'the hidden size', size, origin: op.origin }];
+  }
+  if (op.kind !== 'attention') return [];
+  const { heads, kvHeads } = op.attrs;
+  const even = (size: number): boolean => size % tp === 0 || tp % size === 0;
+  return [
+    ...(heads % tp === 0 ? [] : [{ what: 'the number of heads', size: heads, origin: op.origin }]),
+    ...(even(kvHeads) ? [] : [{ what: 'the number of KV heads', size: kvHeads, origin: op.origin }]),
+  ];
+}
