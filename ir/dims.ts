@@ -18,7 +18,7 @@ export function parseDim(text: string): Dim {
 export const addDims = (a: Dim, b: Dim): Dim => (typeof a === 'number' && typeof b === 'number' ? a + b : show(sum(read(a), read(b), 1)));
 export const subDims = (a: Dim, b: Dim): Dim => (typeof a === 'number' && typeof b === 'number' ? a - b : show(sum(read(a), read(b), -1)));
 /** A product of numbers is never -0. */
-export const mulDims = (a: Dim, b: Dim): Dim => (typeof a === 'number' && typeof b === 'number' ? a * b : show(product(read(a), read(b))));
+export const mulDims = (a: Dim, b: Dim): Dim => (typeof a === 'number' && typeof b === 'number' ? a * b + 0 : show(product(read(a), read(b))));
 
 /** The product of all; 1 of none. */
 export const volumeOf = (shape: readonly Dim[]): Dim => shape.reduce<Dim>(mulDims, 1);
