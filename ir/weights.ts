@@ -6,6 +6,7 @@ import type { DType } from './types.ts';
  */
 export type WeightExpr =
   | { readonly kind: 'tensor'; readonly name: string }
+  /** A single value fills the shape. */
   | { readonly kind: 'values'; readonly shape: readonly number[]; readonly values: readonly number[] }
   | { readonly kind: 'transpose'; readonly of: WeightExpr }
   | { readonly kind: 'reshape'; readonly of: WeightExpr; readonly shape: readonly number[] }

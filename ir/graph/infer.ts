@@ -1,0 +1,137 @@
+import { equalDims, mulDims } from '../dims.ts';
+import type { Dim, DType, TensorType } from '../types.ts';
+import type { InferResults } from './build.ts';
+import { primitiveRules } from './infer-primitives.ts';
+import type { GraphAttrs, OpKind } from './ops.ts';
+
+type InferRule<K extends OpKind> = (attrs: GraphAttrs[K], operands: readonly TensorType[]) => readonly TensorType[];
+
+/** Result types of an op from its operand types. Throws an Error saying which rule the operands break; kinds whose results only the maker knows throw too. */
+export const inferResults: InferResults = (kind, attrs, operands) => rules[kind](attrs, operands);
+
+/** Kinds that say nothing of their results: the maker gives the types. */
+export const explicitKinds: ReadonlySet<OpKind> = new Set<OpKind>(['weight', 'convert', 'custom', 'pconst', 'preshape', 'pexpand', 'pcast', 'piota']);
+
+/** Kinds that round to whatever dtype their result has; `inferResults` only proposes one. */
+export const roundingKinds: ReadonlySet<OpKind> = new Set<OpKind>(['embed', 'norm', 'linear', 'rope', 'attention', 'activate', 'add', 'multiply']);
+
+const rules: { readonly [K in OpKind]: InferRule<K> } = {
+  ...primitiveRules,
+  weight: () => explicit('weight'),
+  convert: () => explicit('convert'),
+  custom: () => explicit('custom'),
+  embed: (_, operands) => {
+    const [ids, table] = exactly(operands, 2) as [TensorType, TensorType];
+    const [tokens] = dimsOf(ids, 1, 'ids');
+    const [, width] = dimsOf(table, 2, 'the table');
+    if (ids.dtype !== 'i32') throw new Error(`ids are i32, not ${ids.dtype}`);
+    return [{ dtype: table.dtype, shape: [tokens, width] }];
+  },
+  norm: ({ norm }, operands) => {
+    const [x, ...parameters] = between(operands, 1, norm === 'rms' ? 2 : 3);
+    const [, width] = dimsOf(x, 2, 'x');
+    for (const parameter of parameters) same(dimsOf(parameter, 1, 'a parameter of the norm')[0], width, 'a parameter of the norm and x');
+    return [x];
+  },
+  linear: ({ gated, scaled, bias, residual }, operands) => {
+    const [x, w, ...rest] = exactly(operands, 2 + (scaled ? 2 : 0) + (bias ? 1 : 0) + (residual ? 1 : 0));
+    const [rows, k] = dimsOf(x, 2, 'x');
+    const [n, wk] = dimsOf(w as TensorType, 2, 'w');
+    same(wk, k, 'the columns of w and of x');
+    const width = gated ? half(n) : n;
+    if (scaled) same(dimsOf(rest.shift() as TensorType, 1, 'rowScale')[0], rows, 'rowScale and the rows of x');
+    if (scaled) same(dimsOf(rest.shift() as TensorType, 1, 'columnScale')[0], n, 'columnScale and the rows of w');
+    if (bias) same(dimsOf(rest.shift() as TensorType, 1, 'bias')[0], n, 'bias and the rows of w');
+    if (residual) shapeIs(rest.shift() as TensorType, [rows, width], 'residual');
+    return [{ dtype: computed(x.dtype), shape: [rows, width] }];
+  },
+  rope: ({ headDim, frequencies }, operands) => {
+    const [x, positions] = exactly(operands, 2);
+    const [rows, width] = dimsOf(x, 2, 'x');
+    same(dimsOf(positions as TensorType, 1, 'positions')[0], rows, 'positions and the rows of x');
+    multiple(width, headDim, 'the columns of x', 'headDim');
+    if (frequencies.length * 2 > headDim) throw new Error(`${frequencies.length} frequencies rotate more than headDim ${headDim}`);
+    return [x];
+  },
+  attention: ({ heads, kvHeads, headDim }, operands) => {
+    const [q, k, v] = exactly(operands, 3) as [TensorType, TensorType, TensorType];
+    const [rows, width] = dimsOf(q, 2, 'q');
+    same(width, heads * headDim, 'the columns of q and heads*headDim');
+    shapeIs(k, [rows, kvHeads * headDim], 'k');
+    shapeIs(v, [rows, kvHeads * headDim], 'v');
+    multiple(heads, kvHeads, 'heads', 'kvHeads');
+    return [{ dtype: computed(q.dtype), shape: [rows, width] }];
+  },
+  sampleRows: (_, operands) => {
+    const [x] = exactly(operands, 1);
+    return [{ dtype: x.dtype, shape: ['samples', dimsOf(x, 2, 'x')[1]] }];
+  },
+  activate: (_, operands) => [exactly(operands, 1)[0]],
+  add: (_, operands) => pointwise(operands),
+  multiply: (_, operands) => pointwise(operands),
+  columns: ({ start, end }, operands) => {
+    const [x] = exactly(operands, 1);
+    const [rows, width] = dimsOf(x, 2, 'x');
+    if (start < 0 || end <= start || (typeof width === 'number' && end > width)) throw new Error(`columns ${start} to ${end} are not within ${width}`);
+    return [{ dtype: x.dtype, shape: [rows, end - start] }];
+  },
+  quantise: (_, operands) => {
+    const [x] = exactly(operands, 1);
+    const [rows, width] = dimsOf(x, 2, 'x');
+    return [{ dtype: 'e4m3', shape: [rows, width] }, { dtype: 'f32', shape: [rows] }];
+  },
+  allgather: ({ parts }, operands) => {
+    const [x] = exactly(operands, 1);
+    const [rows, width] = dimsOf(x, 2, 'x');
+    return [{ dtype: x.dtype, shape: [rows, mulDims(width, parts)] }];
+  },
+  loop: (_, operands) => operands,
+};
+
+/** What a matrix op makes of operands of this dtype when nobody says otherwise. */
+const computed = (dtype: DType): DType => (dtype === 'e4m3' ? 'bf16' : dtype);
+
+function pointwise(operands: readonly TensorType[]): readonly TensorType[] {
+  const [x, y] = exactly(operands, 2) as [TensorType, TensorType];
+  shapeIs(y, x.shape, 'the second operand');
+  return [x];
+}
+
+function explicit(kind: OpKind): never {
+  throw new Error(`the results of \`${kind}\` need explicit types`);
+}
+
+function exactly(operands: readonly TensorType[], count: number): [TensorType, ...TensorType[]] {
+  return between(operands, count, count);
+}
+
+function between(operands: readonly TensorType[], least: number, most: number): [TensorType, ...TensorType[]] {
+  if (operands.length < least || operands.length > most) {
+    throw new Error(`${operands.length} operands where ${least === most ? least : `${least} to ${most}`} are wanted`);
+  }
+  return [...operands] as [TensorType, ...TensorType[]];
+}
+
+function dimsOf(type: TensorType | undefined, rank: number, what: string): readonly [Dim, Dim] {
+  const shape = type?.shape ?? [];
+  if (shape.length !== rank) throw new Error(`${what} has rank ${shape.length}, not ${rank}`);
+  return shape as readonly Dim[] as readonly [Dim, Dim];
+}
+
+function same(a: Dim, b: Dim, what: string): void {
+  if (!equalDims(a, b)) throw new Error(`${what} differ: ${a} and ${b}`);
+}
+
+function shapeIs(type: TensorType, shape: readonly Dim[], what: string): void {
+  const fits = type.shape.length === shape.length && type.shape.every((dim, i) => equalDims(dim, shape[i] as Dim));
+  if (!fits) throw new Error(`${what} has shape [${type.shape.join(', ')}], not [${shape.join(', ')}]`);
+}
+
+function multiple(value: Dim, of: number, what: string, unit: string): void {
+  if (typeof value === 'number' && value % of !== 0) throw new Error(`${what}, ${value}, is not a multiple of ${unit} ${of}`);
+}
+
+function half(n: Dim): Dim {
+  if (typeof n !== 'number' || n % 2 !== 0) throw new Error(`a gated linear has an even number of rows in w, not ${n}`);
+  return n / 2;
+}
