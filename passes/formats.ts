@@ -32,7 +32,7 @@ export function assignFormats(module: GraphModule, precision: Precision): GraphM
     if (op.kind === 'loop') for (const param of op.body.params) set(param, 'bf16');
   }
 
-  const quantised = new Map<ValueId, readonly ValueId[]>();
+  const quantised = new Map<ValueId, readonly [ValueId, ValueId]>();
   return rewrite({ ...module, types }, 'formats', {
     embed: (op, near) => [near.build.op('embed', {}, [near.now(op.operands[0] as ValueId), stored(op.operands[1] as ValueId, 'bf16', near)], types[op.results[0] as ValueId])],
     norm: (op, near) => [near.build.op('norm', op.attrs, [near.now(op.operands[0] as ValueId), ...op.operands.slice(1).map((value) => stored(value, 'f32', near))], types[op.results[0] as ValueId])],
@@ -42,9 +42,10 @@ export function assignFormats(module: GraphModule, precision: Precision): GraphM
       const type = types[op.results[0] as ValueId];
       if (precision === 'bf16') return [near.build.op('linear', op.attrs, [near.now(x), stored(w, 'bf16', near), ...others], type)];
       const weight = near.weightOf(w) as Weight;
-      const [codes, rowScale] = quantised.get(x) ?? quantise(x, near);
-      quantised.set(x, [codes, rowScale]);
-      const columnScale = near.weight({ ...weight, name: `${weight.name}.scale`, dtype: 'f32', shape: [sizeOf(weight.shape[0])] });
+      const known = quantised.get(x) ?? quantise(x, near);
+      const [codes, rowScale] = known;
+      quantised.set(x, known);
+      const columnScale = near.weight({ ...weight, name: `${weight.name}.e4m3.scale`, dtype: 'f32', shape: [sizeOf(weight.shape[0])] });
       return [near.build.op('linear', { ...op.attrs, scaled: true }, [codes, stored(w, 'e4m3', near), rowScale, columnScale, ...others], type)];
     },
     attention: (op, near) => {
@@ -62,13 +63,13 @@ const computes: ReadonlySet<string> = new Set(['linear', 'norm', 'rope', 'activa
 
 function quantise(x: ValueId, near: Near): readonly [ValueId, ValueId] {
   const type = near.type(x);
-  return near.build.ops('quantise', {}, [near.now(x)], [{ ...type, dtype: 'e4m3' }, { dtype: 'f32', shape: [type.shape[0] ?? 0] }]) as readonly [ValueId, ValueId];
+  return near.build.ops('quantise', {}, [near.now(x)], [{ ...type, dtype: 'e4m3' }, { dtype: 'f32', shape: [type.shape[0] ?? 0] }]) as unknown as readonly [ValueId, ValueId];
 }
 
-/** A weight in its storage format; other values as they are. */
+/** A weight in its storage format, under a name that says it (a tied table may be stored twice); other values as they are. */
 function stored(value: ValueId, dtype: DType, near: Near): ValueId {
   const weight = near.weightOf(value);
-  return weight === undefined ? near.now(value) : near.weight({ ...weight, dtype });
+  return weight === undefined ? near.now(value) : near.weight({ ...weight, name: `${weight.name}.${dtype}`, dtype });
 }
 
 function usersOf(module: GraphModule): ReadonlyMap<ValueId, readonly GraphOp[]> {

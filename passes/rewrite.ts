@@ -70,7 +70,7 @@ export function rewrite(module: GraphModule, by: string, rule: Rule): GraphModul
     build.origin = origin;
     const apply = rule[op.kind as K] as ((op: OpOf<K>, near: Near) => readonly ValueId[] | undefined) | undefined;
     const replaced = apply?.(op, near);
-    if (replaced === undefined) build.push({ ...op, operands: op.operands.map(now), body: op.kind === 'loop' ? block(op.body) : undefined } as GraphOp);
+    if (replaced === undefined) build.push({ ...op, operands: op.operands.map(now), body: op.body === undefined ? undefined : block(op.body) } as GraphOp);
     else op.results.forEach((result, i) => renamed.set(result, replaced[i] as ValueId));
   };
   const block = (old: Block): Block => {

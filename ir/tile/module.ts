@@ -68,6 +68,8 @@ export type TileOpOf<K extends TileKind> = Extract<TileOp, { kind: K }>;
 export type TileLoop = { readonly kind: 'loop'; readonly level: 0 | 1 | 2 | 3; readonly name: string; readonly count: number; readonly body: readonly TileNode[] };
 export type TileNode = TileOp | TileLoop;
 
+export const isLoop = (node: TileNode): node is TileLoop => node.kind === 'loop';
+
 export type TileModule = {
   readonly name: string;
   /** Side of a weight tile. */

@@ -1,0 +1,190 @@
+import type { Queue } from '../isa-spec/instructions.ts';
+import { accessesOf } from '../ir/tile/lifetimes.ts';
+import { type BufferId, isLoop, type TileLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
+import { tileQueue } from '../ir/tile/ops.ts';
+import { type Layout, overlap } from './allocate.ts';
+
+/** Tokens a queue takes before, or gives after, its part of a node. */
+export type Marks = ReadonlyMap<TileNode | 'end', ReadonlyMap<Queue, readonly Mark[]>>;
+export type Mark = { readonly semaphore: number; readonly count: number };
+export type Semaphore = { readonly id: number; readonly poster: Queue; readonly waiter: Queue; readonly purpose: string };
+export type Synchronised = { readonly before: { readonly waits: Marks; readonly posts: Marks }; readonly after: { readonly waits: Marks; readonly posts: Marks }; readonly semaphores: readonly Semaphore[] };
+
+/** Most a semaphore counts, and a word can say. */
+const countMax = 15;
+const semaphoreMax = 255;
+
+type Leaf = { readonly op: TileOp | 'end'; readonly queue: Queue; readonly at: number; readonly path: readonly Step[] };
+/** One level of the way to a leaf: the block (by the loop it is the body of), and which of its children. */
+type Step = { readonly block: TileLoop | 'root'; readonly child: number; readonly node: TileNode | 'end' };
+type Access = { readonly leaf: Leaf; readonly buffer: BufferId; readonly writes: boolean; readonly slot: readonly number[] };
+
+/** Order between two queues in one block: after its child `from`, before its child `to`; of the same iteration, or `distance` later ones of `carrier`. */
+type Edge = { readonly from: Step; readonly to: Step; readonly poster: Queue; readonly waiter: Queue; readonly carrier: TileLoop | undefined; readonly distance: number; readonly why: string };
+
+/**
+ * Orders every two accesses of the same memory, one of them a write, by different queues.
+ *
+ * Law. Two such accesses meet in a lowest common block. Within an iteration the earlier comes first: its queue posts after
+ * its child of that block, the other waits before its own. Between iterations of an enclosing loop the later comes before
+ * the earlier's next turn: tokens given in advance before the loop (`distance` of them: a ring of that many slots, else
+ * one) and taken back after it. Every token flows forward in program order, so running the program in order never blocks; with
+ * one waiting queue a semaphore, then nor does any other schedule.
+ */
+export function synchronise(module: TileModule, layout: Layout): Synchronised {
+  const leaves = leavesOf(module);
+  const accesses = leaves.flatMap((leaf) => accessesOfLeaf(leaf, module));
+  const edges = prune(conflicts(accesses, layout).flatMap(([a, b]) => order(a, b, module)));
+  return assign(edges, module);
+}
+
+function leavesOf(module: TileModule): readonly Leaf[] {
+  const leaves: Leaf[] = [];
+  const walk = (nodes: readonly TileNode[], block: TileLoop | 'root', path: readonly Step[]): void =>
+    nodes.forEach((node, child) => {
+      const here = [...path, { block, child, node }];
+      if (isLoop(node)) walk(node.body, node, here);
+      else leaves.push({ op: node, queue: tileQueue[node.kind], at: leaves.length, path: here });
+    });
+  walk(module.body, 'root', []);
+  leaves.push({ op: 'end', queue: 'ctl', at: leaves.length, path: [{ block: 'root', child: module.body.length, node: 'end' }] });
+  return leaves;
+}
+
+function accessesOfLeaf(leaf: Leaf, module: TileModule): readonly Access[] {
+  if (leaf.op !== 'end') {
+    const regions = Object.values(leaf.op.regions).filter((region) => region !== undefined);
+    return [...accessesOf(leaf.op)].map(({ buffer, writes }) => {
+      const slot = regions.find((region) => region.buffer === buffer)?.slot;
+      return { leaf, buffer, writes, slot: slot === undefined ? [] : [slot.base, ...slot.steps] };
+    });
+  }
+  // The end of a step: whatever the host will read must be written.
+  return module.buffers.flatMap((buffer, id) => (buffer.role === 'output' || buffer.role === 'kv' ? [{ leaf, buffer: id as BufferId, writes: false, slot: [] }] : []));
+}
+
+/** Pairs of accesses, the first earlier in program order, that must not be exchanged and that queue order does not keep apart. */
+function conflicts(accesses: readonly Access[], layout: Layout): readonly (readonly [Access, Access])[] {
+  const byBuffer = new Map<BufferId, Access[]>();
+  for (const access of accesses) byBuffer.set(access.buffer, [...(byBuffer.get(access.buffer) ?? []), access]);
+  const used = [...byBuffer.keys()].filter((id) => layout.addresses.has(id));
+  const pairs: (readonly [Access, Access])[] = [];
+  used.forEach((a, i) => {
+    for (const b of used.slice(i)) {
+      if (a !== b && !overlap(layout.addresses.get(a) as never, layout.addresses.get(b) as never)) continue;
+      for (const x of byBuffer.get(a) ?? []) {
+        for (const y of byBuffer.get(b) ?? []) {
+          if ((x.writes || y.writes) && x.leaf.queue !== y.leaf.queue && (a !== b || x.leaf.at < y.leaf.at)) pairs.push(x.leaf.at < y.leaf.at ? [x, y] : [y, x]);
+        }
+      }
+    }
+  });
+  return pairs;
+}
+
+function order(a: Access, b: Access, module: TileModule): readonly Edge[] {
+  let depth = 0;
+  while (a.leaf.path[depth]?.node === b.leaf.path[depth]?.node) depth++;
+  const [from, to] = [a.leaf.path[depth], b.leaf.path[depth]] as [Step, Step];
+  const why = `${module.buffers[a.buffer]?.name}${a.buffer === b.buffer ? '' : `, ${module.buffers[b.buffer]?.name}`}`;
+  const forward: Edge = { from, to, poster: a.leaf.queue, waiter: b.leaf.queue, carrier: undefined, distance: 0, why };
+  if (from.block === 'root') return [forward];
+  const loops = a.leaf.path.slice(0, depth).map((step) => step.node as TileLoop);
+  const { carrier, distance } = carried(a, b, loops, module);
+  return [forward, { from: to, to: from, poster: b.leaf.queue, waiter: a.leaf.queue, carrier, distance, why }];
+}
+
+/**
+ * The loop that brings a pair of accesses back to the same memory, and after how many executions of their common block. A
+ * ring whose slot both name alike, moved by common loops alone, comes round after `depth`; anything else may be the next time.
+ */
+function carried(a: Access, b: Access, loops: readonly TileLoop[], module: TileModule): { carrier: TileLoop; distance: number } {
+  const innermost = loops[loops.length - 1] as TileLoop;
+  const ring = module.buffers[a.buffer]?.depth ?? 1;
+  const alike = a.buffer === b.buffer && ring > 1 && a.slot.every((value, i) => value === b.slot[i]);
+  const stepped = (loop: TileLoop): boolean => (a.slot[loop.level + 1] ?? 0) !== 0;
+  const outer = loops.find(stepped);
+  const below = [...a.leaf.path, ...b.leaf.path].some(({ node }) => node !== 'end' && isLoop(node) && !loops.includes(node) && stepped(node));
+  return alike && outer !== undefined && stepped(innermost) && !below ? { carrier: outer, distance: ring } : { carrier: innermost, distance: 1 };
+}
+
+/** Edges that compete for one semaphore: same block, queues and carrier. */
+const groupKey = (edge: Edge, ids: (node: TileLoop | 'root') => number): string =>
+  [ids(edge.from.block), edge.poster, edge.waiter, edge.carrier === undefined ? '' : ids(edge.carrier), edge.distance].join(' ');
+
+/** Drops an edge when another of its group posts no earlier and is waited for no later. */
+function prune(edges: readonly Edge[]): readonly Edge[][] {
+  const numbers = new Map<TileLoop | 'root', number>();
+  const ids = (node: TileLoop | 'root'): number => {
+    if (!numbers.has(node)) numbers.set(node, numbers.size);
+    return numbers.get(node) as number;
+  };
+  const groups = new Map<string, Edge[]>();
+  for (const edge of edges) {
+    const key = groupKey(edge, ids);
+    groups.set(key, [...(groups.get(key) ?? []), edge]);
+  }
+  return [...groups.values()].map((group) => {
+    const kept: Edge[] = [];
+    for (const edge of group.toSorted((a, b) => a.to.child - b.to.child || b.from.child - a.from.child)) {
+      if (kept.every((other) => other.from.child < edge.from.child)) kept.push(edge);
+    }
+    return kept;
+  });
+}
+
+/**
+ * Gives each group a semaphore. Both queues of a group pass through the program in the same order, so the k-th wait is met by
+ * the k-th post, and groups of the same queues in loops one after the other may share a semaphore.
+ */
+function assign(groups: readonly Edge[][], module: TileModule): Synchronised {
+  const marks = { before: { waits: new MarkTable(), posts: new MarkTable() }, after: { waits: new MarkTable(), posts: new MarkTable() } };
+  const semaphores: Semaphore[] = [];
+  const byPair = new Map<string, number[]>();
+  const semaphore = (pair: string, index: number, edge: Edge): number => {
+    const ids = byPair.get(pair) ?? [];
+    byPair.set(pair, ids);
+    if (ids[index] === undefined) {
+      ids[index] = semaphores.length + 1;
+      semaphores.push({ id: semaphores.length + 1, poster: edge.poster, waiter: edge.waiter, purpose: `${edge.carrier === undefined ? 'ready' : 'free'}: ${edge.why}` });
+    }
+    return ids[index];
+  };
+  const scopes = new Map<TileLoop | 'root', Edge[][]>();
+  for (const group of groups) {
+    const [edge] = group;
+    if (edge === undefined) continue;
+    const scope = edge.carrier ?? edge.from.block;
+    for (const part of edge.distance * group.length > countMax ? group.map((one) => [one]) : [group]) scopes.set(scope, [...(scopes.get(scope) ?? []), part]);
+  }
+  const visit = (scope: TileLoop | 'root', nodes: readonly TileNode[], taken: ReadonlyMap<string, number>): void => {
+    const inUse = new Map(taken);
+    for (const group of scopes.get(scope) ?? []) {
+      const edge = group[0] as Edge;
+      const pair = `${edge.poster} ${edge.waiter}`;
+      const index = inUse.get(pair) ?? 0;
+      inUse.set(pair, index + 1);
+      const id = semaphore(pair, index, edge);
+      for (const { from, to } of group) {
+        marks.after.posts.add(from.node, edge.poster, { semaphore: id, count: 1 });
+        marks.before.waits.add(to.node, edge.waiter, { semaphore: id, count: 1 });
+      }
+      if (edge.carrier === undefined) continue;
+      const advance = { semaphore: id, count: edge.distance * group.length };
+      marks.before.posts.add(edge.carrier, edge.poster, advance);
+      marks.after.waits.add(edge.carrier, edge.waiter, advance);
+    }
+    for (const node of nodes) if (isLoop(node)) visit(node, node.body, inUse);
+  };
+  visit('root', module.body, new Map());
+  if (semaphores.length > semaphoreMax) throw new Error(`internal: the program needs ${semaphores.length} semaphores, a chip has ${semaphoreMax}`);
+  return { ...marks, semaphores };
+}
+
+class MarkTable extends Map<TileNode | 'end', Map<Queue, Mark[]>> {
+  add(node: TileNode | 'end', queue: Queue, mark: Mark): void {
+    const queues = this.get(node) ?? new Map<Queue, Mark[]>();
+    this.set(node, queues);
+    queues.set(queue, [...(queues.get(queue) ?? []), mark]);
+  }
+}

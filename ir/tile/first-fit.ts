@@ -1,0 +1,26 @@
+/** Something that needs `size` units from time `from` to time `to`. */
+export type Claim = { readonly size: number; readonly from: number; readonly to: number };
+
+/**
+ * An address for each claim such that no two claims of the same time overlap: largest first, each at the lowest address that
+ * is free. On failure, the index of the first claim that found no room.
+ */
+export function firstFit(claims: readonly Claim[], capacity: number): { readonly addresses: readonly number[] } | { readonly failed: number } {
+  const order = claims.map((_, i) => i).sort((a, b) => (claims[b] as Claim).size - (claims[a] as Claim).size || a - b);
+  const addresses = new Array<number>(claims.length).fill(0);
+  const placed: number[] = [];
+  for (const i of order) {
+    const claim = claims[i] as Claim;
+    let address = 0;
+    for (const j of placed) {
+      const other = claims[j] as Claim;
+      const start = addresses[j] as number;
+      if (other.from <= claim.to && claim.from <= other.to && address + claim.size > start) address = Math.max(address, start + other.size);
+    }
+    if (address + claim.size > capacity) return { failed: i };
+    addresses[i] = address;
+    placed.splice(placed.findIndex((j) => (addresses[j] as number) > address) + 1 || placed.length, 0, i);
+    placed.sort((a, b) => (addresses[a] as number) - (addresses[b] as number));
+  }
+  return { addresses };
+}

@@ -1,0 +1,30 @@
+import type { OpOf } from '../../ir/graph/module.ts';
+import type { BufferId, Region } from '../../ir/tile/module.ts';
+import type { ValueId } from '../../ir/types.ts';
+import { instanceRow, type Lowering, overRows, type Place, wholeList } from './lowering.ts';
+import { affine } from './writer.ts';
+
+/** The lists the host hands over for attention, and the pages keys and values live in. */
+export type AttentionSite = { readonly kv: BufferId; readonly slots: BufferId; readonly worklist: BufferId; readonly pages: BufferId; readonly layered: boolean };
+
+/**
+ * attention -> this step's keys and values scattered to their pages, then queries against the pages of their sequences.
+ * Encoders use the same pages as scratch, so there is one path.
+ */
+export function lowerAttention(low: Lowering, op: OpOf<'attention'>, site: AttentionSite): void {
+  const [q, k, v] = op.operands.map(low.place) as [Place, Place, Place];
+  const { write, bounds } = low;
+  const { heads, kvHeads, headDim, scale, mask, window } = op.attrs;
+  const poolRows = bounds.poolPages * bounds.pageRows * 2;
+  const plane = (first: number): Region =>
+    write.region(site.kv, site.layered ? instanceRow(low, poolRows, affine(first)) : affine(first), poolRows - first, k.columns);
+  const append = (from: Place, first: number): void =>
+    overRows(low, [from], [], ([rowsFrom], _, rows) => write.op('scatter', {}, { from: rowsFrom as Region, index: wholeList(write, site.slots), out: plane(first) }, rows));
+  append(k, 0);
+  append(v, bounds.pageRows);
+  overRows(low, [q], [low.place(op.results[0] as ValueId)], ([queries], [out], rows) => {
+    write.op('query', { heads, headDim, scale }, { q: queries as Region, worklist: wholeList(write, site.worklist) }, rows);
+    write.op('attend', { mask, window, kvHeads, pageRows: bounds.pageRows }, { kv: plane(0), pages: wholeList(write, site.pages) }, rows);
+    write.op('finish', {}, { out: out as Region }, rows);
+  });
+}

@@ -1,0 +1,107 @@
+import type { Format } from '../../isa-spec/fields.ts';
+import type { Machine } from '../../isa-spec/machine.ts';
+import type { GraphModule } from '../../ir/graph/module.ts';
+import { pitchLines } from '../../ir/tile/footprint.ts';
+import type { Affine, Buffer, BufferId, Region, RowBound, TileModule } from '../../ir/tile/module.ts';
+import type { ValueId } from '../../ir/types.ts';
+import { rowsFieldMax } from '../plan/matmul.ts';
+import { affine, type TileWriter } from './writer.ts';
+
+/** Largest step a program serves, and the KV pool it works on. */
+export type Bounds = TileModule['bounds'];
+
+/** Where the planner keeps things: values whose buffers are named here live in HBM, the others in SRAM; bytes of SRAM an op may stage in. */
+export type Homes = { readonly spilled: ReadonlySet<string>; readonly stageBytes: number };
+
+/** A value in memory: columns of a buffer, a row for every token or for every sampled row. */
+export type Place = { readonly buffer: BufferId; readonly column: number; readonly columns: number; readonly of: 'tokens' | 'samples' };
+
+/** What lowering an op needs: the writer, where values are, and in which loop it is. */
+export type Lowering = {
+  readonly write: TileWriter;
+  readonly module: GraphModule;
+  readonly machine: Machine;
+  readonly bounds: Bounds;
+  readonly homes: Homes;
+  readonly place: (value: ValueId) => Place;
+  /** The SRAM list a row-list value (ids, positions, row scales) is in. */
+  readonly list: (value: ValueId) => Region;
+  /** 1 inside the layer loop: what an instance-indexed row moves by, times rows an instance. */
+  readonly inLayers: boolean;
+};
+
+/** The SRAM an op needs at the least is not there. */
+export class DoesNotFit extends Error {}
+
+export const rowLimit = (low: Lowering, of: 'tokens' | 'samples'): number => low.bounds[of];
+
+export const bufferOf = (low: Lowering, id: BufferId): Buffer => low.write.buffers[id] as Buffer;
+
+/** Bytes a row of `columns` elements takes in a buffer of its own. */
+export const rowBytes = (low: Lowering, format: Format, columns: number): number =>
+  pitchLines({ format, columns }, low.machine.sram.lineBytes.value) * low.machine.sram.lineBytes.value;
+
+/** The rows of a place from `row` on. */
+export const rowsOf = (low: Lowering, place: Place, row: Affine, rows: number, reach: number): Region =>
+  low.write.region(place.buffer, row, rows, place.columns, { column: affine(place.column), reach });
+
+/** Instance-indexed rows of a weight buffer, `perInstance` each: this iteration's, `from` rows in. */
+export const instanceRow = (low: Lowering, perInstance: number, from: Affine = affine(0)): Affine =>
+  low.inLayers ? { base: from.base, steps: [perInstance, from.steps[1], from.steps[2], from.steps[3]] } : from;
+
+const stageDepth = 2;
+
+/**
+ * Runs `emit` over tiles of rows. Operands that live in HBM are loaded into, and results stored from, double-buffered
+ * stages; the tile is as tall as the stages allow. Throws DoesNotFit when a single row is too much.
+ */
+export function overRows(low: Lowering, reads: readonly Place[], writes: readonly Place[], emit: (reads: readonly Region[], writes: readonly Region[], rows: RowBound) => void): void {
+  const of = (writes[0] ?? reads[0])?.of ?? 'tokens';
+  const staged = [...reads, ...writes].filter((place) => bufferOf(low, place.buffer).space === 'hbm');
+  const perRow = staged.reduce((sum, place) => sum + stageDepth * rowBytes(low, bufferOf(low, place.buffer).format, place.columns), 0);
+  const { rowTile, rowTiles } = rowTiling(low, of, perRow);
+  const rows: RowBound = { max: rowTile, of };
+  const row = affine(0, 0, rowTile);
+  const slot = affine(0, 0, 1);
+  const stages = new Map(staged.map((place) => [place, stage(low, place, rowTile)]));
+  const local = (place: Place): Region => {
+    const buffer = stages.get(place);
+    if (buffer === undefined) return rowsOf(low, place, row, rowTile, rowTile * rowTiles);
+    return low.write.region(buffer, affine(0), rowTile, place.columns, { slot });
+  };
+  low.write.loop(1, 'rows', rowTiles, () => {
+    const inputs = reads.map((place) => {
+      const region = local(place);
+      if (stages.has(place)) low.write.op('load', {}, { from: rowsOf(low, place, row, rowTile, rowTile * rowTiles), out: region }, rows);
+      return region;
+    });
+    const results = writes.map(local);
+    emit(inputs, results, rows);
+    writes.forEach((place, i) => {
+      if (stages.has(place)) low.write.op('store', {}, { from: results[i] as Region, out: rowsOf(low, place, row, rowTile, rowTile * rowTiles) }, rows);
+    });
+  });
+}
+
+/** Equal row tiles, as tall as `bytesPerRow` of stage each lets them be. */
+export function rowTiling(low: Lowering, of: 'tokens' | 'samples', bytesPerRow: number): { rowTile: number; rowTiles: number } {
+  const limit = rowLimit(low, of);
+  const most = Math.min(limit, rowsFieldMax, bytesPerRow === 0 ? limit : Math.floor(low.homes.stageBytes / bytesPerRow));
+  if (most < 1) throw new DoesNotFit();
+  const rowTiles = Math.ceil(limit / most);
+  return { rowTile: Math.ceil(limit / rowTiles), rowTiles };
+}
+
+const stage = (low: Lowering, place: Place, rows: number): BufferId => {
+  const home = bufferOf(low, place.buffer);
+  return low.write.buffer({ name: `${home.name}.stage`, space: 'sram', role: 'stage', format: home.format, rows, columns: place.columns, depth: stageDepth });
+};
+
+/** An SRAM buffer for a row list or a host table of `words` 4-byte words. */
+export const listBuffer = (write: TileWriter, name: string, format: 'i32' | 'f32', words: number): BufferId =>
+  write.buffer({ name, space: 'sram', role: 'list', format, rows: 1, columns: words });
+
+/** All of a list. */
+export const wholeList = (write: TileWriter, buffer: BufferId): Region => write.region(buffer, affine(0), 1, (write.buffers[buffer] as Buffer).columns);
+
+

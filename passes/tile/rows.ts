@@ -1,0 +1,99 @@
+import { formatBytes } from '../../isa-spec/fields.ts';
+import type { OpOf } from '../../ir/graph/module.ts';
+import type { TileAttrs } from '../../ir/tile/ops.ts';
+import type { BufferId, Region, RowBound } from '../../ir/tile/module.ts';
+import type { ValueId } from '../../ir/types.ts';
+import { bufferOf, instanceRow, type Lowering, overRows, type Place, rowLimit, wholeList } from './lowering.ts';
+import { weightNameOf, weightOf } from './weights.ts';
+import { affine } from './writer.ts';
+
+/** embed -> rows of the table gathered by the index list. */
+export function lowerEmbed(low: Lowering, op: OpOf<'embed'>): void {
+  const [ids, table] = op.operands as [ValueId, ValueId];
+  const weight = weightOf(low, table);
+  const rows = weight.shape[0] ?? 0;
+  const home = low.write.buffer({
+    name: weight.name, space: 'hbm', role: 'weights', format: 'bf16', rows: rows * weight.instances.length, columns: weight.shape[1] ?? 0, packing: { kind: 'rows', weight: weight.name },
+  });
+  gatherInto(low, home, rows, low.list(ids), low.place(op.results[0] as ValueId));
+}
+
+/** Rows of an HBM table, by an index list, into a place. */
+export function gatherInto(low: Lowering, table: BufferId, tableRows: number, index: Region, out: Place): void {
+  overRows(low, [], [out], (_, [to], rows) => {
+    const from = low.write.region(table, instanceRow(low, tableRows), tableRows, out.columns);
+    low.write.op('gather', {}, { table: from, index, out: to as Region }, rows);
+  });
+}
+
+export function lowerNorm(low: Lowering, op: OpOf<'norm'>): void {
+  const [x, gamma, beta] = op.operands as [ValueId, ValueId | undefined, ValueId | undefined];
+  const from = low.place(x);
+  const line = low.machine.sram.lineBytes.value / formatBytes.f32;
+  const padded = Math.ceil(from.columns / line) * line;
+  const columns = line + padded * (op.attrs.norm === 'layer' ? 2 : 1);
+  const names = [gamma, beta].map((value) => (value === undefined ? '' : weightNameOf(low, value))) as [string, string];
+  const instances = gamma === undefined ? 1 : weightOf(low, gamma).instances.length;
+  const home = low.write.buffer({
+    name: names[0] === '' ? `norm.${op.results[0]}` : names[0], space: 'hbm', role: 'weights', format: 'f32', rows: instances, columns,
+    packing: { kind: 'norm', gamma: names[0], beta: names[1], epsilon: op.attrs.epsilon },
+  });
+  const stage = low.write.buffer({ name: `norm.${op.results[0]}.params`, space: 'sram', role: 'stage', format: 'f32', rows: 1, columns });
+  const params = low.write.region(stage, affine(0), 1, columns);
+  low.write.op('load', {}, { from: low.write.region(home, instances === 1 ? affine(0) : instanceRow(low, 1), 1, columns), out: params }, { max: 1, of: 'all' });
+  overRows(low, [from], [low.place(op.results[0] as ValueId)], ([input], [out], rows) => {
+    low.write.op('norm', { norm: op.attrs.norm }, { x: input as Region, params, out: out as Region }, rows);
+  });
+}
+
+/** One vector instruction over one or two operands. */
+export function lowerMap(low: Lowering, op: OpOf<'add' | 'multiply' | 'activate' | 'convert'>): void {
+  const name: TileAttrs['map']['function'] = op.kind === 'add' || op.kind === 'multiply' ? op.kind : op.kind === 'activate' && op.attrs.activation !== 'none' ? op.attrs.activation : 'copy';
+  mapInto(low, name, op.operands.map(low.place), low.place(op.results[0] as ValueId));
+}
+
+export function mapInto(low: Lowering, name: TileAttrs['map']['function'], from: readonly Place[], to: Place): void {
+  overRows(low, from, [to], ([x, y], [out], rows) => low.write.op('map', { function: name }, { x: x as Region, y, out: out as Region }, rows));
+}
+
+export function lowerQuantise(low: Lowering, op: OpOf<'quantise'>): void {
+  const [codes, scales] = op.results as [ValueId, ValueId];
+  overRows(low, [low.place(op.operands[0] as ValueId)], [low.place(codes)], ([x], [out], rows) =>
+    low.write.op('quantise', {}, { x: x as Region, out: out as Region, rowScale: low.list(scales) }, rows),
+  );
+}
+
+export function lowerRope(low: Lowering, op: OpOf<'rope'>, angles: Place): void {
+  const { headDim, interleaved, frequencies } = op.attrs;
+  const from = low.place(op.operands[0] as ValueId);
+  const attrs = { interleaved, headDim, rotary: 2 * frequencies.length, heads: from.columns / headDim };
+  overRows(low, [from, angles], [low.place(op.results[0] as ValueId)], ([x, table], [out], rows) =>
+    low.write.op('rope', attrs, { x: x as Region, table: table as Region, out: out as Region }, rows),
+  );
+}
+
+export function lowerAllgather(low: Lowering, op: OpOf<'allgather'>, tag: number): void {
+  overRows(low, [low.place(op.operands[0] as ValueId)], [low.place(op.results[0] as ValueId)], ([from], [out], rows) =>
+    low.write.op('allgather', { parts: op.attrs.parts, tag }, { from: from as Region, out: out as Region }, rows),
+  );
+}
+
+/** sampleRows -> all rows to HBM, then the sampled ones back: only the gather can pick rows. */
+export function lowerSampleRows(low: Lowering, op: OpOf<'sampleRows'>, samples: BufferId): void {
+  const from = low.place(op.operands[0] as ValueId);
+  const limit = rowLimit(low, from.of);
+  const home = bufferOf(low, from.buffer);
+  let table = from;
+  if (home.space !== 'hbm' || from.column !== 0 || from.columns !== home.columns) {
+    const buffer = low.write.buffer({ name: `${home.name}.rows`, space: 'hbm', role: 'value', format: home.format, rows: limit, columns: from.columns });
+    table = { ...from, buffer, column: 0 };
+    copyOut(low, from, table);
+  }
+  gatherInto(low, table.buffer, limit, wholeList(low.write, samples), low.place(op.results[0] as ValueId));
+}
+
+function copyOut(low: Lowering, from: Place, to: Place): void {
+  const rows: RowBound = { max: rowLimit(low, from.of), of: from.of };
+  const region = (place: Place): Region => low.write.region(place.buffer, affine(0), rows.max, place.columns, { column: affine(place.column) });
+  low.write.op('store', {}, { from: region(from), out: region(to) }, rows);
+}

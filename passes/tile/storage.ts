@@ -1,0 +1,100 @@
+import type { Format } from '../../isa-spec/fields.ts';
+import { allOps, type Block, type GraphModule, type GraphOp, type OpOf } from '../../ir/graph/module.ts';
+import type { TensorType, ValueId } from '../../ir/types.ts';
+import { sizeOf } from '../rewrite.ts';
+import type { Bounds, Homes, Place } from './lowering.ts';
+import type { TileWriter } from './writer.ts';
+
+/**
+ * Which buffer each value of the graph is in. A view is columns of its source's buffer; the values a loop carries share one
+ * buffer across iterations where the one before is dead when the next is made, and are copied where not.
+ */
+export class Storage {
+  readonly #module: GraphModule;
+  readonly #write: TileWriter;
+  readonly #bounds: Bounds;
+  readonly #homes: Homes;
+  readonly #places = new Map<ValueId, Place>();
+  /** Values that live in the buffer of another. */
+  readonly #same = new Map<ValueId, ValueId>();
+  readonly #definitions = new Map<ValueId, GraphOp>();
+  readonly #reads = new Map<ValueId, number>();
+
+  constructor(module: GraphModule, write: TileWriter, bounds: Bounds, homes: Homes) {
+    this.#module = module;
+    this.#write = write;
+    this.#bounds = bounds;
+    this.#homes = homes;
+    for (const op of allOps(module.body)) {
+      for (const result of op.results) this.#definitions.set(result, op);
+      for (const operand of op.operands) this.#reads.set(operand, (this.#reads.get(operand) ?? 0) + 1);
+      if (op.kind === 'loop') this.#unify(op);
+    }
+  }
+
+  place(value: ValueId): Place {
+    const known = this.#places.get(value);
+    if (known !== undefined) return known;
+    const made = this.#make(value);
+    this.#places.set(value, made);
+    return made;
+  }
+
+  /** A buffer for a value that is not the graph's, a row a token. */
+  fresh(name: string, format: Format, columns: number): Place {
+    const buffer = this.#write.buffer({ name, space: this.#homes.spilled.has(name) ? 'hbm' : 'sram', role: 'value', format, rows: this.#bounds.tokens, columns });
+    return { buffer, column: 0, columns, of: 'tokens' };
+  }
+
+  /** Copies to make before a loop: initial values that do not already lie where the loop carries them. */
+  enter(loop: OpOf<'loop'>): readonly (readonly [Place, Place])[] {
+    return this.#moves(loop.operands, loop.body.params);
+  }
+
+  /** Copies to make at the end of each iteration. */
+  leave(loop: OpOf<'loop'>): readonly (readonly [Place, Place])[] {
+    return this.#moves(loop.body.yields, loop.body.params);
+  }
+
+  #moves(from: readonly ValueId[], to: readonly ValueId[]): readonly (readonly [Place, Place])[] {
+    return from.map((value, i) => [this.place(value), this.place(to[i] as ValueId)] as const).filter(([source, target]) => source.buffer !== target.buffer);
+  }
+
+  #unify(loop: OpOf<'loop'>): void {
+    loop.body.params.forEach((param, i) => {
+      const [initial, next, result] = [loop.operands[i], loop.body.yields[i], loop.results[i]] as [ValueId, ValueId, ValueId];
+      this.#same.set(result, param);
+      if ((this.#reads.get(initial) ?? 0) === 1 && this.#definitions.get(initial)?.kind !== 'columns') this.#same.set(initial, param);
+      if (next !== param && deadBefore(loop.body, param, next)) this.#same.set(next, param);
+    });
+  }
+
+  #make(value: ValueId): Place {
+    const owner = this.#same.get(value);
+    if (owner !== undefined) return this.place(owner);
+    const op = this.#definitions.get(value);
+    if (op?.kind === 'columns') {
+      const source = this.place(op.operands[0] as ValueId);
+      return { ...source, column: source.column + op.attrs.start, columns: op.attrs.end - op.attrs.start };
+    }
+    const type = this.#module.types[value] as TensorType;
+    const of = type.shape[0] === 'samples' ? 'samples' : 'tokens';
+    const columns = sizeOf(type.shape[1]);
+    const isOutput = this.#module.body.yields.includes(value);
+    const name = `${op?.kind ?? 'carried'}.${value}`;
+    const space = isOutput || this.#homes.spilled.has(name) ? 'hbm' : 'sram';
+    const buffer = this.#write.buffer({ name, space, role: isOutput ? 'output' : 'value', format: type.dtype as Format, rows: this.#bounds[of], columns });
+    return { buffer, column: 0, columns, of };
+  }
+}
+
+/** True when `next` may be written over `param`: nobody reads `param` later, and the op that makes `next` reads it row by row at most. */
+function deadBefore(block: Block, param: ValueId, next: ValueId): boolean {
+  const at = block.ops.findIndex((op) => op.results.includes(next));
+  const readers = block.ops.flatMap((op, i) => (op.operands.includes(param) ? [i] : []));
+  const maker = block.ops[at];
+  if (maker === undefined || readers.some((i) => i > at) || block.ops.some((op) => op.kind === 'columns' && op.operands.includes(param))) return false;
+  if (!readers.includes(at)) return true;
+  if (maker.kind === 'linear') return maker.attrs.residual && maker.operands.indexOf(param) === maker.operands.length - 1;
+  return maker.kind === 'add' || maker.kind === 'multiply' || maker.kind === 'activate' || maker.kind === 'norm';
+}

@@ -1,0 +1,174 @@
+import type { Diagnostics } from '../../diagnostics/diagnostic.ts';
+import { allOps, type Block, type GraphModule, type GraphOp, type OpOf } from '../../ir/graph/module.ts';
+import type { Format } from '../../isa-spec/fields.ts';
+import { type HostTable, workEntryBytes } from '../../isa-spec/instructions.ts';
+import type { Machine } from '../../isa-spec/machine.ts';
+import type { BufferId, Region, TileModule } from '../../ir/tile/module.ts';
+import type { TensorType, ValueId } from '../../ir/types.ts';
+import type { Weight } from '../../ir/weights.ts';
+import { type AttentionSite, lowerAttention } from './attention.ts';
+import { type Bounds, type Homes, listBuffer, type Lowering, type Place, wholeList } from './lowering.ts';
+import { lowerLinear } from './matmul.ts';
+import { gatherInto, lowerAllgather, lowerEmbed, lowerMap, lowerNorm, lowerQuantise, lowerRope, lowerSampleRows, mapInto } from './rows.ts';
+import { Storage } from './storage.ts';
+import { TileWriter } from './writer.ts';
+
+/** A tile module and the graph module it serves, whose weights now include the tables lowering asked for. */
+export type Tiled = { readonly tile: TileModule; readonly graph: GraphModule };
+
+/**
+ * The graph as loops over tiles with explicit memories and engines. All decisions are in `homes` and in the matmul plans:
+ * the same graph, machine and homes always give the same tiles. Throws DoesNotFit if an op finds no room for its stages.
+ */
+export function tile(module: GraphModule, machine: Machine, bounds: Bounds, homes: Homes, chips: number): Tiled {
+  const lowering = new GraphLowering(module, machine, bounds, homes);
+  lowering.run();
+  const tiled: TileModule = {
+    name: module.name, tile: machine.arrays.size.value, chips, bounds,
+    buffers: lowering.write.buffers, body: lowering.write.nodes,
+    outputs: module.outputs.map((output, i) => {
+      const place = lowering.storage.place(module.body.yields[i] as ValueId);
+      return { name: output.name, buffer: place.buffer, rows: place.of };
+    }),
+  };
+  return { tile: tiled, graph: lowering.module };
+}
+
+class GraphLowering {
+  readonly write = new TileWriter();
+  readonly storage: Storage;
+  module: GraphModule;
+  readonly #machine: Machine;
+  readonly #bounds: Bounds;
+  readonly #homes: Homes;
+  readonly #hostLists = new Map<HostTable, BufferId>();
+  readonly #scaleLists = new Map<ValueId, BufferId>();
+  readonly #angles = new Map<string, Place>();
+  readonly #pools = new Map<string, BufferId>();
+  #labels = 0;
+  #tags = 0;
+
+  constructor(module: GraphModule, machine: Machine, bounds: Bounds, homes: Homes) {
+    this.module = module;
+    this.#machine = machine;
+    this.#bounds = bounds;
+    this.#homes = homes;
+    this.storage = new Storage(module, this.write, bounds, homes);
+  }
+
+  run(): void {
+    const ops = [...allOps(this.module.body)];
+    this.write.label('inputs', { kind: 'none' });
+    this.module.inputs.forEach((input) => {
+      if (input.feed !== 'tensor') this.#hostList(input.feed);
+    });
+    if (ops.some((op) => op.kind === 'attention')) for (const table of ['slots', 'worklist', 'pages'] as const) this.#hostList(table);
+    if (ops.some((op) => op.kind === 'sampleRows')) this.#hostList('samples');
+    for (const op of ops) if (op.kind === 'rope') this.#anglesOf(op);
+    this.#block(this.module.body, false, '');
+  }
+
+  #block(block: Block, inLayers: boolean, prefix: string): void {
+    const low = this.#lowering(inLayers);
+    for (const op of block.ops) {
+      if (op.kind === 'weight' || op.kind === 'columns') continue;
+      this.write.label(`${prefix}${this.#labels++}.${op.kind}`, op.origin);
+      if (op.kind === 'loop') this.#loop(op, low, inLayers);
+      else this.#op(op, low);
+    }
+  }
+
+  #loop(op: OpOf<'loop'>, low: Lowering, nested: boolean): void {
+    if (nested) throw new Error('internal: a loop inside a loop');
+    this.storage.enter(op).forEach(([from, to]) => mapInto(low, 'copy', [from], to));
+    this.write.loop(0, 'layers', op.attrs.trip, () => {
+      this.#block(op.body, op.attrs.trip > 1, 'layer.');
+      this.storage.leave(op).forEach(([from, to]) => mapInto(low, 'copy', [from], to));
+    });
+  }
+
+  #op(op: GraphOp, low: Lowering): void {
+    switch (op.kind) {
+      case 'embed': return lowerEmbed(low, op);
+      case 'norm': return lowerNorm(low, op);
+      case 'linear': return lowerLinear(low, op);
+      case 'rope': return lowerRope(low, op, this.#anglesOf(op));
+      case 'attention': return lowerAttention(low, op, this.#site(op));
+      case 'sampleRows': return lowerSampleRows(low, op, this.#hostList('samples'));
+      case 'add':
+      case 'multiply':
+      case 'activate':
+      case 'convert': return lowerMap(low, op);
+      case 'quantise': return lowerQuantise(low, op);
+      case 'allgather': return lowerAllgather(low, op, this.#tags++);
+      default: throw new Error(`internal: ${op.kind} has no lowering`);
+    }
+  }
+
+  #lowering(inLayers: boolean): Lowering {
+    return {
+      write: this.write, module: this.module, machine: this.#machine, bounds: this.#bounds, homes: this.#homes, inLayers,
+      place: (value) => this.storage.place(value),
+      list: (value) => this.#list(value),
+    };
+  }
+
+  /** A row list: one of the host's, or the scales a quantise op makes. */
+  #list(value: ValueId): Region {
+    const input = this.module.inputs[this.module.body.params.indexOf(value)];
+    if (input !== undefined && input.feed !== 'tensor') return wholeList(this.write, this.#hostList(input.feed));
+    const of = (this.module.types[value] as TensorType).shape[0] === 'samples' ? 'samples' : 'tokens';
+    const buffer = this.#scaleLists.get(value) ?? listBuffer(this.write, `scale.${value}`, 'f32', this.#bounds[of]);
+    this.#scaleLists.set(value, buffer);
+    return wholeList(this.write, buffer);
+  }
+
+  #hostList(table: HostTable): BufferId {
+    const known = this.#hostLists.get(table);
+    if (known !== undefined) return known;
+    const { tokens, sequences, samples, pageListEntries } = this.#bounds;
+    const words = { ids: tokens, positions: tokens, types: tokens, slots: tokens, samples, worklist: (sequences * workEntryBytes) / 4, pages: pageListEntries }[table];
+    const buffer = listBuffer(this.write, table, 'i32', words);
+    this.#hostLists.set(table, buffer);
+    this.write.op('input', { table }, { out: wholeList(this.write, buffer) }, { max: 1, of: 'all' });
+    return buffer;
+  }
+
+  /** The cosines and sines of this step's positions: gathered once, used by every rotation with the same angles. */
+  #anglesOf(op: OpOf<'rope'>): Place {
+    const { frequencies, amplitude, positions } = op.attrs;
+    const key = JSON.stringify([frequencies, amplitude]);
+    const known = this.#angles.get(key);
+    if (known !== undefined) return known;
+    const name = `rope.${this.#angles.size}`;
+    const columns = 2 * frequencies.length;
+    const weight: Weight = { name, dtype: 'f32', shape: [positions, columns], instances: [{ kind: 'rope', frequencies, positions, amplitude }] };
+    this.module = { ...this.module, weights: [...this.module.weights, weight] };
+    const table = this.write.buffer({ name, space: 'hbm', role: 'weights', format: 'f32', rows: positions, columns, packing: { kind: 'rows', weight: name } });
+    const place = this.storage.fresh(`${name}.angles`, 'f32', columns);
+    this.write.label(name, op.origin);
+    gatherInto(this.#lowering(false), table, positions, this.#list(op.operands[1] as ValueId), place);
+    this.#angles.set(key, place);
+    return place;
+  }
+
+  #site(op: OpOf<'attention'>): AttentionSite {
+    const cache = this.module.caches.find((candidate) => candidate.name === op.attrs.cache);
+    const key = op.attrs.cache === '' ? `scratch.${op.attrs.kvHeads}x${op.attrs.headDim}` : op.attrs.cache;
+    const format = (this.module.types[op.operands[1] as ValueId] as TensorType).dtype as Format;
+    const { poolPages, pageRows } = this.#bounds;
+    const kv =
+      this.#pools.get(key) ??
+      this.write.buffer({ name: `kv.${key}`, space: 'hbm', role: 'kv', format, rows: (cache?.layers ?? 1) * poolPages * pageRows * 2, columns: op.attrs.kvHeads * op.attrs.headDim });
+    this.#pools.set(key, kv);
+    return { kv, slots: this.#hostList('slots'), worklist: this.#hostList('worklist'), pages: this.#hostList('pages'), layered: (cache?.layers ?? 1) > 1 };
+  }
+}
+
+/** Ops lowering has no way for, as diagnostics: what recognition left over. */
+export function reportUnlowerable(module: GraphModule, diagnostics: Diagnostics): void {
+  for (const op of allOps(module.body)) {
+    if (!op.kind.startsWith('p') && op.kind !== 'custom') continue;
+    diagnostics.report({ code: 'E4003', message: `\`${op.kind}\` is not part of a recognised transformer op`, origin: op.origin, help: 'see `--stop-after raise --dump-ir DIR` for what surrounds it' });
+  }
+}
