@@ -1,0 +1,103 @@
+import type { TensorStore, WeightExpr } from './weights.ts';
+
+/** Part of a tensor: `size[i]` elements of axis i from `start[i]` on. */
+export type Region = { readonly start: readonly number[]; readonly size: readonly number[] };
+
+export const volume = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
+
+/** The shape an expression makes; throws when its parts do not fit each other or the source lacks a tensor. */
+export function shapeOfExpr(expr: WeightExpr, store: TensorStore): readonly number[] {
+  switch (expr.kind) {
+    case 'tensor':
+      return describe(expr.name, store).shape;
+    case 'values':
+    case 'reshape':
+      return expr.shape;
+    case 'transpose':
+      return shapeOfExpr(expr.of, store).toReversed();
+    case 'slice':
+      return shapeOfExpr(expr.of, store).with(expr.axis, expr.end - expr.start);
+    case 'concat': {
+      const shapes = expr.of.map((part) => shapeOfExpr(part, store));
+      const [first] = shapes;
+      if (first === undefined) throw new Error('a concat of nothing');
+      return first.with(expr.axis, shapes.reduce((sum, shape) => sum + sizeAt(shape, expr.axis), 0));
+    }
+    case 'scale':
+      return shapeOfExpr(expr.of, store);
+    case 'shard': {
+      const shape = shapeOfExpr(expr.of, store);
+      const size = sizeAt(shape, expr.axis) / expr.parts;
+      if (!Number.isInteger(size)) throw new Error(`axis ${expr.axis} of [${shape.join(', ')}] is not ${expr.parts} equal parts`);
+      return shape.with(expr.axis, size);
+    }
+    case 'rope':
+      return [expr.positions, 2 * expr.frequencies.length];
+  }
+}
+
+export function describe(name: string, store: TensorStore): NonNullable<ReturnType<TensorStore['describe']>> {
+  const found = store.describe(name);
+  if (found === undefined) throw new Error(`the source has no tensor \`${name}\``);
+  return found;
+}
+
+export const sizeAt = (shape: readonly number[], axis: number): number => {
+  const size = shape[axis];
+  if (size === undefined) throw new Error(`axis ${axis} of [${shape.join(', ')}]`);
+  return size;
+};
+
+/** Names of the source tensors an expression reads. */
+export function tensorsOf(expr: WeightExpr): readonly string[] {
+  switch (expr.kind) {
+    case 'tensor':
+      return [expr.name];
+    case 'values':
+    case 'rope':
+      return [];
+    case 'concat':
+      return expr.of.flatMap(tensorsOf);
+    default:
+      return tensorsOf(expr.of);
+  }
+}
+
+/** Whether chips have different data. */
+export function isSharded(expr: WeightExpr): boolean {
+  switch (expr.kind) {
+    case 'tensor':
+    case 'values':
+    case 'rope':
+      return false;
+    case 'shard':
+      return true;
+    case 'concat':
+      return expr.of.some(isSharded);
+    default:
+      return isSharded(expr.of);
+  }
+}
+
+/** Copies the box `size` between row-major arrays, from `from[start]` to `to[at]` on. */
+export function copyBox(
+  from: { readonly data: ArrayLike<number>; readonly shape: readonly number[]; readonly start: readonly number[] },
+  to: { readonly data: Float64Array; readonly shape: readonly number[]; readonly start: readonly number[] },
+  size: readonly number[],
+): void {
+  const rank = size.length;
+  const copy = (axis: number, source: number, target: number): void => {
+    const length = size[axis] ?? 1;
+    if (axis >= rank - 1) {
+      for (let i = 0; i < length; i++) to.data[target + i] = from.data[source + i] as number;
+      return;
+    }
+    const sourceStep = volume(from.shape.slice(axis + 1));
+    const targetStep = volume(to.shape.slice(axis + 1));
+    for (let i = 0; i < length; i++) copy(axis + 1, source + i * sourceStep, target + i * targetStep);
+  };
+  copy(0, offsetOf(from.start, from.shape), offsetOf(to.start, to.shape));
+}
+
+/** Row-major position of an index. */
+export const offsetOf = (index: readonly number[], shape: readonly number[]): number => shape.reduce((at, size, i) => at * size + (index[i] as number), 0);
