@@ -47,26 +47,31 @@ export type FieldValue<K extends FieldKind> = K extends { kind: 'flag' }
             ? RowWindow
             : number;
 
-/** Bits each kind takes in the word. */
-export const fieldBits = (field: FieldKind): number => {
+export type FieldPart = { readonly name: string; readonly bits: number };
+
+/** The numbers a field is made of, low bits first. Single-valued kinds have one part without a name. */
+export const fieldParts = (field: FieldKind): readonly FieldPart[] => {
   switch (field.kind) {
     case 'uint':
     case 'enum':
-      return field.bits;
+      return [{ name: '', bits: field.bits }];
     case 'f32':
-      return 32;
+      return [{ name: '', bits: 32 }];
     case 'flag':
-      return 1;
+      return [{ name: '', bits: 1 }];
     case 'sram':
-      return 24 + 5;
+      return [{ name: 'addr', bits: 24 }, { name: 'ss', bits: 5 }];
     case 'hbm':
-      return 5 + 32 + 5;
+      return [{ name: 'base', bits: 5 }, { name: 'off', bits: 32 }, { name: 'ss', bits: 5 }];
     case 'acc':
-      return 10 + 5;
+      return [{ name: 'addr', bits: 10 }, { name: 'ss', bits: 5 }];
     case 'rows':
-      return 13 + 5 + 2;
+      return [{ name: 'max', bits: 13 }, { name: 'reg', bits: 5 }, { name: 'level', bits: 2 }];
   }
 };
+
+/** Bits each kind takes in the word. */
+export const fieldBits = (field: FieldKind): number => fieldParts(field).reduce((sum, part) => sum + part.bits, 0);
 
 export const uint = (bits: number) => ({ kind: 'uint', bits, minusOne: false }) as const;
 /** A count from 1 to 2^bits, stored less one. */

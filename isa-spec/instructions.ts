@@ -15,7 +15,8 @@ type Row<G extends Fields, P extends Fields> = {
   readonly payload: P;
 };
 
-const instruction = <const G extends Fields, const P extends Fields>(row: Row<G, P>): Row<G, P> => row;
+/** Flags and payload share one space of names. */
+const instruction = <const G extends Fields, const P extends Fields & { readonly [F in keyof G]?: never }>(row: Row<G, P>): Row<G, P> => row;
 const every: readonly Queue[] = queues;
 const dma: readonly Queue[] = ['dma0', 'dma1'];
 
@@ -109,9 +110,9 @@ export const instructions = {
   epi: instruction({
     opcode: 0x22, queues: ['epi'],
     summary: 'drains accumulators: FP32, x row scale x column scale, + bias, activation (gated: act(left half) x right half), + residual, round, store',
-    /** `params`: column scales then biases, FP32, those present, nTiles*A columns each, each padded to a line. `rowScale`: an FP32 row list. */
-    flags: { format, activation: oneOf(4, activations), scale: flag, bias: flag, residual: flag, gated: flag, split: uint(3) },
-    payload: { acc, out: sram, pitch: uint(12), params: sram, residual: sram, rowScale: uint(24), nTiles: count(6), nLast: count(9), rows },
+    /** `scale`: row and column scales, both. `params`: column scales then biases, FP32, those present, nTiles*A columns each, each padded to a line. `rowScale`: an FP32 row list. */
+    flags: { format, activation: oneOf(4, activations), scale: flag, bias: flag, addResidual: flag, gated: flag, split: uint(3) },
+    payload: { acc, out: sram, pitch: uint(12), params: sram, residualAt: sram, rowScale: uint(24), nTiles: count(6), nLast: count(9), rows },
   }),
   aq: instruction({
     opcode: 0x28, queues: ['att'], summary: 'loads the window of queries and clears their (m, l, O); `worklist` says which sequence each row belongs to',

@@ -1,0 +1,225 @@
+import { type FieldKind, fieldParts } from './fields.ts';
+import { hbmBases, type Instruction, instructions, type Queue, queues, type StrideSet, type Token, wordBytes } from './instructions.ts';
+import { type BitRange, common, type FieldPosition, layouts, mnemonicOf } from './layout.ts';
+
+/** A word that is no instruction of its queue. `offset`: where in the bytes the word starts. */
+export class IllegalInstruction extends Error {
+  readonly offset: number;
+  constructor(offset: number, reason: string) {
+    super(`word at byte ${offset}: ${reason}`);
+    this.name = 'IllegalInstruction';
+    this.offset = offset;
+  }
+}
+
+type Parts = readonly number[];
+type Value = Instruction['fields'][keyof Instruction['fields']] | number | boolean | string | object;
+
+/** Bits `range` of a word of eight u32, as an unsigned number. */
+const take = (word: Uint32Array, range: BitRange): number => {
+  const shift = range.at & 31;
+  const index = range.at >>> 5;
+  const low = word[index]! >>> shift;
+  const above = shift + range.bits - 32;
+  if (above <= 0) return low % 2 ** range.bits;
+  return low + (word[index + 1]! % 2 ** above) * 2 ** (32 - shift);
+};
+
+const put = (word: Uint32Array, range: BitRange, value: number): void => {
+  const shift = range.at & 31;
+  const index = range.at >>> 5;
+  word[index] = word[index]! | (value << shift);
+  if (shift + range.bits > 32) word[index + 1] = word[index + 1]! | Math.floor(value / 2 ** (32 - shift));
+};
+
+const single = new DataView(new ArrayBuffer(4));
+const bitsOfF32 = (x: number): number => {
+  single.setFloat32(0, x);
+  return single.getUint32(0);
+};
+const f32OfBits = (bits: number): number => {
+  single.setUint32(0, bits);
+  return single.getFloat32(0);
+};
+
+/** The parts of a field's value, or undefined if the value is not one of the field's. */
+const partsOf = (field: FieldKind, value: Value): Parts | undefined => {
+  switch (field.kind) {
+    case 'uint':
+      return typeof value === 'number' ? [field.minusOne ? value - 1 : value] : undefined;
+    case 'f32':
+      return typeof value === 'number' && Number.isFinite(value) && Math.fround(value) === value ? [bitsOfF32(value)] : undefined;
+    case 'flag':
+      return typeof value === 'boolean' ? [value ? 1 : 0] : undefined;
+    case 'enum':
+      return [field.names.indexOf(value as string)];
+    case 'sram':
+    case 'hbm':
+    case 'acc':
+    case 'rows':
+      return fieldParts(field).map((part) => (value as Readonly<Record<string, number>>)[part.name]!);
+  }
+};
+
+/** The value of a field from its parts; a string says why there is none. */
+const valueOf = (position: FieldPosition, parts: Parts): { readonly value: Value } | string => {
+  const { field, name } = position;
+  const first = parts[0]!;
+  switch (field.kind) {
+    case 'uint':
+      return { value: field.minusOne ? first + 1 : first };
+    case 'f32':
+      return Number.isFinite(f32OfBits(first)) ? { value: f32OfBits(first) } : `\`${name}\` is not a finite number`;
+    case 'flag':
+      return { value: first === 1 };
+    case 'enum':
+      return first < field.names.length ? { value: field.names[first]! } : `\`${name}\` has no meaning for code ${first}`;
+    case 'sram':
+    case 'acc':
+      return { value: { addr: first, ss: parts[1]! } };
+    case 'hbm':
+      return first < hbmBases.length ? { value: { base: first, off: parts[1]!, ss: parts[2]! } } : `\`${name}\` names base register ${first}, the last is ${hbmBases.length - 1}`;
+    case 'rows':
+      return { value: { max: first, reg: parts[1]!, level: parts[2]! } };
+  }
+};
+
+const tokenSlots = {
+  waits: [[common.wait0, common.waitCount0], [common.wait1, common.waitCount1]],
+  posts: [[common.post0, common.postCount0], [common.post1, common.postCount1]],
+} as const;
+
+const putChecked = (word: Uint32Array, range: BitRange, value: number, what: () => string): void => {
+  if (!Number.isInteger(value) || value < 0 || value >= 2 ** range.bits) throw new RangeError(`internal: ${what()} is ${value}, which is not one of its ${2 ** range.bits} values`);
+  put(word, range, value);
+};
+
+const putTokens = (word: Uint32Array, instruction: Instruction, side: 'waits' | 'posts'): void => {
+  const tokens = instruction[side];
+  if (tokens.length > 2) throw new RangeError(`internal: ${instruction.op} has ${tokens.length} ${side}, a word holds two`);
+  tokens.forEach((token, i) => {
+    if (token.semaphore === 0 || token.count === 0) throw new RangeError(`internal: ${side} of ${instruction.op} have semaphore ${token.semaphore} with count ${token.count}`);
+    putChecked(word, tokenSlots[side][i]![0], token.semaphore, () => `a semaphore of ${instruction.op}`);
+    putChecked(word, tokenSlots[side][i]![1], token.count, () => `a token count of ${instruction.op}`);
+  });
+};
+
+/** Writes an instruction as 32 bytes at `offset`. Throws a RangeError if it does not fit the word or is not one of the queue's: a compiler's fault. */
+export const encodeInto = (bytes: Uint8Array, offset: number, instruction: Instruction, queue: Queue): void => {
+  const row = instructions[instruction.op];
+  if (!row.queues.includes(queue)) throw new RangeError(`internal: ${instruction.op} cannot be in queue ${queue}`);
+  const word = new Uint32Array(8);
+  put(word, common.op, row.opcode);
+  put(word, common.queue, queues.indexOf(queue));
+  putTokens(word, instruction, 'waits');
+  putTokens(word, instruction, 'posts');
+  const values = instruction.fields as Readonly<Record<string, Value>>;
+  for (const position of layouts[instruction.op].fields) {
+    const value = values[position.name];
+    const parts = value === undefined ? undefined : partsOf(position.field, value);
+    if (parts === undefined) throw new RangeError(`internal: ${position.name} of ${instruction.op} cannot be ${String(value)}`);
+    position.parts.forEach((part, i) => putChecked(word, part, parts[i]!, () => `${position.name} of ${instruction.op}`));
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset + offset, wordBytes);
+  word.forEach((part, i) => view.setUint32(4 * i, part, true));
+};
+
+/** An instruction as its 32 bytes. `decode(encode(i)) = i`. Throws as `encodeInto` does. */
+export const encode = (instruction: Instruction, queue: Queue): Uint8Array => {
+  const bytes = new Uint8Array(wordBytes);
+  encodeInto(bytes, 0, instruction, queue);
+  return bytes;
+};
+
+/** A whole queue's instructions, 32 bytes each. */
+export const encodeAll = (code: readonly Instruction[], queue: Queue): Uint8Array => {
+  const bytes = new Uint8Array(code.length * wordBytes);
+  code.forEach((instruction, pc) => encodeInto(bytes, pc * wordBytes, instruction, queue));
+  return bytes;
+};
+
+const takeTokens = (word: Uint32Array, offset: number, side: 'waits' | 'posts'): readonly Token[] => {
+  const tokens = tokenSlots[side].map(([id, count]): Token => ({ semaphore: take(word, id), count: take(word, count) }));
+  for (const token of tokens) {
+    if ((token.semaphore === 0) !== (token.count === 0)) throw new IllegalInstruction(offset, `${side} semaphore ${token.semaphore} with count ${token.count}`);
+  }
+  if (tokens[0]!.semaphore === 0 && tokens[1]!.semaphore !== 0) throw new IllegalInstruction(offset, `the second of its ${side} is used, the first is not`);
+  return tokens.filter((token) => token.semaphore !== 0);
+};
+
+/**
+ * The instruction of the word at `offset` of a queue's code. `encode(decode(b)) = b`: whatever would not come back the same
+ * (unknown opcode or code of an enumeration, a bit set that means nothing, a word of another queue) is an IllegalInstruction.
+ */
+export const decode = (bytes: Uint8Array, offset: number, queue: Queue): Instruction => {
+  if (offset < 0 || offset + wordBytes > bytes.length) throw new IllegalInstruction(offset, `the code ends at byte ${bytes.length}`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset + offset, wordBytes);
+  const word = Uint32Array.from({ length: 8 }, (_, i) => view.getUint32(4 * i, true));
+
+  const opcode = take(word, common.op);
+  const op = mnemonicOf(opcode);
+  if (op === undefined) throw new IllegalInstruction(offset, `no instruction has opcode 0x${opcode.toString(16)}`);
+  const engine = take(word, common.queue);
+  if (queues[engine] !== queue) throw new IllegalInstruction(offset, `${op} is for queue ${queues[engine] ?? engine}, found in ${queue}`);
+  if (!instructions[op].queues.includes(queue)) throw new IllegalInstruction(offset, `${op} cannot be in queue ${queue}`);
+
+  const layout = layouts[op];
+  layout.reservedMask.forEach((mask, i) => {
+    const set = word[i]! & mask;
+    if (set !== 0) throw new IllegalInstruction(offset, `${op} does not use bit ${32 * i + 31 - Math.clz32(set)}, which is set`);
+  });
+  const fields: Record<string, Value> = {};
+  for (const position of layout.fields) {
+    const found = valueOf(position, position.parts.map((part) => take(word, part)));
+    if (typeof found === 'string') throw new IllegalInstruction(offset, `${op}: ${found}`);
+    fields[position.name] = found.value;
+  }
+  return { op, waits: takeTokens(word, offset, 'waits'), posts: takeTokens(word, offset, 'posts'), fields } as Instruction;
+};
+
+/** Every instruction of a queue's code. Throws IllegalInstruction as `decode` does, and if the code ends inside a word. */
+export const decodeAll = (bytes: Uint8Array, queue: Queue): readonly Instruction[] => {
+  const code: Instruction[] = [];
+  for (let offset = 0; offset < bytes.length; offset += wordBytes) code.push(decode(bytes, offset, queue));
+  return code;
+};
+
+/** Stride set 0 of every queue. A ring of depth 0 is no ring. */
+export const still: StrideSet = { strides: [0, 0, 0, 0], ring: { stride: 0, depth: 0, base: 0, steps: [0, 0, 0, 0] } };
+export const strideSetBytes = 32;
+
+/** A stride set as 32 bytes: strides 4 x i32, ring stride u32, depth u16, base u16, steps 4 x u16. Throws a RangeError if a number does not fit. */
+export const encodeStrideSet = (set: StrideSet): Uint8Array => {
+  const bytes = new Uint8Array(strideSetBytes);
+  const view = new DataView(bytes.buffer);
+  const inRange = (value: number, low: number, high: number): number => {
+    if (!Number.isInteger(value) || value < low || value > high) throw new RangeError(`internal: a number of a stride set is ${value}, the range is ${low} to ${high}`);
+    return value;
+  };
+  set.strides.forEach((stride, level) => view.setInt32(4 * level, inRange(stride, -(2 ** 31), 2 ** 31 - 1), true));
+  view.setUint32(16, inRange(set.ring.stride, 0, 2 ** 32 - 1), true);
+  view.setUint16(20, inRange(set.ring.depth, 0, 65535), true);
+  view.setUint16(22, inRange(set.ring.base, 0, 65535), true);
+  set.ring.steps.forEach((step, level) => view.setUint16(24 + 2 * level, inRange(step, 0, 65535), true));
+  return bytes;
+};
+
+/** The stride set of the 32 bytes at `offset`; every 32 bytes are one. */
+export const decodeStrideSet = (bytes: Uint8Array, offset: number): StrideSet => {
+  const view = new DataView(bytes.buffer, bytes.byteOffset + offset, strideSetBytes);
+  const stride = (level: number): number => view.getInt32(4 * level, true);
+  const step = (level: number): number => view.getUint16(24 + 2 * level, true);
+  return {
+    strides: [stride(0), stride(1), stride(2), stride(3)],
+    ring: { stride: view.getUint32(16, true), depth: view.getUint16(20, true), base: view.getUint16(22, true), steps: [step(0), step(1), step(2), step(3)] },
+  };
+};
+
+/** How far a stride set moves an operand in iteration `I` (I[0] to I[3]), in the operand's own units. */
+export const move = (set: StrideSet, I: ArrayLike<number>): number => {
+  const { strides, ring } = set;
+  const linear = I[0]! * strides[0] + I[1]! * strides[1] + I[2]! * strides[2] + I[3]! * strides[3];
+  if (ring.depth === 0) return linear;
+  const turns = ring.base + I[0]! * ring.steps[0] + I[1]! * ring.steps[1] + I[2]! * ring.steps[2] + I[3]! * ring.steps[3];
+  return linear + ring.stride * (turns % ring.depth);
+};
