@@ -111,7 +111,7 @@ export const instructions = {
     opcode: 0x22, queues: ['epi'],
     summary: 'drains accumulators: FP32, x row scale x column scale, + bias, activation (gated: act(left half) x right half), + residual, round, store',
     /** `scale`: row and column scales, both. `params`: column scales then biases, FP32, those present, nTiles*A columns each, each padded to a line. `rowScale`: an FP32 row list. */
-    flags: { format, activation: oneOf(4, activations), scale: flag, bias: flag, addResidual: flag, gated: flag, split: uint(3) },
+    flags: { format, activation: oneOf(4, activations), scale: flag, bias: flag, residual: flag, gated: flag, split: uint(3) },
     payload: { acc, out: sram, pitch: uint(12), params: sram, residualAt: sram, rowScale: uint(24), nTiles: count(6), nLast: count(9), rows },
   }),
   aq: instruction({

@@ -1,0 +1,144 @@
+import { type FieldKind, type Format } from './fields.ts';
+import { type InstructionOf, type Instruction, instructions, type Mnemonic } from './instructions.ts';
+import type { Machine } from './machine.ts';
+
+/** What must hold of an instruction for a machine to run it, beyond being one: `says` reads as a sentence with the instruction as its subject. */
+export type Rule<M extends Mnemonic> = { readonly says: string; readonly holds: (fields: InstructionOf<M>['fields'], machine: Machine) => boolean };
+
+type Operand = { readonly addr: number; readonly ss: number };
+type Rows = { readonly max: number };
+
+const matrixFormats: readonly Format[] = ['e4m3', 'bf16'];
+const realFormats: readonly Format[] = ['f32', 'bf16', 'e4m3'];
+const isMatrix = (format: Format): boolean => matrixFormats.includes(format);
+const isReal = (format: Format): boolean => realFormats.includes(format);
+const isUnset = (operand: Operand): boolean => operand.addr === 0 && operand.ss === 0;
+
+/** Rows of a target do not overlap. */
+const apart = (pitch: number, lines: number, rows: Rows): boolean => rows.max <= 1 || pitch >= lines;
+const linesFor = (columns: number, bytes: number, machine: Machine): number => Math.ceil((columns * bytes) / machine.sram.lineBytes.value);
+const bytesOf = (format: Format): number => (format === 'e4m3' ? 1 : format === 'bf16' ? 2 : 4);
+const storeApart = (pitch: number, columns: number, format: Format, rows: Rows, machine: Machine): boolean => apart(pitch, linesFor(columns, bytesOf(format), machine), rows);
+const inGang = (nTiles: number, split: number, machine: Machine): boolean => nTiles * 2 ** split <= machine.arrays.count.value;
+/** Accumulator rows a window takes: 2^split groups share its rows. */
+const accumulates = (acc: Operand, rows: Rows, split: number, machine: Machine): boolean => acc.addr + Math.ceil(rows.max / 2 ** split) <= machine.accumulatorRows.value;
+
+const gang = 'drives no more arrays than the machine has: nTiles * 2^split <= arrays';
+const accumulators = 'stays within the accumulators: acc + ceil(rows / 2^split) <= accumulator rows';
+const targetApart = 'has a target pitch no shorter than what it writes of a row, if it may write two';
+const realOnly = 'works on numbers: no operand is i32';
+
+const unary: readonly string[] = ['copy', 'relu', 'silu', 'gelu', 'gelu_tanh', 'tanh', 'sigmoid'];
+
+/** The rules of each instruction. */
+export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
+  sync: [
+    {
+      says: 'counts a semaphore it names at least once, and none it does not name',
+      holds: (f) =>
+        ([[f.wait2, f.waitCount2], [f.wait3, f.waitCount3], [f.wait4, f.waitCount4], [f.wait5, f.waitCount5],
+          [f.post2, f.postCount2], [f.post3, f.postCount3], [f.post4, f.postCount4], [f.post5, f.postCount5]] as const)
+          .every(([semaphore, count]) => (semaphore === 0) === (count === 0)),
+    },
+  ],
+  loop: [],
+  sreg: [{ says: 'does not write R0', holds: (f) => f.reg !== 0 }],
+  hostw: [{ says: 'copies at least a byte', holds: (f) => f.bytes > 0 }],
+  event: [],
+  dld: [
+    { says: 'moves at least a line', holds: (f) => f.lines > 0 },
+    { says: targetApart, holds: (f) => apart(f.dstPitch, f.lines, f.rows) },
+  ],
+  dst: [
+    { says: 'moves at least a line', holds: (f) => f.lines > 0 },
+    { says: targetApart, holds: (f) => apart(f.dstPitch, f.lines, f.rows) },
+  ],
+  dgat: [
+    { says: 'moves at least a line', holds: (f) => f.lines > 0 },
+    { says: targetApart, holds: (f) => apart(f.dstPitch, f.lines, f.rows) },
+  ],
+  dsct: [
+    { says: 'moves at least a line', holds: (f) => f.lines > 0 },
+    { says: targetApart, holds: (f) => apart(f.dstPitch, f.lines, f.rows) },
+  ],
+  wld: [
+    { says: 'loads e4m3 or bf16', holds: (f) => isMatrix(f.format) },
+    { says: gang, holds: (f, machine) => inGang(f.nTiles, f.split, machine) },
+  ],
+  mm: [
+    { says: 'multiplies e4m3 or bf16', holds: (f) => isMatrix(f.format) },
+    { says: gang, holds: (f, machine) => inGang(f.nTiles, f.split, machine) },
+    { says: accumulators, holds: (f, machine) => accumulates(f.acc, f.rows, f.split, machine) },
+    { says: 'has a last k-tile no longer than a tile: kLast <= A', holds: (f, machine) => f.kLast <= machine.arrays.size.value },
+  ],
+  epi: [
+    { says: 'stores f32, bf16 or e4m3', holds: (f) => isReal(f.format) },
+    { says: gang, holds: (f, machine) => inGang(f.nTiles, f.split, machine) },
+    { says: accumulators, holds: (f, machine) => accumulates(f.acc, f.rows, f.split, machine) },
+    { says: 'has a last tile no wider than a tile: nLast <= A', holds: (f, machine) => f.nLast <= machine.arrays.size.value },
+    { says: 'if gated, has as many gate tiles as others: nTiles is even', holds: (f) => !f.gated || f.nTiles % 2 === 0 },
+    { says: 'names params only with scale or bias', holds: (f) => f.scale || f.bias || isUnset(f.params) },
+    { says: 'names row scales only with scale', holds: (f) => f.scale || f.rowScale === 0 },
+    { says: 'names a residual only if it adds one', holds: (f) => f.residual || isUnset(f.residualAt) },
+    {
+      says: targetApart,
+      holds: (f, machine) => storeApart(f.pitch, ((f.gated ? f.nTiles / 2 : f.nTiles) - 1) * machine.arrays.size.value + f.nLast, f.format, f.rows, machine),
+    },
+  ],
+  aq: [
+    { says: 'loads e4m3 or bf16', holds: (f) => isMatrix(f.format) },
+    { says: 'scales by a positive number', holds: (f) => f.scale > 0 },
+  ],
+  attn: [
+    { says: 'reads e4m3 or bf16', holds: (f) => isMatrix(f.format) },
+    { says: 'has at least a line of keys a row', holds: (f) => f.kvLines > 0 },
+    { says: 'has a window only with the causal mask', holds: (f) => f.window === 0 || f.mask === 'causal' },
+  ],
+  afin: [{ says: 'stores f32, bf16 or e4m3', holds: (f) => isReal(f.format) }],
+  vmap: [
+    { says: realOnly, holds: (f) => isReal(f.xFormat) && isReal(f.yFormat) && isReal(f.format) },
+    { says: 'names y only if its function has two operands', holds: (f) => !unary.includes(f.function) || (isUnset(f.y) && f.yPitch === 0 && f.yFormat === 'f32') },
+    { says: targetApart, holds: (f, machine) => storeApart(f.outPitch, f.columns, f.format, f.rows, machine) },
+  ],
+  vnorm: [
+    { says: realOnly, holds: (f) => isReal(f.xFormat) && isReal(f.format) },
+    { says: targetApart, holds: (f, machine) => storeApart(f.outPitch, f.columns, f.format, f.rows, machine) },
+  ],
+  vrope: [
+    { says: realOnly, holds: (f) => isReal(f.xFormat) && isReal(f.format) },
+    { says: 'rotates pairs within a head: rotary is even and at most headDim', holds: (f) => f.rotary % 2 === 0 && f.rotary <= f.headDim },
+    { says: targetApart, holds: (f, machine) => storeApart(f.outPitch, f.heads * f.headDim, f.format, f.rows, machine) },
+  ],
+  vqnt: [
+    { says: 'reads f32 or bf16 and stores e4m3', holds: (f) => (f.xFormat === 'f32' || f.xFormat === 'bf16') && f.format === 'e4m3' },
+    { says: targetApart, holds: (f, machine) => storeApart(f.outPitch, f.columns, f.format, f.rows, machine) },
+  ],
+  coll: [
+    { says: 'moves at least a line', holds: (f) => f.lines > 0 },
+    { says: targetApart, holds: (f, machine) => apart(f.outPitch, f.lines * machine.chips, f.rows) },
+  ],
+};
+
+/** What must hold of every operand of a kind. */
+const kindRules: { readonly [K in FieldKind['kind']]?: { readonly says: string; readonly holds: (value: never, machine: Machine) => boolean } } = {
+  sram: { says: 'starts within SRAM', holds: (value: Operand, machine) => value.addr < machine.sram.bytes.value / machine.sram.lineBytes.value },
+  acc: { says: 'starts within the accumulators', holds: (value: Operand, machine) => value.addr < machine.accumulatorRows.value },
+  hbm: { says: 'names a base register', holds: (value: { readonly base: number }) => value.base !== 0 },
+  rows: { says: 'has room for a row', holds: (value: Rows) => value.max > 0 },
+};
+
+/** The rules that come with the kinds of an instruction's fields, as sentences with the field as their subject. */
+export const kindSentences: { readonly [K in FieldKind['kind']]?: string } = Object.fromEntries(Object.entries(kindRules).map(([kind, rule]) => [kind, rule.says]));
+
+/** Every rule an instruction breaks on a machine, as sentences; none if it may run. Bounds of what it touches are proved elsewhere. */
+export const illegalities = (instruction: Instruction, machine: Machine): readonly string[] => {
+  const row = instructions[instruction.op];
+  const fields: Readonly<Record<string, FieldKind>> = { ...row.flags, ...row.payload };
+  const values = instruction.fields as Readonly<Record<string, unknown>>;
+  const ofKinds = Object.entries(fields).flatMap(([name, field]) => {
+    const rule = kindRules[field.kind];
+    return rule === undefined || rule.holds(values[name] as never, machine) ? [] : [`\`${name}\` of ${instruction.op} must be one that ${rule.says}`];
+  });
+  const rules = legal[instruction.op] as readonly Rule<Mnemonic>[];
+  return [...ofKinds, ...rules.filter((rule) => !rule.holds(instruction.fields as never, machine)).map((rule) => `${instruction.op} must be one that ${rule.says}`)];
+};
