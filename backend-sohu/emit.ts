@@ -1,0 +1,124 @@
+import { encode } from '../isa-spec/encoding.ts';
+import { type Instruction, type Queue, queues, type StepCount, stepCounts, type StrideSet } from '../isa-spec/instructions.ts';
+import type { Machine } from '../isa-spec/machine.ts';
+import { isLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
+import { tileQueue } from '../ir/tile/ops.ts';
+import type { Layout } from './allocate.ts';
+import { Addressing, registerOf, select } from './select.ts';
+import type { Mark, Marks, Synchronised } from './synchronise.ts';
+
+/** The code of one queue, and for each word the label of the op it is part of. */
+export type QueueCode = { readonly queue: Queue; readonly words: Uint8Array; readonly strideSets: readonly StrideSet[]; readonly labels: readonly string[] };
+
+const inWord = 2;
+const inSync = 6;
+/** Most instructions a loop may repeat. */
+const loopBodyMax = 2 ** 16 - 1;
+
+/** Each queue's part of the program: its ops in program order inside the loops that have any, with the tokens they take and give. */
+export function emit(module: TileModule, layout: Layout, tokens: Synchronised, machine: Machine): readonly QueueCode[] {
+  return queues.flatMap((queue) => {
+    const stream = new Stream(queue, new Addressing(module, layout, machine.sram.lineBytes.value));
+    const counts = countsRead(module.body, queue);
+    for (const count of counts) stream.push({ op: 'sreg', fields: { reg: registerOf(count), count } }, 'prologue');
+    emitNodes(module.body, queue, stream, tokens);
+    if (queue === 'ctl') {
+      stream.tokens(of(tokens.before.waits, 'end', queue), [], 'end');
+      stream.push({ op: 'event', fields: { tag: 0 } }, 'end');
+    }
+    return stream.length === counts.length ? [] : [stream.code()];
+  });
+}
+
+function emitNodes(nodes: readonly TileNode[], queue: Queue, stream: Stream, tokens: Synchronised): void {
+  for (const node of nodes) {
+    if (!runsOn(node, queue)) continue;
+    const label = isLoop(node) ? node.name : node.label;
+    const waits = of(tokens.before.waits, node, queue);
+    const posts = of(tokens.after.posts, node, queue);
+    // Tokens given in advance say only that this queue has come here; giving them first keeps others from waiting for us.
+    stream.tokens([], of(tokens.before.posts, node, queue), label);
+    if (isLoop(node)) {
+      stream.tokens(waits, [], label);
+      stream.loop(node.level, node.count, label, () => emitNodes(node.body, queue, stream, tokens));
+      stream.tokens([], posts, label);
+    } else stream.op(node, waits, posts);
+    stream.tokens(of(tokens.after.waits, node, queue), [], label);
+  }
+}
+
+const of = (marks: Marks, node: TileNode | 'end', queue: Queue): readonly Mark[] => marks.get(node)?.get(queue) ?? [];
+
+const runsOn = (node: TileNode, queue: Queue): boolean => (isLoop(node) ? node.body.some((inner) => runsOn(inner, queue)) : tileQueue[node.kind] === queue);
+
+function countsRead(nodes: readonly TileNode[], queue: Queue): readonly StepCount[] {
+  const read = new Set<StepCount>();
+  const walk = (inner: readonly TileNode[]): void => {
+    for (const node of inner) {
+      if (isLoop(node)) walk(node.body);
+      else if (tileQueue[node.kind] === queue && node.rows.of !== 'all') read.add(node.rows.of);
+    }
+  };
+  walk(nodes);
+  return stepCounts.filter((count) => read.has(count));
+}
+
+type Unsynchronised = { readonly op: Instruction['op']; readonly fields: unknown };
+
+class Stream {
+  readonly #queue: Queue;
+  readonly #addressing: Addressing;
+  readonly #instructions: Instruction[] = [];
+  readonly #labels: string[] = [];
+
+  constructor(queue: Queue, addressing: Addressing) {
+    this.#queue = queue;
+    this.#addressing = addressing;
+  }
+
+  get length(): number {
+    return this.#instructions.length;
+  }
+
+  push(instruction: Unsynchronised, label: string, waits: readonly Mark[] = [], posts: readonly Mark[] = []): void {
+    this.#instructions.push({ ...instruction, waits, posts } as Instruction);
+    this.#labels.push(label);
+  }
+
+  /** Takes and gives tokens on their own, six of each an instruction. */
+  tokens(waits: readonly Mark[], posts: readonly Mark[], label: string): void {
+    for (let i = 0; i < Math.max(waits.length, posts.length); i += inSync) {
+      const [taken, given] = [waits.slice(i, i + inSync), posts.slice(i, i + inSync)];
+      const fields: Record<string, number> = {};
+      for (let slot = inWord; slot < inSync; slot++) {
+        fields[`wait${slot}`] = taken[slot]?.semaphore ?? 0;
+        fields[`waitCount${slot}`] = taken[slot]?.count ?? 0;
+        fields[`post${slot}`] = given[slot]?.semaphore ?? 0;
+        fields[`postCount${slot}`] = given[slot]?.count ?? 0;
+      }
+      this.push({ op: 'sync', fields }, label, taken.slice(0, inWord), given.slice(0, inWord));
+    }
+  }
+
+  op(op: TileOp, waits: readonly Mark[], posts: readonly Mark[]): void {
+    const [waitsFit, postsFit] = [waits.length <= inWord, posts.length <= inWord];
+    if (!waitsFit) this.tokens(waits, [], op.label);
+    this.push(select(op, this.#addressing), op.label, waitsFit ? waits : [], postsFit ? posts : []);
+    if (!postsFit) this.tokens([], posts, op.label);
+  }
+
+  loop(level: number, count: number, label: string, body: () => void): void {
+    const at = this.#instructions.length;
+    this.push({ op: 'loop', fields: { level, count, body: 0 } }, label);
+    body();
+    const length = this.#instructions.length - at - 1;
+    if (length > loopBodyMax) throw new Error(`internal: a loop of ${length} instructions`);
+    this.#instructions[at] = { op: 'loop', waits: [], posts: [], fields: { level, count, body: length } } as Instruction;
+  }
+
+  code(): QueueCode {
+    const words = new Uint8Array(this.#instructions.length * 32);
+    this.#instructions.forEach((instruction, i) => words.set(encode(instruction, this.#queue), i * 32));
+    return { queue: this.#queue, words, strideSets: this.#addressing.strideSets, labels: this.#labels };
+  }
+}

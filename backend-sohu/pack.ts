@@ -1,0 +1,137 @@
+import { formatBytes, type Format } from '../isa-spec/fields.ts';
+import { encodeBf16, encodeE4m3 } from '../isa-spec/numerics.ts';
+import type { GraphModule } from '../ir/graph/module.ts';
+import { pitchLines } from '../ir/tile/footprint.ts';
+import type { Buffer, BufferId, Packing, TileModule } from '../ir/tile/module.ts';
+import type { WeightValues } from '../ir/weight-values.ts';
+import type { Weight } from '../ir/weights.ts';
+import type { Layout } from './allocate.ts';
+
+/** Rows of weights brought in at once, in elements: what bounds the memory of packing. */
+const batchElements = 4 * 2 ** 20;
+
+/**
+ * The bytes of a chip's weight region, in order, in pieces: what the program expects to find there. Each source tensor is
+ * read once for each buffer made of it, a batch of rows at a time.
+ */
+export function* packWeights(module: TileModule, graph: GraphModule, layout: Layout, values: WeightValues, rank: number, lineBytes: number): Generator<Uint8Array> {
+  let at = 0;
+  const inOrder = module.buffers
+    .flatMap((buffer, id) => {
+      const address = layout.addresses.get(id as BufferId);
+      return buffer.role === 'weights' && buffer.space === 'hbm' && address !== undefined ? [{ buffer, address }] : [];
+    })
+    .toSorted((a, b) => a.address.at - b.address.at);
+  for (const { buffer, address } of inOrder) {
+    if (address.at !== at) throw new Error('internal: a gap in the weight region');
+    at += address.size;
+    yield* packBuffer(buffer, module.tile, graph, values, rank, lineBytes);
+  }
+}
+
+/** One buffer's bytes, every row padded to lines. Tiles pad each of their rows. */
+export function* packBuffer(buffer: Buffer, tile: number, graph: GraphModule, values: WeightValues, rank: number, lineBytes: number): Generator<Uint8Array> {
+  const pitch = pitchLines(buffer, lineBytes) * lineBytes;
+  for (const rows of bufferRows(buffer, tile, graph, values, rank, lineBytes)) {
+    const count = rows.length / buffer.columns;
+    const bytes = new Uint8Array(count * pitch);
+    const put = writer(bytes, buffer.format);
+    for (let row = 0; row < count; row++) for (let i = 0; i < buffer.columns; i++) put(row * pitch + i * formatBytes[buffer.format], rows[row * buffer.columns + i] as number);
+    yield bytes;
+  }
+}
+
+const writer = (bytes: Uint8Array, format: Format): ((offset: number, value: number) => void) => {
+  const view = new DataView(bytes.buffer);
+  switch (format) {
+    case 'f32': return (offset, value) => view.setFloat32(offset, value, true);
+    case 'i32': return (offset, value) => view.setInt32(offset, value, true);
+    case 'bf16': return (offset, value) => view.setUint16(offset, encodeBf16(value), true);
+    case 'e4m3': return (offset, value) => { bytes[offset] = encodeE4m3(value); };
+  }
+};
+
+/** The rows of a weight buffer, as values its format holds exactly, a batch at a time. */
+export function* bufferRows(buffer: Buffer, tile: number, graph: GraphModule, values: WeightValues, rank: number, lineBytes: number): Generator<Float64Array> {
+  const { packing } = buffer;
+  if (packing === undefined) throw new Error(`internal: \`${buffer.name}\` is not a weight buffer`);
+  const find = (name: string): Weight => graph.weights.find((weight) => weight.name === name) as Weight;
+  const first = packing.kind === 'norm' ? packing.gamma : packing.weight;
+  const instances = first === '' ? 1 : find(first).instances.length;
+  for (let instance = 0; instance < instances; instance++) {
+    const part = { instance, rank };
+    switch (packing.kind) {
+      case 'rows': {
+        const weight = find(packing.weight);
+        const total = weight.shape[0] as number;
+        const step = Math.max(1, Math.floor(batchElements / buffer.columns));
+        for (let row = 0; row < total; row += step) yield values.storedRows(weight, part, row, Math.min(step, total - row));
+        break;
+      }
+      case 'norm':
+        yield normRow(buffer, packing, lineBytes / formatBytes.f32, (name) => values.storedRows(find(name), part, 0, find(name).shape[0] as number));
+        break;
+      case 'params':
+        yield* paramRows(buffer, packing, tile, find(packing.weight), (weight) => values.storedRows(weight, part, 0, weight.shape[0] as number), find);
+        break;
+      case 'tiles':
+        yield* tileGroups(packing, tile, find(packing.weight), (weight, row, count) => values.storedRows(weight, part, row, count));
+        break;
+    }
+  }
+}
+
+/** eps, gamma and beta, each from a line's start. Without gamma: ones. Without beta: -0, which adds to nothing's bits. */
+function normRow(buffer: Buffer, packing: Extract<Packing, { kind: 'norm' }>, lineElements: number, read: (name: string) => Float64Array): Float64Array {
+  const row = new Float64Array(buffer.columns).fill(-0);
+  row[0] = Math.fround(packing.epsilon);
+  const gamma = packing.gamma === '' ? new Float64Array(buffer.columns - lineElements).fill(1) : read(packing.gamma);
+  row.set(gamma, lineElements);
+  if (packing.beta !== '') row.set(read(packing.beta), lineElements + Math.ceil(gamma.length / lineElements) * lineElements);
+  return row;
+}
+
+/** Column groups of a weight: the weight rows (output columns) each of a group's tiles is of. */
+export function* groupsOf(rows: number, tile: number, groupTiles: number, gated: boolean): Generator<readonly number[]> {
+  const half = gated ? rows / 2 : rows;
+  const units = Math.ceil(half / tile);
+  const perGroup = gated ? groupTiles / 2 : groupTiles;
+  for (let unit = 0; unit < units; unit += perGroup) {
+    const starts = Array.from({ length: Math.min(perGroup, units - unit) }, (_, i) => (unit + i) * tile);
+    yield gated ? [...starts, ...starts.map((start) => start + half)] : starts;
+  }
+}
+
+function* paramRows(
+  buffer: Buffer, packing: Extract<Packing, { kind: 'params' }>, tile: number, weight: Weight, read: (weight: Weight) => Float64Array, find: (name: string) => Weight,
+): Generator<Float64Array> {
+  const rows = weight.shape[0] as number;
+  const parts = [...(packing.scale ? [read(find(`${packing.weight}.scale`))] : []), ...(packing.bias === '' ? [] : [read(find(packing.bias))])];
+  for (const starts of groupsOf(rows, tile, packing.groupTiles, packing.gated)) {
+    const row = new Float64Array(buffer.columns);
+    parts.forEach((part, p) => starts.forEach((start, t) => {
+      const end = edgeOf(start, rows, packing.gated);
+      row.set(part.subarray(start, Math.min(start + tile, end)), (p * starts.length + t) * tile);
+    }));
+    yield row;
+  }
+}
+
+/** The weight row a tile starting at `start` may not read past: the end of its half. */
+const edgeOf = (start: number, rows: number, gated: boolean): number => (gated && start < rows / 2 ? rows / 2 : rows);
+
+function* tileGroups(packing: Extract<Packing, { kind: 'tiles' }>, tile: number, weight: Weight, read: (weight: Weight, row: number, count: number) => Float64Array): Generator<Float64Array> {
+  const [n, k] = weight.shape as [number, number];
+  const kTiles = Math.ceil(k / tile);
+  for (const starts of groupsOf(n, tile, packing.groupTiles, packing.gated)) {
+    const out = new Float64Array(kTiles * starts.length * tile * tile);
+    starts.forEach((start, t) => {
+      const count = Math.min(tile, edgeOf(start, n, packing.gated) - start);
+      const rows = read(weight, start, count);
+      for (let j = 0; j < count; j++) {
+        for (let i = 0; i < k; i++) out[(Math.floor(i / tile) * starts.length + t) * tile * tile + (i % tile) * tile + j] = rows[j * k + i] as number;
+      }
+    });
+    yield out;
+  }
+}

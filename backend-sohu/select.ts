@@ -1,0 +1,161 @@
+import { type AccOperand, formatBytes, type HbmOperand, type RowWindow, type SramOperand } from '../isa-spec/fields.ts';
+import { hbmBases, type InstructionOf, type Mnemonic, stepCounts, type StrideSet } from '../isa-spec/instructions.ts';
+import type { Affine, Buffer, Region, RowBound, TileModule, TileOp, TileOpOf } from '../ir/tile/module.ts';
+import type { TileKind } from '../ir/tile/ops.ts';
+import type { Address, Layout } from './allocate.ts';
+
+/** The register each step count is loaded into at the start of a queue. */
+export const registerOf = (of: RowBound['of']): number => (of === 'all' ? 0 : stepCounts.indexOf(of) + 1);
+
+/** The loop level row windows count with. */
+const rowLevel = 1;
+
+/** Addresses for one queue: operands of regions, and the stride sets they need, each made once. */
+export class Addressing {
+  readonly strideSets: StrideSet[] = [];
+  readonly #known = new Map<string, number>();
+  readonly #module: TileModule;
+  readonly #layout: Layout;
+  readonly #lineBytes: number;
+
+  constructor(module: TileModule, layout: Layout, lineBytes: number) {
+    this.#module = module;
+    this.#layout = layout;
+    this.#lineBytes = lineBytes;
+  }
+
+  buffer(region: Region): Buffer {
+    return this.#module.buffers[region.buffer] as Buffer;
+  }
+
+  address(region: Region): Address {
+    return this.#layout.addresses.get(region.buffer) as Address;
+  }
+
+  pitch(region: Region): number {
+    return this.address(region).pitch;
+  }
+
+  /** Lines the region's part of a row takes. */
+  lines(region: Region): number {
+    return Math.ceil((region.columns * formatBytes[this.buffer(region).format]) / this.#lineBytes);
+  }
+
+  sram(region: Region): SramOperand {
+    const { at, ss } = this.#move(region);
+    return { addr: at, ss };
+  }
+
+  hbm(region: Region): HbmOperand {
+    const { at, ss } = this.#move(region);
+    return { base: hbmBases.indexOf(this.address(region).base), off: at, ss };
+  }
+
+  /** An accumulator region is a whole ring slot; slots are `rows` accumulator rows apart. */
+  acc(region: Region, rows: number): AccOperand {
+    const { depth } = this.buffer(region);
+    return { addr: 0, ss: this.#strideSet([0, 0, 0, 0], rows, depth, region.slot) };
+  }
+
+  /** A list starts on its first line and is not moved. */
+  list(region: Region | undefined): number {
+    return region === undefined ? 0 : this.address(region).at;
+  }
+
+  #move(region: Region): { at: number; ss: number } {
+    const { at, pitch, slot } = this.address(region);
+    const buffer = this.buffer(region);
+    const perColumn = formatBytes[buffer.format] / this.#lineBytes;
+    const lines = (row: number, column: number): number => {
+      const whole = row * pitch + column * perColumn;
+      if (!Number.isInteger(whole)) throw new Error(`internal: column ${column} of \`${buffer.name}\` is not on a line`);
+      return whole;
+    };
+    const strides = region.row.steps.map((step, l) => lines(step, region.column.steps[l] ?? 0)) as unknown as StrideSet['strides'];
+    return { at: at + lines(region.row.base, region.column.base), ss: this.#strideSet(strides, slot, buffer.depth, region.slot) };
+  }
+
+  #strideSet(strides: StrideSet['strides'], slotSize: number, depth: number, slot: Affine): number {
+    const modulo = (value: number): number => ((value % depth) + depth) % depth;
+    const ring = depth > 1 ? { stride: slotSize, depth, base: modulo(slot.base), steps: slot.steps.map(modulo) as unknown as StrideSet['strides'] } : { stride: 0, depth: 1, base: 0, steps: [0, 0, 0, 0] as const };
+    if (ring.base === 0 && [...strides, ...ring.steps].every((step) => step === 0)) return 0;
+    const set: StrideSet = { strides, ring };
+    const key = JSON.stringify(set);
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    this.strideSets.push(set);
+    this.#known.set(key, this.strideSets.length);
+    return this.strideSets.length;
+  }
+}
+
+const window = (rows: RowBound): RowWindow => ({ max: rows.max, reg: registerOf(rows.of), level: rowLevel });
+const nowhere: SramOperand = { addr: 0, ss: 0 };
+
+type Selected = { readonly [M in Mnemonic]: { readonly op: M; readonly fields: InstructionOf<M>['fields'] } }[Mnemonic];
+type Select<K extends TileKind> = (op: TileOpOf<K>, to: Addressing) => Selected;
+
+/** The instruction of each tile op. */
+const selectors: { readonly [K in TileKind]: Select<K> } = {
+  input: ({ attrs, regions: { out } }, to) => ({ op: 'hostw', fields: { table: attrs.table, dst: to.sram(out), bytes: out.columns * 4 } }),
+  load: ({ regions: { from, out }, rows }, to) => ({
+    op: 'dld', fields: { src: to.hbm(from), srcPitch: to.pitch(from), dst: to.sram(out), dstPitch: to.pitch(out), lines: to.lines(from), rows: window(rows) },
+  }),
+  store: ({ regions: { from, out }, rows }, to) => ({
+    op: 'dst', fields: { src: to.sram(from), srcPitch: to.pitch(from), dst: to.hbm(out), dstPitch: to.pitch(out), lines: to.lines(from), rows: window(rows) },
+  }),
+  gather: ({ regions: { table, index, out }, rows }, to) => ({
+    op: 'dgat', fields: { src: to.hbm(table), srcPitch: to.pitch(table), dst: to.sram(out), dstPitch: to.pitch(out), index: to.list(index), lines: to.lines(table), rows: window(rows) },
+  }),
+  scatter: ({ regions: { from, index, out }, rows }, to) => ({
+    op: 'dsct', fields: { src: to.sram(from), srcPitch: to.pitch(from), dst: to.hbm(out), dstPitch: to.pitch(out), index: to.list(index), lines: to.lines(from), rows: window(rows) },
+  }),
+  weights: ({ attrs: { kTiles, nTiles, split }, regions: { from } }, to) => ({
+    op: 'wld', fields: { format: to.buffer(from).format, src: to.sram(from), kTiles, nTiles, split },
+  }),
+  multiply: ({ attrs: { accumulate, split, kTiles, kLast, nTiles }, regions: { a, acc }, rows }, to) => ({
+    op: 'mm',
+    fields: { format: to.buffer(a).format, accumulate, split, a: to.sram(a), pitch: to.pitch(a), acc: to.acc(acc, Math.ceil(rows.max / 2 ** split)), kTiles, kLast, nTiles, rows: window(rows) },
+  }),
+  drain: ({ attrs: { activation, scale, bias, gated, split, nTiles, nLast }, regions: { acc, params, residual, rowScale, out }, rows }, to) => ({
+    op: 'epi',
+    fields: {
+      format: to.buffer(out).format, activation, scale, bias, residual: residual !== undefined, gated, split,
+      acc: to.acc(acc, Math.ceil(rows.max / 2 ** split)), out: to.sram(out), pitch: to.pitch(out), params: params === undefined ? nowhere : to.sram(params),
+      residualAt: residual === undefined ? nowhere : to.sram(residual), rowScale: to.list(rowScale), nTiles, nLast, rows: window(rows),
+    },
+  }),
+  query: ({ attrs: { heads, headDim, scale }, regions: { q, worklist }, rows }, to) => ({
+    op: 'aq', fields: { format: to.buffer(q).format, q: to.sram(q), pitch: to.pitch(q), worklist: to.list(worklist), heads, headDim, scale: Math.fround(scale), rows: window(rows) },
+  }),
+  attend: ({ attrs: { mask, window: keys, kvHeads, pageRows }, regions: { kv, pages } }, to) => ({
+    op: 'attn', fields: { format: to.buffer(kv).format, mask, kv: to.hbm(kv), pages: to.list(pages), pageRows, kvLines: to.pitch(kv), kvHeads, window: keys },
+  }),
+  finish: ({ regions: { out }, rows }, to) => ({ op: 'afin', fields: { format: to.buffer(out).format, out: to.sram(out), pitch: to.pitch(out), rows: window(rows) } }),
+  map: ({ attrs, regions: { x, y, out }, rows }, to) => ({
+    op: 'vmap',
+    fields: {
+      function: attrs.function, xFormat: to.buffer(x).format, yFormat: to.buffer(y ?? x).format, format: to.buffer(out).format,
+      x: to.sram(x), xPitch: to.pitch(x), y: y === undefined ? nowhere : to.sram(y), yPitch: y === undefined ? 0 : to.pitch(y), out: to.sram(out), outPitch: to.pitch(out), columns: out.columns, rows: window(rows),
+    },
+  }),
+  norm: ({ attrs, regions: { x, params, out }, rows }, to) => ({
+    op: 'vnorm',
+    fields: { xFormat: to.buffer(x).format, format: to.buffer(out).format, kind: attrs.norm, x: to.sram(x), xPitch: to.pitch(x), params: to.sram(params), out: to.sram(out), outPitch: to.pitch(out), columns: x.columns, rows: window(rows) },
+  }),
+  rope: ({ attrs: { interleaved, headDim, rotary, heads }, regions: { x, table, out }, rows }, to) => ({
+    op: 'vrope',
+    fields: { xFormat: to.buffer(x).format, format: to.buffer(out).format, interleaved, x: to.sram(x), xPitch: to.pitch(x), table: to.sram(table), out: to.sram(out), outPitch: to.pitch(out), headDim, rotary, heads, rows: window(rows) },
+  }),
+  quantise: ({ regions: { x, out, rowScale }, rows }, to) => ({
+    op: 'vqnt',
+    fields: { xFormat: to.buffer(x).format, format: to.buffer(out).format, x: to.sram(x), xPitch: to.pitch(x), out: to.sram(out), outPitch: to.pitch(out), rowScale: to.list(rowScale), columns: x.columns, rows: window(rows) },
+  }),
+  allgather: ({ attrs, regions: { from, out }, rows }, to) => ({
+    op: 'coll', fields: { kind: 'allgather', src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), lines: to.lines(from), tag: attrs.tag, rows: window(rows) },
+  }),
+};
+
+/** The instruction that does a tile op, without its tokens. */
+export const select = (op: TileOp, to: Addressing): Selected => (selectors[op.kind] as Select<TileKind>)(op as never, to);
+
