@@ -73,11 +73,15 @@ class Rolling {
     this.#types = [...module.types];
   }
 
-  /** Undefined when something outside reads what only one iteration has. */
+  /** An op reads further back than the run before. */
+  #reachesBack = false;
+
+  /** Undefined when an op reads further back than one run, or something outside reads what only one iteration has. */
   rolled(): GraphModule | undefined {
     const { start, period, trip } = this.#run;
     const end = start + period * trip;
     const body = this.#body();
+    if (this.#reachesBack) return undefined;
     const results = new Map<ValueId, ValueId>();
     for (const value of this.#readAfter(end)) {
       const place = this.#definedAt.get(value);
@@ -119,7 +123,8 @@ class Rolling {
           return stacked[stacked.length - 1]?.results[0] as ValueId;
         }
         const place = this.#definedAt.get(value);
-        if (place === undefined || place.i >= start || start + at - place.i > period + at) return value;
+        if (place === undefined || place.i >= start) return value;
+        if (place.i < start - period) this.#reachesBack = true;
         return this.#carry(value, place);
       });
       const attrs = op.kind === 'attention' && op.attrs.cache !== '' ? { ...op.attrs, cache: rolledCache } : op.attrs;
