@@ -19,6 +19,7 @@ export type Machine = {
   readonly accumulatorRows: Quantity;
   /** Weight tiles a FIFO of one array holds. */
   readonly weightFifoTiles: Quantity;
+  /** The attention unit's own arrays; `kvBytesPerCycle` is what each of them loads. */
   readonly attention: { readonly count: Quantity; readonly size: Quantity; readonly kvBytesPerCycle: Quantity };
   readonly softmaxPerCycle: Quantity;
   readonly vectorLanes: Quantity;
