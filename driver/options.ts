@@ -34,7 +34,7 @@ type Widened<T> = T extends boolean ? boolean : T extends number ? number : T ex
 /** The options as a command gets them. */
 export type Options = { readonly [K in keyof typeof options]: Widened<(typeof options)[K]['default']> };
 
-export const defaults: Options = Object.fromEntries(Object.entries(options).map(([name, option]) => [name, option.default])) as Options;
+export const defaults: Options = Object.fromEntries(Object.entries(options).map(([name, option]) => [name, option.default])) as unknown as Options;
 
 /** `stopAfter` as it is typed: `--stop-after`. */
 export const flagName = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;

@@ -1,0 +1,51 @@
+import type { GraphModule } from '../ir/graph/module.ts';
+import type { Step, StepSequence } from '../ir/step.ts';
+import type { Machine } from '../isa-spec/machine.ts';
+import type { Bounds } from '../passes/tile/lowering.ts';
+
+/** What the report is about: requests of `isl` input and `osl` output tokens, `batch` of them served at once. */
+export type Workload = { readonly isl: number; readonly osl: number; readonly batch: number };
+
+/** The usual sizes, cut to what the model's positions allow; encoders have no output tokens. */
+export function workloadOf(module: GraphModule, asked: Workload): Workload {
+  const positions = module.source.maxPositions;
+  if (module.caches.length === 0) return { isl: asked.isl || Math.min(512, positions), osl: 0, batch: asked.batch || 8 };
+  const osl = asked.osl || Math.max(1, Math.min(128, Math.floor(positions / 4)));
+  const isl = asked.isl || Math.max(1, Math.min(2048, positions - osl));
+  return { isl, osl, batch: asked.batch || osl };
+}
+
+/**
+ * The sequences of a steady-state step of continuous batching: of `batch` requests, batch/osl start in each step and bring
+ * their prompts, the others each decode one token, at contexts spread evenly over their outputs. Encoders: `batch` inputs.
+ */
+export function steadyStep({ isl, osl, batch }: Workload): readonly StepSequence[] {
+  if (osl === 0) return Array.from({ length: batch }, (_, id) => ({ id, rows: isl, past: 0 }));
+  const starting = Math.ceil(batch / osl);
+  const prompts = Array.from({ length: starting }, (_, id) => ({ id, rows: Math.max(1, Math.round((isl * batch) / osl / starting)), past: 0 }));
+  const decoding = Array.from({ length: batch - starting }, (_, i) => ({ id: starting + i, rows: 1, past: isl + (i % Math.max(1, osl - 1)) }));
+  return [...prompts, ...decoding];
+}
+
+/** Pages are as short as makes a plane of one a good run of HBM. */
+const planeBytes = 4096;
+
+/** Bounds that hold any step of these sequences with contexts of at most `context` tokens. */
+export function boundsOf(module: GraphModule, machine: Machine, sequences: readonly StepSequence[], context: number, elementBytes: number): Bounds {
+  const tokens = sequences.reduce((sum, { rows }) => sum + rows, 0);
+  const [cache] = module.caches;
+  const rowBytes = cache === undefined ? 0 : Math.ceil((cache.kvHeads * cache.headDim * elementBytes) / machine.sram.lineBytes.value) * machine.sram.lineBytes.value;
+  let pageRows = 16;
+  while (pageRows < 256 && pageRows * rowBytes < planeBytes && pageRows < context) pageRows *= 2;
+  const pages = sequences.length * Math.ceil(context / pageRows);
+  return { tokens, sequences: sequences.length, samples: sequences.length, poolPages: pages, pageRows, pageListEntries: pages };
+}
+
+/** A step of the given sequences with nothing in it but its shape. */
+export function blankStep(sequences: readonly StepSequence[]): Step {
+  const rows = sequences.flatMap(({ rows: count, past }) => Array.from({ length: count }, (_, i) => past + i));
+  const zeros = rows.map(() => 0);
+  let end = 0;
+  const samples = sequences.map(({ rows: count }) => (end += count) - 1);
+  return { sequences, ids: zeros, positions: rows, types: zeros, samples };
+}
