@@ -1,0 +1,119 @@
+import { exp2f, toBf16 } from '../../../isa-spec/numerics.ts';
+import type { Step } from '../../step.ts';
+import type { GraphAttrs } from '../ops.ts';
+import { type Dots, plainDots } from './dots.ts';
+import type { Cached } from './kv-state.ts';
+import { extent, type Tensor } from './tensor.ts';
+
+/** Keys per block of the online softmax. */
+const blockKeys = 128;
+
+/** One query head against keys `low` to `high` (all it may see) of one KV head; writes headDim results. */
+type Head = (query: Float64Array, seen: Seen, out: Float64Array) => void;
+type Seen = {
+  /** Keys, and values, of one head: [rows, headDim]. */
+  readonly keys: Float64Array;
+  readonly values: Float64Array;
+  readonly low: number;
+  readonly high: number;
+};
+
+/**
+ * Attention of every row of a step over its own sequence. `remember` gives the keys and values a sequence has once this
+ * step's are there, and how many of them are past.
+ */
+export function attention(
+  [q, k, v]: readonly [Tensor, Tensor, Tensor],
+  attrs: GraphAttrs['attention'],
+  step: Step,
+  remember: (sequence: Step['sequences'][number], keys: Float64Array, values: Float64Array) => Cached & { readonly past: number },
+  head: Head,
+): Tensor {
+  const { heads, kvHeads, headDim } = attrs;
+  const width = heads * headDim;
+  const kvWidth = kvHeads * headDim;
+  const data = new Float64Array(q.data.length);
+  let first = 0;
+  for (const sequence of step.sequences) {
+    const rowsOf = (of: Tensor): Float64Array => of.data.subarray(first * kvWidth, (first + sequence.rows) * kvWidth);
+    const cached = remember(sequence, rowsOf(k), rowsOf(v));
+    for (let kvHead = 0; kvHead < kvHeads; kvHead++) {
+      const keys = headOf(cached.keys, cached.rows, kvWidth, kvHead * headDim, headDim);
+      const values = headOf(cached.values, cached.rows, kvWidth, kvHead * headDim, headDim);
+      for (let row = 0; row < sequence.rows; row++) {
+        const position = cached.past + row;
+        const high = attrs.mask === 'causal' ? position + 1 : cached.rows;
+        const low = attrs.window > 0 ? Math.max(0, position - attrs.window + 1) : 0;
+        const group = heads / kvHeads;
+        for (let h = kvHead * group; h < (kvHead + 1) * group; h++) {
+          const at = (first + row) * width + h * headDim;
+          head(q.data.subarray(at, at + headDim), { keys, values, low, high }, data.subarray(at, at + headDim));
+        }
+      }
+    }
+    first += sequence.rows;
+  }
+  if (first !== extent(q)[0]) throw new Error(`the step has ${first} rows, the queries ${extent(q)[0]}`);
+  return { shape: q.shape, data };
+}
+
+function headOf(data: Float64Array, rows: number, width: number, start: number, headDim: number): Float64Array {
+  if (width === headDim) return data.subarray(0, rows * headDim);
+  const head = new Float64Array(rows * headDim);
+  for (let row = 0; row < rows; row++) head.set(data.subarray(row * width + start, row * width + start + headDim), row * headDim);
+  return head;
+}
+
+/** softmax(scale * q k^T) v. Rows that see no key are 0. */
+export const realHead = (scale: number): Head => (query, { keys, values, low, high }, out) => {
+  const d = query.length;
+  if (high <= low) return;
+  const scores = new Float64Array(high - low);
+  plainDots(query, keys.subarray(low * d, high * d), d, { data: scores, pitch: 0, column: 0 });
+  const most = scores.reduce((max, score) => Math.max(max, score * scale), -Infinity);
+  let sum = 0;
+  for (let j = 0; j < scores.length; j++) {
+    const p = Math.exp((scores[j] as number) * scale - most);
+    sum += p;
+    for (let e = 0; e < d; e++) out[e] = (out[e] as number) + p * (values[(low + j) * d + e] as number);
+  }
+  for (let e = 0; e < d; e++) out[e] = (out[e] as number) / sum;
+};
+
+/** The attention unit's online softmax, base 2, in blocks of 128 keys counted from key 0. `exactValues`: values are e4m3. */
+export const normativeHead = (scale: number, dots: Dots, exactValues: boolean): Head => {
+  const factor = Math.fround(scale * 1.4426950408889634);
+  const z = new Float64Array(blockKeys);
+  const p = new Float64Array(blockKeys);
+  return (query, { keys, values, low, high }, out) => {
+    const d = query.length;
+    let m = -Infinity;
+    let l = 0;
+    for (let block = Math.floor(low / blockKeys) * blockKeys; block < high; block += blockKeys) {
+      const from = Math.max(low, block);
+      const count = Math.min(high, block + blockKeys) - from;
+      dots(query, keys.subarray(from * d, (from + count) * d), d, { data: z, pitch: 0, column: 0 });
+      let most = m;
+      for (let j = 0; j < count; j++) {
+        z[j] = Math.fround(Math.fround(z[j] as number) * factor);
+        most = Math.max(most, z[j] as number);
+      }
+      const alpha = m === -Infinity ? 0 : exp2f(Math.fround(m - most));
+      let sum = 0;
+      for (let j = 0; j < count; j++) {
+        const weight = toBf16(exp2f(Math.fround((z[j] as number) - most)));
+        p[j] = weight < 2 ** -18 ? 0 : weight;
+        sum += p[j] as number;
+      }
+      l = Math.fround(Math.fround(l * alpha) + Math.fround(sum));
+      for (let e = 0; e < d; e++) {
+        let part = 0;
+        if (exactValues) for (let j = 0, at = from * d + e; j < count; j++, at += d) part += (p[j] as number) * (values[at] as number);
+        else for (let j = 0, at = from * d + e; j < count; j++, at += d) part = Math.fround(part + (p[j] as number) * (values[at] as number));
+        out[e] = Math.fround(Math.fround((out[e] as number) * alpha) + Math.fround(part));
+      }
+      m = most;
+    }
+    for (let e = 0; e < d; e++) out[e] = l === 0 ? 0 : Math.fround((out[e] as number) / l);
+  };
+};
