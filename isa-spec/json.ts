@@ -75,13 +75,19 @@ export const record =
     return value as never;
   };
 
+/** An object with any keys. */
+export const mapOf =
+  <T>(item: Check<T>): Check<{ readonly [key: string]: T }> =>
+  (value, at, problems) => {
+    if (!isObject(value)) expected('an object', value, at, problems);
+    else for (const [key, element] of Object.entries(value)) item(element, `${at}.${key}`, problems);
+    return value as never;
+  };
+
 /** Any JSON value that is there. */
 export const anything: Check<Json> = (value, at, problems) => {
   if (value === undefined) expected('there', value, at, problems);
   return value as Json;
 };
 
-export const object: Check<{ readonly [key: string]: Json }> = (value, at, problems) => {
-  if (!isObject(value)) expected('an object', value, at, problems);
-  return value as never;
-};
+export const object: Check<{ readonly [key: string]: Json }> = mapOf(anything);
