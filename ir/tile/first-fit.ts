@@ -7,7 +7,7 @@ export type Claim = { readonly size: number; readonly from: number; readonly to:
  */
 export function firstFit(claims: readonly Claim[], capacity: number): { readonly addresses: readonly number[] } | { readonly failed: number } {
   const order = claims.map((_, i) => i).sort((a, b) => (claims[b] as Claim).size - (claims[a] as Claim).size || a - b);
-  const addresses = new Array<number>(claims.length).fill(0);
+  const addresses = Array.from(claims, () => 0);
   const placed: number[] = [];
   for (const i of order) {
     const claim = claims[i] as Claim;

@@ -1,0 +1,117 @@
+import { exp2f, roundTo, toBf16 } from '../../../isa-spec/numerics.ts';
+import { workEntryBytes } from '../../../isa-spec/instructions.ts';
+import type { TileAttrs } from '../ops.ts';
+import type { View, Window } from './memory.ts';
+
+const { fround } = Math;
+
+/** Keys a softmax block has: part of the meaning, since rounding depends on it. */
+const block = 128;
+/** Probabilities below this are 0. */
+const leastProbability = 2 ** -18;
+const log2e = 1.4426950408889634;
+const entryWords = workEntryBytes / 4;
+
+/** A sequence of the work list: rows [firstRow, firstRow + rows) of the step, at positions from `firstPosition`, against `keys` keys. */
+type Work = { readonly firstRow: number; readonly rows: number; readonly keys: number; readonly firstPosition: number; readonly firstPage: number };
+
+/** The queries loaded, and for each row and head the running maximum m, sum l and output O of the online softmax. */
+export type Queries = {
+  readonly attrs: TileAttrs['query'];
+  readonly window: Window;
+  readonly q: readonly Float64Array[];
+  readonly work: readonly Work[];
+  readonly m: Float64Array;
+  readonly l: Float64Array;
+  readonly O: readonly Float64Array[];
+};
+
+export function loadQueries(attrs: TileAttrs['query'], q: View, worklist: View, window: Window, sequences: number): Queries {
+  const words = worklist.row(0);
+  const work = Array.from({ length: sequences }, (_, s): Work => {
+    const [firstRow, rows, keys, firstPosition, firstPage] = words.subarray(s * entryWords, s * entryWords + 5) as unknown as [number, number, number, number, number];
+    return { firstRow, rows, keys, firstPosition, firstPage };
+  });
+  const rows = Array.from({ length: window.count }, (_, i) => q.row(i).slice());
+  const slots = window.count * attrs.heads;
+  return { attrs, window, q: rows, work, m: new Float64Array(slots).fill(-Infinity), l: new Float64Array(slots), O: rows.map(() => new Float64Array(attrs.heads * attrs.headDim)) };
+}
+
+/** The keys of a sequence, and its values, by key index: a page is `pageRows` rows of keys then as many of values. */
+function cached(kv: View, pages: View, { keys, firstPage }: Work, pageRows: number): { readonly k: readonly Float64Array[]; readonly v: readonly Float64Array[] } {
+  const rowOf = (j: number): number => pages.row(0)[firstPage + Math.floor(j / pageRows)]! * 2 * pageRows + (j % pageRows);
+  const k = Array.from({ length: keys }, (_, j) => kv.row(rowOf(j)));
+  return { k, v: k.map((_, j) => kv.row(rowOf(j) + pageRows)) };
+}
+
+/** Streams every sequence's keys and values past the queries of its rows. */
+export function attend(attrs: TileAttrs['attend'], queries: Queries, kv: View, pages: View): void {
+  const { heads } = queries.attrs;
+  const { first, count } = queries.window;
+  for (const work of queries.work) {
+    const from = Math.max(work.firstRow, first);
+    const to = Math.min(work.firstRow + work.rows, first + count);
+    if (from >= to) continue;
+    const { k, v } = cached(kv, pages, work, attrs.pageRows);
+    for (let row = from; row < to; row++) {
+      const position = work.firstPosition + row - work.firstRow;
+      const last = attrs.mask === 'causal' ? Math.min(work.keys - 1, position) : work.keys - 1;
+      const least = attrs.window > 0 ? Math.max(0, position - attrs.window + 1) : 0;
+      for (let head = 0; head < heads; head++) attendHead(attrs, queries, kv.format === 'e4m3', { row: row - first, head, least, last, k, v });
+    }
+  }
+}
+
+type HeadTask = { readonly row: number; readonly head: number; readonly least: number; readonly last: number; readonly k: readonly Float64Array[]; readonly v: readonly Float64Array[] };
+
+/** Online softmax over blocks of keys in index order; keys outside [least, last] are masked, blocks without others skipped. */
+function attendHead({ kvHeads }: TileAttrs['attend'], queries: Queries, exact: boolean, { row, head, least, last, k, v }: HeadTask): void {
+  const { heads, headDim, scale } = queries.attrs;
+  const q = queries.q[row]!.subarray(head * headDim, (head + 1) * headDim);
+  const column = Math.floor(head / (heads / kvHeads)) * headDim;
+  const at = row * heads + head;
+  const O = queries.O[row]!.subarray(head * headDim, (head + 1) * headDim);
+  const factor = fround(fround(scale) * log2e);
+  for (let start = Math.floor(least / block) * block; start <= last; start += block) {
+    const from = Math.max(start, least);
+    const to = Math.min(start + block - 1, last);
+    const z: number[] = [];
+    for (let j = from; j <= to; j++) z.push(fround(dot(q, k[j]!, column, exact) * factor));
+    const m = queries.m[at]!;
+    const next = z.reduce((most, value) => Math.max(most, value), m);
+    const alpha = m === -Infinity ? 0 : exp2f(fround(m - next));
+    const p = z.map((value) => {
+      const rounded = toBf16(exp2f(fround(value - next)));
+      return rounded < leastProbability ? 0 : rounded;
+    });
+    const sum = fround(p.reduce((total, value) => total + value, 0));
+    queries.m[at] = next;
+    queries.l[at] = fround(fround(queries.l[at]! * alpha) + sum);
+    for (let d = 0; d < headDim; d++) {
+      let b = 0;
+      for (let j = from; j <= to; j++) {
+        const product = p[j - from]! * v[j]![column + d]!;
+        b = exact ? b + product : fround(b + product);
+      }
+      O[d] = fround(fround(O[d]! * alpha) + fround(b));
+    }
+  }
+}
+
+/** e4m3: exact, then one rounding. bf16: every addition rounds, element after element. */
+function dot(q: Float64Array, k: Float64Array, column: number, exact: boolean): number {
+  let sum = 0;
+  for (let d = 0; d < q.length; d++) sum = exact ? sum + q[d]! * k[column + d]! : fround(sum + q[d]! * k[column + d]!);
+  return fround(sum);
+}
+
+/** out <- O / l (0 if l is 0), rounded. */
+export function finish({ attrs: { heads, headDim }, l, O }: Queries, out: View, count: number): void {
+  for (let i = 0; i < count; i++) {
+    const to = out.row(i);
+    for (let c = 0; c < heads * headDim; c++) {
+      const sum = l[i * heads + Math.floor(c / headDim)]!;
+      to[c] = roundTo(out.format, sum === 0 ? 0 : fround(O[i]![c]! / sum));
+    }
+  }
+}
