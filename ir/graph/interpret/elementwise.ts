@@ -1,0 +1,91 @@
+import type { PrimitiveAttrs } from '../ops.ts';
+import { erf } from './numbers.ts';
+import type { Tensor } from './tensor.ts';
+
+/** Element-wise functions of one value, as ONNX has them; booleans are 0 and 1. */
+export const unary: Readonly<Record<PrimitiveAttrs['punary']['fn'], (x: number) => number>> = {
+  neg: (x) => -x,
+  abs: Math.abs,
+  sqrt: Math.sqrt,
+  reciprocal: (x) => 1 / x,
+  exp: Math.exp,
+  log: Math.log,
+  tanh: Math.tanh,
+  sigmoid: (x) => 1 / (1 + Math.exp(-x)),
+  erf,
+  relu: (x) => Math.max(0, x),
+  sin: Math.sin,
+  cos: Math.cos,
+  floor: Math.floor,
+  ceil: Math.ceil,
+  not: (x) => (x === 0 ? 1 : 0),
+  isnan: (x) => (Number.isNaN(x) ? 1 : 0),
+  sign: Math.sign,
+  softplus: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+};
+
+/** Element-wise functions of two values. `whole`: of integers, where division truncates. */
+export const binary: Readonly<Record<PrimitiveAttrs['pbinary']['fn'], (x: number, y: number, whole: boolean) => number>> = {
+  add: (x, y) => x + y,
+  sub: (x, y) => x - y,
+  mul: (x, y) => x * y,
+  div: (x, y, whole) => (whole ? Math.trunc(x / y) : x / y),
+  pow: (x, y) => x ** y,
+  min: (x, y) => Math.min(x, y),
+  max: (x, y) => Math.max(x, y),
+  /** The sign of the divisor, as Python and ONNX with fmod = 0. */
+  mod: (x, y) => x - y * Math.floor(x / y),
+  equal: (x, y) => (x === y ? 1 : 0),
+  less: (x, y) => (x < y ? 1 : 0),
+  lessEqual: (x, y) => (x <= y ? 1 : 0),
+  greater: (x, y) => (x > y ? 1 : 0),
+  greaterEqual: (x, y) => (x >= y ? 1 : 0),
+  and: (x, y) => (x !== 0 && y !== 0 ? 1 : 0),
+  or: (x, y) => (x !== 0 || y !== 0 ? 1 : 0),
+};
+
+/** The shape operands broadcast to; throws where sizes differ and neither is 1. */
+export function broadcastSizes(shapes: readonly (readonly number[])[]): readonly number[] {
+  const rank = Math.max(0, ...shapes.map((shape) => shape.length));
+  return Array.from({ length: rank }, (_, axis) => {
+    const sizes = new Set(shapes.map((shape) => shape[axis - rank + shape.length] ?? 1).filter((size) => size !== 1));
+    if (sizes.size > 1) throw new Error(`shapes ${shapes.map((shape) => `[${shape.join(', ')}]`).join(', ')} do not broadcast`);
+    return [...sizes][0] ?? 1;
+  });
+}
+
+/** For each element of `shape` in row-major order, the position in `from` it is broadcast from. */
+export function broadcastIndex(from: readonly number[], shape: readonly number[]): Int32Array {
+  const strides = shape.map((_, axis) => {
+    const own = axis - shape.length + from.length;
+    return own < 0 || from[own] === 1 ? 0 : from.slice(own + 1).reduce((product, size) => product * size, 1);
+  });
+  return stridedIndex(shape, strides, 0);
+}
+
+/** Positions `base + sum index[i] * strides[i]` for every index of `shape` in row-major order. */
+export function stridedIndex(shape: readonly number[], strides: readonly number[], base: number): Int32Array {
+  let positions = Int32Array.of(base);
+  shape.forEach((size, axis) => {
+    const stride = strides[axis] as number;
+    const next = new Int32Array(positions.length * size);
+    for (let at = 0; at < positions.length; at++) for (let i = 0; i < size; i++) next[at * size + i] = (positions[at] as number) + i * stride;
+    positions = next;
+  });
+  return positions;
+}
+
+/** Elements of a tensor at positions, in a new shape. */
+export function pick({ data }: Tensor, positions: Int32Array, shape: readonly number[]): Tensor {
+  return { shape, data: Float64Array.from(positions, (at) => data[at] as number) };
+}
+
+export const expand = (x: Tensor, shape: readonly number[]): Tensor => pick(x, broadcastIndex(x.shape, shape), shape);
+
+/** A function of broadcast operands, element by element. */
+export function zip(operands: readonly Tensor[], f: (values: readonly number[]) => number): Tensor {
+  const shape = broadcastSizes(operands.map((operand) => operand.shape));
+  const spread = operands.map((operand) => expand(operand, shape).data);
+  const first = spread[0] as Float64Array;
+  return { shape, data: first.map((_, i) => f(spread.map((data) => data[i] as number))) };
+}
