@@ -1,6 +1,7 @@
 import { sourcesOf } from '../diagnostics/diagnostic.ts';
 import type { Json } from '../isa-spec/json.ts';
-import { hbmBases, type Queue, queues, type StrideSet } from '../isa-spec/instructions.ts';
+import { still } from '../isa-spec/encoding.ts';
+import { hbmBases, type Queue, queues } from '../isa-spec/instructions.ts';
 import type { Machine } from '../isa-spec/machine.ts';
 import type { ChipCode, DebugMap, IoMap, Program, QueueCode } from '../isa-spec/program.ts';
 import type { Origin } from '../diagnostics/diagnostic.ts';
@@ -34,8 +35,6 @@ export function buildProgram(module: TileModule, machine: Machine, entry: string
   };
   return { program, layout };
 }
-
-const still: StrideSet = { strides: [0, 0, 0, 0], ring: { stride: 0, depth: 1, base: 0, steps: [0, 0, 0, 0] } };
 
 const queueCode = (emitted: Emitted | undefined): QueueCode =>
   emitted === undefined ? { words: new Uint8Array(0), strideSets: [] } : { words: emitted.words, strideSets: emitted.strideSets.length === 0 ? [] : [still, ...emitted.strideSets] };

@@ -1,4 +1,5 @@
 import { type AccOperand, formatBytes, type HbmOperand, type RowWindow, type SramOperand } from '../isa-spec/fields.ts';
+import { still } from '../isa-spec/encoding.ts';
 import { hbmBases, type InstructionOf, type Mnemonic, stepCounts, type StrideSet } from '../isa-spec/instructions.ts';
 import type { Affine, Buffer, Region, RowBound, TileModule, TileOp, TileOpOf } from '../ir/tile/module.ts';
 import type { TileKind } from '../ir/tile/ops.ts';
@@ -77,7 +78,7 @@ export class Addressing {
 
   #strideSet(strides: StrideSet['strides'], slotSize: number, depth: number, slot: Affine): number {
     const modulo = (value: number): number => ((value % depth) + depth) % depth;
-    const ring = depth > 1 ? { stride: slotSize, depth, base: modulo(slot.base), steps: slot.steps.map(modulo) as unknown as StrideSet['strides'] } : { stride: 0, depth: 1, base: 0, steps: [0, 0, 0, 0] as const };
+    const ring = depth > 1 ? { stride: slotSize, depth, base: modulo(slot.base), steps: slot.steps.map(modulo) as unknown as StrideSet['strides'] } : still.ring;
     if (ring.base === 0 && [...strides, ...ring.steps].every((step) => step === 0)) return 0;
     const set: StrideSet = { strides, ring };
     const key = JSON.stringify(set);

@@ -1,3 +1,4 @@
+import { strideSetMax } from './fields.ts';
 import { crc32c } from './crc32c.ts';
 import { decodeStrideSet, encodeStrideSet, still, strideSetBytes } from './encoding.ts';
 import { anything, canonicalJson, type Check, type Json, object } from './json.ts';
@@ -29,16 +30,17 @@ const headerBytes = 64;
 const entryBytes = 64;
 const alignment = 64;
 
-const jsonKinds = ['meta', 'machine', 'regions', 'entries', 'weightMap', 'ioMap', 'debugMap', 'life', 'semaphores'] as const;
-type JsonKind = (typeof jsonKinds)[number];
+/** Sections that are canonical JSON, each a member of Program. */
+export const jsonKinds = ['meta', 'machine', 'regions', 'entries', 'weightMap', 'ioMap', 'debugMap', 'life', 'semaphores'] as const;
+export type JsonKind = (typeof jsonKinds)[number];
 const kinds = [...jsonKinds, 'code', 'strides'] as const;
 type Section = { readonly kind: (typeof kinds)[number]; readonly entry: number; readonly chip: number; readonly queue: number; readonly bytes: Uint8Array };
 
 const align = (at: number): number => Math.ceil(at / alignment) * alignment;
 
 const stridesOf = (sets: readonly StrideSet[]): Uint8Array => {
-  if (sets.length > 32 || sets.length === 1 || (sets.length > 0 && canonicalJson(sets[0] as unknown as Json) !== canonicalJson(still as unknown as Json))) {
-    throw new RangeError('internal: stride sets of a queue are none, or `still` and up to 31 others');
+  if (sets.length > strideSetMax + 1 || sets.length === 1 || (sets.length > 0 && canonicalJson(sets[0] as unknown as Json) !== canonicalJson(still as unknown as Json))) {
+    throw new RangeError(`internal: stride sets of a queue are none, or \`still\` and up to ${strideSetMax} others`);
   }
   const bytes = new Uint8Array(Math.max(0, sets.length - 1) * strideSetBytes);
   sets.slice(1).forEach((set, i) => bytes.set(encodeStrideSet(set), i * strideSetBytes));
@@ -158,7 +160,7 @@ const parseJson = (section: Section & { readonly offset: number }): unknown => {
 
 const codeOf = (code: Section & { readonly offset: number }, strides: Section & { readonly offset: number }): QueueCode => {
   if (code.bytes.length % wordBytes !== 0) throw new ProgramError(code.offset, `code of ${code.bytes.length} bytes is not whole words`);
-  if (strides.bytes.length % strideSetBytes !== 0 || strides.bytes.length > 31 * strideSetBytes) throw new ProgramError(strides.offset, `stride sets of ${strides.bytes.length} bytes are not up to 31 whole ones`);
+  if (strides.bytes.length % strideSetBytes !== 0 || strides.bytes.length > strideSetMax * strideSetBytes) throw new ProgramError(strides.offset, `stride sets of ${strides.bytes.length} bytes are not up to ${strideSetMax} whole ones`);
   const sets = Array.from({ length: strides.bytes.length / strideSetBytes }, (_, i) => decodeStrideSet(strides.bytes, i * strideSetBytes));
   return { words: code.bytes.slice(), strideSets: sets.length === 0 ? [] : [still, ...sets] };
 };

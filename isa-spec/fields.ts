@@ -49,6 +49,10 @@ export type FieldValue<K extends FieldKind> = K extends { kind: 'flag' }
 
 export type FieldPart = { readonly name: string; readonly bits: number };
 
+/** Bits of a stride set's number; number 0 moves nothing. */
+const ssBits = 6;
+export const strideSetMax = 2 ** ssBits - 1;
+
 /** The numbers a field is made of, low bits first. Single-valued kinds have one part without a name. */
 export const fieldParts = (field: FieldKind): readonly FieldPart[] => {
   switch (field.kind) {
@@ -60,11 +64,11 @@ export const fieldParts = (field: FieldKind): readonly FieldPart[] => {
     case 'flag':
       return [{ name: '', bits: 1 }];
     case 'sram':
-      return [{ name: 'addr', bits: 24 }, { name: 'ss', bits: 5 }];
+      return [{ name: 'addr', bits: 24 }, { name: 'ss', bits: ssBits }];
     case 'hbm':
-      return [{ name: 'base', bits: 5 }, { name: 'off', bits: 32 }, { name: 'ss', bits: 5 }];
+      return [{ name: 'base', bits: 5 }, { name: 'off', bits: 32 }, { name: 'ss', bits: ssBits }];
     case 'acc':
-      return [{ name: 'addr', bits: 10 }, { name: 'ss', bits: 5 }];
+      return [{ name: 'addr', bits: 10 }, { name: 'ss', bits: ssBits }];
     case 'rows':
       return [{ name: 'max', bits: 13 }, { name: 'reg', bits: 5 }, { name: 'level', bits: 2 }];
   }

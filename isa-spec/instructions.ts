@@ -105,14 +105,14 @@ export const instructions = {
     summary: 'acc[rows, nTiles*A] (+)= a[rows, k] x the next FIFO entry, k ascending; 2^split groups of arrays share the rows, nTiles arrays each',
     /** accumulate `first`: overwrites in iteration 0 of loop level 3, adds in the others. `kLast`: valid k of the last k-tile. */
     flags: { format, accumulate: oneOf(2, ['no', 'yes', 'first']), split: uint(3) },
-    payload: { a: sram, pitch: uint(16), acc, kTiles: count(8), kLast: count(9), nTiles: count(6), rows },
+    payload: { a: sram, pitch: uint(16), acc, kTiles: count(8), kLast: count(8), nTiles: count(6), rows },
   }),
   epi: instruction({
     opcode: 0x22, queues: ['epi'],
     summary: 'drains accumulators: FP32, x row scale x column scale, + bias, activation (gated: act(left half) x right half), + residual, round, store',
     /** `scale`: row and column scales, both. `params`: column scales then biases, FP32, those present, nTiles*A columns each, each padded to a line. `rowScale`: an FP32 row list. */
     flags: { format, activation: oneOf(4, activations), scale: flag, bias: flag, residual: flag, gated: flag, split: uint(3) },
-    payload: { acc, out: sram, pitch: uint(12), params: sram, residualAt: sram, rowScale: uint(24), nTiles: count(6), nLast: count(9), rows },
+    payload: { acc, out: sram, pitch: uint(12), params: sram, residualAt: sram, rowScale: uint(24), nTiles: count(6), nLast: count(8), rows },
   }),
   aq: instruction({
     opcode: 0x28, queues: ['att'], summary: 'loads the window of queries and clears their (m, l, O); `worklist` says which sequence each row belongs to',
@@ -183,7 +183,7 @@ export type InstructionOf<M extends Mnemonic> = Extract<Instruction, { op: M }>;
 export const wordBytes = 32;
 
 /**
- * A stride set (SS1 to SS31 of a queue; SS0 moves nothing). An operand moves by
+ * A stride set (SS1 to SS63 of a queue; SS0 moves nothing). An operand moves by
  * `sum I[l]*strides[l] + ring.stride * ((ring.base + sum I[l]*ring.steps[l]) mod ring.depth)`.
  * Units are those of the operand (lines, or accumulator rows). 32 bytes: strides 4 x i32, ring stride u32, depth u16, base u16, steps 4 x u16.
  */
