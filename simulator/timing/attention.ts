@@ -1,0 +1,104 @@
+import type { InstructionOf } from '../../isa-spec/instructions.ts';
+import type { WorkEntry } from '../../isa-spec/step-block.ts';
+import { keyBytes } from './cycles.ts';
+import type { Rates } from './rates.ts';
+
+/**
+ * What one `attn` over a window of queries costs. `cycles` = sum over entries of max(`arrayCycles`, `softmaxCycles`) of the entry.
+ * `hbmBytes`: KV lines of all key blocks touched, in runs of `runBytes`; `newBytes`: those no earlier window of the same sequence has read.
+ * `pairs`: unmasked (query row, head, key) triples; useful FLOPs are 4 * headDim of each.
+ */
+export type AttentionCost = {
+  readonly cycles: number;
+  readonly arrayCycles: number;
+  readonly softmaxCycles: number;
+  readonly exponentials: number;
+  readonly hbmBytes: number;
+  readonly newBytes: number;
+  readonly runBytes: number;
+  readonly pairs: number;
+};
+
+/** Keys the attention unit masks and normalises together. */
+export const keyBlock = 128;
+
+type Attend = { readonly query: InstructionOf<'aq'>['fields']; readonly keys: InstructionOf<'attn'>['fields']; readonly rates: Rates };
+
+/**
+ * Cost of streaming the keys of every sequence that has rows in the window `first`..`first + count`. A block of 128 keys is skipped for the
+ * rows that see none of it. QK and PV of a block each take ceil(keys/S) * ceil(headDim/S) tiles of S x S a KV head, each
+ * max(query rows of the head's group, tile load) cycles, spread over the unit's arrays.
+ */
+export function attentionCost(attend: Attend, work: readonly WorkEntry[], first: number, count: number): AttentionCost {
+  const { keys, rates } = attend;
+  const block = 2 * keys.pageRows * keys.kvLines * rates.lineBytes;
+  const total = { cycles: 0, arrayCycles: 0, softmaxCycles: 0, exponentials: 0, hbmBytes: 0, newBytes: 0, pairs: 0 };
+  for (const entry of work) {
+    const from = Math.max(first, entry.firstRow);
+    const to = Math.min(first + count, entry.firstRow + entry.rows);
+    if (from >= to) continue;
+    const cost = entryCost(attend, entry, from - entry.firstRow, to - entry.firstRow);
+    total.cycles += cost.cycles;
+    total.arrayCycles += cost.arrayCycles;
+    total.softmaxCycles += cost.softmaxCycles;
+    total.exponentials += cost.exponentials;
+    total.hbmBytes += cost.hbmBytes;
+    total.newBytes += cost.newBytes;
+    total.pairs += cost.pairs;
+  }
+  return { ...total, cycles: Math.max(1, total.cycles), runBytes: keys.pageRows <= keyBlock ? block : (block / keys.pageRows / 2) * keyBlock };
+}
+
+/** Rows `from`..`to` of the entry. */
+function entryCost({ query, keys, rates }: Attend, entry: WorkEntry, from: number, to: number): Omit<AttentionCost, 'runBytes'> {
+  const side = rates.attentionSide;
+  const causal = keys.mask === 'causal';
+  const low = entry.firstPosition + from;
+  const high = entry.firstPosition + to - 1;
+  const group = query.heads / keys.kvHeads;
+  const rate = keys.format === 'bf16' ? rates.slow : 1;
+  const tileLoad = Math.ceil((side * side * keyBytes(keys)) / rates.attentionLoad);
+  const bytesPerKey = 2 * keys.kvLines * rates.lineBytes;
+  const end = causal ? Math.min(entry.keys, high + 1) : entry.keys;
+  const start = keys.window > 0 ? Math.max(0, low - keys.window + 1) : 0;
+
+  let tileCycles = 0;
+  let exponentials = 0;
+  let touched = 0;
+  for (let key = start - (start % keyBlock); key < end; key += keyBlock) {
+    const size = Math.min(keyBlock, entry.keys - key);
+    const firstSeeing = causal ? Math.max(low, key) : low;
+    const lastSeeing = keys.window > 0 ? Math.min(high, key + size - 2 + keys.window) : high;
+    const rows = lastSeeing - firstSeeing + 1;
+    if (rows <= 0) continue;
+    const tiles = 2 * Math.ceil(size / side) * Math.ceil(query.headDim / side) * keys.kvHeads;
+    tileCycles += tiles * Math.max(Math.ceil(rows * group * rate), tileLoad);
+    exponentials += rows * query.heads * (size + 1);
+    touched += size;
+  }
+  const arrayCycles = Math.ceil(tileCycles / rates.attentionArrays);
+  const softmaxCycles = Math.ceil(exponentials / rates.exponentials);
+  return {
+    cycles: Math.max(arrayCycles, softmaxCycles),
+    arrayCycles,
+    softmaxCycles,
+    exponentials,
+    hbmBytes: touched * bytesPerKey,
+    newBytes: (end - (from === 0 ? start : Math.min(end, readBefore(entry, causal, low)))) * bytesPerKey,
+    pairs: unmasked(entry, keys, low, high) * query.heads,
+  };
+}
+
+/** Keys the rows before position `low` have read already. */
+const readBefore = (entry: WorkEntry, causal: boolean, low: number): number => (causal ? Math.min(entry.keys, low) : entry.keys);
+
+/** Unmasked (row, key) pairs of the rows at positions `low`..`high`. */
+function unmasked(entry: WorkEntry, keys: InstructionOf<'attn'>['fields'], low: number, high: number): number {
+  let pairs = 0;
+  for (let position = low; position <= high; position++) {
+    const upper = keys.mask === 'causal' ? Math.min(position + 1, entry.keys) : entry.keys;
+    const lower = keys.window > 0 ? Math.max(0, position - keys.window + 1) : 0;
+    if (upper > lower) pairs += upper - lower;
+  }
+  return pairs;
+}

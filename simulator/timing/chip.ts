@@ -1,0 +1,79 @@
+import { hbmBases, queues } from '../../isa-spec/instructions.ts';
+import type { WorkEntry } from '../../isa-spec/step-block.ts';
+import type { AttentionCost } from './attention.ts';
+import { WeightFifo } from './fifo.ts';
+import { SharedHbm } from './hbm.ts';
+import { Lane } from './lane.ts';
+import type { Rates } from './rates.ts';
+import { type ChipStreams, postersOf } from './stream.ts';
+
+/** What the host gave a chip for the step. */
+export type StepInput = {
+  /** tokens, sequences, samples: in the order of `stepCounts`. */
+  readonly counts: readonly number[];
+  /** Bytes of each host table, in the order of `hostTables`. */
+  readonly tableBytes: readonly number[];
+  readonly work: readonly WorkEntry[];
+};
+
+/** Where the peak goes that is not achieved. */
+export const lossNames = [
+  'edgePadding', 'halfRate', 'weightLoad', 'fillDrain', 'exposedDma', 'exposedLink', 'attention', 'softmax', 'vector', 'synchronisation', 'imbalance', 'pipelineBubble',
+] as const;
+export type LossName = (typeof lossNames)[number];
+export const lossIndex = Object.fromEntries(lossNames.map((name, index) => [name, index])) as { readonly [L in LossName]: number };
+
+/** The window of queries in the attention unit: instruction, first row, rows. */
+export type Window = { pc: number; first: number; rows: number };
+export type WindowCost = AttentionCost & { readonly pc: number; readonly rows: number };
+
+const semaphores = 256;
+const none = -1;
+
+/** What changes on one chip beside its queues. */
+export class Chip {
+  readonly rates: Rates;
+  readonly step: StepInput;
+  readonly lanes: readonly Lane[];
+  readonly poster: Int8Array;
+  readonly hbm: SharedHbm;
+  readonly fifo: WeightFifo;
+
+  readonly value = new Int32Array(semaphores);
+  /** Queue that waits for the semaphore. */
+  readonly waiter = new Int32Array(semaphores).fill(none);
+  /** When the semaphore's last post so far becomes visible. */
+  readonly visible = new Float64Array(semaphores);
+
+  readonly window: Window = { pc: none, first: 0, rows: 0 };
+  /** Cost of the `attn` at work. */
+  attend: WindowCost | undefined;
+  readonly windowCosts: (WindowCost | undefined)[][] = [];
+  /** Rows times valid k accumulated at each accumulator row. */
+  readonly accumulated = new Float64Array(1024);
+  /** 1 where they come from bf16 operands. */
+  readonly slowAccumulators = new Uint8Array(1024);
+  /** When this chip reached the collective it is joining. */
+  joined = 0;
+
+  /** Idle cycles of the matrix arrays are in `idle`, by loss, up to here. */
+  accounted = 0;
+  readonly idle = new Float64Array(lossNames.length);
+  /** Multiply-adds the attention unit does not do while one of its instructions is at work, by loss. */
+  readonly unattended = new Float64Array(lossNames.length);
+  readonly regionBytes = new Float64Array(hbmBases.length);
+  readonly totals = {
+    linkBytes: 0, compulsoryBytes: 0, hbmWork: 0, laneOps: 0,
+    matrixUseful: 0, matrixUsefulSlow: 0, matrixCycles: 0, matrixCyclesSlow: 0,
+    attentionUseful: 0, attentionUsefulSlow: 0, attentionCycles: 0, exponentials: 0, pairs: 0, softmaxCycles: 0,
+  };
+
+  constructor(index: number, streams: ChipStreams, step: StepInput, rates: Rates) {
+    this.rates = rates;
+    this.step = step;
+    this.lanes = queues.map((_, queue) => new Lane(index, queue, streams[queue]!));
+    this.poster = postersOf(streams);
+    this.hbm = new SharedHbm(rates.hbm, 3);
+    this.fifo = new WeightFifo(rates.fifoTiles);
+  }
+}

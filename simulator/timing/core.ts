@@ -1,0 +1,45 @@
+import type { Machine } from '../../isa-spec/machine.ts';
+import { Chip, type StepInput } from './chip.ts';
+import { ratesOf } from './rates.ts';
+import { chipTiming, type QueueLabels, speedOfLight, type TimingResult } from './result.ts';
+import { Simulation } from './run.ts';
+import { type ChipCode, chipStreams } from './stream.ts';
+
+/** A step of a program as the core runs it: code, labels and step of each chip simulated, one for all if they are alike. */
+export type TimingInput = {
+  readonly machine: Machine;
+  readonly entry: string;
+  /** Chips of the program; `simulated` has as many, or one that stands for all. */
+  readonly chips: number;
+  readonly simulated: readonly { readonly code: ChipCode; readonly labels: QueueLabels; readonly step: StepInput }[];
+  /** Instructions after which to give up. */
+  readonly budget: number;
+};
+
+/** Runs the step: cycles, where they went, and the bounds they are measured against; or the fault that ended it. */
+export function timeStep(input: TimingInput): TimingResult {
+  const rates = ratesOf(input.machine, input.chips);
+  const chips = input.simulated.map(({ code, step }, index) => new Chip(index, chipStreams(code, rates), step, rates));
+  const simulation = new Simulation(chips, input.budget);
+  const cycles = simulation.run();
+  if (typeof cycles !== 'number') return { kind: 'fault', fault: cycles };
+  const perChip = chips.map((chip, index) => chipTiming(chip, cycles, input.simulated[index]!.labels));
+  const sum = (of: (chip: (typeof perChip)[number]) => number): number => perChip.reduce((total, chip) => total + of(chip), 0);
+  const capacity = sum((chip) => chip.capacityFlops);
+  const [tokens, , samples] = input.simulated[0]!.step.counts;
+  return {
+    kind: 'timing',
+    machine: input.machine,
+    entry: input.entry,
+    tokens: tokens!,
+    samples: samples!,
+    chips: input.chips,
+    symmetric: chips.length < input.chips,
+    cycles,
+    seconds: cycles / input.machine.clockHz.value,
+    instructions: simulation.instructions,
+    perChip,
+    speedOfLight: speedOfLight(perChip),
+    matrixUtilisation: capacity === 0 ? 0 : sum((chip) => chip.usefulMatrixFlops + chip.usefulAttentionFlops) / capacity,
+  };
+}

@@ -1,0 +1,94 @@
+import { formatBytes } from '../../isa-spec/fields.ts';
+import type { InstructionOf, Mnemonic } from '../../isa-spec/instructions.ts';
+import { lanePasses, pipelineCycles, type Rates } from './rates.ts';
+
+/**
+ * What one execution of an instruction costs when nothing is contended. `cycles`: how long its unit is occupied; `latency`: from the end
+ * of that to completion, when its posts leave; both in clock cycles. `runBytes`: length of the contiguous runs its HBM bytes come in.
+ * `work`: multiply-adds on valid rows and k (mm, all nTiles*A columns), or lane operations (vector unit), else 0.
+ */
+export type Cost = {
+  readonly cycles: number;
+  readonly latency: number;
+  readonly hbmBytes: number;
+  readonly runBytes: number;
+  readonly linkBytes: number;
+  readonly work: number;
+};
+
+type Closed<M extends Mnemonic> = (fields: InstructionOf<M>['fields'], rows: number, rates: Rates) => Cost;
+
+const idle: Cost = { cycles: 0, latency: 0, hbmBytes: 0, runBytes: 0, linkBytes: 0, work: 0 };
+/** A queue issues one word a cycle, so nothing but loop control takes less than one. */
+const unit = (cycles: number, more: Partial<Cost> = {}): Cost => ({ ...idle, cycles: Math.max(1, Math.ceil(cycles)), ...more });
+
+/** Rows of a block in lines: contiguous as a whole if the HBM pitch leaves no gap. */
+const transfer = (rows: number, lines: number, pitch: number, rates: Rates): Cost => {
+  const bytes = rows * lines * rates.lineBytes;
+  const run = pitch === lines ? bytes : lines * rates.lineBytes;
+  return bytes === 0 ? unit(1) : { ...idle, latency: rates.hbmLatency, hbmBytes: bytes, runBytes: run };
+};
+const indexed = (rows: number, lines: number, rates: Rates): Cost => transfer(rows, lines, Infinity, rates);
+
+const lanes = (elements: number, passes: number, rates: Rates): Cost =>
+  unit((elements * passes) / rates.lanes, { latency: pipelineCycles, work: elements * passes });
+
+const attentionMove = (rows: number, heads: number, headDim: number, rates: Rates): Cost =>
+  unit((rows * heads * headDim) / (rates.attentionArrays * rates.attentionSide));
+
+/** Rows of a window that one of `2^split` groups of arrays takes. */
+export const groupRows = (rows: number, split: number): number => Math.ceil(rows / 2 ** split);
+
+/** Cycles to load one weight tile into an array's FIFO: a row a cycle, bf16 rows at the half-rate port. */
+export const tileLoadCycles = (format: string, rates: Rates): number => Math.ceil(rates.side * (format === 'bf16' ? rates.slow : 1));
+/** Cycles an array streams the rows of one k-tile. */
+export const tileStreamCycles = (rows: number, split: number, format: string, rates: Rates): number =>
+  Math.ceil(groupRows(rows, split) * (format === 'bf16' ? rates.slow : 1));
+
+/**
+ * The closed form of each instruction for `rows` effective rows. Uncontended: HBM flows add bytes / (share x efficiency), `coll`'s bytes are
+ * over the link rate already, `mm` has its weights loaded, `attn` depends on the work list (attention.ts) and `hostw` on the table.
+ */
+export const costs: { readonly [M in Mnemonic]: Closed<M> } = {
+  sync: () => unit(1),
+  loop: () => idle,
+  sreg: () => idle,
+  hostw: (fields, _rows, rates) => unit(fields.bytes / rates.lineBytes),
+  event: () => unit(1),
+  dld: (fields, rows, rates) => transfer(rows, fields.lines, fields.srcPitch, rates),
+  dst: (fields, rows, rates) => transfer(rows, fields.lines, fields.dstPitch, rates),
+  dgat: (fields, rows, rates) => indexed(rows, fields.lines, rates),
+  dsct: (fields, rows, rates) => indexed(rows, fields.lines, rates),
+  wld: (fields, _rows, rates) => unit(fields.kTiles * tileLoadCycles(fields.format, rates)),
+  mm: (fields, rows, rates) => {
+    const k = (fields.kTiles - 1) * rates.side + fields.kLast;
+    return {
+      ...idle,
+      cycles: fields.kTiles * tileStreamCycles(rows, fields.split, fields.format, rates),
+      latency: rows === 0 ? 0 : 2 * rates.side - 2,
+      work: rows * k * fields.nTiles * rates.side,
+    };
+  },
+  epi: (fields, rows) => unit(groupRows(rows, fields.split), { latency: rows === 0 ? 0 : pipelineCycles }),
+  aq: (fields, rows, rates) => attentionMove(rows, fields.heads, fields.headDim, rates),
+  attn: () => unit(1),
+  afin: () => unit(1),
+  vmap: (fields, rows, rates) => {
+    const plain = fields.function === 'copy' || fields.function === 'add' || fields.function === 'multiply' || fields.function === 'relu';
+    return lanes(rows * fields.columns, plain ? lanePasses.move : lanePasses.special, rates);
+  },
+  vnorm: (fields, rows, rates) => lanes(rows * fields.columns, lanePasses[fields.kind], rates),
+  vrope: (fields, rows, rates) =>
+    lanes(1, rows * fields.heads * (lanePasses.rope * fields.rotary + lanePasses.move * (fields.headDim - fields.rotary)), rates),
+  vqnt: (fields, rows, rates) => lanes(rows * fields.columns, lanePasses.quantise, rates),
+  coll: (fields, rows, rates) => {
+    const bytes = rows * fields.lines * rates.lineBytes * (rates.chips - 1);
+    return unit(bytes / rates.link, { latency: bytes === 0 ? 0 : rates.linkLatency, linkBytes: bytes });
+  },
+};
+
+/** Cycles to store a window of `rows` attention outputs, loaded by the `aq` with these fields. */
+export const finishCost = (query: InstructionOf<'aq'>['fields'], rows: number, rates: Rates): Cost => attentionMove(rows, query.heads, query.headDim, rates);
+
+/** Bytes of an element of the keys and values an `attn` streams. */
+export const keyBytes = (fields: InstructionOf<'attn'>['fields']): number => formatBytes[fields.format];

@@ -1,0 +1,92 @@
+/** A flow ends at the first whole cycle at or after its last byte, less this for rounding. */
+const tolerance = 1e-6;
+
+/**
+ * One chip's HBM as a fluid: flows share the rate max-min fairly, none above its own cap. Work is in bytes at peak: a flow of b bytes in runs
+ * that reach a fraction e of the peak has work b / e. Times are whole cycles.
+ */
+export class SharedHbm {
+  readonly #capacity: number;
+  readonly #remaining: Float64Array;
+  readonly #cap: Float64Array;
+  readonly #rate: Float64Array;
+  readonly #slots: number;
+  #clock = 0;
+  #active = 0;
+  /** When the next flow ends, Infinity if there is none. */
+  next = Infinity;
+  /** Cycles with at least one flow. */
+  busy = 0;
+
+  constructor(bytesPerCycle: number, slots: number) {
+    this.#capacity = bytesPerCycle;
+    this.#slots = slots;
+    this.#remaining = new Float64Array(slots);
+    this.#cap = new Float64Array(slots);
+    this.#rate = new Float64Array(slots);
+  }
+
+  /** Starts a flow; `cap` is the highest rate its engine can take (bytes at peak a cycle). */
+  begin(slot: number, now: number, work: number, cap: number): void {
+    this.#settle(now);
+    this.#remaining[slot] = work;
+    this.#cap[slot] = cap;
+    this.#active++;
+    this.#share();
+  }
+
+  /** Ends one flow that is done at `now`: its slot, or -1 when none is left. */
+  end(now: number): number {
+    this.#settle(now);
+    for (let slot = 0; slot < this.#slots; slot++) {
+      const rate = this.#rate[slot]!;
+      if (this.#cap[slot] === 0 || this.#remaining[slot]! > rate * 2 * tolerance) continue;
+      this.#cap[slot] = 0;
+      this.#active--;
+      this.#share();
+      return slot;
+    }
+    this.#share();
+    return -1;
+  }
+
+  /** Whether others keep the flow in `slot` from its cap. */
+  starved(slot: number): boolean {
+    return this.#cap[slot]! > 0 && this.#rate[slot]! < this.#cap[slot]! * (1 - 1e-9);
+  }
+
+  #settle(now: number): void {
+    const passed = now - this.#clock;
+    this.#clock = now;
+    if (passed === 0 || this.#active === 0) return;
+    this.busy += passed;
+    for (let slot = 0; slot < this.#slots; slot++) if (this.#cap[slot]! > 0) this.#remaining[slot]! -= this.#rate[slot]! * passed;
+  }
+
+  /** Water-filling: flows capped below the fair share take their cap, the rest share what is left. */
+  #share(): void {
+    this.next = Infinity;
+    if (this.#active === 0) return;
+    const rate = this.#rate, cap = this.#cap;
+    for (let slot = 0; slot < this.#slots; slot++) rate[slot] = cap[slot]! > 0 ? -1 : 0;
+    let left = this.#capacity;
+    let open = this.#active;
+    for (let settled = true; settled && open > 0; ) {
+      settled = false;
+      const fair = left / open;
+      for (let slot = 0; slot < this.#slots; slot++) {
+        if (rate[slot] !== -1 || cap[slot]! > fair) continue;
+        rate[slot] = cap[slot]!;
+        left -= cap[slot]!;
+        open--;
+        settled = true;
+      }
+    }
+    for (let slot = 0; slot < this.#slots; slot++) {
+      if (rate[slot] === 0) continue;
+      if (rate[slot] === -1) rate[slot] = left / open;
+      const end = this.#clock + Math.max(0, Math.ceil(this.#remaining[slot]! / rate[slot]! - tolerance));
+      if (end < this.next) this.next = end;
+    }
+  }
+}

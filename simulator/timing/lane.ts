@@ -1,0 +1,117 @@
+import { type Queue, queues } from '../../isa-spec/instructions.ts';
+import type { Stream } from './stream.ts';
+
+/** Why a queue is not at work: it waits for a post of that queue, or one of these. */
+export const stallReasons = [...queues, 'unposted', 'weights', 'fifo', 'hbm', 'join', 'finished'] as const;
+export type StallReason = (typeof stallReasons)[number];
+export const stallIndex = Object.fromEntries(stallReasons.map((reason, index) => [reason, index])) as { readonly [R in StallReason]: number };
+
+export const queueIndex = Object.fromEntries(queues.map((queue, index) => [queue, index])) as { readonly [Q in Queue]: number };
+export const laneState = { ready: 0, busy: 1, waiting: 2, joining: 3, finished: 4 } as const;
+
+export const levels = 4;
+const registers = 32;
+const unshortened = 2 ** 32 - 1;
+
+/** One queue of one chip, while it runs. */
+export class Lane {
+  /** Index of its chip, of its queue, and of itself among all lanes. */
+  readonly chip: number;
+  readonly queue: number;
+  readonly index: number;
+  readonly stream: Stream;
+
+  pc = 0;
+  state: number = laneState.ready;
+  /** When the state began. */
+  since = 0;
+  /** When the last instruction so far completes. */
+  complete = 0;
+  /** The semaphore waited for. */
+  blockedOn = 0;
+  /** Slot of costs of the instruction at work, -1 if it has none. */
+  slot = -1;
+  readonly registers = new Float64Array(registers).fill(0);
+  readonly indices = new Int32Array(levels);
+  depth = 0;
+  readonly loopStart = new Int32Array(levels);
+  readonly loopEnd = new Int32Array(levels);
+  readonly loopCount = new Float64Array(levels);
+  readonly loopLevel = new Int32Array(levels);
+
+  busy = 0;
+  issued = 0;
+  readonly stalls = new Float64Array(stallReasons.length);
+  /** Busy and stalled cycles by instruction. */
+  readonly busyAt: Float64Array;
+  readonly stalledAt: Float64Array;
+
+  constructor(chip: number, queue: number, stream: Stream) {
+    this.chip = chip;
+    this.queue = queue;
+    this.index = chip * queues.length + queue;
+    this.stream = stream;
+    this.registers[0] = unshortened;
+    this.busyAt = new Float64Array(stream.length);
+    this.stalledAt = new Float64Array(stream.length);
+  }
+
+  enter(state: number, now: number): void {
+    this.state = state;
+    this.since = now;
+  }
+
+  work(cycles: number): void {
+    this.busy += cycles;
+    this.busyAt[this.pc]! += cycles;
+  }
+
+  stall(reason: number, cycles: number): void {
+    this.stalls[reason]! += cycles;
+    this.stalledAt[this.pc]! += cycles;
+  }
+
+  /** R[register] <- value; R0 stays what it is. */
+  setRegister(register: number, value: number): void {
+    if (register !== 0) this.registers[register] = value;
+  }
+
+  /** First row of the window of the instruction at `pc`. */
+  firstRow(pc: number): number {
+    return this.stream.rowsMax[pc]! * this.indices[this.stream.rowsLevel[pc]!]!;
+  }
+
+  /** Rows left in the window of the instruction at `pc`. */
+  rows(pc: number): number {
+    return Math.min(this.stream.rowsMax[pc]!, Math.max(0, this.registers[this.stream.rowsRegister[pc]!]! - this.firstRow(pc)));
+  }
+
+  /** The instruction at the head, after closing the loops that end before it. */
+  head(): number {
+    while (this.depth > 0) {
+      const top = this.depth - 1;
+      if (this.pc !== this.loopEnd[top]) break;
+      const level = this.loopLevel[top]!;
+      if (++this.indices[level]! < this.loopCount[top]!) {
+        this.pc = this.loopStart[top]!;
+        break;
+      }
+      this.indices[level] = 0;
+      this.depth = top;
+    }
+    return this.pc;
+  }
+
+  /** Enters the loop at `pc`. False if it nests too deep or its body runs past what is around it. */
+  openLoop(pc: number): boolean {
+    const { depth, stream } = this;
+    const end = pc + 1 + stream.b[pc]!;
+    if (depth === levels || end > (depth === 0 ? stream.length : this.loopEnd[depth - 1]!)) return false;
+    this.loopStart[depth] = pc + 1;
+    this.loopEnd[depth] = end;
+    this.loopCount[depth] = stream.a[pc]!;
+    this.loopLevel[depth] = stream.level[pc]!;
+    this.depth = depth + 1;
+    return true;
+  }
+}

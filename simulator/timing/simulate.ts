@@ -1,0 +1,61 @@
+import { decodeAll } from '../../isa-spec/encoding.ts';
+import { hostTables, type Queue, queues, stepCounts } from '../../isa-spec/instructions.ts';
+import type { ChipCode as ProgramChip, Program } from '../../isa-spec/program.ts';
+import { decodeStepBlock, openStepBlock } from '../../isa-spec/step-block.ts';
+import type { StepInput } from './chip.ts';
+import { timeStep } from './core.ts';
+import type { TimingResult } from './result.ts';
+import type { ChipCode } from './stream.ts';
+
+export type TimingOptions = {
+  /** Simulates every chip even where all run the same code on the same step. */
+  readonly full: boolean;
+  /** Instructions after which to give up. */
+  readonly budget: number;
+};
+export const timingDefaults: TimingOptions = { full: false, budget: 100_000_000 };
+
+/**
+ * Time of one step of a program, from its bytes. `stepBlocks`: one for all chips, or one a chip; the first says which entry runs.
+ * Chips with the same code and step are simulated as one (`symmetric`), collectives joined, unless `full`.
+ * Throws IllegalInstruction or StepBlockError for bytes that are none, a RangeError for a step the program has no entry or chips for.
+ */
+export function simulateTiming(program: Program, stepBlocks: readonly Uint8Array[], options: TimingOptions = timingDefaults): TimingResult {
+  const first = stepBlocks[0];
+  if (first === undefined || (stepBlocks.length !== 1 && stepBlocks.length !== program.chips)) throw new RangeError(`${stepBlocks.length} step-control blocks for ${program.chips} chips`);
+  const { entry } = openStepBlock(first);
+  const code = program.code[entry];
+  const names = program.debugMap.entries[entry];
+  if (code === undefined) throw new RangeError(`the step is for entry ${entry}, the program has ${program.code.length}`);
+  const symmetric = !options.full && code.every((chip) => sameCode(chip, code[0]!)) && stepBlocks.every((block) => sameBytes(block, first));
+  const labelOf = (index: number): string => program.debugMap.labels[index]?.label ?? '';
+  const labels = byQueue((queue) => (names === undefined ? [] : names[queue].map(labelOf)));
+  const decoded = new Map<ProgramChip, ChipCode>();
+  const simulated = (symmetric ? code.slice(0, 1) : code).map((chip, index) => {
+    const alike = [...decoded].find(([other]) => sameCode(other, chip));
+    const instructions = alike?.[1] ?? decodeChip(chip);
+    decoded.set(chip, instructions);
+    return { code: instructions, labels, step: stepInput(stepBlocks[index] ?? first) };
+  });
+  return timeStep({ machine: program.machine, entry: program.entries[entry]?.name ?? '', chips: program.chips, simulated, budget: options.budget });
+}
+
+const byQueue = <T>(of: (queue: Queue) => T): Readonly<Record<Queue, T>> => Object.fromEntries(queues.map((queue) => [queue, of(queue)])) as Record<Queue, T>;
+
+const decodeChip = (chip: ProgramChip): ChipCode => byQueue((queue) => ({ instructions: decodeAll(chip[queue].words, queue), strideSets: chip[queue].strideSets }));
+
+const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => a === b || (a.length === b.length && a.every((byte, index) => byte === b[index]));
+
+const sameCode = (a: ProgramChip, b: ProgramChip): boolean =>
+  a === b || queues.every((queue) => sameBytes(a[queue].words, b[queue].words) && JSON.stringify(a[queue].strideSets) === JSON.stringify(b[queue].strideSets));
+
+/** What a step-control block says of the step. */
+export function stepInput(block: Uint8Array): StepInput {
+  const { counts, tables } = openStepBlock(block);
+  return {
+    counts: stepCounts.map((name) => counts[name]),
+    tableBytes: hostTables.map((table) => tables[table].length),
+    work: decodeStepBlock(block).worklist,
+  };
+}
+

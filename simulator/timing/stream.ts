@@ -1,0 +1,251 @@
+import { hostTables, type Instruction, type Mnemonic, type Queue, queues, stepCounts, type StrideSet, type Token } from '../../isa-spec/instructions.ts';
+import type { RowWindow } from '../../isa-spec/fields.ts';
+import { type Cost, costs, tileLoadCycles, tileStreamCycles } from './cycles.ts';
+import type { Rates } from './rates.ts';
+
+/** How the event loop treats an instruction. */
+export const actions = ['fixed', 'loop', 'count', 'dma', 'weights', 'multiply', 'drain', 'query', 'attend', 'finish', 'gather'] as const;
+type Action = (typeof actions)[number];
+
+const actionOf: { readonly [M in Mnemonic]: Action } = {
+  sync: 'fixed', loop: 'loop', sreg: 'count', hostw: 'fixed', event: 'fixed', dld: 'dma', dst: 'dma', dgat: 'dma', dsct: 'dma', wld: 'weights', mm: 'multiply',
+  epi: 'drain', aq: 'query', attn: 'attend', afin: 'finish', vmap: 'fixed', vnorm: 'fixed', vrope: 'fixed', vqnt: 'fixed', coll: 'gather',
+};
+export const actionCode = Object.fromEntries(actions.map((name, code) => [name, code])) as { readonly [A in Action]: number };
+
+/** The code of one queue, as read from a container. */
+export type QueueCode = { readonly instructions: readonly Instruction[]; readonly strideSets: readonly StrideSet[] };
+export type ChipCode = Readonly<Record<Queue, QueueCode>>;
+
+/** Two slots of costs an instruction: for its full window, and for the other row count seen last. */
+const slots = 2;
+
+/**
+ * One queue's code in columns, one element an instruction. Waits of instruction `pc` are `waitStart[pc]` to `waitStart[pc + 1]` of
+ * `waitSemaphore` and `waitCount`, posts likewise. Columns of costs are indexed by the slot `prepare` returns.
+ */
+export type Stream = {
+  readonly length: number;
+  readonly instructions: readonly Instruction[];
+  readonly strideSets: readonly StrideSet[];
+  readonly action: Uint8Array;
+  readonly waitStart: Int32Array;
+  readonly waitSemaphore: Uint8Array;
+  readonly waitCount: Uint8Array;
+  readonly postStart: Int32Array;
+  readonly postSemaphore: Uint8Array;
+  readonly postCount: Uint8Array;
+  /** Row window; rowsMax is 0 for an instruction without one. */
+  readonly rowsMax: Float64Array;
+  readonly rowsRegister: Uint8Array;
+  readonly rowsLevel: Uint8Array;
+  /** loop: count, body. sreg: register, step count. wld: k-tiles, cycles a tile. mm: k-tiles, columns. epi: valid columns. dma: region, 1 unless an instruction before reads the same. hostw: table. */
+  readonly a: Float64Array;
+  readonly b: Float64Array;
+  readonly level: Uint8Array;
+  /** mm, epi: accumulator row and its stride set. mm: 0 overwrites, 1 adds, 2 overwrites in iteration 0 of level 3. */
+  readonly accRow: Int32Array;
+  readonly accStride: Uint8Array;
+  readonly accumulate: Uint8Array;
+  /** mm, attn: 1 for bf16 operands. */
+  readonly slow: Uint8Array;
+  /** dma: loop levels (bits) in whose iterations the HBM operand stays where it is. */
+  readonly still: Uint8Array;
+  readonly otherRows: Int32Array;
+  readonly cycles: Float64Array;
+  readonly latency: Float64Array;
+  readonly hbmBytes: Float64Array;
+  readonly runBytes: Float64Array;
+  readonly linkBytes: Float64Array;
+  readonly work: Float64Array;
+  /** mm: cycles a k-tile streams. */
+  readonly tile: Float64Array;
+};
+
+type Tokens = { start: Int32Array; semaphore: Uint8Array; count: Uint8Array };
+
+/** Tokens of each instruction, those of one semaphore added up. */
+function tokenColumns(lists: readonly (readonly Token[])[]): Tokens {
+  const start = new Int32Array(lists.length + 1);
+  const semaphore: number[] = [];
+  const count: number[] = [];
+  lists.forEach((list, pc) => {
+    const sums = new Map<number, number>();
+    for (const token of list) if (token.semaphore !== 0) sums.set(token.semaphore, (sums.get(token.semaphore) ?? 0) + token.count);
+    for (const [id, sum] of sums) {
+      semaphore.push(id);
+      count.push(sum);
+    }
+    start[pc + 1] = semaphore.length;
+  });
+  return { start, semaphore: Uint8Array.from(semaphore), count: Uint8Array.from(count) };
+}
+
+const present = (tokens: readonly Token[]): readonly Token[] => tokens.filter((token) => token.semaphore !== 0);
+
+/** Every wait of an instruction, those of `sync`'s own fields included. */
+export function waitsOf(instruction: Instruction): readonly Token[] {
+  if (instruction.op !== 'sync') return instruction.waits;
+  const f = instruction.fields;
+  const more = [[f.wait2, f.waitCount2], [f.wait3, f.waitCount3], [f.wait4, f.waitCount4], [f.wait5, f.waitCount5]] as const;
+  return [...instruction.waits, ...present(more.map(([semaphore, count]) => ({ semaphore, count })))];
+}
+
+/** Every post of an instruction, likewise. */
+export function postsOf(instruction: Instruction): readonly Token[] {
+  if (instruction.op !== 'sync') return instruction.posts;
+  const f = instruction.fields;
+  const more = [[f.post2, f.postCount2], [f.post3, f.postCount3], [f.post4, f.postCount4], [f.post5, f.postCount5]] as const;
+  return [...instruction.posts, ...present(more.map(([semaphore, count]) => ({ semaphore, count })))];
+}
+
+/** Bit `l` set: iterations of level `l` do not move an operand of this stride set. */
+function stillLevels(sets: readonly StrideSet[], ss: number): number {
+  const set = strideSetOf(sets, ss);
+  if (set === undefined) return 15;
+  let mask = 0;
+  for (let level = 0; level < 4; level++) {
+    const moves = set.strides[level] !== 0 || (set.ring.depth > 1 && (set.ring.steps[level] ?? 0) % set.ring.depth !== 0);
+    if (!moves) mask |= 1 << level;
+  }
+  return mask;
+}
+
+/** A stride set by its number; 0 moves nothing. */
+export const strideSetOf = (sets: readonly StrideSet[], ss: number): StrideSet | undefined => (ss === 0 ? undefined : sets[ss]);
+
+/** Columns of one queue's code. */
+export function streamOf(code: QueueCode, rates: Rates): Stream {
+  const n = code.instructions.length;
+  const waits = tokenColumns(code.instructions.map(waitsOf));
+  const posts = tokenColumns(code.instructions.map(postsOf));
+  const column = (): Float64Array => new Float64Array(n);
+  const costColumn = (): Float64Array => new Float64Array(n * slots);
+  const stream: Stream = {
+    length: n,
+    instructions: code.instructions,
+    strideSets: code.strideSets,
+    action: new Uint8Array(n),
+    waitStart: waits.start, waitSemaphore: waits.semaphore, waitCount: waits.count,
+    postStart: posts.start, postSemaphore: posts.semaphore, postCount: posts.count,
+    rowsMax: column(), rowsRegister: new Uint8Array(n), rowsLevel: new Uint8Array(n),
+    a: column(), b: column(), level: new Uint8Array(n),
+    accRow: new Int32Array(n), accStride: new Uint8Array(n), accumulate: new Uint8Array(n), slow: new Uint8Array(n),
+    still: new Uint8Array(n), otherRows: new Int32Array(n).fill(-1),
+    cycles: costColumn(), latency: costColumn(), hbmBytes: costColumn(), runBytes: costColumn(), linkBytes: costColumn(), work: costColumn(), tile: costColumn(),
+  };
+  const reads = new Set<string>();
+  code.instructions.forEach((instruction, pc) => {
+    stream.action[pc] = actionCode[actionOf[instruction.op]];
+    if ('rows' in instruction.fields) {
+      const rows: RowWindow = instruction.fields.rows;
+      stream.rowsMax[pc] = rows.max;
+      stream.rowsRegister[pc] = rows.reg;
+      stream.rowsLevel[pc] = rows.level;
+    }
+    operands(stream, pc, instruction, reads, rates);
+    fill(stream, pc, stream.rowsMax[pc]!, pc * slots, rates);
+  });
+  return stream;
+}
+
+/** The columns of instruction `pc` that depend on its kind. */
+function operands(stream: Stream, pc: number, instruction: Instruction, reads: Set<string>, rates: Rates): void {
+  switch (instruction.op) {
+    case 'loop':
+      stream.a[pc] = instruction.fields.count;
+      stream.b[pc] = instruction.fields.body;
+      stream.level[pc] = instruction.fields.level;
+      return;
+    case 'hostw':
+      stream.a[pc] = hostTables.indexOf(instruction.fields.table);
+      return;
+    case 'sreg':
+      stream.a[pc] = instruction.fields.reg;
+      stream.b[pc] = stepCounts.indexOf(instruction.fields.count);
+      return;
+    case 'dld':
+    case 'dgat': {
+      const { src, srcPitch, lines, rows } = instruction.fields;
+      const set = strideSetOf(stream.strideSets, src.ss);
+      const key = JSON.stringify([instruction.op, src.base, src.off, set, srcPitch, lines, rows]);
+      stream.a[pc] = src.base;
+      stream.b[pc] = reads.has(key) ? 0 : 1;
+      stream.still[pc] = instruction.op === 'dgat' ? 0 : stillLevels(stream.strideSets, src.ss);
+      reads.add(key);
+      return;
+    }
+    case 'dst':
+    case 'dsct':
+      stream.a[pc] = instruction.fields.dst.base;
+      stream.b[pc] = 1;
+      return;
+    case 'attn':
+      stream.slow[pc] = Number(instruction.fields.format === 'bf16');
+      return;
+    case 'wld':
+      stream.a[pc] = instruction.fields.kTiles;
+      stream.b[pc] = tileLoadCycles(instruction.fields.format, rates);
+      return;
+    case 'mm': {
+      const { acc, accumulate, format, kTiles, nTiles } = instruction.fields;
+      stream.slow[pc] = Number(format === 'bf16');
+      stream.a[pc] = kTiles;
+      stream.b[pc] = nTiles * rates.side;
+      stream.accRow[pc] = acc.addr;
+      stream.accStride[pc] = acc.ss;
+      stream.accumulate[pc] = ['no', 'yes', 'first'].indexOf(accumulate);
+      return;
+    }
+    case 'epi': {
+      const { acc, nTiles, nLast, gated } = instruction.fields;
+      const halves = gated ? 2 : 1;
+      stream.a[pc] = halves * ((nTiles / halves - 1) * rates.side + nLast);
+      stream.accRow[pc] = acc.addr;
+      stream.accStride[pc] = acc.ss;
+      return;
+    }
+    default:
+  }
+}
+
+/** Writes the costs of instruction `pc` for `rows` rows to slot `slot`. */
+function fill(stream: Stream, pc: number, rows: number, slot: number, rates: Rates): void {
+  const instruction = stream.instructions[pc]!;
+  const cost = costOf(instruction, rows, rates);
+  stream.cycles[slot] = cost.cycles;
+  stream.latency[slot] = cost.latency;
+  stream.hbmBytes[slot] = cost.hbmBytes;
+  stream.runBytes[slot] = cost.runBytes;
+  stream.linkBytes[slot] = cost.linkBytes;
+  stream.work[slot] = cost.work;
+  if (instruction.op === 'mm') stream.tile[slot] = tileStreamCycles(rows, instruction.fields.split, instruction.fields.format, rates);
+}
+
+/** Closed form of an instruction, whatever it is. */
+export function costOf<I extends Instruction>(instruction: I, rows: number, rates: Rates): Cost {
+  const closed = costs[instruction.op] as (fields: I['fields'], rows: number, rates: Rates) => Cost;
+  return closed(instruction.fields, rows, rates);
+}
+
+/** Slot of the costs of instruction `pc` for `rows` rows, computed now if they are not there. */
+export function prepare(stream: Stream, pc: number, rows: number, rates: Rates): number {
+  if (rows === stream.rowsMax[pc]) return pc * slots;
+  const slot = pc * slots + 1;
+  if (rows !== stream.otherRows[pc]) {
+    fill(stream, pc, rows, slot, rates);
+    stream.otherRows[pc] = rows;
+  }
+  return slot;
+}
+
+/** Columns of every queue of a chip, in the order of `queues`. */
+export type ChipStreams = readonly Stream[];
+export const chipStreams = (code: ChipCode, rates: Rates): ChipStreams => queues.map((queue) => streamOf(code[queue], rates));
+
+/** Which queue posts each semaphore (its index in `queues`), -1 if none does. */
+export function postersOf(streams: ChipStreams): Int8Array {
+  const poster = new Int8Array(256).fill(-1);
+  streams.forEach((stream, queue) => stream.postSemaphore.forEach((id) => (poster[id] = queue)));
+  return poster;
+}

@@ -1,0 +1,122 @@
+import { describe, expect, test } from 'vitest';
+import { tiny, tiny2 } from '../../../isa-spec/machines/tiny.ts';
+import { sohu } from '../../../isa-spec/machines/sohu.ts';
+import type { Instruction, Queue } from '../../../isa-spec/instructions.ts';
+import { codeOf, done, hbmAt, make, rows, stepOf, time } from './build.ts';
+
+/*
+ * Hand arithmetic on the tiny machine: 1 GHz; 4 arrays of 8 x 8, bf16 at half rate; lines of 8 bytes; HBM 64 B a cycle, latency 50;
+ * attention 2 arrays of 8 x 8 that load 16 B a cycle; 8 exponentials, 16 lanes a cycle; links 16 B a cycle, latency 100; pipelines of 32.
+ */
+const alone = (queue: Queue, ...code: readonly Instruction[]): number => done(time(tiny, codeOf({ [queue]: code }))).cycles;
+const together = (streams: Partial<Record<Queue, readonly Instruction[]>>): number => done(time(tiny, codeOf(streams))).cycles;
+
+describe('an instruction alone takes its closed form', () => {
+  test('control', () => {
+    expect(alone('ctl', make('event'))).toBe(1);
+    expect(alone('vec', make('sync'), make('sync'))).toBe(2);
+    expect(alone('vec', make('sreg'), make('loop', { count: 5, body: 1 }), make('sync'))).toBe(5);
+    // 64 rows of 4 bytes fit 1024; 256 bytes in lines of 8.
+    expect(alone('ctl', make('hostw', { bytes: 1024 }))).toBe(32);
+    expect(alone('ctl', make('hostw', { bytes: 40 }))).toBe(5);
+  });
+  test('dma: bytes / (64 x efficiency) + latency', () => {
+    // 64 rows of 8 lines, contiguous: 4096 B in one run at 0.9.
+    expect(alone('dma0', make('dld', { lines: 8, srcPitch: 8, rows: rows(64) }))).toBe(Math.ceil(4096 / (64 * 0.9)) + 50);
+    // The same apart: runs of 64 B at 0.3.
+    expect(alone('dma0', make('dld', { lines: 8, srcPitch: 9, rows: rows(64) }))).toBe(Math.ceil(4096 / (64 * 0.3)) + 50);
+    expect(alone('dma1', make('dst', { lines: 32, dstPitch: 40, rows: rows(8) }))).toBe(Math.ceil(2048 / (64 * 0.6)) + 50);
+    expect(alone('dma0', make('dgat', { lines: 128, srcPitch: 128, rows: rows(4) }))).toBe(Math.ceil(4096 / (64 * 0.85)) + 50);
+    expect(alone('dma1', make('dsct', { lines: 8, dstPitch: 8, rows: rows(64) }))).toBe(Math.ceil(4096 / (64 * 0.3)) + 50);
+    // One after the other: the second's latency hides the first's.
+    expect(alone('dma0', make('dld', { lines: 8, srcPitch: 8, rows: rows(64) }), make('dld', { lines: 8, srcPitch: 8, rows: rows(64) }))).toBe(2 * 72 + 50);
+  });
+  test('matrix', () => {
+    expect(alone('wld', make('wld', { kTiles: 3 }))).toBe(24);
+    expect(alone('wld', make('wld', { kTiles: 3, format: 'bf16' }))).toBe(48);
+    const pair = (kTiles: number, count: number, split = 0, format: 'e4m3' | 'bf16' = 'e4m3'): number =>
+      together({ wld: [make('wld', { kTiles, split, format })], mxu: [make('mm', { kTiles, split, format, rows: rows(count) })] });
+    // Load 8, then a k-tile takes max(rows, load), the last its rows; then 2A - 2 to drain.
+    expect(pair(1, 20)).toBe(8 + 20 + 14);
+    expect(pair(3, 20)).toBe(8 + 3 * 20 + 14);
+    expect(pair(3, 5)).toBe(8 + 2 * 8 + 5 + 14);
+    expect(pair(10, 20)).toBe(8 + 10 * 20 + 14);
+    expect(pair(10, 3)).toBe(8 + 9 * 8 + 3 + 14);
+    expect(pair(3, 20, 1)).toBe(8 + 3 * 10 + 14);
+    expect(pair(3, 20, 0, 'bf16')).toBe(16 + 3 * 40 + 14);
+    // Two in a row: the pipe is not empty between them.
+    const two = { wld: [make('wld', { kTiles: 2 }), make('wld', { kTiles: 2 })], mxu: [make('mm', { kTiles: 2, rows: rows(20) }), make('mm', { kTiles: 2, rows: rows(20) })] };
+    expect(together(two)).toBe(8 + 4 * 20 + 14);
+    expect(alone('epi', make('epi', { rows: rows(20) }))).toBe(20 + 32);
+    expect(alone('epi', make('epi', { rows: rows(20), nTiles: 2, split: 1 }))).toBe(10 + 32);
+  });
+  test('vector: elements x passes / 16 + 32', () => {
+    expect(alone('vec', make('vmap', { columns: 40, rows: rows(3) }))).toBe(8 + 32);
+    expect(alone('vec', make('vmap', { function: 'silu', columns: 40, rows: rows(3) }))).toBe(30 + 32);
+    expect(alone('vec', make('vnorm', { columns: 40, rows: rows(3) }))).toBe(30 + 32);
+    expect(alone('vec', make('vnorm', { kind: 'layer', columns: 40, rows: rows(3) }))).toBe(Math.ceil(840 / 16) + 32);
+    expect(alone('vec', make('vrope', { headDim: 8, rotary: 4, heads: 2, rows: rows(3) }))).toBe(6 + 32);
+    expect(alone('vec', make('vqnt', { columns: 40, rows: rows(3) }))).toBe(Math.ceil(360 / 16) + 32);
+  });
+  test('all-gather: a chip sends its part to every other', () => {
+    const code = codeOf({ col: [make('coll', { lines: 4, rows: rows(6) })] });
+    for (const simulated of [1, 2]) expect(done(time(tiny2, code, stepOf(64), 2, simulated)).cycles).toBe(192 / 16 + 100);
+    expect(done(time(tiny, code)).cycles).toBe(1);
+  });
+});
+
+describe('attention', () => {
+  const attend = (work: { rows: number; keys: number }, fields = {}) => {
+    const entry = { firstRow: 0, rows: work.rows, keys: work.keys, firstPosition: work.keys - work.rows, firstPage: 0 };
+    const code = codeOf({ att: [make('aq', { heads: 2, headDim: 8, rows: rows(64) }), make('attn', fields), make('afin', { rows: rows(64) })] });
+    return done(time(tiny, code, stepOf(work.rows, [entry])));
+  };
+  // aq and afin: rows x heads x 8 / (2 x 8) each, here 64 rows whatever the step has.
+  const around = 2 * 64;
+
+  test('decode is bound by the load of keys and values: 4 cycles a tile of 8 x 8', () => {
+    // 200 keys: blocks of 128 and 72, 16 + 9 tiles for QK and as many for PV, over 2 arrays; HBM latency is not waited for.
+    const result = attend({ rows: 1, keys: 200 });
+    expect(result.cycles).toBe(64 + Math.max((50 * 4) / 2, Math.ceil((2 * 202) / 8), Math.ceil((200 * 16) / (64 * 0.6))) + 64 + 0);
+    const chip = result.perChip[0]!;
+    expect(chip.hbmBytes.kv).toBe(200 * 16);
+    expect(chip.usefulAttentionFlops).toBe(4 * 8 * 2 * 200);
+  });
+  test('a window of queries is bound by exponentials here; blocks above the diagonal are skipped', () => {
+    // 64 rows at positions 192 to 255 of 256: both blocks for all.
+    const result = attend({ rows: 64, keys: 256 });
+    const arrays = (2 * 32 * 128) / 2;
+    const softmax = (64 * 2 * 258) / 8;
+    expect(result.cycles).toBe(around + Math.max(arrays, softmax));
+    // 64 rows at positions 96 to 159: the second block (of 32 keys) is seen by the 32 rows from 128 on.
+    const skipped = attend({ rows: 64, keys: 160 });
+    expect(skipped.cycles).toBe(around + Math.max(Math.ceil((2 * (16 * 128 + 4 * 64)) / 2), (2 * (64 * 129 + 32 * 33)) / 8));
+    const pairs = Array.from({ length: 64 }, (_, i) => 97 + i).reduce((sum, n) => sum + n, 0);
+    expect(skipped.perChip[0]!.usefulAttentionFlops).toBe(4 * 8 * 2 * pairs);
+  });
+  test('a sliding window leaves out the blocks before it', () => {
+    const result = attend({ rows: 1, keys: 512 }, { window: 100 });
+    expect(result.perChip[0]!.hbmBytes.kv).toBe(128 * 16);
+    expect(result.perChip[0]!.usefulAttentionFlops).toBe(4 * 8 * 2 * 100);
+    const full = attend({ rows: 4, keys: 300 }, { mask: 'full' });
+    expect(full.perChip[0]!.usefulAttentionFlops).toBe(4 * 8 * 2 * 4 * 300);
+  });
+  test('bf16 keys take half rate and twice the bytes', () => {
+    const result = attend({ rows: 1, keys: 128 }, { format: 'bf16', kvLines: 2 });
+    expect(result.cycles).toBe(64 + Math.max((32 * 8) / 2, Math.ceil((128 * 32) / (64 * 0.6))) + 64);
+  });
+});
+
+test('the described chip: one 8192 x 8192 e4m3 product of 1024 rows', () => {
+  const chunks = 32;
+  const groups = 1;
+  const code = codeOf({
+    wld: [make('wld', { kTiles: chunks, nTiles: 32, split: 1 })],
+    mxu: [make('mm', { kTiles: chunks, kLast: 256, nTiles: 32, split: 1, rows: rows(1024) }, [], [1])],
+    epi: [make('epi', { nTiles: 32, nLast: 256, split: 1, rows: rows(1024) }, [1])],
+  });
+  const result = done(time(sohu, code));
+  expect(result.cycles).toBe(256 + groups * chunks * 512 + 510 + 20 + 512 + 32);
+  expect(result.perChip[0]!.usefulMatrixFlops).toBe(2 * 1024 * 8192 * 8192);
+  expect(hbmAt(1).base).toBe(1);
+});
