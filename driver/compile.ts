@@ -1,0 +1,124 @@
+import { buildProgram } from '../backend-sohu/program.ts';
+import type { Layout } from '../backend-sohu/allocate.ts';
+import type { Diagnostics } from '../diagnostics/diagnostic.ts';
+import type { CustomLayer } from '../ir/graph/custom.ts';
+import type { GraphModule } from '../ir/graph/module.ts';
+import { verifyGraph } from '../ir/graph/verify.ts';
+import type { TileModule } from '../ir/tile/module.ts';
+import { verifyTile } from '../ir/tile/verify.ts';
+import type { TensorStore } from '../ir/weights.ts';
+import type { Machine } from '../isa-spec/machine.ts';
+import type { Program } from '../isa-spec/program.ts';
+import { canonicalisePasses } from '../passes/canonicalise/pipeline.ts';
+import { assignFormats, type Precision } from '../passes/formats.ts';
+import { fuseActivation } from '../passes/fuse/activation.ts';
+import { fuseGated } from '../passes/fuse/gated.ts';
+import { fuseResidual } from '../passes/fuse/residual.ts';
+import { fuseSharedInput } from '../passes/fuse/shared-input.ts';
+import { lowerCustom } from '../passes/lower-custom.ts';
+import { fit } from '../passes/plan/fit.ts';
+import { raise } from '../passes/raise/raise.ts';
+import { roll } from '../passes/roll.ts';
+import { shard } from '../passes/shard.ts';
+import { reportUnlowerable } from '../passes/tile/tile.ts';
+import type { Bounds } from '../passes/tile/lowering.ts';
+import type { Phase } from './options.ts';
+
+/** A model as a frontend hands it over: a source graph (`primitive`) or transformer rows, and its tensors if it has any. */
+export type Imported = { readonly module: GraphModule; readonly primitive: boolean; readonly store: TensorStore | undefined };
+
+/** How to compile: the machine, formats, chips, step bounds, and where SRAM goes. */
+export type Target = { readonly machine: Machine; readonly precision: Precision; readonly tp: number; readonly bounds: (module: GraphModule) => Bounds; readonly stageShare: number };
+
+/** Told of every stage as it ends. */
+export type Watch = (phase: Phase, name: string, made: { readonly graph: GraphModule } | { readonly tile: TileModule } | { readonly program: Program }) => void;
+
+/** A compiled model: the program, and what it was on the way. `rows`: in double precision the source's meaning; `normative`: the program's, to the bit. */
+export type Compiled = {
+  readonly rows: GraphModule;
+  readonly normative: GraphModule;
+  /** `normative` with the tables lowering added to its weights: what the weight region is packed from. */
+  readonly graph: GraphModule;
+  readonly tile: TileModule;
+  readonly program: Program;
+  readonly layout: Layout;
+  readonly spilled: readonly string[];
+};
+
+type GraphPass = { readonly phase: Phase; readonly name: string; readonly run: (module: GraphModule) => GraphModule };
+
+/**
+ * The passes that make a source graph (or a frontend's rows) the normative graph, in order. Custom layers are lowered before
+ * anything can fuse with them; sharding comes before inputs are shared, while queries, keys and values are still apart; formats come last.
+ */
+function passesFor(imported: Imported, target: Target, layers: readonly CustomLayer[], diagnostics: Diagnostics): readonly GraphPass[] {
+  const recognising: readonly GraphPass[] = imported.primitive
+    ? [
+        ...canonicalisePasses.map(({ name, run }) => ({ phase: 'canonicalise' as const, name, run })),
+        { phase: 'raise', name: 'raise', run: (module) => raise(module, imported.store, layers, diagnostics) },
+      ]
+    : [];
+  return [
+    ...recognising,
+    { phase: 'raise', name: 'lower-custom', run: lowerCustom },
+    { phase: 'roll', name: 'roll', run: roll },
+    { phase: 'fuse', name: 'fuse-gated', run: fuseGated },
+    { phase: 'fuse', name: 'fuse-activation', run: fuseActivation },
+    { phase: 'fuse', name: 'fuse-residual', run: fuseResidual },
+    { phase: 'shard', name: 'shard', run: (module) => shard(module, target.tp, diagnostics) },
+    { phase: 'shard', name: 'fuse-shared-input', run: (module) => fuseSharedInput(module, target.machine.sram.lineBytes.value) },
+    { phase: 'formats', name: 'formats', run: (module) => assignFormats(module, target.precision) },
+  ];
+}
+
+/**
+ * Imported model -> program. Problems of the user's go to `diagnostics`, and nothing comes back; the module is verified after
+ * every pass. Pure: no files, no clock, no globals, so the same input gives the same bytes.
+ */
+export function compile(imported: Imported, target: Target, layers: readonly CustomLayer[], diagnostics: Diagnostics, watch: Watch = () => undefined): Compiled | undefined {
+  let module = imported.module;
+  let rows = module;
+  watch('import', 'import', { graph: module });
+  for (const pass of passesFor(imported, target, layers, diagnostics)) {
+    module = pass.run(module);
+    if (diagnostics.hasErrors) return undefined;
+    const broken = verifyGraph(module);
+    if (broken.length > 0) throw new Error(`internal: ${pass.name} broke the module: ${broken.map((problem) => problem.message).join('; ')}`);
+    if (pass.phase === 'roll') rows = module;
+    watch(pass.phase, pass.name, { graph: module });
+  }
+  reportUnlowerable(module, diagnostics);
+  if (diagnostics.hasErrors) return undefined;
+
+  const fitted = fit(module, target.machine, target.bounds(module), target.tp, diagnostics, target.stageShare);
+  if (fitted === undefined) return undefined;
+  const broken = verifyTile(fitted.tile);
+  if (broken.length > 0) throw new Error(`internal: tiling broke a rule: ${broken.map((problem) => problem.message).join('; ')}`);
+  watch('tile', 'tile', { tile: fitted.tile });
+
+  const { program, layout } = buildProgram(fitted.tile, target.machine, module.caches.length === 0 ? 'encode' : 'step', programMeta(rows, target));
+  fitsHbm(program, target.machine, diagnostics);
+  if (diagnostics.hasErrors) return undefined;
+  watch('emit', 'emit', { program });
+  return { rows, normative: module, graph: fitted.graph, tile: fitted.tile, program, layout, spilled: fitted.spilled };
+}
+
+function programMeta(rows: GraphModule, target: Target): Program['meta'] {
+  const { nodes, parameters, layers } = rows.source;
+  const count = (wanted: string): number => nodes.filter(({ disposition }) => disposition === wanted).length;
+  return {
+    compiler: 'sohuc', model: { name: rows.name, family: rows.family, parameters, layers },
+    recognition: { sourceNodes: nodes.length, hardware: count('hardware'), folded: count('folded'), host: count('host'), refused: count('refused') },
+    precision: target.precision, mapping: { machine: target.machine.name, chips: target.tp, tp: target.tp, pp: 1, ep: 1, replicas: 1 },
+  };
+}
+
+function fitsHbm(program: Program, machine: Machine, diagnostics: Diagnostics): void {
+  const needed = program.regions.reduce((sum, { bytes }) => sum + bytes, 0);
+  if (needed <= machine.hbm.bytes.value) return;
+  const parts = program.regions.map(({ base, bytes }) => `${base} ${(bytes / 1e9).toFixed(1)} GB`).join(', ');
+  diagnostics.report({
+    code: 'E4001', message: `a chip needs ${(needed / 1e9).toFixed(1)} GB of HBM and has ${(machine.hbm.bytes.value / 1e9).toFixed(1)} GB (${parts})`, origin: { kind: 'none' },
+    help: 'spread the model over more chips (`--tp`), or serve fewer or shorter requests (`--batch`, `--isl`, `--osl`)',
+  });
+}

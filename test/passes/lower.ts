@@ -1,0 +1,59 @@
+import { Diagnostics } from '../../diagnostics/diagnostic.ts';
+import type { GraphModule } from '../../ir/graph/module.ts';
+import type { Step } from '../../ir/step.ts';
+import type { Machine } from '../../isa-spec/machine.ts';
+import type { StepTables } from '../../isa-spec/step-block.ts';
+import { assignFormats, type Precision } from '../../passes/formats.ts';
+import { fuseActivation } from '../../passes/fuse/activation.ts';
+import { fuseGated } from '../../passes/fuse/gated.ts';
+import { fuseResidual } from '../../passes/fuse/residual.ts';
+import { fuseSharedInput } from '../../passes/fuse/shared-input.ts';
+import { type Fit, fit } from '../../passes/plan/fit.ts';
+import { shard } from '../../passes/shard.ts';
+import type { Bounds } from '../../passes/tile/lowering.ts';
+
+export const smallBounds: Bounds = { tokens: 20, sequences: 3, samples: 3, poolPages: 9, pageRows: 16, pageListEntries: 9 };
+
+/** A frontend's rows down to the normative graph. */
+export function normative(module: GraphModule, machine: Machine, precision: Precision, tp = 1): GraphModule {
+  const diagnostics = new Diagnostics();
+  const fused = fuseResidual(fuseActivation(fuseGated(module)));
+  const shared = fuseSharedInput(shard(fused, tp, diagnostics), machine.sram.lineBytes.value);
+  if (diagnostics.hasErrors) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
+  return assignFormats(shared, precision);
+}
+
+export function fitted(module: GraphModule, machine: Machine, stageShare: number, chips = 1, bounds = smallBounds): Fit {
+  const diagnostics = new Diagnostics();
+  const made = fit(module, machine, bounds, chips, diagnostics, stageShare);
+  if (made === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
+  return made;
+}
+
+/** A step's tables when sequence i owns the i-th run of pages. */
+export function tablesOf(step: Step, { pageRows, poolPages }: Bounds): StepTables {
+  const each = Math.floor(poolPages / 3);
+  const slot = (sequence: number, position: number): number => (sequence * each + Math.floor(position / pageRows)) * 2 * pageRows + (position % pageRows);
+  let firstRow = 0;
+  let firstPage = 0;
+  const pages: number[] = [];
+  const worklist = step.sequences.map(({ id, rows, past }) => {
+    const entry = { firstRow, rows, keys: past + rows, firstPosition: past, firstPage };
+    const count = Math.ceil((past + rows) / pageRows);
+    pages.push(...Array.from({ length: count }, (_, i) => id * each + i));
+    firstRow += rows;
+    firstPage += count;
+    return entry;
+  });
+  const slots = step.sequences.flatMap(({ id, rows, past }) => Array.from({ length: rows }, (_, i) => slot(id, past + i)));
+  const { ids, positions, types, samples } = step;
+  return { entry: 0, counts: { tokens: firstRow, sequences: step.sequences.length, samples: samples.length }, ids, positions, types, slots, samples, worklist, pages };
+}
+
+/** A ragged step of given sequences, ids drawn from the vocabulary by a fixed rule. */
+export function raggedStep(sequences: Step['sequences'], vocabulary: number): Step {
+  const positions = sequences.flatMap(({ rows, past }) => Array.from({ length: rows }, (_, i) => past + i));
+  const ids = positions.map((position, i) => (position * 7 + i * 13 + 3) % vocabulary);
+  let end = 0;
+  return { sequences, positions, ids, types: positions.map(() => 0), samples: sequences.map(({ rows }) => (end += rows) - 1) };
+}
