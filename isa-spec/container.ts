@@ -177,6 +177,9 @@ const checks: { readonly [K in JsonKind]: Check<Program[K]> } = {
   semaphores: semaphoresCheck,
 };
 
+/** A JSON section's value as the member of Program it is; what keeps it from being one is added to `problems`. */
+export const checkSection = <K extends JsonKind>(kind: K, value: unknown, problems: string[]): Program[K] => checks[kind](value, kind, problems);
+
 /**
  * The program of a container. `writeContainer(readContainer(b)) = b`: bytes that would not come back the same are a
  * ProgramError, as are truncated and corrupted ones. Words are not decoded here (`decode` does, and judges them).
@@ -188,7 +191,7 @@ export const readContainer = (bytes: Uint8Array): Program => {
   const read = <K extends JsonKind>(kind: K): Program[K] => {
     const section = sections[jsonKinds.indexOf(kind)]!;
     const problems: string[] = [];
-    const value = checks[kind](parseJson(section), kind, problems);
+    const value = checkSection(kind, parseJson(section), problems);
     if (problems.length > 0) throw new ProgramError(section.offset, problems.join('; '));
     return value;
   };

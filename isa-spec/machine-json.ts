@@ -1,4 +1,5 @@
 import { type Check, canonicalJson, type Json, integerFrom, listOf, nameOf, numberFrom, record, text } from './json.ts';
+import { instructions } from './instructions.ts';
 import type { Machine, Quantity } from './machine.ts';
 
 const quantity = (value: Check<number>): Check<Quantity> => record({ value, provenance: nameOf(['published', 'derived', 'assumed']), source: text });
@@ -13,7 +14,7 @@ const machine: Check<Machine> = record({
   name: text,
   chips: integerFrom(1, 256),
   clockHz: rate,
-  arrays: record({ count: counted(64), size: counted(512), bf16Rate: quantity(numberFrom(1e-6, 1)) }),
+  arrays: record({ count: counted(2 ** instructions.mm.payload.nTiles.bits), size: counted(2 ** instructions.mm.payload.kLast.bits), bf16Rate: quantity(numberFrom(1e-6, 1)) }),
   accumulatorRows: counted(1024),
   weightFifoTiles: counted(256),
   attention: record({ count: counted(4096), size: counted(4096), kvBytesPerCycle: rate }),

@@ -22,7 +22,7 @@ describe('machines', () => {
         '`chips` must be an integer from 1 to 256, is 0',
         '`clockHz` must be an object, is missing',
         '`arrays.count` must be an object, is 4',
-        '`arrays.size.value` must be an integer from 1 to 512, is 1000',
+        '`arrays.size.value` must be an integer from 1 to 256, is 1000',
         '`colour` is not known here',
       ],
     });
