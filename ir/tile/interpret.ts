@@ -1,6 +1,7 @@
+import type { StepTables } from '../../isa-spec/step-block.ts';
 import { attend, finish, loadQueries, type Queries } from './interpret/attention.ts';
 import { drain, multiply, readWeights, type WeightEntry } from './interpret/matrix.ts';
-import { Memories, type TileMemory, type TileStep, type View } from './interpret/memory.ts';
+import { Memories, type TileMemory, type View, wordsOf } from './interpret/memory.ts';
 import { copyRows, gatherRows, mapRows, normRows, quantiseRows, ropeRows, scatterRows } from './interpret/rows.ts';
 import { isLoop, type Region, type TileModule, type TileNode, type TileOp, type TileOpOf } from './module.ts';
 import type { TileKind } from './ops.ts';
@@ -19,7 +20,7 @@ const f32Bytes = 4;
  * Buffers start as NaN; `memory.state` keeps the KV pages between steps. Throws RangeError when a region or an index lies
  * outside its buffer, Error when ops do not fit together (see verify.ts), when a collective has more than one chip.
  */
-export function interpretTile(module: TileModule, step: TileStep, memory: TileMemory): readonly TileOutput[] {
+export function interpretTile(module: TileModule, step: StepTables, memory: TileMemory): readonly TileOutput[] {
   const machine: Machine = { memories: new Memories(module, step, memory), fifo: [], queries: undefined, chips: module.chips };
   runAll(module.body, machine);
   return module.outputs.map(({ name, buffer, rows: of }) => {
@@ -51,7 +52,7 @@ type Meaning<K extends TileKind> = (op: TileOpOf<K>, view: (region: Region) => V
 
 const meanings: { readonly [K in TileKind]: Meaning<K> } = {
   input: ({ attrs, regions }, view, { memories }) => {
-    const table = memories.step.tables[attrs.table];
+    const table = wordsOf(memories.step, attrs.table);
     const words = view(regions.out).row(0);
     for (let i = 0; i < Math.min(words.length, table.length); i++) words[i] = table[i]!;
   },

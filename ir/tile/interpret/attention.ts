@@ -1,7 +1,7 @@
 import { exp2f, roundTo, toBf16 } from '../../../isa-spec/numerics.ts';
-import { workEntryBytes } from '../../../isa-spec/instructions.ts';
+import type { WorkEntry } from '../../../isa-spec/step-block.ts';
 import type { TileAttrs } from '../ops.ts';
-import type { View, Window } from './memory.ts';
+import { entryWords, type View, type Window } from './memory.ts';
 
 const { fround } = Math;
 
@@ -10,17 +10,13 @@ const block = 128;
 /** Probabilities below this are 0. */
 const leastProbability = 2 ** -18;
 const log2e = 1.4426950408889634;
-const entryWords = workEntryBytes / 4;
-
-/** A sequence of the work list: rows [firstRow, firstRow + rows) of the step, at positions from `firstPosition`, against `keys` keys. */
-type Work = { readonly firstRow: number; readonly rows: number; readonly keys: number; readonly firstPosition: number; readonly firstPage: number };
 
 /** The queries loaded, and for each row and head the running maximum m, sum l and output O of the online softmax. */
 export type Queries = {
   readonly attrs: TileAttrs['query'];
   readonly window: Window;
   readonly q: readonly Float64Array[];
-  readonly work: readonly Work[];
+  readonly work: readonly WorkEntry[];
   readonly m: Float64Array;
   readonly l: Float64Array;
   readonly O: readonly Float64Array[];
@@ -28,7 +24,7 @@ export type Queries = {
 
 export function loadQueries(attrs: TileAttrs['query'], q: View, worklist: View, window: Window, sequences: number): Queries {
   const words = worklist.row(0);
-  const work = Array.from({ length: sequences }, (_, s): Work => {
+  const work = Array.from({ length: sequences }, (_, s): WorkEntry => {
     const [firstRow, rows, keys, firstPosition, firstPage] = words.subarray(s * entryWords, s * entryWords + 5) as unknown as [number, number, number, number, number];
     return { firstRow, rows, keys, firstPosition, firstPage };
   });
@@ -38,7 +34,7 @@ export function loadQueries(attrs: TileAttrs['query'], q: View, worklist: View, 
 }
 
 /** The keys of a sequence, and its values, by key index: a page is `pageRows` rows of keys then as many of values. */
-function cached(kv: View, pages: View, { keys, firstPage }: Work, pageRows: number): { readonly k: readonly Float64Array[]; readonly v: readonly Float64Array[] } {
+function cached(kv: View, pages: View, { keys, firstPage }: WorkEntry, pageRows: number): { readonly k: readonly Float64Array[]; readonly v: readonly Float64Array[] } {
   const rowOf = (j: number): number => pages.row(0)[firstPage + Math.floor(j / pageRows)]! * 2 * pageRows + (j % pageRows);
   const k = Array.from({ length: keys }, (_, j) => kv.row(rowOf(j)));
   return { k, v: k.map((_, j) => kv.row(rowOf(j) + pageRows)) };

@@ -1,5 +1,6 @@
 import type { Format } from '../../../isa-spec/fields.ts';
-import type { HostTable, StepCount } from '../../../isa-spec/instructions.ts';
+import { type HostTable, workEntryBytes } from '../../../isa-spec/instructions.ts';
+import type { StepTables } from '../../../isa-spec/step-block.ts';
 import type { Affine, Buffer, BufferId, Region, RowBound, TileModule } from '../module.ts';
 
 /** The rows of a buffer that have been touched, as values; the others are NaN. Row `slot * rows + row` has `columns` elements. */
@@ -8,9 +9,6 @@ export type Rows = Map<number, Float64Array>;
 /** What lasts from one step to the next: the pages of every KV buffer. */
 export type TileState = { readonly pages: Map<BufferId, Rows> };
 export const freshState = (): TileState => ({ pages: new Map() });
-
-/** One step as the host hands it over: counts, and tables as 4-byte words (a work-list entry is 16 of them). */
-export type TileStep = { readonly counts: Readonly<Record<StepCount, number>>; readonly tables: Readonly<Record<HostTable, ArrayLike<number>>> };
 
 /** Memory outside the program: weights by row, lazily, decoded; the length of a line, which packed parameters are padded to; the caches. */
 export type TileMemory = { readonly fill: (buffer: Buffer) => (row: number) => Float64Array; readonly lineBytes: number; readonly state: TileState };
@@ -25,13 +23,13 @@ export type Window = { readonly first: number; readonly count: number };
 export class Memories {
   readonly I: [number, number, number, number] = [0, 0, 0, 0];
   readonly lineBytes: number;
-  readonly step: TileStep;
+  readonly step: StepTables;
   readonly #module: TileModule;
   readonly #memory: TileMemory;
   readonly #rows = new Map<BufferId, Rows>();
   readonly #fills = new Map<BufferId, (row: number) => Float64Array>();
 
-  constructor(module: TileModule, step: TileStep, memory: TileMemory) {
+  constructor(module: TileModule, step: StepTables, memory: TileMemory) {
     this.#module = module;
     this.#memory = memory;
     this.step = step;
@@ -98,4 +96,16 @@ export class Memories {
     all.set(id, rows);
     return rows;
   }
+}
+
+/** 4-byte words of a work-list entry. */
+export const entryWords = workEntryBytes / 4;
+
+/** A host table as the 4-byte words the control queue copies. */
+export function wordsOf(step: StepTables, table: HostTable): readonly number[] {
+  if (table !== 'worklist') return step[table];
+  return step.worklist.flatMap(({ firstRow, rows, keys, firstPosition, firstPage }) => {
+    const used = [firstRow, rows, keys, firstPosition, firstPage];
+    return [...used, ...Array.from({ length: entryWords - used.length }, () => 0)];
+  });
 }
