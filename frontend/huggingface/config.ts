@@ -1,0 +1,197 @@
+import type { Diagnostics } from '../../diagnostics/diagnostic.ts';
+import type { Activation } from '../../isa-spec/instructions.ts';
+import type { DType } from '../../ir/types.ts';
+import { ConfigReader, type Range } from './config-reader.ts';
+import { families, type Family, type Flag, type WindowTraits } from './families.ts';
+import { fixedFields, inertFields } from './inert.ts';
+import { isList, isObject, type Json, type JsonObject, quote } from './json.ts';
+import { nearest } from './nearest.ts';
+import { missingFeatures } from './missing.ts';
+import { refuse, typeOf } from './refusals.ts';
+import { readRope } from './rope.ts';
+import type { TransformerSpec } from './spec.ts';
+
+/** Far above every published model, so that a hostile config cannot ask for an endless one. */
+const size: Range = { from: 1, to: 2 ** 24 };
+const layerCount: Range = { from: 1, to: 4096 };
+
+/** Published names of activations and the function they are (transformers, activations.py: ACT2FN). */
+const activations: Readonly<Record<string, Activation>> = {
+  silu: 'silu', swish: 'silu', relu: 'relu', tanh: 'tanh', sigmoid: 'sigmoid',
+  gelu: 'gelu', gelu_python: 'gelu',
+  gelu_new: 'gelu_tanh', gelu_fast: 'gelu_tanh', gelu_pytorch_tanh: 'gelu_tanh', gelu_accurate: 'gelu_tanh',
+};
+
+const dtypes: Readonly<Record<string, DType>> = { float32: 'f32', float: 'f32', float64: 'f64', bfloat16: 'bf16', float16: 'f16', half: 'f16' };
+
+/**
+ * The transformer a config.json describes; undefined, with every reason reported, if it is none that can be compiled: E2002
+ * (model type), E2003 (a value), E2004 (an unknown field), E2007 and E3002 (layers or a network of another kind).
+ */
+export function readSpec(config: Json, diagnostics: Diagnostics): TransformerSpec | undefined {
+  if (!isObject(config)) {
+    diagnostics.report({ code: 'E2001', message: `the config is ${quote(config)} where an object is wanted`, origin: { kind: 'config', path: '' } });
+    return undefined;
+  }
+  if (refuse(config, diagnostics)) return undefined;
+  const modelType = config['model_type'];
+  const family = families.find(({ modelTypes }) => typeof modelType === 'string' && modelTypes.includes(modelType));
+  if (family === undefined) {
+    unknownType(config, diagnostics);
+    return undefined;
+  }
+  const before = diagnostics.all.length;
+  const spec = specOf(family, config, diagnostics);
+  return diagnostics.all.slice(before).some(({ code }) => code.startsWith('E')) ? undefined : spec;
+}
+
+function unknownType(config: JsonObject, diagnostics: Diagnostics): void {
+  const modelType = typeOf(config);
+  const known = families.flatMap(({ modelTypes }) => modelTypes);
+  const near = nearest(modelType, known);
+  const missing = missingFeatures(config, modelType);
+  diagnostics.report({
+    code: 'E2002',
+    message:
+      modelType === ''
+        ? 'the config has no `model_type`'
+        : `model type \`${modelType}\` is not supported${missing.length === 0 ? '' : `: it has ${missing.map(({ feature }) => feature.name).join(', ')}`}`,
+    origin: { kind: 'config', path: typeof config['_class_name'] === 'string' ? '_class_name' : 'model_type' },
+    notes: [
+      ...missing.map(({ path, feature }) => ({ text: `${feature.name}: ${feature.why}`, origin: { kind: 'config', path } as const })),
+      { text: `supported model types: ${known.toSorted().join(', ')}` },
+    ],
+    help: near.length > 0 ? `nearest: ${near.map((name) => `\`${name}\``).join(', ')}` : 'an ONNX export of the model is read without regard to its model type',
+  });
+}
+
+function specOf(family: Family, object: JsonObject, diagnostics: Diagnostics): TransformerSpec | undefined {
+  const config = new ConfigReader(object, '', diagnostics);
+  const flag = (trait: Flag): boolean => (typeof trait === 'boolean' ? trait : config.boolean(trait.key, trait.otherwise));
+  const { sizes } = family;
+  config.take('model_type');
+
+  const hidden = config.integer(sizes.hidden, size);
+  const layers = config.integer(sizes.layers, layerCount);
+  const heads = config.integer(sizes.heads, size);
+  const kvHeads = sizes.kvHeads === undefined ? heads : config.integer(sizes.kvHeads, size, heads);
+  const headDim = headDimOf(family, config, hidden, heads);
+  if (heads % kvHeads > 0) config.wrong(sizes.kvHeads ?? sizes.heads, kvHeads, `it has to divide \`${sizes.heads}\` ${heads}`);
+  const { times } = sizes.intermediate;
+  const intermediate = config.integer(sizes.intermediate.key, size, times === undefined ? undefined : times * hidden);
+  const rows = config.integer(sizes.positions, { from: 1, to: 2 ** 31 });
+  const rope = family.position.kind === 'rope' && !Number.isNaN(headDim) ? readRope(config, family.position.rope, headDim) : undefined;
+  const offset = family.position.kind === 'learned' ? family.position.offset : 0;
+  const wiring = typeof family.wiring === 'string' ? family.wiring : flag(family.wiring) ? family.wiring.yes : family.wiring.no;
+  const activation = config.choice(family.activation.key, activations, family.activation.otherwise) ?? 'none';
+  const tied = config.boolean(family.tied.key, family.tied.otherwise);
+  const withHead = readHead(family, config);
+  const window = readWindow(family.window, config, layers);
+  for (const [key, { is, else: otherwise }] of Object.entries({ ...fixedFields, ...family.fixed })) {
+    const value = config.take(key) ?? is;
+    if (value !== is) config.wrong(key, value, `only ${quote(is)} can be compiled (${otherwise})`);
+  }
+  const pruned = config.take('pruned_heads');
+  if (isObject(pruned) && Object.keys(pruned).length > 0) config.wrong('pruned_heads', pruned, 'every layer has to have all its heads');
+  const dtype = readDtype(config);
+  const quantised = readQuantisation(config, diagnostics);
+
+  const maxPositions = rows - offset;
+  const spec: TransformerSpec = {
+    family: family.modelTypes[0] as string,
+    layers, hidden, heads, kvHeads, headDim, intermediate,
+    vocab: config.integer(sizes.vocab, size),
+    maxPositions,
+    norm: family.norm,
+    affine: { gain: family.gain ?? true, offset: family.norm === 'layer' && (family.gain ?? true) && flag(family.offset ?? true) },
+    epsilon: config.positive(family.epsilon.key, family.epsilon.otherwise),
+    wiring, rope,
+    positionTable: family.position.kind === 'learned' ? { rows: rows, offset } : undefined,
+    typeTable: sizes.types === undefined ? undefined : config.integer(sizes.types, size, 2),
+    mask: family.mask,
+    // A window no shorter than the longest sequence hides nothing.
+    window: window >= maxPositions ? 0 : window,
+    bias: { qkv: flag(family.bias.qkv), out: flag(family.bias.out), mlp: flag(family.bias.mlp), head: flag(family.bias.head) },
+    activation,
+    gated: family.gated,
+    factor: readFactors(family, config, headDim),
+    head: withHead ? (tied ? 'tied' : 'own') : 'none',
+    names: family.names,
+    fields: { layers: sizes.layers, heads: sizes.heads, activation: family.activation.key },
+    dtype, quantised,
+  };
+  config.close({ ...inertFields, ...family.inert });
+  return spec;
+}
+
+function headDimOf(family: Family, config: ConfigReader, hidden: number, heads: number): number {
+  const given = family.sizes.headDim === undefined ? 0 : config.integer(family.sizes.headDim, size, 0);
+  if (given !== 0) return given;
+  if (hidden % heads > 0) return config.wrong(family.sizes.heads, heads, `it has to divide \`${family.sizes.hidden}\` ${hidden}`);
+  return hidden / heads;
+}
+
+/** Whether the result is logits. The class named first in `architectures` decides; without one, the class with a head. */
+function readHead(family: Family, config: ConfigReader): boolean {
+  const architectures = config.take('architectures');
+  const name = isList(architectures) ? architectures[0] : undefined;
+  if (name === undefined) return family.causal !== undefined;
+  if (name === family.body) return false;
+  if (name === family.causal) return true;
+  const compiled = [family.causal, family.body].filter((known) => known !== undefined).map((known) => `\`${known}\``);
+  config.wrong('architectures[0]', name, `of this model type ${compiled.join(' and ')} can be compiled`, `\`${family.body}\` gives the rows this class puts its head on`);
+  return false;
+}
+
+/** The window all layers share, 0 for none. Layers that differ are reported. */
+function readWindow(traits: WindowTraits, config: ConfigReader, layers: number): number {
+  const types = config.take('layer_types');
+  const given = traits.kind === 'none' ? 0 : config.has(traits.key) ? config.integer(traits.key, { from: 1, to: 2 ** 31 }, 0) : traits.otherwise;
+  let windowed = traits.kind === 'always' && given > 0 ? 0 : layers;
+  if (traits.kind === 'switched') {
+    const from = config.integer(traits.from, { from: 0, to: 2 ** 24 }, traits.fromOtherwise);
+    if (config.boolean(traits.switch, false) && given > 0) windowed = Math.min(from, layers);
+  }
+  if (types === undefined) {
+    if (windowed > 0 && windowed < layers && traits.kind === 'switched') {
+      config.wrong(traits.from, windowed, `all ${layers} layers have to see the same keys: layers from ${windowed} on see a window of ${given}`, `set \`${traits.switch}\` to false where no sequence is longer than the window`);
+    }
+    return windowed === 0 ? given : 0;
+  }
+  if (!isList(types) || types.length !== layers) {
+    config.wrong('layer_types', types, `it has to be a list of ${layers} names, one a layer`);
+    return 0;
+  }
+  const first = types[0];
+  const at = types.findIndex((type) => type !== first);
+  if (at >= 0) config.wrong(`layer_types[${at}]`, types[at], `all layers have to be of one kind, and layer 0 is ${quote(first)}`);
+  else if (first !== 'full_attention' && first !== 'sliding_attention') config.wrong('layer_types[0]', first, 'it has to be `full_attention` or `sliding_attention`');
+  else if (first === 'sliding_attention' && given === 0) config.wrong('layer_types[0]', first, 'no window is given');
+  return first === 'sliding_attention' ? given : 0;
+}
+
+function readFactors(family: Family, config: ConfigReader, headDim: number): TransformerSpec['factor'] {
+  const number = (key: string | undefined, otherwise: number): number => (key === undefined ? otherwise : config.positive(key, otherwise));
+  const { embedding, score, residual, logits } = family.factor ?? {};
+  const logit = number(logits?.key, 1);
+  return { embedding: number(embedding, 1), score: number(score, 1 / Math.sqrt(headDim)), residual: number(residual, 1), logits: logits?.divides ? 1 / logit : logit };
+}
+
+function readDtype(config: ConfigReader): DType {
+  const older = config.take('torch_dtype');
+  const value = config.take('dtype') ?? older;
+  return (typeof value === 'string' ? dtypes[value.replace(/^torch\./, '')] : undefined) ?? 'f32';
+}
+
+/** The method weights are stored with. It says nothing of the network, so it only matters once weights are read. */
+function readQuantisation(config: ConfigReader, diagnostics: Diagnostics): string | undefined {
+  const value = config.take('quantization_config');
+  if (value === undefined) return undefined;
+  const method = isObject(value) && typeof value['quant_method'] === 'string' ? value['quant_method'] : 'an unnamed method';
+  diagnostics.report({
+    code: 'W2008',
+    message: `\`quantization_config\` (${method}) says how the checkpoint is stored; the network is compiled in the formats chosen here`,
+    origin: { kind: 'config', path: 'quantization_config' },
+  });
+  return method;
+}

@@ -1,0 +1,56 @@
+import type { Activation } from '../../isa-spec/instructions.ts';
+import type { DType } from '../../ir/types.ts';
+import type { Names } from './families.ts';
+
+/** Angles of a rotary embedding: pair i turns by position * frequencies[i]. */
+export type RopeSpec = { readonly frequencies: readonly number[]; readonly interleaved: boolean; readonly path: string };
+
+/** Order of norms, attention, feed-forward and sums in a layer. */
+export type Wiring =
+  /** x += A(N(x)); x += F(N(x)) */
+  | 'pre'
+  /** x = N(x + A(x)); x = N(x + F(x)) */
+  | 'post'
+  /** n = N(x); x + A(n) + F(n) */
+  | 'parallel'
+  /** x + A(N(x)) + F(N'(x)) */
+  | 'parallel2';
+
+/** A transformer, checked: what `build.ts` can make without a further question. */
+export type TransformerSpec = {
+  readonly family: string;
+  readonly layers: number;
+  readonly hidden: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly intermediate: number;
+  readonly vocab: number;
+  readonly maxPositions: number;
+  readonly norm: 'rms' | 'layer';
+  /** Whether norms have a gain, and (layer norm) an offset. */
+  readonly affine: { readonly gain: boolean; readonly offset: boolean };
+  readonly epsilon: number;
+  readonly wiring: Wiring;
+  readonly rope: RopeSpec | undefined;
+  /** Rows of a learned position table; the first `offset` of them stand for no position. */
+  readonly positionTable: { readonly rows: number; readonly offset: number } | undefined;
+  /** Rows of the token type table. */
+  readonly typeTable: number | undefined;
+  readonly mask: 'causal' | 'full';
+  /** Keys each query sees, 0: all. */
+  readonly window: number;
+  readonly bias: { readonly qkv: boolean; readonly out: boolean; readonly mlp: boolean; readonly head: boolean };
+  readonly activation: Activation;
+  readonly gated: boolean;
+  /** Factors folded into weights: embedding rows, attention scores, what a branch adds, logits. */
+  readonly factor: { readonly embedding: number; readonly score: number; readonly residual: number; readonly logits: number };
+  readonly head: 'none' | 'tied' | 'own';
+  readonly names: Names;
+  /** Fields the config calls things by, for origins. */
+  readonly fields: { readonly layers: string; readonly heads: string; readonly activation: string };
+  /** Dtype the checkpoint is said to be stored in. */
+  readonly dtype: DType;
+  /** How the stored weights are quantised, if the config says so. */
+  readonly quantised: string | undefined;
+};
