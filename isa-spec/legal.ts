@@ -1,4 +1,4 @@
-import { type FieldKind, type Format } from './fields.ts';
+import type { FieldKind, Format } from './fields.ts';
 import { type InstructionOf, type Instruction, instructions, type Mnemonic } from './instructions.ts';
 import type { Machine } from './machine.ts';
 
@@ -97,7 +97,7 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
   afin: [{ says: 'stores f32, bf16 or e4m3', holds: (f) => isReal(f.format) }],
   vmap: [
     { says: realOnly, holds: (f) => isReal(f.xFormat) && isReal(f.yFormat) && isReal(f.format) },
-    { says: 'names y only if its function has two operands', holds: (f) => !unary.includes(f.function) || (isUnset(f.y) && f.yPitch === 0 && f.yFormat === 'f32') },
+    { says: 'names y only if its function has two operands', holds: (f) => !unary.includes(f.function) || (isUnset(f.y) && f.yPitch === 0) },
     { says: targetApart, holds: (f, machine) => storeApart(f.outPitch, f.columns, f.format, f.rows, machine) },
   ],
   vnorm: [
@@ -115,7 +115,7 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
   ],
   coll: [
     { says: 'moves at least a line', holds: (f) => f.lines > 0 },
-    { says: targetApart, holds: (f, machine) => apart(f.outPitch, f.lines * machine.chips, f.rows) },
+    { says: targetApart, holds: (f) => apart(f.outPitch, f.lines, f.rows) },
   ],
 };
 
