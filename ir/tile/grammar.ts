@@ -10,7 +10,7 @@ const Plus = createToken({ name: 'Plus', pattern: /\+(?!:)/ });
 const PlusColon = createToken({ name: 'PlusColon', pattern: /\+:/ });
 const NumberToken = createToken({ name: 'Number', pattern: /-?\d+(?:\.\d+)?(?:e[+-]?\d+)?/ });
 const Word = createToken({ name: 'Word', pattern: plainName });
-const keyword = Object.fromEntries(keywords.map((word) => [word, createToken({ name: word, pattern: word, longer_alt: Word })])) as Record<(typeof keywords)[number], TokenType>;
+const keyword = Object.fromEntries(keywords.map((word) => [word, createToken({ name: `'${word}'`, pattern: word, longer_alt: Word })])) as Record<(typeof keywords)[number], TokenType>;
 const sign = Object.fromEntries([...'{}[](),=@#*'].map((mark) => [mark, createToken({ name: `'${mark}'`, pattern: mark })])) as Record<string, TokenType>;
 const tokens = [Space, Comment, Text, PlusColon, Plus, NumberToken, ...Object.values(keyword), Word, ...Object.values(sign)];
 const lexer = new Lexer(tokens, { positionTracking: 'full' });
@@ -84,7 +84,7 @@ class TileParser extends EmbeddedActionsParser {
   readonly buffer = this.RULE('buffer', (): RawBuffer => {
     this.CONSUME(keyword.buffer);
     const id = this.SUBRULE(this.reference);
-    const words = [this.SUBRULE1(this.word), this.SUBRULE2(this.word), this.SUBRULE3(this.word)];
+    const words = [this.SUBRULE1(this.term), this.SUBRULE2(this.term), this.SUBRULE3(this.term)];
     this.CONSUME(sign['[']!);
     const rows = this.SUBRULE1(this.number);
     this.CONSUME(sign[',']!);
@@ -98,7 +98,7 @@ class TileParser extends EmbeddedActionsParser {
     let packing: RawBuffer['packing'];
     this.OPTION2(() => {
       this.CONSUME(keyword.packing);
-      const kind = this.SUBRULE4(this.word);
+      const kind = this.SUBRULE4(this.term);
       this.CONSUME(sign['(']!);
       packing = { ...kind, items: this.SUBRULE(this.items) };
       this.CONSUME(sign[')']!);
@@ -238,6 +238,11 @@ class TileParser extends EmbeddedActionsParser {
   readonly number = this.RULE('number', (): number => Number(this.CONSUME(NumberToken).image));
   readonly word = this.RULE('word', (): Named => {
     const token = this.CONSUME(Word);
+    return { name: token.image, at: placeOf(token), quoted: false };
+  });
+  /** A word of the IR where it cannot be mistaken for the grammar's: `output` and `rows` are both. */
+  readonly term = this.RULE('term', (): Named => {
+    const token = this.OR([Word, keyword.output, keyword.rows].map((type) => ({ ALT: () => this.CONSUME(type) })));
     return { name: token.image, at: placeOf(token), quoted: false };
   });
   readonly name = this.RULE('name', (): Named =>
