@@ -4,7 +4,8 @@
  */
 export type Dim = number | string;
 
-export type DType = 'f64' | 'f32' | 'f16' | 'bf16' | 'e4m3' | 'e5m2' | 'i64' | 'i32' | 'i16' | 'i8' | 'u64' | 'u32' | 'u16' | 'u8' | 'bool';
+export const dtypes = ['f64', 'f32', 'f16', 'bf16', 'e4m3', 'e5m2', 'i64', 'i32', 'i16', 'i8', 'u64', 'u32', 'u16', 'u8', 'bool'] as const;
+export type DType = (typeof dtypes)[number];
 
 export type TensorType = { readonly dtype: DType; readonly shape: readonly Dim[] };
 

@@ -58,6 +58,9 @@ export type GraphModule = {
   readonly source: { readonly interface: SourceInterface; readonly nodes: readonly SourceNode[]; readonly parameters: number; readonly layers: number; readonly maxPositions: number };
 };
 
+/** Of a module that no source file made. */
+export const noSource: GraphModule['source'] = { interface: { inputs: [], outputs: [] }, nodes: [], parameters: 0, layers: 0, maxPositions: 0 };
+
 /** Every operation, loop bodies included, in program order. */
 export function* allOps(block: Block): Generator<GraphOp> {
   for (const op of block.ops) {

@@ -3,9 +3,10 @@ import type { GraphBuilder } from '../../../ir/graph/build.ts';
 import { GraphBuilder as Builder } from '../../../ir/graph/build.ts';
 import { inferResults } from '../../../ir/graph/infer.ts';
 import { interpretTensors } from '../../../ir/graph/interpret-tensors.ts';
+import { noSource } from '../../../ir/graph/module.ts';
 import type { Dim, DType, ValueId } from '../../../ir/types.ts';
 import { WeightValues } from '../../../ir/weight-values.ts';
-import { emptyStore, noSource } from './modules.ts';
+import { emptyStore } from './modules.ts';
 
 type Given = { readonly type: readonly Dim[]; readonly shape: readonly number[]; readonly data: readonly number[] };
 

@@ -1,11 +1,10 @@
 import { GraphBuilder } from '../../../ir/graph/build.ts';
 import { inferResults } from '../../../ir/graph/infer.ts';
-import type { Cache, GraphModule, Input, Output } from '../../../ir/graph/module.ts';
+import { type Cache, type GraphModule, type Input, noSource, type Output } from '../../../ir/graph/module.ts';
 import type { Step, StepSequence } from '../../../ir/step.ts';
 import type { TensorType, ValueId } from '../../../ir/types.ts';
 import type { TensorStore, Weight } from '../../../ir/weights.ts';
 
-export const noSource: GraphModule['source'] = { interface: { inputs: [], outputs: [] }, nodes: [], parameters: 0, layers: 0, maxPositions: 0 };
 export const emptyStore: TensorStore = { describe: () => undefined, read: () => new Float64Array(0), names: () => [] };
 
 export type Parts = { readonly inputs: readonly Input[]; readonly outputs: readonly Output[]; readonly caches?: readonly Cache[]; readonly weights?: readonly Weight[] };

@@ -1,0 +1,57 @@
+import { activations } from '../../isa-spec/instructions.ts';
+import { binaryFunctions, type GraphAttrs, type OpKind, unaryFunctions } from './ops.ts';
+
+/** What an attribute may hold, at run time: a flag, a number, a text, lists of these, one of some names, or (custom layers) a record. */
+export type AttributeKind = 'flag' | 'number' | 'numbers' | 'text' | 'texts' | 'record' | readonly string[];
+export type AttributeValue = boolean | number | string | readonly number[] | readonly string[] | Readonly<Record<string, number | string | readonly number[]>>;
+
+type KindOf<V> = [V] extends [boolean]
+  ? 'flag'
+  : [V] extends [number]
+    ? 'number'
+    : [V] extends [string]
+      ? string extends V ? 'text' : readonly V[]
+      : [V] extends [readonly number[]] ? 'numbers' : [V] extends [readonly string[]] ? 'texts' : 'record';
+
+/** The attributes of every kind of op, in the order they are printed. The text form and the tests' generator follow this table. */
+export const attributeKinds: { readonly [K in OpKind]: { readonly [F in keyof GraphAttrs[K]]: KindOf<GraphAttrs[K][F]> } } = {
+  weight: { name: 'text' },
+  embed: {},
+  norm: { norm: ['rms', 'layer'], epsilon: 'number' },
+  linear: { activation: activations, gated: 'flag', scaled: 'flag', bias: 'flag', residual: 'flag' },
+  rope: { headDim: 'number', interleaved: 'flag', amplitude: 'number', positions: 'number', frequencies: 'numbers' },
+  attention: { heads: 'number', kvHeads: 'number', headDim: 'number', scale: 'number', mask: ['full', 'causal'], window: 'number', cache: 'text' },
+  sampleRows: {},
+  activate: { activation: activations },
+  add: {},
+  multiply: {},
+  columns: { start: 'number', end: 'number' },
+  quantise: {},
+  convert: {},
+  allgather: { parts: 'number' },
+  loop: { trip: 'number' },
+  custom: { layer: 'text', attrs: 'record' },
+  pconst: { values: 'numbers' },
+  punary: { fn: unaryFunctions },
+  pbinary: { fn: binaryFunctions },
+  pwhere: {},
+  pmatmul: {},
+  preduce: { fn: ['sum', 'mean', 'max', 'min', 'prod'], axes: 'numbers', keepDims: 'flag' },
+  psoftmax: { axis: 'number' },
+  ptranspose: { perm: 'numbers' },
+  preshape: {},
+  pexpand: {},
+  pslice: { axis: 'number', start: 'text', end: 'text', step: 'number' },
+  pconcat: { axis: 'number' },
+  pgather: { axis: 'number' },
+  pcast: {},
+  piota: { start: 'text', step: 'number' },
+  ptrilu: { upper: 'flag', k: 'text' },
+  pcumsum: { axis: 'number' },
+  psizes: { sizes: 'texts' },
+};
+
+export const opKinds = Object.keys(attributeKinds) as readonly OpKind[];
+
+/** The table as the reader of a text sees it, before it knows which kind of op it has. */
+export const attributesOf = (kind: OpKind): Readonly<Record<string, AttributeKind>> => attributeKinds[kind];
