@@ -7,6 +7,9 @@ import type { WeightValues } from '../ir/weight-values.ts';
 import type { Weight } from '../ir/weights.ts';
 import type { Layout } from './allocate.ts';
 
+/** What the bytes of weights are made from: the module's weights and their values, and the machine's tile and line. */
+export type PackSource = { readonly graph: GraphModule; readonly values: WeightValues; readonly tile: number; readonly lineBytes: number };
+
 /** Rows of weights brought in at once, in elements: what bounds the memory of packing. */
 const batchElements = 4 * 2 ** 20;
 
@@ -14,7 +17,7 @@ const batchElements = 4 * 2 ** 20;
  * The bytes of a chip's weight region, in order, in pieces: what the program expects to find there. Each source tensor is
  * read once for each buffer made of it, a batch of rows at a time.
  */
-export function* packWeights(module: TileModule, graph: GraphModule, layout: Layout, values: WeightValues, rank: number, lineBytes: number): Generator<Uint8Array> {
+export function* packWeights(module: TileModule, layout: Layout, from: PackSource, rank: number): Generator<Uint8Array> {
   let at = 0;
   const inOrder = module.buffers
     .flatMap((buffer, id) => {
@@ -25,14 +28,14 @@ export function* packWeights(module: TileModule, graph: GraphModule, layout: Lay
   for (const { buffer, address } of inOrder) {
     if (address.at !== at) throw new Error('internal: a gap in the weight region');
     at += address.size;
-    yield* packBuffer(buffer, module.tile, graph, values, rank, lineBytes);
+    yield* packBuffer(buffer, from, rank);
   }
 }
 
 /** One buffer's bytes, every row padded to lines. Tiles pad each of their rows. */
-export function* packBuffer(buffer: Buffer, tile: number, graph: GraphModule, values: WeightValues, rank: number, lineBytes: number): Generator<Uint8Array> {
-  const pitch = pitchLines(buffer, lineBytes) * lineBytes;
-  for (const rows of bufferRows(buffer, tile, graph, values, rank, lineBytes)) {
+function* packBuffer(buffer: Buffer, from: PackSource, rank: number): Generator<Uint8Array> {
+  const pitch = pitchLines(buffer, from.lineBytes) * from.lineBytes;
+  for (const rows of bufferRows(buffer, from, rank)) {
     const count = rows.length / buffer.columns;
     const bytes = new Uint8Array(count * pitch);
     const put = writer(bytes, buffer.format);
@@ -52,7 +55,7 @@ const writer = (bytes: Uint8Array, format: Format): ((offset: number, value: num
 };
 
 /** The rows of a weight buffer, as values its format holds exactly, a batch at a time. */
-export function* bufferRows(buffer: Buffer, tile: number, graph: GraphModule, values: WeightValues, rank: number, lineBytes: number): Generator<Float64Array> {
+export function* bufferRows(buffer: Buffer, { graph, values, tile, lineBytes }: PackSource, rank: number): Generator<Float64Array> {
   const { packing } = buffer;
   if (packing === undefined) throw new Error(`internal: \`${buffer.name}\` is not a weight buffer`);
   const find = (name: string): Weight => graph.weights.find((weight) => weight.name === name) as Weight;
@@ -72,7 +75,7 @@ export function* bufferRows(buffer: Buffer, tile: number, graph: GraphModule, va
         yield normRow(buffer, packing, lineBytes / formatBytes.f32, (name) => values.storedRows(find(name), part, 0, find(name).shape[0] as number));
         break;
       case 'params':
-        yield* paramRows(buffer, packing, tile, find(packing.weight), (weight) => values.storedRows(weight, part, 0, weight.shape[0] as number), find);
+        yield* paramRows(buffer.columns, packing, tile, (name) => values.storedRows(find(name), part, 0, find(name).shape[0] as number));
         break;
       case 'tiles':
         yield* tileGroups(packing, tile, find(packing.weight), (weight, row, count) => values.storedRows(weight, part, row, count));
@@ -102,13 +105,11 @@ export function* groupsOf(rows: number, tile: number, groupTiles: number, gated:
   }
 }
 
-function* paramRows(
-  buffer: Buffer, packing: Extract<Packing, { kind: 'params' }>, tile: number, weight: Weight, read: (weight: Weight) => Float64Array, find: (name: string) => Weight,
-): Generator<Float64Array> {
-  const rows = weight.shape[0] as number;
-  const parts = [...(packing.scale ? [read(find(`${packing.weight}.scale`))] : []), ...(packing.bias === '' ? [] : [read(find(packing.bias))])];
+function* paramRows(columns: number, packing: Extract<Packing, { kind: 'params' }>, tile: number, read: (name: string) => Float64Array): Generator<Float64Array> {
+  const parts = [...(packing.scale ? [read(`${packing.weight}.scale`)] : []), ...(packing.bias === '' ? [] : [read(packing.bias)])];
+  const rows = parts[0]?.length ?? 0;
   for (const starts of groupsOf(rows, tile, packing.groupTiles, packing.gated)) {
-    const row = new Float64Array(buffer.columns);
+    const row = new Float64Array(columns);
     parts.forEach((part, p) => starts.forEach((start, t) => {
       const end = edgeOf(start, rows, packing.gated);
       row.set(part.subarray(start, Math.min(start + tile, end)), (p * starts.length + t) * tile);

@@ -1,6 +1,6 @@
 import { buildProgram } from '../backend-sohu/program.ts';
 import type { Layout } from '../backend-sohu/allocate.ts';
-import type { Diagnostics } from '../diagnostics/diagnostic.ts';
+import { Diagnostics } from '../diagnostics/diagnostic.ts';
 import type { CustomLayer } from '../ir/graph/custom.ts';
 import type { GraphModule } from '../ir/graph/module.ts';
 import { verifyGraph } from '../ir/graph/verify.ts';
@@ -82,18 +82,16 @@ export function compile(imported: Imported, target: Target, layers: readonly Cus
   for (const pass of passesFor(imported, target, layers, diagnostics)) {
     module = pass.run(module);
     if (diagnostics.hasErrors) return undefined;
-    const broken = verifyGraph(module);
-    if (broken.length > 0) throw new Error(`internal: ${pass.name} broke the module: ${broken.map((problem) => problem.message).join('; ')}`);
+    mustHold(pass.name, (problems) => verifyGraph(module, problems));
     if (pass.phase === 'roll') rows = module;
     watch(pass.phase, pass.name, { graph: module });
   }
   reportUnlowerable(module, diagnostics);
   if (diagnostics.hasErrors) return undefined;
 
-  const fitted = fit(module, target.machine, target.bounds(module), target.tp, diagnostics, target.stageShare);
+  const fitted = fit(module, { machine: target.machine, bounds: target.bounds(module), chips: target.tp, stageShare: target.stageShare }, diagnostics);
   if (fitted === undefined) return undefined;
-  const broken = verifyTile(fitted.tile);
-  if (broken.length > 0) throw new Error(`internal: tiling broke a rule: ${broken.map((problem) => problem.message).join('; ')}`);
+  mustHold('tile', (problems) => verifyTile(fitted.tile, problems));
   watch('tile', 'tile', { tile: fitted.tile });
 
   const { program, layout } = buildProgram(fitted.tile, target.machine, module.caches.length === 0 ? 'encode' : 'step', programMeta(rows, target));
@@ -101,6 +99,13 @@ export function compile(imported: Imported, target: Target, layers: readonly Cus
   if (diagnostics.hasErrors) return undefined;
   watch('emit', 'emit', { program });
   return { rows, normative: module, graph: fitted.graph, tile: fitted.tile, program, layout, spilled: fitted.spilled };
+}
+
+/** The rules of the IR after a pass of ours: what breaks one is a bug. */
+function mustHold(pass: string, check: (problems: Diagnostics) => void): void {
+  const problems = new Diagnostics();
+  check(problems);
+  if (problems.hasErrors) throw new Error(`internal: ${pass} broke the module: ${problems.all.map(({ message }) => message).join('; ')}`);
 }
 
 function programMeta(rows: GraphModule, target: Target): Program['meta'] {

@@ -5,22 +5,26 @@ import { firstFit } from '../../ir/tile/first-fit.ts';
 import { bufferLines } from '../../ir/tile/footprint.ts';
 import { lifetimes } from '../../ir/tile/lifetimes.ts';
 import type { Buffer, TileModule } from '../../ir/tile/module.ts';
-import { type Bounds, DoesNotFit } from '../tile/lowering.ts';
+import { type Bounds, DoesNotFit, type Homes } from '../tile/lowering.ts';
 import { tile, type Tiled } from '../tile/tile.ts';
 
 /** What the planner decided about SRAM. */
 export type Fit = Tiled & { readonly spilled: readonly string[]; readonly stageBytes: number };
 
+/** What to fit: the machine, the largest step, the chips the graph is divided over, the share of SRAM an op may stage in. */
+export type FitTarget = { readonly machine: Machine; readonly bounds: Bounds; readonly chips: number; readonly stageShare: number };
+
 /**
  * Keeps every value in SRAM that it can: tries all of them, and as long as SRAM does not hold what is alive, moves the
- * largest value of the crowd to HBM; when there is none left to move, halves what an op may stage. `stageBytes` starts at
- * the given share (a quarter of SRAM by default); results do not depend on any of it, only time does.
+ * largest value of the crowd to HBM; when there is none left to move, halves what an op may stage. Results do not depend
+ * on any of it, only time does.
  */
-export function fit(module: GraphModule, machine: Machine, bounds: Bounds, chips: number, diagnostics: Diagnostics, stageShare = 1 / 4): Fit | undefined {
+export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnostics): Fit | undefined {
+  const { machine, stageShare } = target;
   const spilled = new Set<string>();
   let stageBytes = machine.sram.bytes.value * stageShare;
   while (stageBytes >= machine.sram.lineBytes.value) {
-    const tiled = attempt(module, machine, bounds, { spilled, stageBytes }, chips);
+    const tiled = attempt(module, target, { spilled, stageBytes });
     if (tiled === undefined) break;
     const crowd = overflow(tiled.tile, machine);
     if (crowd === undefined) return { ...tiled, spilled: [...spilled], stageBytes };
@@ -37,7 +41,7 @@ export function fit(module: GraphModule, machine: Machine, bounds: Bounds, chips
   return undefined;
 }
 
-function attempt(module: GraphModule, machine: Machine, bounds: Bounds, homes: { spilled: ReadonlySet<string>; stageBytes: number }, chips: number): Tiled | undefined {
+function attempt(module: GraphModule, { machine, bounds, chips }: FitTarget, homes: Homes): Tiled | undefined {
   try {
     return tile(module, machine, bounds, homes, chips);
   } catch (error) {

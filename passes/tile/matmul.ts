@@ -1,5 +1,5 @@
 import type { OpOf } from '../../ir/graph/module.ts';
-import type { Affine, BufferId, Region, RowBound } from '../../ir/tile/module.ts';
+import type { Affine, BufferId, Packing, Region, RowBound } from '../../ir/tile/module.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { formatBytes } from '../../isa-spec/fields.ts';
 import { type MatmulPlan, pieceCount, pieceTotal, planMatmul } from '../plan/matmul.ts';
@@ -50,8 +50,7 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
     packing: { kind: 'tiles', weight: name, groupTiles, chunkTiles: plan.chunks.size, gated: op.attrs.gated },
   });
   const ring = write.buffer({ name: `${name}.ring`, space: 'sram', role: 'stage', format, rows: chunkRows, columns: side * side, depth: plan.depth });
-  const parts = (op.attrs.scaled ? 1 : 0) + (bias === undefined ? 0 : 1);
-  const params = parts === 0 ? undefined : nest.params(name, bias === undefined ? '' : weightNameOf(low, bias), parts, instances, op.attrs.gated, op.attrs.scaled);
+  const params = !op.attrs.scaled && bias === undefined ? undefined : nest.params({ kind: 'params', weight: name, bias: bias === undefined ? '' : weightNameOf(low, bias), groupTiles, gated: op.attrs.gated, scale: op.attrs.scaled }, instances);
   const acc = write.buffer({ name: `${name}.acc`, space: 'acc', role: 'stage', format: 'f32', rows: plan.rowTile, columns: groupTiles * side, depth: 2 });
   const scales = rowScale === undefined ? undefined : low.list(rowScale);
 
@@ -60,7 +59,7 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
       const nTiles = group.units * plan.tilesPerUnit;
       const paramsRegion = params?.(group.index, nTiles);
       const accRegion = write.region(acc, affine(0), plan.rowTile, nTiles * side, { slot: group.slot });
-      const chunk = (first: Affine, chunkTiles: number, accumulate: 'no' | 'yes' | 'first', ringSlot: Affine, kLast: number, column: Affine): void => {
+      const chunk = ({ first, chunkTiles, accumulate, ringSlot, kLast, column }: Chunk): void => {
         const count = chunkTiles * nTiles;
         const stage = write.region(ring, affine(0), count, side * side, { slot: ringSlot });
         const whole: RowBound = { max: count, of: 'all' };
@@ -76,8 +75,12 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
       const ringStart: Affine = { base: group.slot.base * chunksPerGroup, steps: scale(group.slot.steps, chunksPerGroup) };
       const along = (at: Affine, step: number): Affine => ({ base: at.base, steps: [at.steps[0], at.steps[1], at.steps[2], step] });
       const looped = full > 1 ? 1 : 0;
-      write.loop(3, 'chunks', full, () => chunk(along(groupStart, looped * size * nTiles), size, 'first', along(ringStart, looped), side, affine(0, 0, 0, 0, looped * size * side)));
-      if (tail > 0) chunk(shift(groupStart, full * size * nTiles), tail, full === 0 ? 'no' : 'yes', shift(ringStart, full), plan.kLast, affine(full * size * side));
+      write.loop(3, 'chunks', full, () =>
+        chunk({ first: along(groupStart, looped * size * nTiles), chunkTiles: size, accumulate: 'first', ringSlot: along(ringStart, looped), kLast: side, column: affine(0, 0, 0, 0, looped * size * side) }),
+      );
+      if (tail > 0) {
+        chunk({ first: shift(groupStart, full * size * nTiles), chunkTiles: tail, accumulate: full === 0 ? 'no' : 'yes', ringSlot: shift(ringStart, full), kLast: plan.kLast, column: affine(full * size * side) });
+      }
       nest.drain(group, (outRegion, residualRegion) => {
         write.op(
           'drain',
@@ -90,6 +93,8 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
   });
 }
 
+/** A chunk of k: its first weight tile, its tiles, what it does to the accumulators, its ring slot, and where it starts in k. */
+type Chunk = { readonly first: Affine; readonly chunkTiles: number; readonly accumulate: 'no' | 'yes' | 'first'; readonly ringSlot: Affine; readonly kLast: number; readonly column: Affine };
 type Group = { readonly units: number; readonly last: boolean; readonly index: Affine; readonly firstUnit: Affine; readonly slot: Affine };
 
 /** The loops around a product, and the stages of its operands. */
@@ -133,14 +138,14 @@ class MatmulNest {
   }
 
   /** Declares the column parameters of a weight; returns how to bring a group's into SRAM. */
-  params(weight: string, bias: string, parts: number, instances: number, gated: boolean, scaled: boolean): (index: Affine, nTiles: number) => Region {
+  params(packing: Extract<Packing, { kind: 'params' }>, instances: number): (index: Affine, nTiles: number) => Region {
     const { write, machine } = this.#low;
     const side = machine.arrays.size.value;
     const groups = pieceCount(this.#plan.groups);
-    const groupTiles = this.#plan.groups.size * this.#plan.tilesPerUnit;
-    const columns = parts * groupTiles * side;
-    const home = write.buffer({ name: `${weight}.params`, space: 'hbm', role: 'weights', format: 'f32', rows: instances * groups, columns, packing: { kind: 'params', weight, bias, groupTiles, gated, scale: scaled } });
-    const stage = write.buffer({ name: `${weight}.params.stage`, space: 'sram', role: 'stage', format: 'f32', rows: 1, columns, depth: 2 });
+    const parts = (packing.scale ? 1 : 0) + (packing.bias === '' ? 0 : 1);
+    const columns = parts * packing.groupTiles * side;
+    const home = write.buffer({ name: `${packing.weight}.params`, space: 'hbm', role: 'weights', format: 'f32', rows: instances * groups, columns, packing });
+    const stage = write.buffer({ name: `${packing.weight}.params.stage`, space: 'sram', role: 'stage', format: 'f32', rows: 1, columns, depth: 2 });
     return (index, nTiles) => {
       const slot: Affine = { base: index.base, steps: [0, groups, index.steps[2], 0] };
       const region = write.region(stage, affine(0), 1, parts * nTiles * side, { slot });

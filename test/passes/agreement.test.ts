@@ -26,7 +26,7 @@ const source = tinyLlama();
 const store = storeFor(source);
 
 const fillFrom = (fit: Fit, lineBytes: number) => (buffer: Buffer) => {
-  const rows = [...bufferRows(buffer, fit.tile.tile, fit.graph, new WeightValues(store, 1), 0, lineBytes)].flatMap((batch) =>
+  const rows = [...bufferRows(buffer, { graph: fit.graph, values: new WeightValues(store, 1), tile: fit.tile.tile, lineBytes }, 0)].flatMap((batch) =>
     Array.from({ length: batch.length / buffer.columns }, (_, i) => batch.subarray(i * buffer.columns, (i + 1) * buffer.columns)),
   );
   return (row: number) => rows[row] as Float64Array;

@@ -25,7 +25,7 @@ export function normative(module: GraphModule, machine: Machine, precision: Prec
 
 export function fitted(module: GraphModule, machine: Machine, stageShare: number, chips = 1, bounds = smallBounds): Fit {
   const diagnostics = new Diagnostics();
-  const made = fit(module, machine, bounds, chips, diagnostics, stageShare);
+  const made = fit(module, { machine, bounds, chips, stageShare }, diagnostics);
   if (made === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
   return made;
 }
