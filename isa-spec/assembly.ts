@@ -279,8 +279,9 @@ class AssemblyParser extends EmbeddedActionsParser {
         this.#keyword(200, m);
         const fields: Record<string, Value> = {};
         operands.forEach(({ field, kind, rule }, i) => {
-          const value = rule === undefined ? this.option(i, () => this.#keyword(i, field)) !== undefined : this.#operand(i, field, rule, kind);
-          fields[field] = value;
+          if (rule === undefined) fields[field] = this.option(i, () => this.#keyword(i, field)) !== undefined;
+          else if (kind.kind === 'uint' && kind.optional) fields[field] = this.option(i, () => this.#operand(i, field, rule, kind)) ?? 0;
+          else fields[field] = this.#operand(i, field, rule, kind);
         });
         const waits = tokensOf(200, 'wait');
         const posts = tokensOf(201, 'post');

@@ -24,10 +24,11 @@ const operand: { readonly [K in FieldKind['kind']]: (value: FieldValue<Extract<F
 
 const fieldText = (name: string, field: FieldKind, value: unknown): string => {
   if (field.kind === 'flag') return value === true ? ` ${name}` : '';
+  if (field.kind === 'uint' && field.optional && value === 0) return '';
   return ` ${name}=${(operand[field.kind] as (value: unknown) => string)(value)}`;
 };
 
-/** An instruction as a line of assembly, operands in declared order; a flag is there or not. */
+/** An instruction as a line of assembly, operands in declared order; a flag is there or not, an optional number is there unless it is 0. */
 export const printInstruction = (instruction: Instruction): string => {
   const row = instructions[instruction.op];
   const fields: Readonly<Record<string, FieldKind>> = { ...row.flags, ...row.payload };

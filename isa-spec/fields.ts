@@ -24,7 +24,8 @@ export type AccOperand = { readonly addr: number; readonly ss: number };
 export type RowWindow = { readonly max: number; readonly reg: number; readonly level: number };
 
 export type FieldKind =
-  | { readonly kind: 'uint'; readonly bits: number; readonly minusOne: boolean }
+  /** `optional`: assembly leaves it out when it is 0. */
+  | { readonly kind: 'uint'; readonly bits: number; readonly minusOne: boolean; readonly optional: boolean }
   | { readonly kind: 'f32' }
   | { readonly kind: 'flag' }
   | { readonly kind: 'enum'; readonly bits: number; readonly names: readonly string[] }
@@ -77,9 +78,11 @@ export const fieldParts = (field: FieldKind): readonly FieldPart[] => {
 /** Bits each kind takes in the word. */
 export const fieldBits = (field: FieldKind): number => fieldParts(field).reduce((sum, part) => sum + part.bits, 0);
 
-export const uint = (bits: number) => ({ kind: 'uint', bits, minusOne: false }) as const;
+export const uint = (bits: number) => ({ kind: 'uint', bits, minusOne: false, optional: false }) as const;
+/** A number that is 0 where there is nothing. */
+export const slot = (bits: number) => ({ kind: 'uint', bits, minusOne: false, optional: true }) as const;
 /** A count from 1 to 2^bits, stored less one. */
-export const count = (bits: number) => ({ kind: 'uint', bits, minusOne: true }) as const;
+export const count = (bits: number) => ({ kind: 'uint', bits, minusOne: true, optional: false }) as const;
 export const f32 = { kind: 'f32' } as const;
 export const flag = { kind: 'flag' } as const;
 export const oneOf = <const N extends readonly string[]>(bits: number, names: N) => ({ kind: 'enum', bits, names }) as const;

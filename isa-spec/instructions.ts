@@ -1,4 +1,4 @@
-import { acc, count, f32, type FieldKind, type FieldValue, flag, format, hbm, oneOf, rows, sram, uint } from './fields.ts';
+import { acc, count, f32, type FieldKind, type FieldValue, flag, format, hbm, oneOf, rows, slot, sram, uint } from './fields.ts';
 
 /** Instruction queues of a chip. Each issues and completes in order; nothing orders two queues but semaphores and the weight FIFO. */
 export const queues = ['ctl', 'dma0', 'dma1', 'wld', 'mxu', 'epi', 'att', 'vec', 'col'] as const;
@@ -49,9 +49,9 @@ export const instructions = {
     opcode: 0x01, queues: every, summary: 'takes up to four further waits and makes up to four further posts',
     flags: {},
     payload: {
-      wait2: uint(8), wait3: uint(8), wait4: uint(8), wait5: uint(8), post2: uint(8), post3: uint(8), post4: uint(8), post5: uint(8),
-      waitCount2: uint(4), waitCount3: uint(4), waitCount4: uint(4), waitCount5: uint(4),
-      postCount2: uint(4), postCount3: uint(4), postCount4: uint(4), postCount5: uint(4),
+      wait2: slot(8), wait3: slot(8), wait4: slot(8), wait5: slot(8), post2: slot(8), post3: slot(8), post4: slot(8), post5: slot(8),
+      waitCount2: slot(4), waitCount3: slot(4), waitCount4: slot(4), waitCount5: slot(4),
+      postCount2: slot(4), postCount3: slot(4), postCount4: slot(4), postCount5: slot(4),
     },
   }),
   loop: instruction({
@@ -110,7 +110,7 @@ export const instructions = {
   epi: instruction({
     opcode: 0x22, queues: ['epi'],
     summary: 'drains accumulators: FP32, x row scale x column scale, + bias, activation (gated: act(left half) x right half), + residual, round, store',
-    /** `scale`: row and column scales, both. `params`: column scales then biases, FP32, those present, nTiles*A columns each, each padded to a line. `rowScale`: an FP32 row list. */
+    /** `scale`: row and column scales, both. `params`: column scales then biases, FP32, those present, nTiles*A columns each, each padded to a line. `rowScale`: an FP32 row list. The residual has the format and pitch of the output. */
     flags: { format, activation: oneOf(4, activations), scale: flag, bias: flag, residual: flag, gated: flag, split: uint(3) },
     payload: { acc, out: sram, pitch: uint(12), params: sram, residualAt: sram, rowScale: uint(24), nTiles: count(6), nLast: count(8), rows },
   }),

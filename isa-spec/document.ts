@@ -1,0 +1,111 @@
+import { type FieldKind, formats, strideSetMax } from './fields.ts';
+import { activations, hbmBases, hostTables, instructions, type Mnemonic, mnemonics, queues, stepCounts, vectorFunctions, workEntryBytes } from './instructions.ts';
+import { type BitRange, common, type FieldPosition, layouts } from './layout.ts';
+import { kindSentences, legal } from './legal.ts';
+import { meaning } from './meaning.ts';
+
+const list = (names: readonly string[]): string => names.map((name) => `\`${name}\``).join(', ');
+const range = ({ at, bits }: BitRange): string => (bits === 1 ? `${at}` : `${at + bits - 1}:${at}`);
+
+const described = (field: FieldKind): string => {
+  switch (field.kind) {
+    case 'uint':
+      return field.minusOne ? `1 to ${2 ** field.bits}, stored less one` : `0 to ${2 ** field.bits - 1}`;
+    case 'f32':
+      return 'an FP32 number, finite';
+    case 'flag':
+      return 'a flag';
+    case 'enum':
+      return field.names.map((name, code) => `${code} \`${name}\``).join(', ');
+    case 'sram':
+      return 'an SRAM line, moved by a stride set';
+    case 'hbm':
+      return 'a base register and a line from there, moved by a stride set';
+    case 'acc':
+      return 'an accumulator row, moved by a stride set';
+    case 'rows':
+      return 'a window of rows';
+  }
+};
+
+const fieldRow = ({ name, field, parts }: FieldPosition): string =>
+  `| ${parts.map((part) => `${range(part)}${part.name === '' ? '' : ` ${part.name}`}`).join(', ')} | \`${name}\` | ${described(field)} |`;
+
+const rulesOf = (m: Mnemonic): readonly string[] => (legal[m].length === 0 ? [] : ['', `On a machine, ${m}:`, '', ...legal[m].map((rule) => `- ${rule.says}`)]);
+
+const chapter = (m: Mnemonic): readonly string[] => {
+  const { opcode, queues: homes, summary } = instructions[m];
+  const { fields, reserved } = layouts[m];
+  const table = fields.length === 0 ? [] : ['', '| bits | field | values |', '|---|---|---|', ...fields.map(fieldRow)];
+  return [
+    '', `### ${m}`, '', `\`0x${opcode.toString(16).padStart(2, '0')}\`, ${homes.length === queues.length ? 'any queue' : `queue ${list(homes)}`}: ${summary}.`,
+    ...table, '', `Bits ${reserved.map(range).join(', ')} are zero.`, '', meaning[m], ...rulesOf(m),
+  ];
+};
+
+const head = `# The instruction set
+
+Generated from the instruction records by \`isa-spec/document.ts\`; do not edit.
+
+A chip has the queues ${list(queues)}, numbered from 0. Each takes its instructions in order and completes them in order. Between
+queues nothing is ordered but by semaphores and the weight FIFO. A word is 32 bytes; bit 0 is the lowest of byte 0.
+
+## Every word
+
+| bits | field |
+|---|---|`;
+
+const rules = `
+A wait holds the instruction until the semaphore's value is at least the count, and takes the count off it, in one step. A post adds
+its count once the instruction's effects can be seen. Semaphores are numbered 1 to 255; number 0 means none and then the count is 0;
+the second of a pair is used only with the first. The count of a semaphore in use is 1 to 15. Flags fill bits 16 to 31, operands bits
+80 to 255, in the order of the tables below from the low end. A bit of no field is zero; a word with such a bit set, with an unknown
+opcode or code, or in another queue than it says is illegal.
+
+## Operands
+
+Memory is addressed in lines. A matrix operand is rows at a pitch in lines, its elements packed from the start of each row. A *row
+list* is packed 4-byte elements for the whole step, from a line on. A is the side of a matrix array.
+
+**Stride sets.** A queue has up to ${strideSetMax}; number 0 moves nothing. Where I[0] to I[3] are the loop counters, a set moves an operand by
+
+    sum I[l] * strides[l] + ring.stride * ((ring.base + sum I[l] * ring.steps[l]) mod ring.depth)
+
+lines (or accumulator rows); a ring of depth 0 is none. 32 bytes: strides 4 x i32, ring stride u32, depth u16, base u16, steps 4 x u16.
+
+**Windows.** \`rows\` is a bound, shortened when the step is run to min(max, max(0, R[reg] - max * I[level])) rows; the first is row
+max * I[level] of the step. Operands that are row lists use their elements from that row on, matrix operands are moved by their
+stride sets alone. Rows beyond the count are neither read nor written; waits and posts happen even if there are none.
+
+**Base registers.** ${list(hbmBases)}, from 0. The loader sets each to a region of HBM; leaving the region is a fault.
+
+**Registers.** Each queue has R0 to R31. R0 is 2^32 - 1. Counts a step has: ${list(stepCounts)}.
+
+**Tables of a step.** ${list(hostTables)}. An entry of the work list has ${workEntryBytes} bytes: u32 first row, rows, keys (past and new), position of the first
+row, first page (index into \`pages\`), then zeros.
+
+**Formats.** ${list(formats)}. bf16 rounds to nearest, ties to even. e4m3 is E4M3FN: likewise, saturating at +-448, NaN is 0x7F, subnormals kept.
+
+**Functions.** ${list([...new Set([...vectorFunctions, ...activations])])}; \`isa-spec/numerics.ts\` defines each to the bit.
+
+`;
+
+/** The manual of the instruction set, as Markdown. */
+export const isaManual = (): string =>
+  [
+    head,
+    ...Object.entries(common).map(([name, bits]) => `| ${range(bits)} | \`${name}\` |`),
+    rules.trimEnd(),
+    '',
+    'On any machine:',
+    '',
+    ...Object.entries(kindSentences).map(([kind, sentence]) => `- an operand of kind ${kind} ${sentence}`),
+    '',
+    '## Instructions',
+    '',
+    '| op | instruction | queue | summary |',
+    '|---|---|---|---|',
+    ...mnemonics.map((m) => `| \`0x${instructions[m].opcode.toString(16).padStart(2, '0')}\` | [${m}](#${m}) | ${instructions[m].queues.length === queues.length ? 'any' : instructions[m].queues.join(', ')} | ${instructions[m].summary} |`),
+    ...mnemonics.flatMap(chapter),
+    '',
+  ].join('\n');

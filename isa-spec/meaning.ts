@@ -1,0 +1,44 @@
+import type { Mnemonic } from './instructions.ts';
+
+/**
+ * What each instruction does, to the bit, for the manual. `first` is the first row of the window, `count` its rows at run time.
+ * fround is one rounding to FP32, ties to even; store(format, y) one rounding to the format (E4M3 saturates).
+ */
+export const meaning: { readonly [M in Mnemonic]: string } = {
+  sync: 'Takes each of its further waits and makes each of its further posts, beyond the two of each that every word has. A wait or post with semaphore 0 is none.',
+  loop: 'Runs the next `body` instructions `count` times. I[level] is 0 in the first pass, counts up by one a pass, and is 0 again afterwards. Loops nest; a loop inside another has another level. Its own waits and posts happen once, before the first pass.',
+  sreg: 'R[reg] <- the named count of the step-control block. R0 always holds 2^32 - 1, which shortens nothing.',
+  hostw: 'Copies the first min(bytes, length) bytes of a table of this step\'s control block to SRAM from line `dst` on. Nothing beyond them is written.',
+  event: 'Tells the host `tag`. The entry has ended when its last event was told.',
+  dld: 'For i < count: lines [0, lines) of SRAM row i <- those of HBM row i. Row i of the source starts `i * srcPitch` lines after `src`, of the target `i * dstPitch` lines after `dst`. Leaving the base register\'s region is a fault.',
+  dst: 'For i < count: lines [0, lines) of HBM row i <- those of SRAM row i, pitches as for `dld`.',
+  dgat: 'For i < count: SRAM row i <- HBM row x, where x is element `first + i` of the i32 row list at line `index`. Row x starts `x * srcPitch` lines after `src`.',
+  dsct: 'For i < count: HBM row x <- SRAM row i, where x is element `first + i` of the i32 row list at line `index`. Row x starts `x * dstPitch` lines after `dst`.',
+  wld:
+    'Pushes one entry to the weight FIFO: kTiles x nTiles tiles, k-tiles outermost, from consecutive lines at `src`. A tile is A rows (k) of A elements (n), each row padded to a line; beyond the edges of the weight it is zero. `split` says for how many groups of arrays (2^split) the entry is replicated.',
+  mm:
+    'Takes the next FIFO entry, which must have the same format, kTiles, nTiles and split. For each row r < count and column c < nTiles * A: sum over k ascending from 0 of a[r, k] * w[k, c], k < (kTiles - 1) * A + kLast. ' +
+    'e4m3: the sum is exact. bf16: s <- fround(s + a * w), in this order. `accumulate` no: the accumulator is overwritten (starts at +0). yes: it continues. first: overwritten while I[3] is 0, continued otherwise. ' +
+    'Row r and column c are in array g * nTiles + floor(c / A), row `acc + (r mod R)`, where R = ceil(max / 2^split), g = floor(r / R). Rows from count on keep their accumulators.',
+  epi:
+    'For each row r < count and column c of the output: y <- fround(accumulator); with `scale`: y <- fround(y * rowScale[first + r]), y <- fround(y * columnScale[c]); with `bias`: y <- fround(y + bias[c]); ' +
+    'y <- activation(y), one rounding to FP32; if gated: of nTiles tiles the first half are gates and the others up, y <- fround(activation(gate) * up), both scaled and biased before; with `residual`: y <- fround(y + residual[r, c]), the residual having the format and pitch of the output; ' +
+    'out[r, c] <- store(format, y). Columns: (tiles - 1) * A + nLast, where tiles is nTiles, or nTiles / 2 if gated. `params` holds column scales, then biases, those present, FP32, nTiles * A of each, each padded to a line, in accumulator column order.',
+  aq:
+    'Loads `count` rows of `heads` heads of `headDim` elements and clears m = -Infinity, l = 0, O = 0 of each row and head. Row r is row `first + r` of the step; the work-list entry whose rows include it says its sequence, how many keys that has and where its pages are. Scores are multiplied by fround(scale * log2 e).',
+  attn:
+    'For each loaded row and query head h, against KV head floor(h / (heads / kvHeads)): keys in ascending order in blocks of 128 from 0. z = fround(fround(q . k) * scale\'); the product is exact for e4m3, a chain of fround(s + q * k) for bf16. A key is masked if it is causal and the key is beyond the row\'s place in its sequence, ' +
+    'or if window > 0 and the key is `window` or more before it. A block without unmasked keys is skipped. m\' = max(m, max z); alpha = 2^fround(m - m\') (0 if m is -Infinity); p = bf16(2^fround(z - m\')), 0 below 2^-18; ' +
+    'l <- fround(fround(l * alpha) + fround(sum p)), that sum exact; O <- fround(fround(O * alpha) + p . v), exact then fround for e4m3, a chain for bf16, keys ascending; m <- m\'. ' +
+    'Key j of a sequence is row j mod pageRows of the page that element firstPage + floor(j / pageRows) of the list at line `pages` names; page x starts 2 * pageRows * kvLines * x lines after `kv`: a K plane, then a V plane.',
+  afin: 'out[r] <- store(format, l == 0 ? 0 : fround(O / l)) for each row and head that `aq` loaded and r < count.',
+  vmap: 'out[r, c] <- store(format, function(x[r, c], y[r, c])) for c < columns: copy x; add fround(x + y); multiply fround(x * y); or an activation of x, one rounding to FP32.',
+  vnorm:
+    'Per row, n = columns. Lane j of 16 adds elements j, j + 16, ... in FP32 from +0; then lane j adds lane j + 8, + 4, + 2, + 1: lanes(x). rms: r = fround(1 / fround(sqrt(fround(fround(lanes(fround(x * x)) / n) + eps)))); y = fround(fround(x * r) * gamma). ' +
+    'layer: d = fround(x - fround(lanes(x) / n)); r as above of d; y = fround(fround(fround(d * r) * gamma) + beta). out <- store(format, y). `params`: a line that starts with eps, then gamma, then (layer) beta, FP32, each padded to a line.',
+  vrope:
+    'Per row and head, for i < rotary / 2 with cosine c and sine s of the row\'s table: (a, b) <- (fround(fround(a * c) - fround(b * s)), fround(fround(b * c) + fround(a * s))), where (a, b) is (x[i], x[i + rotary / 2]), or (x[2i], x[2i + 1]) if interleaved. Elements from `rotary` on are copied. Stored in `format`. ' +
+    'A row of `table` is rotary / 2 FP32 cosines, then the sines, padded to a line together; row r is of row r of the window.',
+  vqnt: 'Per row: scale = fround(max |x| / 448), 1 if that is 0; out <- store(e4m3, fround(x / scale)); element `first + r` of the FP32 row list at line `rowScale` <- scale.',
+  coll: 'All chips of the program meet here, in the same order of `tag`s. For r < count: `lines` lines of row r of every chip\'s `src`, in rank order, side by side from the start of row r of every chip\'s `out`.',
+};
