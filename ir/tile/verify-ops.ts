@@ -1,0 +1,170 @@
+import type { Format } from '../../isa-spec/fields.ts';
+import type { Buffer, Region, TileModule, TileOp, TileOpOf } from './module.ts';
+import type { TileKind, tileOperands } from './ops.ts';
+
+/** What is at hand to judge an op by: its module and the buffers of its regions. */
+export type Near = { readonly module: TileModule; readonly buffer: (region: Region) => Buffer };
+/** A rule an op may break: what it says reads on from `<kind> of <label>`; undefined when it holds. */
+type Check<K extends TileKind> = (op: TileOpOf<K>, near: Near) => readonly (string | false)[];
+
+type Space = Buffer['space'];
+/** Which memory each operand of each kind is in: the units have no other ports. */
+export const operandSpaces: { readonly [K in TileKind]: { readonly [N in keyof (typeof tileOperands)[K]]: Space } } = {
+  input: { out: 'sram' },
+  load: { from: 'hbm', out: 'sram' },
+  store: { from: 'sram', out: 'hbm' },
+  gather: { table: 'hbm', index: 'sram', out: 'sram' },
+  scatter: { from: 'sram', index: 'sram', out: 'hbm' },
+  weights: { from: 'sram' },
+  multiply: { a: 'sram', acc: 'acc' },
+  drain: { acc: 'acc', params: 'sram', residual: 'sram', rowScale: 'sram', out: 'sram' },
+  query: { q: 'sram', worklist: 'sram' },
+  attend: { kv: 'hbm', pages: 'sram' },
+  finish: { out: 'sram' },
+  map: { x: 'sram', y: 'sram', out: 'sram' },
+  norm: { x: 'sram', params: 'sram', out: 'sram' },
+  rope: { x: 'sram', table: 'sram', out: 'sram' },
+  quantise: { x: 'sram', out: 'sram', rowScale: 'sram' },
+  allgather: { from: 'sram', out: 'sram' },
+};
+
+/** Operands that are lists: packed, all of the step's rows, not moved. */
+const lists = new Set(['index', 'worklist', 'pages', 'rowScale']);
+/** Operands of which every op works on a window of rows; the others are read as wholes. */
+const wholes = new Set([...lists, 'params']);
+const isWhole = (kind: TileKind, name: string): boolean =>
+  wholes.has(name) || kind === 'input' || kind === 'attend' || (kind === 'gather' && name === 'table') || (kind === 'scatter' && name === 'out');
+
+const matrixFormats: readonly Format[] = ['e4m3', 'bf16'];
+const isMatrix = (format: Format): boolean => matrixFormats.includes(format);
+const differ = (what: string, a: number | string, b: number | string): string | false => a !== b && `has ${what}: ${a} and ${b}`;
+
+/** Column parameters of a drain: column scales, biases. */
+const partsOf = (op: TileOpOf<'drain'>): number => (op.attrs.scale ? 1 : 0) + (op.attrs.bias ? 1 : 0);
+
+/** Formats, shapes and presence of operands, kind by kind. */
+const checks: { readonly [K in TileKind]: Check<K> } = {
+  input: ({ regions: { out } }, { buffer }) => [buffer(out).role !== 'list' && 'fills a buffer that is no list'],
+  load: (op, near) => moved(op.regions.from, op.regions.out, near),
+  store: (op, near) => moved(op.regions.from, op.regions.out, near),
+  gather: ({ regions: { table, out } }, near) => moved(table, out, near),
+  scatter: ({ regions: { from, out } }, near) => moved(from, out, near),
+  weights: ({ attrs, regions: { from } }, { module, buffer }) => [
+    !isMatrix(buffer(from).format) && `streams ${buffer(from).format} weights`,
+    attrs.kTiles < 1 || attrs.nTiles < 1 ? 'streams no tile' : differ('not one row a tile', from.rows, attrs.kTiles * attrs.nTiles),
+    differ('rows that are not tiles', from.columns, module.tile ** 2),
+  ],
+  multiply: ({ attrs, regions: { a, acc } }, { module, buffer }) => [
+    attrs.kLast < 1 || attrs.kLast > module.tile ? `has a last k-tile of ${attrs.kLast} of ${module.tile}` : differ('operand columns that are not its k', a.columns, (attrs.kTiles - 1) * module.tile + attrs.kLast),
+    differ('sums that are not its n-tiles', acc.columns, attrs.nTiles * module.tile),
+    buffer(acc).format !== 'f32' && 'accumulates in a format that is not f32',
+  ],
+  drain: (op, { module, buffer }) => {
+    const { attrs, regions: { acc, params, residual, rowScale, out } } = op;
+    const outTiles = attrs.gated ? attrs.nTiles / 2 : attrs.nTiles;
+    return [
+      !Number.isInteger(outTiles) && `is gated and has ${attrs.nTiles} tiles`,
+      differ('sums that are not its n-tiles', acc.columns, attrs.nTiles * module.tile),
+      attrs.nLast < 1 || attrs.nLast > module.tile ? `has a last tile of ${attrs.nLast} of ${module.tile} columns` : differ('output columns that are not its tiles', out.columns, (outTiles - 1) * module.tile + attrs.nLast),
+      residual !== undefined && differ('a residual of another width', residual.columns, out.columns),
+      (params !== undefined) !== partsOf(op) > 0 && (params === undefined ? 'has no parameters for its scale or bias' : 'has parameters it does not use'),
+      params !== undefined && params.columns < partsOf(op) * attrs.nTiles * module.tile && `has ${params.columns} parameters for ${partsOf(op)} x ${attrs.nTiles} tiles`,
+      params !== undefined && buffer(params).format !== 'f32' && 'has parameters that are not f32',
+      (rowScale !== undefined) !== attrs.scale && (attrs.scale ? 'scales without row scales' : 'has row scales it does not use'),
+    ];
+  },
+  query: ({ attrs, regions: { q } }, { buffer }) => [!isMatrix(buffer(q).format) && `has ${buffer(q).format} queries`, differ('columns that are not its heads', q.columns, attrs.heads * attrs.headDim), !(attrs.scale > 0) && `scales by ${attrs.scale}`],
+  attend: ({ attrs, regions: { kv } }, { module, buffer }) => [
+    buffer(kv).role !== 'kv' && 'reads a buffer that is no KV pool',
+    attrs.kvHeads < 1 && 'has no KV head',
+    differ('pages of another height than the pool', attrs.pageRows, module.bounds.pageRows),
+    attrs.window > 0 && attrs.mask !== 'causal' && 'has a window without the causal mask',
+  ],
+  finish: () => [],
+  map: ({ attrs, regions: { x, y, out } }) => {
+    const binary = attrs.function === 'add' || attrs.function === 'multiply';
+    return [differ('operands of other widths', x.columns, out.columns), y !== undefined && differ('operands of other widths', y.columns, out.columns), binary !== (y !== undefined) && (binary ? 'has one operand' : 'has an operand it does not use')];
+  },
+  norm: ({ regions: { x, params, out } }, { buffer }) => [differ('operands of other widths', x.columns, out.columns), buffer(params).format !== 'f32' && 'has parameters that are not f32', params.columns <= x.columns && `has ${params.columns} parameters for rows of ${x.columns}`],
+  rope: ({ attrs, regions: { x, table, out } }, { buffer }) => [
+    differ('columns that are not its heads', x.columns, attrs.heads * attrs.headDim),
+    differ('operands of other widths', x.columns, out.columns),
+    attrs.rotary % 2 !== 0 || attrs.rotary > attrs.headDim ? `rotates ${attrs.rotary} elements of heads of ${attrs.headDim}` : differ('angles of another width', table.columns, attrs.rotary),
+    buffer(table).format !== 'f32' && 'has angles that are not f32',
+  ],
+  quantise: ({ regions: { x, out, rowScale } }, { buffer }) => [
+    differ('operands of other widths', x.columns, out.columns),
+    buffer(out).format !== 'e4m3' && `quantises to ${buffer(out).format}`,
+    buffer(rowScale).format !== 'f32' && 'writes row scales that are not f32',
+  ],
+  allgather: ({ attrs, regions: { from, out } }, { module, buffer }) => [
+    differ('parts that are not the chips', attrs.parts, module.chips),
+    differ('columns that are not those of its parts', out.columns, from.columns * attrs.parts),
+    differ('different formats', buffer(from).format, buffer(out).format),
+  ],
+};
+
+const moved = (from: Region, out: Region, { buffer }: Near): readonly (string | false)[] => [differ('different formats', buffer(from).format, buffer(out).format), differ('different widths', from.columns, out.columns)];
+
+/** What an op on its own breaks: memories, windows, lists, then the rules of its kind. */
+export function opProblems(op: TileOp, near: Near): readonly string[] {
+  const regions = Object.entries(op.regions as Readonly<Record<string, Region | undefined>>).flatMap(([name, region]) => (region === undefined ? [] : [{ name, region, buffer: near.buffer(region) }]));
+  const spaces: Readonly<Record<string, Space>> = operandSpaces[op.kind];
+  const common = regions.flatMap(({ name, region, buffer }) => [
+    buffer.space !== spaces[name] && `has \`${name}\` in ${buffer.space} (\`${buffer.name}\`), its unit reaches ${spaces[name]}`,
+    !isWhole(op.kind, name) && region.rows !== op.rows.max && `works on ${op.rows.max} rows and has ${region.rows} of \`${buffer.name}\``,
+    lists.has(name) && (buffer.role !== 'list' || region.columns !== buffer.columns || region.row.base !== 0 || region.column.base !== 0) && `has a \`${name}\` that is not a whole list`,
+  ]);
+  const own = (checks[op.kind] as Check<TileKind>)(op as never, near);
+  return [op.rows.max < 1 && 'works on no row', ...common, ...own].filter((problem) => problem !== false);
+}
+
+/** What ops break together: weights and products pair up in their block, attention loads, streams and stores in this order. */
+export function sequenceProblems(ops: readonly TileOp[], near: Near): readonly { readonly op: TileOp; readonly problem: string }[] {
+  const problems: { op: TileOp; problem: string }[] = [];
+  const pushed: TileOpOf<'weights'>[] = [];
+  let query: TileOpOf<'query'> | undefined;
+  for (const op of ops) {
+    const report = (problem: string | false): void => void (problem !== false && problems.push({ op, problem }));
+    switch (op.kind) {
+      case 'weights':
+        pushed.push(op);
+        break;
+      case 'multiply': {
+        const weights = pushed.shift();
+        if (weights === undefined) {
+          report('has no weights pushed for it in its block');
+          break;
+        }
+        report(differ('k-tiles that are not those of its weights', op.attrs.kTiles, weights.attrs.kTiles));
+        report(differ('n-tiles that are not those of its weights', op.attrs.nTiles, weights.attrs.nTiles));
+        report(differ('a split that is not that of its weights', op.attrs.split, weights.attrs.split));
+        report(differ('an operand of another format than its weights', near.buffer(op.regions.a).format, near.buffer(weights.regions.from).format));
+        break;
+      }
+      case 'query':
+        query = op;
+        break;
+      case 'attend':
+      case 'finish': {
+        if (query === undefined) {
+          report('has no queries loaded in its block');
+          break;
+        }
+        const { heads, headDim } = query.attrs;
+        if (op.kind === 'finish') {
+          report(differ('columns that are not those of its queries', op.regions.out.columns, heads * headDim));
+          report(differ('rows that are not those of its queries', op.rows.max, query.rows.max));
+          query = undefined;
+          break;
+        }
+        report(heads % op.attrs.kvHeads !== 0 && `shares ${op.attrs.kvHeads} KV heads among ${heads}`);
+        report(differ('columns that are not its KV heads', op.regions.kv.columns, op.attrs.kvHeads * headDim));
+        report(differ('keys of another format than its queries', near.buffer(op.regions.kv).format, near.buffer(query.regions.q).format));
+        break;
+      }
+    }
+  }
+  for (const op of pushed) problems.push({ op, problem: 'pushes weights nothing in its block multiplies by' });
+  return problems;
+}

@@ -1,0 +1,37 @@
+import { expect, it } from 'vitest';
+import { verifyTile } from '../../../ir/tile/verify.ts';
+import { moduleOf, textOf } from './texts.ts';
+
+const problems = (text: string): readonly string[] => verifyTile(moduleOf(text)).map(({ code, message }) => `${code} ${message}`);
+const matmul = textOf('matmul.tir');
+const attention = textOf('attention.tir');
+const change = (text: string, from: string, to: string): string => {
+  if (!text.includes(from)) throw new Error(`no ${from}`);
+  return text.replace(from, to);
+};
+
+it('has nothing to say of good modules', () => {
+  expect(problems(matmul)).toEqual([]);
+  expect(problems(attention)).toEqual([]);
+});
+
+it.each([
+  ['rows beyond a buffer in the last iteration', matmul, 'w[2*i3 +: 2, 0 +: 4]', 'w[3*i3 + 2 +: 2, 0 +: 4]', 'load of `linear` has `from` in rows 2 to 7 of `w`, which has 6'],
+  ['columns before a buffer', matmul, 'a=x.codes[0 +: 3, 2*i3 +: 2]', 'a=x.codes[0 +: 3, -2*i3 +: 2]', 'multiply of `linear` has `a` in columns -2 to 2 of `x.codes`, which has 5'],
+  ['a slot of no ring', matmul, 'y.stage[0 +: 3, 0 +: 3] rows 3 of tokens', 'y.stage{i1 + 1}[0 +: 3, 0 +: 3] rows 3 of tokens', 'drain of `linear` names a slot of `y.stage`, which is no ring'],
+  ['an operand in the wrong memory', matmul, 'store from=y.stage', 'store from=y', 'store of `linear` has `from` in hbm (`y`), its unit reaches sram'],
+  ['weights of another format', matmul, 'w.ring sram stage e4m3', 'w.ring sram stage bf16', 'multiply of `linear` has an operand of another format than its weights: e4m3 and bf16'],
+  ['a product without weights', matmul, 'weights kTiles=1 nTiles=2 split=0 from=w.ring{2}[0 +: 2, 0 +: 4] rows 2\n', '', 'multiply of `linear` has no weights pushed for it in its block'],
+  ['another k than the operand\'s', matmul, 'kLast=1', 'kLast=2', 'multiply of `linear` has operand columns that are not its k: 1 and 2'],
+  ['a window of other rows', matmul, 'rowScale=x.scales[0 +: 1, 0 +: 3] out=y.stage[0 +: 3', 'rowScale=x.scales[0 +: 1, 0 +: 3] out=y.stage[0 +: 2', 'drain of `linear` works on 3 rows and has 2 of `y.stage`'],
+  ['scales without parameters', matmul, ' params=params.stage[0 +: 1, 0 +: 8]', '', 'drain of `linear` has no parameters for its scale or bias'],
+  ['a buffer without slots', matmul, 'e4m3[2, 4] depth 2', 'e4m3[2, 4] depth 0', 'buffer 5 `w.ring` has depth 0'],
+  ['unpacked weights', matmul, ' packing rows(weight="x")', '', 'buffer 0 `x` holds weights and does not say how they are packed'],
+  ['a short output', matmul, 'bounds tokens 3', 'bounds tokens 9', 'output `y` has 3 rows, the step up to 9 tokens'],
+  ['loops the wrong way round', matmul, 'loop i3 "chunks" 2 {', 'loop i3 "chunks" 2 { loop i1 "rows" 2 { }', 'loop `rows` is of level 1, inside `chunks` of level 3'],
+  ['queries never loaded', attention, 'query heads=1 headDim=2 scale=0.5 q=x[0 +: 4, 0 +: 2] worklist=worklist[0 +: 1, 0 +: 32] rows 4 of tokens\n', '', 'attend of `attention` has no queries loaded in its block'],
+  ['pages of another height', attention, 'kvHeads=1 pageRows=2', 'kvHeads=1 pageRows=4', 'attend of `attention` has pages of another height than the pool: 4 and 2'],
+  ['no label', attention, '@inputs\n', '', 'input of `` has no label'],
+])('names %s', (_, text, from, to, message) => {
+  expect(problems(change(text, from, to))).toContain(`E5004 ${message}`);
+});
