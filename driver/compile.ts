@@ -91,7 +91,7 @@ export function compile(imported: Imported, target: Target, layers: readonly Cus
 
   const fitted = fit(module, { machine: target.machine, bounds: target.bounds(module), chips: target.tp, stageShare: target.stageShare }, diagnostics);
   if (fitted === undefined) return undefined;
-  mustHold('tile', (problems) => verifyTile(fitted.tile, problems));
+  mustHold('tile', (problems) => verifyTile(fitted.tile).forEach((problem) => problems.report(problem)));
   watch('tile', 'tile', { tile: fitted.tile });
 
   const { program, layout } = buildProgram(fitted.tile, target.machine, module.caches.length === 0 ? 'encode' : 'step', programMeta(rows, target));

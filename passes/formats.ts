@@ -14,9 +14,13 @@ export type Precision = 'fp8' | 'bf16';
 export function assignFormats(module: GraphModule, precision: Precision): GraphModule {
   const operand: DType = precision === 'fp8' ? 'e4m3' : 'bf16';
   const users = usersOf(module);
-  const formatOf = (value: ValueId, op: GraphOp): DType => {
+  /** True of a value that only the host reads, gathered first or not. */
+  const handedBack = (value: ValueId): boolean => {
     const readers = users.get(value) ?? [];
-    if (readers.length === 0 && module.body.yields.includes(value) && computes.has(op.kind)) return 'f32';
+    return readers.length === 0 ? module.body.yields.includes(value) : readers.every((reader) => reader.kind === 'allgather' && handedBack(reader.results[0] as ValueId));
+  };
+  const formatOf = (value: ValueId, op: GraphOp): DType => {
+    if (computes.has(op.kind) && handedBack(value)) return 'f32';
     const feedsAttention = (id: ValueId): boolean =>
       (users.get(id) ?? []).length > 0 && (users.get(id) ?? []).every((user) => user.kind === 'attention' || (user.kind === 'columns' && feedsAttention(user.results[0] as ValueId)));
     return computes.has(op.kind) && feedsAttention(value) ? operand : 'bf16';
@@ -27,8 +31,8 @@ export function assignFormats(module: GraphModule, precision: Precision): GraphM
   };
   for (const op of allOps(module.body)) {
     if (op.kind === 'weight') continue;
-    // A view has the format of what it looks at; program order has set that already.
-    for (const result of op.results) set(result, op.kind === 'columns' ? (types[op.operands[0] as ValueId] as TensorType).dtype : formatOf(result, op));
+    // What moves values moves them as they are; program order has set their format already.
+    for (const result of op.results) set(result, op.kind === 'columns' || op.kind === 'allgather' ? (types[op.operands[0] as ValueId] as TensorType).dtype : formatOf(result, op));
     if (op.kind === 'loop') for (const param of op.body.params) set(param, 'bf16');
   }
 
