@@ -82,7 +82,7 @@ export const realHead = (scale: number): Head => (query, { keys, values, low, hi
 
 /** The attention unit's online softmax, base 2, in blocks of 128 keys counted from key 0. `exactValues`: values are e4m3. */
 export const normativeHead = (scale: number, dots: Dots, exactValues: boolean): Head => {
-  const factor = Math.fround(scale * 1.4426950408889634);
+  const factor = Math.fround(Math.fround(scale) * 1.4426950408889634);
   const z = new Float64Array(blockKeys);
   const p = new Float64Array(blockKeys);
   return (query, { keys, values, low, high }, out) => {
