@@ -1,0 +1,38 @@
+/**
+ * What a program can do wrong while it runs.
+ * bounds: an address outside its memory, HBM region or accumulators. operand: fields that contradict each other or the machine.
+ * control: loops that do not nest. table: a host table that is missing or not well formed. semaphore: a count above 15.
+ * fifo: a matrix product whose weights are not those pushed. collective: chips that meet with different collectives.
+ * deadlock: queues that wait for ever. unbalanced: tokens or weights left when every queue has ended.
+ */
+export type FaultKind = 'bounds' | 'operand' | 'control' | 'table' | 'semaphore' | 'fifo' | 'collective' | 'deadlock' | 'unbalanced';
+
+/** Where a program stopped: the instruction `pc` of a chip's queue, in iteration `I` of its loops. */
+export type FaultPlace = { readonly chip: number; readonly queue: string; readonly pc: number; readonly op: string; readonly I: readonly number[] };
+
+/** What a queue that cannot go on waits for. */
+export type Blocked = FaultPlace & { readonly waitsFor: string };
+
+/** The program stopped. `place` is there unless the whole machine is at fault; `blocked` lists the queues of a deadlock. */
+export class SimulationFault extends Error {
+  readonly kind: FaultKind;
+  readonly reason: string;
+  readonly place: FaultPlace | undefined;
+  readonly blocked: readonly Blocked[];
+
+  constructor(kind: FaultKind, reason: string, place?: FaultPlace, blocked: readonly Blocked[] = []) {
+    const where = place === undefined ? '' : ` at chip ${place.chip} ${place.queue}[${place.pc}] ${place.op} (I = ${place.I.join(', ')})`;
+    const waiting = blocked.map((b) => `\n  chip ${b.chip} ${b.queue}[${b.pc}] ${b.op} (I = ${b.I.join(', ')}) waits for ${b.waitsFor}`);
+    super(`${kind}: ${reason}${where}${waiting.join('')}`);
+    this.name = 'SimulationFault';
+    this.kind = kind;
+    this.reason = reason;
+    this.place = place;
+    this.blocked = blocked;
+  }
+
+  /** The same fault, said of the instruction that caused it. */
+  at(place: FaultPlace): SimulationFault {
+    return this.place === undefined && this.blocked.length === 0 ? new SimulationFault(this.kind, this.reason, place) : this;
+  }
+}

@@ -1,0 +1,36 @@
+import { SimulationFault } from '../fault.ts';
+import type { Execute } from './execute.ts';
+import type { QueueState } from './state.ts';
+
+/** All a sync does is take and make its tokens. */
+export const sync: Execute<'sync'> = () => {};
+
+export const sreg: Execute<'sreg'> = (chip, queue, { reg, count }) => {
+  if (reg === 0) throw new SimulationFault('operand', 'writes R0');
+  queue.R[reg] = chip.step.counts[count];
+};
+
+/** Opens a frame of the `body` instructions that follow. */
+export const loop: Execute<'loop'> = (_chip, queue, { level, count, body }) => {
+  const begin = queue.pc + 1;
+  const end = begin + body;
+  const enclosing = queue.frames.at(-1)?.end ?? queue.code.length;
+  if (end > enclosing) throw new SimulationFault('control', `the loop's body ends at ${end}, what is around it at ${enclosing}`);
+  if (queue.frames.some((frame) => frame.level === level)) throw new SimulationFault('control', `a loop of level ${level} inside another`);
+  queue.I[level] = 0;
+  queue.frames.push({ level, begin, end, count });
+};
+
+/** Moves a queue past the instruction it is at: on, or back to where a loop begins that is not done. */
+export const advancePc = (queue: QueueState): void => {
+  queue.pc++;
+  for (let frame = queue.frames.at(-1); frame !== undefined && queue.pc === frame.end; frame = queue.frames.at(-1)) {
+    const level = frame.level as 0 | 1 | 2 | 3;
+    if (++queue.I[level] < frame.count) {
+      queue.pc = frame.begin;
+      return;
+    }
+    queue.I[level] = 0;
+    queue.frames.pop();
+  }
+};

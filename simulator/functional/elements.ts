@@ -1,0 +1,55 @@
+import { type Format, formatBytes } from '../../isa-spec/fields.ts';
+import { e4m3Values, encodeBf16, encodeE4m3, roundTo } from '../../isa-spec/numerics.ts';
+import { type Views, viewsOf } from '../memory.ts';
+
+const chunk = 1024;
+const wide = viewsOf(chunk * 4);
+
+type Read = (memory: Views, offset: number, count: number, out: Float64Array, at?: number) => void;
+type Write = (memory: Views, offset: number, count: number, values: Float64Array, at?: number) => void;
+
+/** Of each format: `count` elements from byte `offset` (aligned to an element) to `out[at..]`, as doubles. */
+export const readElements: { readonly [F in Format]: Read } = {
+  e4m3: ({ u8 }, offset, count, out, at = 0) => {
+    for (let i = 0; i < count; i++) out[at + i] = e4m3Values[u8[offset + i]!]!;
+  },
+  bf16: ({ u16 }, offset, count, out, at = 0) => {
+    const first = offset >> 1;
+    for (let done = 0; done < count; done += chunk) {
+      const run = Math.min(chunk, count - done);
+      for (let i = 0; i < run; i++) wide.u32[i] = u16[first + done + i]! << 16;
+      for (let i = 0; i < run; i++) out[at + done + i] = wide.f32[i]!;
+    }
+  },
+  f32: ({ f32 }, offset, count, out, at = 0) => {
+    for (let i = 0; i < count; i++) out[at + i] = f32[offset / 4 + i]!;
+  },
+  i32: ({ i32 }, offset, count, out, at = 0) => {
+    for (let i = 0; i < count; i++) out[at + i] = i32[offset / 4 + i]!;
+  },
+};
+
+/** Of each format: rounds `count` values from `values[at..]` and stores them from byte `offset`. NaN is the format's one canonical NaN. */
+export const writeElements: { readonly [F in Format]: Write } = {
+  e4m3: ({ u8 }, offset, count, values, at = 0) => {
+    for (let i = 0; i < count; i++) u8[offset + i] = encodeE4m3(values[at + i]!);
+  },
+  bf16: ({ u16 }, offset, count, values, at = 0) => {
+    for (let i = 0; i < count; i++) u16[offset / 2 + i] = encodeBf16(values[at + i]!);
+  },
+  f32: (memory, offset, count, values, at = 0) => {
+    for (let i = 0; i < count; i++) writeSingle(memory, offset / 4 + i, values[at + i]!);
+  },
+  i32: ({ i32 }, offset, count, values, at = 0) => {
+    for (let i = 0; i < count; i++) i32[offset / 4 + i] = roundTo('i32', values[at + i]!);
+  },
+};
+
+/** Stores one FP32 value as word `index`. */
+export const writeSingle = (memory: Views, index: number, x: number): void => {
+  if (x !== x) memory.u32[index] = 0x7fc00000;
+  else memory.f32[index] = x;
+};
+
+/** Lines that `count` elements take, starting on a line. */
+export const linesOf = (format: Format, count: number, lineBytes: number): number => Math.ceil((count * formatBytes[format]) / lineBytes);

@@ -1,0 +1,73 @@
+import { decodeAll, still } from '../../isa-spec/encoding.ts';
+import { type HbmBase, queues } from '../../isa-spec/instructions.ts';
+import type { ChipCode, Program } from '../../isa-spec/program.ts';
+import { type ByteSource, HbmRegion, Sram } from '../memory.ts';
+import { Accumulators } from './accumulators.ts';
+import { type PreparedQueue, prepare } from './queue.ts';
+import type { Chip, Geometry, StepData } from './state.ts';
+
+/** All chips of a program, their memories kept from step to step. */
+export type MachineState = {
+  readonly program: Program;
+  readonly chips: readonly Chip[];
+  /** The decoded code of an entry, by chip; decoded when first run. */
+  readonly codeOf: (entry: number) => readonly (readonly PreparedQueue[])[];
+};
+
+/** An image held in memory, as a source. */
+export const imageSource = (image: Uint8Array): ByteSource => (offset, length) => image.subarray(offset, offset + length);
+
+const noStep: StepData = {
+  counts: { tokens: 0, sequences: 0, samples: 0 },
+  tables: { ids: new Uint8Array(0), positions: new Uint8Array(0), types: new Uint8Array(0), slots: new Uint8Array(0), samples: new Uint8Array(0), worklist: new Uint8Array(0), pages: new Uint8Array(0) },
+};
+
+const geometryOf = ({ machine }: Program): Geometry => {
+  const geometry = { size: machine.arrays.size.value, arrays: machine.arrays.count.value, accumulatorRows: machine.accumulatorRows.value, lineBytes: machine.sram.lineBytes.value };
+  if (geometry.size % 4 !== 0 || geometry.lineBytes % 4 !== 0) throw new RangeError('arrays and lines have a multiple of 4 rows and bytes');
+  return geometry;
+};
+
+const chipOf = (program: Program, rank: number, weights: ByteSource): Chip => {
+  const geometry = geometryOf(program);
+  const hbm: Partial<Record<HbmBase, HbmRegion>> = {};
+  for (const { base, bytes } of program.regions) hbm[base] = new HbmRegion(base, bytes, base === 'weights' ? weights : undefined);
+  return {
+    rank, geometry, hbm,
+    sram: new Sram(program.machine.sram.bytes.value, geometry.lineBytes),
+    accumulators: new Accumulators(geometry),
+    weightFifo: [], semaphores: new Uint8Array(256), events: [], attention: undefined, step: noStep, gathered: [],
+  };
+};
+
+/**
+ * The machine with the program loaded: HBM regions with the program's limits, everything but the weights undefined. `weights[chip]` reads a
+ * chip's weight region.
+ */
+export const createMachineState = (program: Program, weights: readonly ByteSource[]): MachineState => {
+  const chips = Array.from({ length: program.chips }, (_, rank) => {
+    const source = weights[rank];
+    if (source === undefined) throw new RangeError(`no weights for chip ${rank}`);
+    return chipOf(program, rank, source);
+  });
+  const decoded = new Map<number, readonly (readonly PreparedQueue[])[]>();
+  const decode = (code: ChipCode): readonly PreparedQueue[] =>
+    queues.map((name) => ({ name, code: decodeAll(code[name].words, name).map(prepare), strideSets: code[name].strideSets.map((set, i) => (i === 0 ? still : set)) }));
+  const codeOf = (entry: number): readonly (readonly PreparedQueue[])[] => {
+    const chipsCode = program.code[entry];
+    if (chipsCode === undefined) throw new RangeError(`the program has ${program.code.length} entries, entry ${entry} is asked for`);
+    const known = decoded.get(entry) ?? chipsCode.map(decode);
+    decoded.set(entry, known);
+    return known;
+  };
+  return { program, chips, codeOf };
+};
+
+/** Bytes of a chip's HBM, as the host reads them. */
+export const readHbm = (state: MachineState, chip: number, base: HbmBase, offset: number, length: number): Uint8Array => {
+  const region = state.chips[chip]?.hbm[base];
+  if (region === undefined) throw new RangeError(`chip ${chip} has no region \`${base}\``);
+  const bytes = new Uint8Array(length);
+  region.read(offset, length, bytes, 0);
+  return bytes;
+};

@@ -1,0 +1,78 @@
+import type { HbmOperand, RowWindow, SramOperand } from '../../isa-spec/fields.ts';
+import { move, still } from '../../isa-spec/encoding.ts';
+import { hbmBases, type HbmBase, type HostTable, type Instruction, type Queue, type StepCount, type StrideSet } from '../../isa-spec/instructions.ts';
+import { SimulationFault } from '../fault.ts';
+import type { HbmRegion, Sram, Views } from '../memory.ts';
+import type { Accumulators } from './accumulators.ts';
+import type { AttentionRows } from './attention.ts';
+
+/** What a step brings a chip: its counts, and its tables as bytes. */
+export type StepData = { readonly counts: Readonly<Record<StepCount, number>>; readonly tables: Readonly<Record<HostTable, Uint8Array>> };
+
+/** Weight tiles as one `wld` pushed them: `size` rows of `size` elements each, a row taking `rowBytes`, k-tiles outermost. */
+export type WeightEntry = { readonly format: 'bf16' | 'e4m3'; readonly kTiles: number; readonly nTiles: number; readonly split: number; readonly size: number; readonly rowBytes: number; readonly memory: Views };
+
+/** What a chip brings to a collective: its rows, packed. */
+export type Offer = { readonly tag: number; readonly rows: number; readonly rowBytes: number; readonly bytes: Uint8Array };
+
+/** The sizes of a chip the semantics depend on. */
+export type Geometry = { readonly size: number; readonly arrays: number; readonly accumulatorRows: number; readonly lineBytes: number };
+
+export type Chip = {
+  readonly rank: number;
+  readonly geometry: Geometry;
+  readonly sram: Sram;
+  readonly hbm: Readonly<Partial<Record<HbmBase, HbmRegion>>>;
+  readonly accumulators: Accumulators;
+  readonly weightFifo: WeightEntry[];
+  readonly semaphores: Uint8Array;
+  readonly events: number[];
+  attention: AttentionRows | undefined;
+  step: StepData;
+  /** All chips' offers, in rank order, while a collective completes. */
+  gathered: readonly Offer[];
+};
+
+/** A loop being run: its instructions are [begin, end). */
+export type Frame = { readonly level: number; readonly begin: number; readonly end: number; readonly count: number };
+
+/** A queue while it runs. */
+export type QueueState = {
+  readonly name: Queue;
+  readonly code: readonly Instruction[];
+  /** By stride set number; set 0 moves nothing. */
+  readonly strideSets: readonly StrideSet[];
+  readonly I: [number, number, number, number];
+  readonly R: Float64Array;
+  readonly frames: Frame[];
+  pc: number;
+  /** What this queue offers to the collective it waits in. */
+  offer: Offer | undefined;
+};
+
+const moved = (queue: QueueState, addr: number, ss: number): number => {
+  if (ss === 0) return addr;
+  const set = queue.strideSets[ss];
+  if (set === undefined || set === still) throw new SimulationFault('operand', `stride set ${ss} is not defined`);
+  return addr + move(set, queue.I);
+};
+
+/** The line an SRAM operand is at. */
+export const lineOf = (queue: QueueState, operand: SramOperand): number => moved(queue, operand.addr, operand.ss);
+
+/** The row an accumulator operand is at. */
+export const accumulatorRowOf = lineOf;
+
+/** The region and byte offset an HBM operand is at. */
+export const hbmOf = (chip: Chip, queue: QueueState, operand: HbmOperand): { readonly region: HbmRegion; readonly offset: number } => {
+  const name = hbmBases[operand.base];
+  const region = name === undefined ? undefined : chip.hbm[name];
+  if (region === undefined) throw new SimulationFault('bounds', `HBM base ${operand.base} has no region`);
+  return { region, offset: moved(queue, operand.off, operand.ss) * chip.geometry.lineBytes };
+};
+
+/** The rows of a window: its first row in the step, and how many there are. */
+export const windowOf = (queue: QueueState, { max, reg, level }: RowWindow): { readonly first: number; readonly rows: number } => {
+  const first = max * queue.I[level]!;
+  return { first, rows: Math.min(max, Math.max(0, queue.R[reg]! - first)) };
+};

@@ -1,0 +1,95 @@
+import type { RowWindow } from '../../isa-spec/fields.ts';
+import { SimulationFault } from '../fault.ts';
+import type { Execute } from './execute.ts';
+import { type Chip, hbmOf, lineOf, type Offer, type QueueState, windowOf } from './state.ts';
+import type { InstructionOf } from '../../isa-spec/instructions.ts';
+
+/** Copies the step's table, as much as there is up to `bytes`. */
+export const hostw: Execute<'hostw'> = (chip, queue, { table, dst, bytes }) => {
+  const source = chip.step.tables[table];
+  const length = Math.min(bytes, source.length);
+  if (length === 0) return;
+  chip.sram.views.u8.set(source.subarray(0, length), chip.sram.at(lineOf(queue, dst), length));
+};
+
+export const event: Execute<'event'> = (chip, _queue, { tag }) => {
+  chip.events.push(tag);
+};
+
+export const dld: Execute<'dld'> = (chip, queue, { src, srcPitch, dst, dstPitch, lines, rows: window }) => {
+  const { rows } = windowOf(queue, window);
+  const { region, offset } = hbmOf(chip, queue, src);
+  const line = lineOf(queue, dst);
+  const bytes = lines * chip.geometry.lineBytes;
+  const together = srcPitch === lines && dstPitch === lines ? rows : 1;
+  for (let r = 0; r < rows; r += together) {
+    const length = bytes * together;
+    region.read(offset + r * srcPitch * chip.geometry.lineBytes, length, chip.sram.views.u8, chip.sram.at(line + r * dstPitch, length));
+  }
+};
+
+export const dst: Execute<'dst'> = (chip, queue, { src, srcPitch, dst: to, dstPitch, lines, rows: window }) => {
+  const { rows } = windowOf(queue, window);
+  const { region, offset } = hbmOf(chip, queue, to);
+  const line = lineOf(queue, src);
+  const bytes = lines * chip.geometry.lineBytes;
+  for (let r = 0; r < rows; r++) {
+    const at = chip.sram.at(line + r * srcPitch, bytes);
+    region.write(offset + r * dstPitch * chip.geometry.lineBytes, chip.sram.views.u8.subarray(at, at + bytes));
+  }
+};
+
+/** The elements of an index list that belong to a window. */
+const indices = (chip: Chip, queue: QueueState, line: number, window: RowWindow): Int32Array => {
+  const { first, rows } = windowOf(queue, window);
+  const at = chip.sram.range(line * chip.geometry.lineBytes + 4 * first, 4 * rows);
+  return chip.sram.views.i32.slice(at / 4, at / 4 + rows);
+};
+
+export const dgat: Execute<'dgat'> = (chip, queue, { src, srcPitch, dst: to, dstPitch, index, lines, rows }) => {
+  const { region, offset } = hbmOf(chip, queue, src);
+  const line = lineOf(queue, to);
+  const bytes = lines * chip.geometry.lineBytes;
+  indices(chip, queue, index, rows).forEach((row, i) => {
+    region.read(offset + row * srcPitch * chip.geometry.lineBytes, bytes, chip.sram.views.u8, chip.sram.at(line + i * dstPitch, bytes));
+  });
+};
+
+export const dsct: Execute<'dsct'> = (chip, queue, { src, srcPitch, dst: to, dstPitch, index, lines, rows }) => {
+  const { region, offset } = hbmOf(chip, queue, to);
+  const line = lineOf(queue, src);
+  const bytes = lines * chip.geometry.lineBytes;
+  indices(chip, queue, index, rows).forEach((row, i) => {
+    const at = chip.sram.at(line + i * srcPitch, bytes);
+    region.write(offset + row * dstPitch * chip.geometry.lineBytes, chip.sram.views.u8.subarray(at, at + bytes));
+  });
+};
+
+/** The rows a chip brings to a collective. */
+export const offerOf = (chip: Chip, queue: QueueState, { src, srcPitch, bytes: rowBytes, tag, rows: window }: InstructionOf<'coll'>['fields']): Offer => {
+  const { rows } = windowOf(queue, window);
+  const bytes = new Uint8Array(rows * rowBytes);
+  const line = lineOf(queue, src);
+  for (let r = 0; r < rows; r++) {
+    const at = chip.sram.at(line + r * srcPitch, rowBytes);
+    bytes.set(chip.sram.views.u8.subarray(at, at + rowBytes), r * rowBytes);
+  }
+  return { tag, rows, rowBytes, bytes };
+};
+
+/** Lays what all chips brought side by side. */
+export const coll: Execute<'coll'> = (chip, queue, { out, outPitch }) => {
+  const own = chip.gathered[chip.rank]!;
+  const line = lineOf(queue, out);
+  let column = 0;
+  for (const [rank, offer] of chip.gathered.entries()) {
+    if (offer.tag !== own.tag || offer.rows !== own.rows || offer.rowBytes !== own.rowBytes) {
+      throw new SimulationFault('collective', `brings ${own.rows} rows of ${own.rowBytes} bytes under tag ${own.tag}, chip ${rank} brings ${offer.rows} of ${offer.rowBytes} under ${offer.tag}`);
+    }
+    for (let r = 0; r < offer.rows; r++) {
+      const at = chip.sram.range((line + r * outPitch) * chip.geometry.lineBytes + column, offer.rowBytes);
+      chip.sram.views.u8.set(offer.bytes.subarray(r * offer.rowBytes, (r + 1) * offer.rowBytes), at);
+    }
+    column += offer.rowBytes;
+  }
+};

@@ -1,0 +1,124 @@
+import { formatBytes } from '../../isa-spec/fields.ts';
+import { vectorFunctions } from '../../isa-spec/instructions.ts';
+import { activate } from '../../isa-spec/numerics.ts';
+import { linesOf, readElements, writeElements, writeSingle } from './elements.ts';
+import type { Execute } from './execute.ts';
+import { lineOf, windowOf } from './state.ts';
+
+type Binary = (x: number, y: number) => number;
+const applied = Object.fromEntries(
+  vectorFunctions.map((name): [string, Binary] => {
+    switch (name) {
+      case 'copy':
+        return [name, (x) => x];
+      case 'add':
+        return [name, (x, y) => Math.fround(x + y)];
+      case 'multiply':
+        return [name, (x, y) => Math.fround(x * y)];
+      default:
+        return [name, (x) => activate(name, x)];
+    }
+  }),
+) as Record<(typeof vectorFunctions)[number], Binary>;
+
+export const vmap: Execute<'vmap'> = (chip, queue, { function: name, xFormat, yFormat, format, x, xPitch, y, yPitch, out, outPitch, columns, rows: window }) => {
+  const { sram } = chip;
+  const { rows } = windowOf(queue, window);
+  const f = applied[name];
+  const binary = name === 'add' || name === 'multiply';
+  const a = new Float64Array(columns);
+  const b = new Float64Array(columns);
+  for (let r = 0; r < rows; r++) {
+    readElements[xFormat](sram.views, sram.at(lineOf(queue, x) + r * xPitch, columns * formatBytes[xFormat]), columns, a);
+    if (binary) readElements[yFormat](sram.views, sram.at(lineOf(queue, y) + r * yPitch, columns * formatBytes[yFormat]), columns, b);
+    for (let i = 0; i < columns; i++) a[i] = f(a[i]!, b[i]!);
+    writeElements[format](sram.views, sram.at(lineOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, a);
+  }
+};
+
+const lanes = new Float64Array(16);
+
+/** Lane j of 16 sums elements j, j + 16, ... in FP32 from +0; then lanes j and j + 8, 4, 2, 1. */
+const laneSum = (x: Float64Array): number => {
+  lanes.fill(0);
+  for (let i = 0; i < x.length; i++) lanes[i & 15] = Math.fround(lanes[i & 15]! + x[i]!);
+  for (let half = 8; half >= 1; half >>= 1) for (let j = 0; j < half; j++) lanes[j] = Math.fround(lanes[j]! + lanes[j + half]!);
+  return lanes[0]!;
+};
+
+/** 1 / sqrt(sum of squares / n + eps), an FP32 operation each. */
+const inverseRoot = (x: Float64Array, epsilon: number): number => {
+  const squares = x.map((value) => Math.fround(value * value));
+  const mean = Math.fround(laneSum(squares) / x.length);
+  return Math.fround(1 / Math.fround(Math.sqrt(Math.fround(mean + epsilon))));
+};
+
+export const vnorm: Execute<'vnorm'> = (chip, queue, { xFormat, format, kind, x, xPitch, params, out, outPitch, columns, rows: window }) => {
+  const { sram, geometry } = chip;
+  const { rows } = windowOf(queue, window);
+  if (rows === 0) return;
+  const line = lineOf(queue, params);
+  const perRow = linesOf('f32', columns, geometry.lineBytes);
+  const readParam = (at: number, count: number): Float64Array => {
+    const values = new Float64Array(count);
+    readElements.f32(sram.views, sram.at(at, 4 * count), count, values);
+    return values;
+  };
+  const epsilon = readParam(line, 1)[0]!;
+  const gamma = readParam(line + 1, columns);
+  const beta = kind === 'layer' ? readParam(line + 1 + perRow, columns) : new Float64Array(0);
+  const values = new Float64Array(columns);
+  for (let r = 0; r < rows; r++) {
+    readElements[xFormat](sram.views, sram.at(lineOf(queue, x) + r * xPitch, columns * formatBytes[xFormat]), columns, values);
+    if (kind === 'layer') {
+      const mean = Math.fround(laneSum(values) / columns);
+      for (let i = 0; i < columns; i++) values[i] = Math.fround(values[i]! - mean);
+    }
+    const scale = inverseRoot(values, epsilon);
+    for (let i = 0; i < columns; i++) {
+      const y = Math.fround(Math.fround(values[i]! * scale) * gamma[i]!);
+      values[i] = kind === 'layer' ? Math.fround(y + beta[i]!) : y;
+    }
+    writeElements[format](sram.views, sram.at(lineOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, values);
+  }
+};
+
+/** Pairs (i, i + rotary/2) of a head, or interleaved (2i, 2i + 1): a c - b s, b c + a s. */
+export const vrope: Execute<'vrope'> = (chip, queue, { xFormat, format, interleaved, x, xPitch, table, out, outPitch, headDim, rotary, heads, rows: window }) => {
+  const { sram, geometry } = chip;
+  const { rows } = windowOf(queue, window);
+  const columns = heads * headDim;
+  const tablePitch = linesOf('f32', rotary, geometry.lineBytes);
+  const half = rotary / 2;
+  const values = new Float64Array(columns);
+  const angles = new Float64Array(rotary);
+  for (let r = 0; r < rows; r++) {
+    readElements[xFormat](sram.views, sram.at(lineOf(queue, x) + r * xPitch, columns * formatBytes[xFormat]), columns, values);
+    readElements.f32(sram.views, sram.at(lineOf(queue, table) + r * tablePitch, 4 * rotary), rotary, angles);
+    for (let head = 0; head < columns; head += headDim) {
+      for (let i = 0; i < half; i++) {
+        const [at, bt] = interleaved ? [head + 2 * i, head + 2 * i + 1] : [head + i, head + i + half];
+        const [a, b, c, s] = [values[at]!, values[bt]!, angles[i]!, angles[half + i]!];
+        values[at] = Math.fround(Math.fround(a * c) - Math.fround(b * s));
+        values[bt] = Math.fround(Math.fround(b * c) + Math.fround(a * s));
+      }
+    }
+    writeElements[format](sram.views, sram.at(lineOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, values);
+  }
+};
+
+export const vqnt: Execute<'vqnt'> = (chip, queue, { xFormat, format, x, xPitch, out, outPitch, rowScale, columns, rows: window }) => {
+  const { sram, geometry } = chip;
+  const { first, rows } = windowOf(queue, window);
+  const scales = sram.range(rowScale * geometry.lineBytes + 4 * first, 4 * rows);
+  const values = new Float64Array(columns);
+  for (let r = 0; r < rows; r++) {
+    readElements[xFormat](sram.views, sram.at(lineOf(queue, x) + r * xPitch, columns * formatBytes[xFormat]), columns, values);
+    let most = 0;
+    for (let i = 0; i < columns; i++) most = Math.max(most, Math.abs(values[i]!));
+    const scale = most === 0 ? 1 : Math.fround(most / 448);
+    for (let i = 0; i < columns; i++) values[i] = Math.fround(values[i]! / scale);
+    writeElements[format](sram.views, sram.at(lineOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, values);
+    writeSingle(sram.views, scales / 4 + r, scale);
+  }
+};
