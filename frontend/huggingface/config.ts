@@ -2,7 +2,8 @@ import type { Diagnostics } from '../../diagnostics/diagnostic.ts';
 import type { Activation } from '../../isa-spec/instructions.ts';
 import type { DType } from '../../ir/types.ts';
 import { ConfigReader, type Range } from './config-reader.ts';
-import { families, type Family, type Flag, type WindowTraits } from './families.ts';
+import { families } from './families.ts';
+import type { Family, Field, Flag, WindowTraits } from './family.ts';
 import { fixedFields, inertFields } from './inert.ts';
 import { isList, isObject, type Json, type JsonObject, quote } from './json.ts';
 import { nearest } from './nearest.ts';
@@ -79,9 +80,10 @@ function specOf(family: Family, object: JsonObject, diagnostics: Diagnostics): T
   if (heads % kvHeads > 0) config.wrong(sizes.kvHeads ?? sizes.heads, kvHeads, `it has to divide \`${sizes.heads}\` ${heads}`);
   const { times } = sizes.intermediate;
   const intermediate = config.integer(sizes.intermediate.key, size, times === undefined ? undefined : times * hidden);
-  const rows = config.integer(sizes.positions, { from: 1, to: 2 ** 31 });
+  const positions = config.integer(sizes.positions, { from: 1, to: 2 ** 31 });
+  const table = family.position.kind === 'learned' ? { rows: positions + family.position.extra, offset: family.position.offset } : undefined;
+  const maxPositions = table === undefined ? positions : table.rows - table.offset;
   const rope = family.position.kind === 'rope' && !Number.isNaN(headDim) ? readRope(config, family.position.rope, headDim) : undefined;
-  const offset = family.position.kind === 'learned' ? family.position.offset : 0;
   const wiring = typeof family.wiring === 'string' ? family.wiring : flag(family.wiring) ? family.wiring.yes : family.wiring.no;
   const activation = config.choice(family.activation.key, activations, family.activation.otherwise) ?? 'none';
   const tied = config.boolean(family.tied.key, family.tied.otherwise);
@@ -91,12 +93,15 @@ function specOf(family: Family, object: JsonObject, diagnostics: Diagnostics): T
     const value = config.take(key) ?? is;
     if (value !== is) config.wrong(key, value, `only ${quote(is)} can be compiled (${otherwise})`);
   }
+  for (const [key, other] of Object.entries(family.same ?? {})) {
+    const value = config.take(key);
+    if (value !== undefined && value !== config.peek(other)) config.wrong(key, value, `it has to equal \`${other}\` ${quote(config.peek(other))}`);
+  }
   const pruned = config.take('pruned_heads');
   if (isObject(pruned) && Object.keys(pruned).length > 0) config.wrong('pruned_heads', pruned, 'every layer has to have all its heads');
   const dtype = readDtype(config);
   const quantised = readQuantisation(config, diagnostics);
 
-  const maxPositions = rows - offset;
   const spec: TransformerSpec = {
     family: family.modelTypes[0] as string,
     layers, hidden, heads, kvHeads, headDim, intermediate,
@@ -104,9 +109,9 @@ function specOf(family: Family, object: JsonObject, diagnostics: Diagnostics): T
     maxPositions,
     norm: family.norm,
     affine: { gain: family.gain ?? true, offset: family.norm === 'layer' && (family.gain ?? true) && flag(family.offset ?? true) },
-    epsilon: config.positive(family.epsilon.key, family.epsilon.otherwise),
+    epsilon: typeof family.epsilon === 'number' ? family.epsilon : config.positive(family.epsilon.key, family.epsilon.otherwise),
     wiring, rope,
-    positionTable: family.position.kind === 'learned' ? { rows: rows, offset } : undefined,
+    positionTable: table,
     typeTable: sizes.types === undefined ? undefined : config.integer(sizes.types, size, 2),
     mask: family.mask,
     // A window no shorter than the longest sequence hides nothing.
@@ -171,10 +176,10 @@ function readWindow(traits: WindowTraits, config: ConfigReader, layers: number):
 }
 
 function readFactors(family: Family, config: ConfigReader, headDim: number): TransformerSpec['factor'] {
-  const number = (key: string | undefined, otherwise: number): number => (key === undefined ? otherwise : config.positive(key, otherwise));
+  const read = (factor: Field<number> | undefined, otherwise: number): number => (factor === undefined ? otherwise : config.positive(factor.key, factor.otherwise));
   const { embedding, score, residual, logits } = family.factor ?? {};
-  const logit = number(logits?.key, 1);
-  return { embedding: number(embedding, 1), score: number(score, 1 / Math.sqrt(headDim)), residual: number(residual, 1), logits: logits?.divides ? 1 / logit : logit };
+  const logit = read(logits, 1);
+  return { embedding: read(embedding, 1), score: read(score, 1 / Math.sqrt(headDim)), residual: read(residual, 1), logits: logits?.divides ? 1 / logit : logit };
 }
 
 function readDtype(config: ConfigReader): DType {

@@ -15,6 +15,7 @@ const reasons: Readonly<Record<string, readonly string[]>> = {
   'what the published code hands back or keeps, not what it computes': [
     'use_cache', 'output_attentions', 'output_hidden_states', 'return_dict', 'torchscript', 'use_return_dict', 'num_logits_to_keep', 'logits_to_keep', 'keys_to_ignore_at_inference',
   ],
+  'tells classes that can be either which they are': ['is_decoder'],
   'how the published code runs, with the same result': ['attn_implementation', '_attn_implementation', 'chunk_size_feed_forward', 'use_bfloat16', 'use_parallel_residual_fused', 'tf_legacy_loss', 'flash_attention', 'tie_encoder_decoder'],
   'read by other heads': ['id2label', 'label2id', 'num_labels', 'problem_type', 'finetuning_task', 'summary_type', 'summary_use_proj', 'summary_activation', 'summary_proj_to_labels', 'cross_attention_hidden_size'],
 };

@@ -5,7 +5,7 @@ export function nearest(name: string, among: Iterable<string>): readonly string[
     const edits = distance(name.slice(0, 64).toLowerCase(), candidate.slice(0, 64).toLowerCase());
     const contained = Math.min(name.length, candidate.length) >= 4 && (candidate.includes(name) || name.includes(candidate));
     const score = contained ? Math.min(edits, 2.5) : edits;
-    if (score <= Math.max(2, Math.min(name.length, candidate.length) / 3)) scored.push({ candidate, score });
+    if (score <= Math.max(1, Math.min(name.length, candidate.length) / 3)) scored.push({ candidate, score });
   }
   scored.sort((a, b) => a.score - b.score || (a.candidate < b.candidate ? -1 : 1));
   return scored.slice(0, 3).map(({ candidate }) => candidate);

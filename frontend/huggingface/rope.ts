@@ -29,6 +29,7 @@ export function readRope(config: ConfigReader, traits: RopeTraits, headDim: numb
   const part = settings?.positive('partial_rotary_factor', outerPart) ?? outerPart;
   // transformers: int(head_dim * partial_rotary_factor)
   const fractional = Math.trunc(headDim * part);
+  if (traits.count !== undefined && config.has(traits.count.key) && config.peek(traits.count.key) === undefined) config.wrong(traits.count.key, null, 'it has to say how many elements of a head turn');
   const rotary = traits.count === undefined ? fractional : config.integer(traits.count.key, { from: 2, to: 65536 }, traits.count.otherwise);
   if (rotary % 2 !== 0 || rotary < 2 || rotary > headDim) {
     config.wrong(traits.count?.key ?? traits.partial.key, rotary, `an even number of elements, 2 to ${headDim}, turns in each head`);

@@ -1,6 +1,6 @@
 import type { Activation } from '../../isa-spec/instructions.ts';
 import type { DType } from '../../ir/types.ts';
-import type { Names } from './families.ts';
+import type { Names } from './family.ts';
 
 /** Angles of a rotary embedding: pair i turns by position * frequencies[i]. */
 export type RopeSpec = { readonly frequencies: readonly number[]; readonly interleaved: boolean; readonly path: string };
