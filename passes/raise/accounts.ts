@@ -1,0 +1,22 @@
+import type { Disposition, SourceNode } from '../../ir/graph/module.ts';
+import type { ValueId } from '../../ir/types.ts';
+import type { Source } from './source.ts';
+
+const strength: readonly Disposition[] = ['folded', 'host', 'hardware', 'refused'];
+
+/**
+ * What became of every source node. A node all of whose results are constant or unused is folded; one that prepares masks or
+ * positions is the host's; the others are part of row ops.
+ */
+export function accountFor(source: Source, reached: ReadonlySet<ValueId>): readonly SourceNode[] {
+  const found = new Map<string, Disposition>();
+  for (const op of source.module.body.ops) {
+    if (op.origin.kind !== 'onnx') continue;
+    const of = op.results.map((value): Disposition => (!reached.has(value) ? 'folded' : ({ constant: 'folded', prepared: 'host', active: 'hardware' } as const)[source.dependence(value)]));
+    for (const disposition of of) {
+      const known = found.get(op.origin.node) ?? 'folded';
+      found.set(op.origin.node, strength.indexOf(disposition) > strength.indexOf(known) ? disposition : known);
+    }
+  }
+  return source.module.source.nodes.map((node) => ({ ...node, disposition: found.get(node.name) ?? node.disposition }));
+}

@@ -1,0 +1,122 @@
+import { evaluateDim, sizesOf } from '../../ir/dims.ts';
+import { type Around, primitives } from '../../ir/graph/interpret/primitives.ts';
+import type { Tensor } from '../../ir/graph/interpret/tensor.ts';
+import type { GraphOp } from '../../ir/graph/module.ts';
+import type { PrimitiveAttrs } from '../../ir/graph/ops.ts';
+import type { Dim, ValueId } from '../../ir/types.ts';
+import { WeightValues } from '../../ir/weight-values.ts';
+import type { Weight } from '../../ir/weights.ts';
+import { type Role, type Source, shapeUnder } from './source.ts';
+
+/** Sizes and integer inputs to evaluate regions under. `known` keeps what does not depend on activations. */
+export type Scenario = {
+  readonly batch: number;
+  readonly rows: number;
+  readonly past: number;
+  readonly sizes: ReadonlyMap<string, number>;
+  /** Position of each row, sequences in order. */
+  readonly positions: readonly number[];
+  /** One for each key of each sequence: 0 is padding. */
+  readonly mask: readonly number[];
+  readonly inputs: ReadonlyMap<ValueId, Tensor>;
+  readonly known: Map<ValueId, Tensor>;
+};
+
+/** Sizes wanted; those the source fixes stay as they are. Positions count up from the past unless given, nothing is padding unless said. */
+export type Wanted = { readonly batch: number; readonly rows: number; readonly past: number; readonly positions?: readonly number[]; readonly mask?: readonly number[] };
+
+export function scenarioOf(source: Source, wanted: Wanted): Scenario {
+  const { axes, module } = source;
+  const fixed = (dim: Dim | undefined, size: number): number => (typeof dim === 'number' ? dim : size);
+  const batch = fixed(axes.batch, wanted.batch);
+  const rows = fixed(axes.row, wanted.rows);
+  const past = axes.past === undefined ? 0 : fixed(axes.past, wanted.past);
+  const sizes = new Map<string, number>();
+  const bind = (dim: Dim | undefined, size: number): void => {
+    if (typeof dim === 'string' && sizesOf(dim)[0] === dim && !sizes.has(dim)) sizes.set(dim, size);
+  };
+  bind(axes.batch, batch);
+  bind(axes.row, rows);
+  bind(axes.past, past);
+  for (const param of module.body.params) {
+    const { shape } = source.type(param);
+    if (source.role(param) === 'past') [batch, 0, past].forEach((size, i) => i !== 1 && bind(shape[i], size));
+    else if (shape.length === 2) [batch, source.role(param) === 'mask' ? past + rows : rows].forEach((size, i) => bind(shape[i], size));
+  }
+  const positions = wanted.positions?.length === batch * rows ? wanted.positions : Array.from({ length: batch * rows }, (_, i) => past + (i % rows));
+  const mask = wanted.mask?.length === batch * (past + rows) ? wanted.mask : Array.from({ length: batch * (past + rows) }, () => 1);
+  const fill: Partial<Record<Role, (i: number) => number>> = {
+    ids: (i) => 3 + ((i * 7) % 11),
+    positions: (i) => positions[i] as number,
+    types: (i) => (i * i) % 2,
+    mask: (i) => mask[i] as number,
+  };
+  const inputs = new Map<ValueId, Tensor>();
+  for (const param of module.body.params) {
+    const value = fill[source.role(param) as Role];
+    const { shape } = source.type(param);
+    if (value === undefined || !shape.flatMap(sizesOf).every((name) => sizes.has(name))) continue;
+    const concrete = shapeUnder(shape, sizes);
+    inputs.set(param, { shape: concrete, data: Float64Array.from({ length: concrete.reduce((a, b) => a * b, 1) }, (_, i) => value(i)) });
+  }
+  return { batch, rows, past, sizes, positions, mask, inputs, known: new Map() };
+}
+
+/**
+ * A value of the source in double precision, given what the values it is to be a function of hold. Throws when the value
+ * depends on others, or on sizes the scenario does not have.
+ */
+export function evaluate(source: Source, target: ValueId, scenario: Scenario, given: ReadonlyMap<ValueId, Tensor>): Tensor {
+  const local = new Map(given);
+  const isPure = [...given.keys()].every((value) => source.dependence(value) === 'active');
+  const lookup = (value: ValueId): Tensor | undefined => local.get(value) ?? scenario.known.get(value) ?? scenario.inputs.get(value);
+  for (const value of coneOf(source, target, (candidate) => lookup(candidate) !== undefined)) {
+    const op = source.definition(value);
+    if (op === undefined) throw new Error(`input \`${source.name(value) ?? ''}\` has no value here`);
+    const result = run(source, op, op.operands.map((operand) => lookup(operand) as Tensor), scenario);
+    const isKnown = isPure && source.dependence(value) !== 'active';
+    (isKnown ? scenario.known : local).set(value, result);
+  }
+  return lookup(target) as Tensor;
+}
+
+/** The values a target depends on, itself included, up to those `stop` accepts; in program order. */
+export function coneOf(source: Source, target: ValueId, stop: (value: ValueId) => boolean): readonly ValueId[] {
+  const found = new Set<ValueId>();
+  const pending = [target];
+  for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
+    if (found.has(value) || stop(value)) continue;
+    found.add(value);
+    pending.push(...(source.definition(value)?.operands ?? []));
+  }
+  return [...found].toSorted((a, b) => source.order(a) - source.order(b));
+}
+
+function run(source: Source, op: GraphOp, operands: readonly Tensor[], scenario: Scenario): Tensor {
+  const type = source.type(op.results[0] as ValueId);
+  if (op.kind === 'weight') return weightData(source, op.attrs.name);
+  const rule = (primitives as unknown as Readonly<Record<string, AnyRule | undefined>>)[op.kind];
+  if (rule === undefined) throw new Error(`\`${op.kind}\` is not a primitive`);
+  return rule(op.attrs as PrimitiveAttrs[keyof PrimitiveAttrs], operands, { env: scenario.sizes, shape: type.shape.map((size) => evaluateDim(size, scenario.sizes)), dtype: type.dtype });
+}
+
+type AnyRule = (attrs: PrimitiveAttrs[keyof PrimitiveAttrs], operands: readonly Tensor[], around: Around) => Tensor;
+
+function weightData(source: Source, name: string): Tensor {
+  const weight = source.module.weights.find((candidate) => candidate.name === name) as Weight;
+  return { shape: weight.shape, data: new WeightValues(source.store, 1).rowsOf(weight, { instance: 0, rank: 0 }, 0, weight.shape[0] ?? 1) };
+}
+
+const nothing: Scenario = { batch: 1, rows: 1, past: 0, sizes: new Map(), positions: [], mask: [], inputs: new Map(), known: new Map() };
+
+/** The data of a value that depends on nothing. */
+export const constantOf = (source: Source, value: ValueId): Tensor | undefined => (source.dependence(value) === 'constant' ? evaluate(source, value, { ...nothing, known: new Map() }, new Map()) : undefined);
+
+/** Reproducible numbers between -1 and 1, none near 0: sines of an irrational walk. */
+export const sample = (shape: readonly number[], seed: number, by = 1): Tensor => ({
+  shape,
+  data: Float64Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => {
+    const value = Math.sin((i + 1) * 2.399963 + seed * 1.7);
+    return by * (value + (value < 0 ? -0.1 : 0.1));
+  }),
+});

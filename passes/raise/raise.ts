@@ -1,0 +1,202 @@
+import type { Diagnostics, Origin } from '../../diagnostics/diagnostic.ts';
+import type { Cache, GraphModule, GraphOp, Output, SourceInterface } from '../../ir/graph/module.ts';
+import type { ValueId } from '../../ir/types.ts';
+import type { TensorStore } from '../../ir/weights.ts';
+import { accountFor } from './accounts.ts';
+import { merged } from './axes.ts';
+import { emit } from './emit.ts';
+import { coneOf } from './evaluate.ts';
+import { liftLookup, liftPositions, liftProduct } from './products.ts';
+import type { Lifted, Raising } from './raising.ts';
+import { liftArithmetic, liftFunction, liftRope } from './regions.ts';
+import { isolated, type RowNode, type Sample, type View, wholeRows } from './rows.ts';
+import { indexSource, type Source } from './source.ts';
+import { liftConcat, liftView } from './views.ts';
+
+/**
+ * A source graph of primitives as a module of row ops: what it computes decides, not how it is spelled. Every lift is of a
+ * region whose function was evaluated and found to be the row op's. `positions`: rows of rope tables, which a source whose angles
+ * are computed does not limit. Undefined when some value is no part of a transformer; each such is reported (E3001, E3002).
+ */
+export function raise(module: GraphModule, store: TensorStore, positions: number, diagnostics: Diagnostics): GraphModule | undefined {
+  const source = indexSource(module, store);
+  const lifting = new Lifting(source, positions);
+  const reached = new Set(module.body.yields.flatMap((value) => coneOf(source, value, () => false)));
+  for (const value of reached) if (isLinear(source, value)) lifting.view(value);
+  const results = module.outputs.map((output, i) => lifting.result(module.body.yields[i] as ValueId, output.name));
+  if (lifting.problems.length > 0 || results.includes(undefined)) {
+    report(lifting.problems, source, diagnostics);
+    return undefined;
+  }
+  const rows = results.flatMap((result, i) => (result?.role === 'result' ? [{ row: result.row, name: (module.outputs[i] as Output).name }] : []));
+  const emitted = emit(rows.map(({ row }) => row));
+  const layers = emitted.body.ops.filter((op) => op.kind === 'attention').length;
+  const tables = emitted.body.ops.flatMap((op) => (op.kind === 'embed' && isPositional(op, emitted.body.params, emitted.inputs) ? [emitted.types[op.operands[1] as ValueId]?.shape[0] as number] : []));
+  return {
+    name: module.name,
+    family: module.family,
+    customLayers: module.customLayers,
+    ...emitted,
+    outputs: rows.map(({ row, name }) => ({ name, rows: row.sampled ? 'samples' : 'tokens' })),
+    caches: lifting.caches,
+    source: {
+      interface: interfaceOf(source, lifting, results as readonly Result[]),
+      nodes: accountFor(source, reached),
+      parameters: module.source.parameters,
+      layers,
+      maxPositions: Math.min(positions, ...tables),
+    },
+  };
+}
+
+const isLinear = (source: Source, value: ValueId): boolean => {
+  const op = source.definition(value);
+  return op?.kind === 'pmatmul' && source.dependence(value) === 'active' && source.dependence(op.operands[1] as ValueId) === 'constant';
+};
+
+const isPositional = (op: GraphOp, params: readonly ValueId[], inputs: readonly { readonly feed: string }[]): boolean => inputs[params.indexOf(op.operands[0] as ValueId)]?.feed === 'positions';
+
+/** An output of the source: rows the module hands back, or a cache as it stands after the step. */
+type Result = { readonly role: 'result'; readonly row: RowNode } | { readonly role: 'presentKey' | 'presentValue'; readonly past: string; readonly index: number };
+
+type Problem = { readonly op: GraphOp | undefined; readonly value: ValueId; readonly reason: string };
+
+class Lifting implements Raising {
+  readonly source: Source;
+  readonly positions: number;
+  readonly problems: Problem[] = [];
+  readonly caches: Cache[] = [];
+  /** Which cache and half of it a past input is. */
+  readonly pasts = new Map<string, { readonly layer: number; readonly role: 'pastKey' | 'pastValue' }>();
+  sample: Sample | undefined;
+  readonly #views = new Map<ValueId, View | undefined>();
+
+  constructor(source: Source, positions: number) {
+    this.source = source;
+    this.positions = positions;
+  }
+
+  /** Bound, so that it can be mapped over operands. */
+  readonly view = (value: ValueId): View | undefined => {
+    if (!this.#views.has(value)) {
+      const lifted = this.#lift(value);
+      if (typeof lifted === 'string') this.problems.push({ op: this.source.definition(value), value, reason: lifted });
+      this.#views.set(value, typeof lifted === 'string' ? undefined : lifted);
+    }
+    return this.#views.get(value);
+  };
+
+  samples(sample: Sample): boolean {
+    this.sample ??= sample;
+    return this.sample === sample;
+  }
+
+  cacheOf(keys: string, values: string, shape: { readonly kvHeads: number; readonly headDim: number }): string {
+    const known = this.pasts.get(keys);
+    const layer = known?.layer ?? this.caches.length;
+    const name = `kv.${layer}`;
+    if (known === undefined) {
+      this.caches.push({ name, layers: 1, ...shape });
+      this.pasts.set(keys, { layer, role: 'pastKey' });
+      this.pasts.set(values, { layer, role: 'pastValue' });
+    }
+    return name;
+  }
+
+  /** What an output is: whole rows, or keys or values with their past. */
+  result(value: ValueId, name: string): Result | undefined {
+    const view = this.view(value);
+    if (view === undefined) return undefined;
+    if (view.past !== undefined) {
+      const past = this.pasts.get(view.past);
+      const kinds = merged(isolated(view)?.layout.axes.flat() ?? []).map(({ axis }) => axis).join(' ');
+      if (past !== undefined && /^(batch )?(feature )?key( feature)?$/.test(kinds)) return { role: past.role === 'pastKey' ? 'presentKey' : 'presentValue', past: view.past, index: past.layer };
+    }
+    const row = wholeRows(view);
+    if (row !== undefined) return { role: 'result', row };
+    this.problems.push({ op: this.source.definition(value), value, reason: `output \`${name}\` is neither the features of each token nor a cache` });
+    return undefined;
+  }
+
+  #lift(value: ValueId): Lifted {
+    const { source } = this;
+    const op = source.definition(value);
+    if (op === undefined) return `input \`${source.name(value) ?? ''}\` is not looked up in a table: only token ids, positions, token types, masks and pasts are taken`;
+    switch (op.kind) {
+      case 'pcast':
+        return this.view(op.operands[0] as ValueId);
+      case 'pmatmul':
+        return liftProduct(op, this);
+      case 'pgather':
+        return source.dependence(op.operands[0] as ValueId) === 'constant' ? liftLookup(op, this) : liftView(op, this);
+      case 'pslice':
+        return source.dependence(op.operands[0] as ValueId) === 'constant' ? liftPositions(op, this) : liftView(op, this);
+      case 'ptranspose':
+      case 'pexpand':
+        return liftView(op, this);
+      case 'preshape':
+        return liftRope(value, this)?.lifted ?? liftView(op, this);
+      case 'pconcat':
+        return source.role(op.operands[0] as ValueId) === 'past' ? liftConcat(op, this) : (this.#rope(value) ?? liftConcat(op, this));
+      case 'psoftmax':
+        return 'it is a softmax whose weights are not used on values';
+      default:
+        return this.#region(op, value);
+    }
+  }
+
+  #rope(value: ValueId): Lifted {
+    return liftRope(value, this)?.lifted;
+  }
+
+  #region(op: GraphOp, value: ValueId): Lifted {
+    const found = liftFunction(value, this);
+    if ('lifted' in found) return found.lifted;
+    const rope = liftRope(value, this);
+    if (rope !== undefined) return rope.lifted;
+    const hint = found.nearest === undefined ? '' : ` (${found.nearest})`;
+    if (op.kind !== 'pbinary' && op.kind !== 'punary') return `it is part of nothing a transformer computes${hint}`;
+    const lifted = liftArithmetic(op, this);
+    return typeof lifted === 'string' ? `${lifted}${hint}` : lifted;
+  }
+}
+
+function interfaceOf(source: Source, lifting: Lifting, results: readonly Result[]): SourceInterface {
+  let index = 0;
+  const inputs = source.module.body.params.map((param): SourceInterface['inputs'][number] => {
+    const name = source.name(param) as string;
+    const past = lifting.pasts.get(name);
+    const role = source.role(param);
+    return { name, role: past?.role ?? (role === 'past' || role === undefined ? 'other' : role), layer: past?.layer ?? 0 };
+  });
+  const outputs = results.map((result, i): SourceInterface['outputs'][number] => ({
+    name: (source.module.outputs[i] as Output).name,
+    role: result.role,
+    index: result.role === 'result' ? index++ : result.index,
+  }));
+  return { inputs, outputs };
+}
+
+/** Every problem once: those that say the same of many nodes together. */
+function report(problems: readonly Problem[], source: Source, diagnostics: Diagnostics): void {
+  const groups = new Map<string, Problem[]>();
+  for (const problem of problems) {
+    const key = `${problem.op?.kind} ${problem.reason}`;
+    groups.set(key, [...(groups.get(key) ?? []), problem]);
+  }
+  for (const group of groups.values()) {
+    const [first, ...others] = group as [Problem, ...Problem[]];
+    const origin: Origin = first.op?.origin ?? { kind: 'none' };
+    const name = origin.kind === 'onnx' ? `node \`${origin.node}\` (${origin.op})` : first.op === undefined ? 'an input' : `a \`${first.op.kind}\``;
+    diagnostics.report({
+      code: 'E3001',
+      message: `${name} was not recognised: ${first.reason}`,
+      origin,
+      notes: others.slice(0, 8).map((problem) => ({ text: 'so is this one', origin: problem.op?.origin ?? { kind: 'none' } })),
+      help: 'write the layer as a custom layer, or export the model with another attention implementation',
+    });
+  }
+  if (!source.module.body.ops.some((op) => op.kind === 'psoftmax')) {
+    diagnostics.report({ code: 'E3002', message: 'the network has no attention: it has no softmax', origin: { kind: 'none' }, help: 'only transformers can be compiled' });
+  }
+}

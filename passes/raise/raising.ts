@@ -1,0 +1,26 @@
+import type { GraphOp } from '../../ir/graph/module.ts';
+import type { ValueId } from '../../ir/types.ts';
+import type { RowNode, Sample, View } from './rows.ts';
+import type { Source } from './source.ts';
+
+/** What a lift may ask of the raising it is part of. */
+export type Raising = {
+  readonly source: Source;
+  /** A value as rows seen some way; undefined when it could not be raised, which has been told then. */
+  readonly view: (value: ValueId) => View | undefined;
+  /** Notes that rows of a kind are sampled; false when the module samples others already. */
+  readonly samples: (sample: Sample) => boolean;
+  /** Positions of rope tables. */
+  readonly positions: number;
+  /** The name of the cache that continues a past's keys and values. */
+  readonly cacheOf: (keys: string, values: string, shape: { readonly kvHeads: number; readonly headDim: number }) => string;
+};
+
+/** A view; a reason why the op is none; or undefined, when an operand is none and the reason is there. */
+export type Lifted = View | string | undefined;
+
+/** The view that shows rows as a source has them whole. */
+export const viewOf = (row: RowNode, view: Pick<View, 'layout'>): View => ({ row, layout: view.layout, scale: 1, past: undefined });
+
+/** Source ops of a region, and none that do nothing. */
+export const opsOf = (source: Source, values: readonly ValueId[]): readonly GraphOp[] => values.flatMap((value) => source.definition(value) ?? []);

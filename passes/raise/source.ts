@@ -1,0 +1,133 @@
+import { type SizeEnv, evaluateDim } from '../../ir/dims.ts';
+import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
+import type { Dim, TensorType, ValueId } from '../../ir/types.ts';
+import type { TensorStore } from '../../ir/weights.ts';
+
+/** What a source input is to a transformer. */
+export type Role = 'ids' | 'positions' | 'types' | 'mask' | 'past' | 'other';
+
+/**
+ * What a value depends on. `constant`: nothing. `prepared`: sizes, positions, masks, ids as integers - what a host can
+ * work out before the step. `active`: embedded tokens, or a past.
+ */
+export type Dependence = 'constant' | 'prepared' | 'active';
+
+/** A primitive module with what recognising asks of it over and over. */
+export type Source = {
+  readonly module: GraphModule;
+  readonly store: TensorStore;
+  readonly type: (value: ValueId) => TensorType;
+  readonly definition: (value: ValueId) => GraphOp | undefined;
+  readonly uses: (value: ValueId) => number;
+  /** Place of a value's definition in the program; inputs come before all. */
+  readonly order: (value: ValueId) => number;
+  readonly dependence: (value: ValueId) => Dependence;
+  /** The nearest value all of whose paths from anchors run through: what `value` is a function of. Undefined at and beyond anchors. */
+  readonly dominator: (value: ValueId) => ValueId | undefined;
+  readonly name: (input: ValueId) => string | undefined;
+  readonly role: (input: ValueId) => Role | undefined;
+  /** Sizes of the axes: sequences, new rows, and cached rows where there is a past. */
+  readonly axes: { readonly batch: Dim; readonly row: Dim; readonly past: Dim | undefined };
+};
+
+export function indexSource(module: GraphModule, store: TensorStore): Source {
+  const definitions = new Map<ValueId, GraphOp>();
+  const uses = new Map<ValueId, number>();
+  const use = (value: ValueId): Map<ValueId, number> => uses.set(value, (uses.get(value) ?? 0) + 1);
+  const order = new Map<ValueId, number>();
+  for (const op of module.body.ops) {
+    for (const result of op.results) {
+      definitions.set(result, op);
+      order.set(result, order.size);
+    }
+    op.operands.forEach(use);
+  }
+  module.body.yields.forEach(use);
+  const type = (value: ValueId): TensorType => module.types[value] as TensorType;
+  const names = new Map(module.body.params.map((param, i) => [param, (module.inputs[i] as { name: string }).name]));
+  const roles = new Map(module.body.params.map((param) => [param, roleOf(names.get(param) as string, type(param))]));
+  const dependences = dependencesOf(module, roles);
+  const dependence = (value: ValueId): Dependence => dependences.get(value) ?? 'constant';
+  const dominators = dominatorsOf(module, dependence);
+  const find = (role: Role): TensorType | undefined => {
+    const param = module.body.params.find((candidate) => roles.get(candidate) === role);
+    return param === undefined ? undefined : type(param);
+  };
+  const ids = find('ids')?.shape ?? [1, 1];
+  return {
+    module, store, type, dependence,
+    definition: (value) => definitions.get(value),
+    uses: (value) => uses.get(value) ?? 0,
+    order: (value) => order.get(value) ?? -1,
+    dominator: (value) => dominators.get(value),
+    name: (input) => names.get(input),
+    role: (input) => roles.get(input),
+    axes: { batch: ids.length > 1 ? (ids[0] as Dim) : 1, row: ids.at(-1) as Dim, past: find('past')?.shape[2] },
+  };
+}
+
+/** Inputs are told apart by type first; integers by the names every exporter keeps (`transformers` gives them to its models' arguments). */
+function roleOf(name: string, { dtype, shape }: TensorType): Role {
+  const isInteger = dtype === 'i64' || dtype === 'i32';
+  if (/mask/i.test(name) && (isInteger || dtype === 'bool' || dtype === 'f32') && shape.length === 2) return 'mask';
+  if (!isInteger) return shape.length === 4 ? 'past' : 'other';
+  if (/pos/i.test(name)) return 'positions';
+  if (/type|segment/i.test(name)) return 'types';
+  return shape.length <= 2 && /id|token|^input|^x$/i.test(name) ? 'ids' : 'other';
+}
+
+function dependencesOf(module: GraphModule, roles: ReadonlyMap<ValueId, Role>): ReadonlyMap<ValueId, Dependence> {
+  const found = new Map<ValueId, Dependence>();
+  const onIds = new Set<ValueId>();
+  for (const param of module.body.params) {
+    const role = roles.get(param);
+    found.set(param, role === 'past' || (role === 'other' && isFloat(module, param)) ? 'active' : 'prepared');
+    if (role === 'ids' || role === 'other') onIds.add(param);
+  }
+  for (const op of module.body.ops) {
+    const of = op.operands.map((operand) => found.get(operand) ?? 'constant');
+    const embeds = op.kind === 'pgather' && of[0] === 'constant' && isFloat(module, op.operands[0] as ValueId) && onIds.has(op.operands[1] as ValueId);
+    const sized = op.results.some((result) => (module.types[result] as TensorType).shape.some((size) => typeof size === 'string')) || op.kind === 'psizes' || op.kind === 'piota';
+    const own: Dependence = embeds || of.includes('active') ? 'active' : of.includes('prepared') || (sized && op.kind !== 'weight') ? 'prepared' : 'constant';
+    for (const result of op.results) {
+      found.set(result, own);
+      if (op.operands.some((operand) => onIds.has(operand))) onIds.add(result);
+    }
+  }
+  return found;
+}
+
+const isFloat = (module: GraphModule, value: ValueId): boolean => /^(f|bf|e[45])/.test((module.types[value] as TensorType).dtype);
+
+/** Where a region must begin: products, normalisations over keys, lookups, and a past joined with its present. */
+export const isAnchor = (op: GraphOp, dependence: (value: ValueId) => Dependence): boolean =>
+  op.kind === 'pmatmul' || op.kind === 'psoftmax' || (op.kind === 'pgather' && dependence(op.operands[0] as ValueId) === 'constant');
+
+/** Immediate dominators over active operands, anchors being the roots: one pass in program order (Cooper, Harvey and Kennedy 2001). */
+function dominatorsOf(module: GraphModule, dependence: (value: ValueId) => Dependence): ReadonlyMap<ValueId, ValueId> {
+  const parents = new Map<ValueId, ValueId>();
+  const depths = new Map<ValueId, number>();
+  const common = (left: ValueId | undefined, right: ValueId | undefined): ValueId | undefined => {
+    let [a, b] = [left, right];
+    while (a !== b) {
+      if (a === undefined || b === undefined) return undefined;
+      if ((depths.get(a) ?? 0) >= (depths.get(b) ?? 0)) a = parents.get(a);
+      else b = parents.get(b);
+    }
+    return a;
+  };
+  for (const op of module.body.ops) {
+    const active = op.operands.filter((operand) => dependence(operand) === 'active');
+    if (active.length === 0 || isAnchor(op, dependence)) continue;
+    const parent = active.map((value): ValueId | undefined => value).reduce(common);
+    if (parent === undefined) continue;
+    for (const result of op.results) {
+      parents.set(result, parent);
+      depths.set(result, (depths.get(parent) ?? 0) + 1);
+    }
+  }
+  return parents;
+}
+
+/** The sizes a shape has under an environment. */
+export const shapeUnder = (shape: readonly Dim[], sizes: SizeEnv): readonly number[] => shape.map((size) => evaluateDim(size, sizes));

@@ -1,0 +1,80 @@
+import { addDims, equalDims, parseDim, subDims } from '../../ir/dims.ts';
+import { axisOf } from '../../ir/graph/infer-primitives.ts';
+import type { OpOf } from '../../ir/graph/module.ts';
+import type { Dim, ValueId } from '../../ir/types.ts';
+import { expanded, type Layout, merged, reshaped, strided, transposed } from './axes.ts';
+import { constantOf } from './evaluate.ts';
+import type { Lifted, Raising } from './raising.ts';
+import type { Sample, View } from './rows.ts';
+
+type ViewOp = OpOf<'ptranspose' | 'preshape' | 'pexpand' | 'pslice' | 'pgather'>;
+
+/** What moves elements without changing them: the view of the operand, its axes moved. */
+export function liftView(op: ViewOp, raising: Raising): Lifted {
+  const { source } = raising;
+  const operand = op.operands[0] as ValueId;
+  const view = raising.view(operand);
+  if (view === undefined) return undefined;
+  const from = source.type(operand).shape;
+  const to = source.type(op.results[0] as ValueId).shape;
+  const within = (layout: Layout | undefined): Lifted => (layout === undefined ? `its cut [${from.join(', ')}] to [${to.join(', ')}] does not keep sequences, rows and features apart` : { ...view, layout });
+  switch (op.kind) {
+    case 'ptranspose':
+      return within(transposed(view.layout, op.attrs.perm));
+    case 'preshape':
+      return within(reshaped(view.layout, to));
+    case 'pexpand':
+      return within(expanded(view.layout, from, to));
+    case 'pslice': {
+      const axis = axisOf(op.attrs.axis, from.length);
+      return sliced(view, { axis, start: parseDim(op.attrs.start), step: op.attrs.step, from: from[axis] as Dim, count: to[axis] as Dim }, raising);
+    }
+    case 'pgather': {
+      const axis = axisOf(op.attrs.axis, from.length);
+      const indices = constantOf(source, op.operands[1] as ValueId);
+      if (indices === undefined || indices.shape.length > 1) return 'it looks rows up by an index that is no row list';
+      const [first = 0, second] = indices.data;
+      const step = second === undefined ? 1 : second - first;
+      if (!indices.data.every((index, i) => index === first + i * step)) return 'it picks features in no regular order';
+      const start = first < 0 ? addDims(from[axis] as Dim, first) : first;
+      const part = sliced(view, { axis, start, step, from: from[axis] as Dim, count: indices.data.length }, raising);
+      if (typeof part !== 'object' || indices.shape.length === 1) return part;
+      return { ...part, layout: { ...part.layout, axes: part.layout.axes.toSpliced(axis, 1) } };
+    }
+  }
+}
+
+type Slice = { readonly axis: number; readonly start: Dim; readonly step: number; readonly from: Dim; readonly count: Dim };
+
+function sliced(view: View, { axis, start, step, from, count }: Slice, raising: Raising): Lifted {
+  if (step === 1 && equalDims(start, 0) && equalDims(count, from)) return view;
+  const [only, ...more] = merged(view.layout.axes[axis] ?? []);
+  if (only?.axis === 'row' && more.length === 0 && equalDims(count, 1)) {
+    const sample: Sample | undefined = equalDims(start, 0) ? 'first' : equalDims(start, subDims(from, 1)) ? 'last' : undefined;
+    if (sample === undefined) return 'it picks a row that is neither the first nor the last of each sequence';
+    return raising.samples(sample) ? sampled(view, axis) : 'outputs are of the first row of each sequence and of the last';
+  }
+  if (typeof start !== 'number' || typeof count !== 'number') return 'it picks some of the rows of each sequence';
+  const layout = strided({ ...view.layout, axes: view.layout.axes.with(axis, merged(view.layout.axes[axis] ?? [])) }, axis, start, step, count);
+  return layout === undefined ? 'it picks features across the parts of an axis' : { ...view, layout };
+}
+
+function sampled(view: View, axis: number): Lifted {
+  if (view.past !== undefined) return 'it picks a row of cached keys or values';
+  const row = view.row.sampled ? view.row : ({ kind: 'sampleRows', attrs: {}, rows: [view.row], weights: [], width: view.row.width, sampled: true, from: [] } as const);
+  return { ...view, row, layout: { ...view.layout, axes: view.layout.axes.with(axis, []) } };
+}
+
+/** A past input followed by new rows: the same rows, seen with those cached before them. */
+export function liftConcat(op: OpOf<'pconcat'>, raising: Raising): Lifted {
+  const { source } = raising;
+  const [past, present, ...more] = op.operands as readonly [ValueId, ValueId, ...ValueId[]];
+  if (more.length > 0 || source.role(past) !== 'past') return 'it puts side by side what is not rows of one op';
+  const view = raising.view(present);
+  if (view === undefined) return undefined;
+  const axis = axisOf(op.attrs.axis, view.layout.axes.length);
+  const [only, ...others] = view.layout.axes[axis] ?? [];
+  if (only?.axis !== 'row' || others.length > 0 || axis !== 2) return 'it appends to a past along an axis that is not its rows';
+  const size = source.type(op.results[0] as ValueId).shape[axis] as Dim;
+  return { ...view, past: source.name(past), layout: { ...view.layout, axes: view.layout.axes.with(axis, [{ axis: 'key', size }]) } };
+}

@@ -1,0 +1,81 @@
+import { describe, expect, test } from 'vitest';
+import { Diagnostics } from '../../../diagnostics/diagnostic.ts';
+import { KvState } from '../../../ir/graph/interpret/kv-state.ts';
+import { interpret } from '../../../ir/graph/interpret.ts';
+import { interpretTensors } from '../../../ir/graph/interpret-tensors.ts';
+import type { ValueId } from '../../../ir/types.ts';
+import { WeightValues } from '../../../ir/weight-values.ts';
+import { raise } from '../../../passes/raise/raise.ts';
+import { onRows, type SourceWriter } from './source-module.ts';
+
+/** Kinds of the raised ops, or the reasons why there are none. */
+function raised(width: number, fill: (write: SourceWriter, x: ValueId) => ValueId): readonly string[] {
+  const { module, store } = onRows(width, fill);
+  const diagnostics = new Diagnostics();
+  const result = raise(module, store, 64, diagnostics);
+  if (result === undefined) return diagnostics.all.map(({ message }) => message);
+  const weights = new WeightValues(store, 1);
+  const ids = [3, 1, 4, 1, 5, 9];
+  const wanted = interpretTensors(module, new Map([['input_ids', { shape: [2, 3], data: Float64Array.from(ids) }]]), weights).get('out0');
+  const step = { sequences: [{ id: 0, rows: 3, past: 0 }, { id: 1, rows: 3, past: 0 }], ids, positions: [0, 1, 2, 0, 1, 2], types: ids.map(() => 0), samples: [] };
+  const got = interpret(result, step, { weights, arithmetic: 'real', state: new KvState() }).get('out0');
+  expect(got?.data.length).toBe(wanted?.data.length);
+  got?.data.forEach((value, i) => expect(value).toBeCloseTo(wanted?.data[i] as number, 5));
+  return result.body.ops.filter(({ kind }) => kind !== 'weight').map((op) => (op.kind === 'activate' ? op.attrs.activation : op.kind === 'norm' ? `${op.attrs.norm} ${op.attrs.epsilon} ${op.operands.length}` : op.kind));
+}
+
+const gain = (write: SourceWriter, width: number): ValueId => write.weight('gain', [width], (i) => 1 + i / 50);
+
+describe('norms, however they are spelled', () => {
+  const rms = (write: SourceWriter, x: ValueId, axis = -1): ValueId => {
+    const mean = write.mean(write.by('pow', x, 2), axis);
+    return write.binary('mul', x, write.unary('reciprocal', write.unary('sqrt', write.by('add', mean, 1e-5))));
+  };
+  test('x * 1/sqrt(mean(x^2) + eps) * gain', () => {
+    expect(raised(16, (write, x) => write.binary('mul', rms(write, x), gain(write, 16)))).toEqual(['embed', 'rms 0.00001 2']);
+  });
+  test('x / sqrt(mean(x * x) + eps), no gain', () => {
+    expect(raised(16, (write, x) => write.binary('div', x, write.unary('sqrt', write.by('add', write.mean(write.binary('mul', x, x), 2), 1e-6))))).toEqual(['embed', 'rms 0.000001 1']);
+  });
+  test('a layer norm whose gain comes before the division', () => {
+    const layer = (write: SourceWriter, x: ValueId): ValueId => {
+      const d = write.binary('sub', x, write.mean(x, -1));
+      const spread = write.unary('sqrt', write.by('add', write.mean(write.binary('mul', d, d), -1), 1e-12));
+      return write.binary('add', write.binary('div', write.binary('mul', gain(write, 16), d), spread), write.weight('shift', [16]));
+    };
+    expect(raised(16, layer)).toEqual(['embed', 'layer 1e-12 3']);
+  });
+  test('not along the sequence', () => {
+    expect(raised(16, (write, x) => rms(write, x, 1))[0]).toMatch(/not recognised/);
+  });
+  test('not with epsilon outside the root', () => {
+    const outside = (write: SourceWriter, x: ValueId): ValueId => write.binary('div', x, write.by('add', write.unary('sqrt', write.mean(write.binary('mul', x, x), -1)), 1e-2));
+    expect(raised(16, outside)[0]).toMatch(/nearest is a norm, but the values differ/);
+  });
+});
+
+describe('activations, however they are spelled', () => {
+  test('gelu: 0.5x * (1 + erf(x / sqrt 2))', () => {
+    expect(raised(8, (write, x) => write.binary('mul', write.by('mul', x, 0.5), write.by('add', write.unary('erf', write.by('div', x, Math.fround(Math.SQRT2))), 1)))).toEqual(['embed', 'gelu']);
+  });
+  test('gelu: (x * (1 + erf(0.7071x))) * 0.5', () => {
+    expect(raised(8, (write, x) => write.by('mul', write.binary('mul', x, write.by('add', write.unary('erf', write.by('mul', x, Math.fround(Math.SQRT1_2))), 1)), 0.5))).toEqual(['embed', 'gelu']);
+  });
+  test('tanh gelu, factored', () => {
+    const inner = (write: SourceWriter, x: ValueId): ValueId => write.binary('mul', write.by('mul', x, 0.7978845608), write.by('add', write.by('mul', write.binary('mul', x, x), 0.044715), 1));
+    expect(raised(8, (write, x) => write.binary('mul', write.by('mul', x, 0.5), write.by('add', write.unary('tanh', inner(write, x)), 1)))).toEqual(['embed', 'gelu_tanh']);
+  });
+  test('silu: x / (1 + exp(-x))', () => {
+    expect(raised(8, (write, x) => write.binary('div', x, write.by('add', write.unary('exp', write.unary('neg', x)), 1)))).toEqual(['embed', 'silu']);
+  });
+  test('relu as a maximum', () => {
+    expect(raised(8, (write, x) => write.by('max', x, 0))).toEqual(['embed', 'relu']);
+  });
+  test('quick gelu is silu between two factors', () => {
+    const quick = (write: SourceWriter, x: ValueId): ValueId => write.binary('mul', x, write.unary('sigmoid', write.by('mul', x, 1.702)));
+    expect(raised(8, (write, x) => write.build.op('pmatmul', {}, [quick(write, x), write.weight('w', [8, 4])]))).toEqual(['embed', 'silu', 'linear']);
+  });
+  test('a third power of relu is none of the library', () => {
+    expect(raised(8, (write, x) => write.by('pow', write.unary('relu', x), 3))[0]).toMatch(/not recognised/);
+  });
+});
