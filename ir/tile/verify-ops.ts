@@ -67,6 +67,8 @@ const checks: { readonly [K in TileKind]: Check<K> } = {
       differ('sums that are not its n-tiles', acc.columns, attrs.nTiles * module.tile),
       attrs.nLast < 1 || attrs.nLast > module.tile ? `has a last tile of ${attrs.nLast} of ${module.tile} columns` : differ('output columns that are not its tiles', out.columns, (outTiles - 1) * module.tile + attrs.nLast),
       residual !== undefined && differ('a residual of another width', residual.columns, out.columns),
+      residual !== undefined && differ('a residual of another format than its output', buffer(residual).format, buffer(out).format),
+      residual !== undefined && differ('a residual in rows of another length than its output: the unit has one pitch for both', buffer(residual).columns, buffer(out).columns),
       (params !== undefined) !== partsOf(op) > 0 && (params === undefined ? 'has no parameters for its scale or bias' : 'has parameters it does not use'),
       params !== undefined && params.columns < partsOf(op) * attrs.nTiles * module.tile && `has ${params.columns} parameters for ${partsOf(op)} x ${attrs.nTiles} tiles`,
       params !== undefined && buffer(params).format !== 'f32' && 'has parameters that are not f32',
