@@ -22,7 +22,7 @@ export function stepFlops(module: GraphModule, step: Step): Flops {
 }
 
 /** Of one op, run once. */
-export function opFlops(op: Exclude<GraphOp, OpOf<'loop'>>, module: GraphModule, step: Step, rows: number): Flops {
+function opFlops(op: Exclude<GraphOp, OpOf<'loop'>>, module: GraphModule, step: Step, rows: number): Flops {
   if (op.kind === 'attention') return { gemm: 0, attention: 4 * op.attrs.heads * op.attrs.headDim * seenPairs(op.attrs, step) };
   if (op.kind !== 'linear') return nothing;
   const [n, k] = module.types[op.operands[1] as ValueId]?.shape ?? [];

@@ -25,9 +25,6 @@ export function printGraph(module: GraphModule): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** One op, without its body: for messages. */
-export const printOp = (op: GraphOp, module: GraphModule): string => printHead(op, module);
-
 export const printType = ({ dtype, shape }: TensorType): string => `${dtype}[${shape.map(printDim).join(', ')}]`;
 
 const printDim = (dim: Dim): string => String(typeof dim === 'number' ? dim : parseDim(dim));
