@@ -153,7 +153,7 @@ const selectors: { readonly [K in TileKind]: Select<K> } = {
     fields: { xFormat: to.buffer(x).format, format: to.buffer(out).format, x: to.sram(x), xPitch: to.pitch(x), out: to.sram(out), outPitch: to.pitch(out), rowScale: to.list(rowScale), columns: x.columns, rows: window(rows) },
   }),
   allgather: ({ attrs, regions: { from, out }, rows }, to) => ({
-    op: 'coll', fields: { kind: 'allgather', src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), lines: to.lines(from), tag: attrs.tag, rows: window(rows) },
+    op: 'coll', fields: { kind: 'allgather', src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: window(rows) },
   }),
 };
 

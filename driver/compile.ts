@@ -25,7 +25,9 @@ import type { Bounds } from '../passes/tile/lowering.ts';
 import type { Phase } from './options.ts';
 
 /** A model as a frontend hands it over: a source graph (`primitive`) or transformer rows, and its tensors if it has any. */
-export type Imported = { readonly module: GraphModule; readonly primitive: boolean; readonly store: TensorStore | undefined };
+export type Imported =
+  | { readonly module: GraphModule; readonly primitive: true; readonly store: TensorStore }
+  | { readonly module: GraphModule; readonly primitive: false; readonly store: TensorStore | undefined };
 
 /** How to compile: the machine, formats, chips, step bounds, and where SRAM goes. */
 export type Target = { readonly machine: Machine; readonly precision: Precision; readonly tp: number; readonly bounds: (module: GraphModule) => Bounds; readonly stageShare: number };

@@ -154,9 +154,9 @@ export const instructions = {
     payload: { x: sram, xPitch: uint(16), out: sram, outPitch: uint(16), rowScale: uint(24), columns: count(16), rows },
   }),
   coll: instruction({
-    opcode: 0x3c, queues: ['col'], summary: 'all-gather: row r of every chip\'s `src`, in rank order, side by side in row r of every chip\'s `out`',
+    opcode: 0x3c, queues: ['col'], summary: 'all-gather: the first `bytes` bytes of row r of every chip\'s `src`, in rank order, side by side in row r of every chip\'s `out`',
     flags: { kind: oneOf(4, ['allgather']) },
-    payload: { src: sram, srcPitch: uint(16), out: sram, outPitch: uint(16), lines: uint(16), tag: uint(12), rows },
+    payload: { src: sram, srcPitch: uint(16), out: sram, outPitch: uint(16), bytes: count(20), tag: uint(12), rows },
   }),
 } as const;
 

@@ -114,8 +114,7 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
     { says: targetApart, holds: (f, machine) => storeApart(f.outPitch, f.columns, f.format, f.rows, machine) },
   ],
   coll: [
-    { says: 'moves at least a line', holds: (f) => f.lines > 0 },
-    { says: targetApart, holds: (f) => apart(f.outPitch, f.lines, f.rows) },
+    { says: targetApart, holds: (f, machine) => apart(f.outPitch, Math.ceil(f.bytes / machine.sram.lineBytes.value), f.rows) },
   ],
 };
 

@@ -40,5 +40,5 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
     'Per row and head, for i < rotary / 2 with cosine c and sine s of the row\'s table: (a, b) <- (fround(fround(a * c) - fround(b * s)), fround(fround(b * c) + fround(a * s))), where (a, b) is (x[i], x[i + rotary / 2]), or (x[2i], x[2i + 1]) if interleaved. Elements from `rotary` on are copied. Stored in `format`. ' +
     'A row of `table` is rotary / 2 FP32 cosines, then the sines, padded to a line together; row r is of row r of the window.',
   vqnt: 'Per row: scale = fround(max |x| / 448), 1 if that is 0; out <- store(e4m3, fround(x / scale)); element `first + r` of the FP32 row list at line `rowScale` <- scale.',
-  coll: 'All chips of the program meet here, in the same order of `tag`s. For r < count: `lines` lines of row r of every chip\'s `src`, in rank order, side by side from the start of row r of every chip\'s `out`.',
+  coll: 'All chips of the program meet here, in the same order of `tag`s. For r < count: the first `bytes` bytes of row r of every chip\'s `src`, in rank order, side by side from the start of row r of every chip\'s `out`.',
 };

@@ -82,7 +82,7 @@ export const costs: { readonly [M in Mnemonic]: Closed<M> } = {
     lanes(1, rows * fields.heads * (lanePasses.rope * fields.rotary + lanePasses.move * (fields.headDim - fields.rotary)), rates),
   vqnt: (fields, rows, rates) => lanes(rows * fields.columns, lanePasses.quantise, rates),
   coll: (fields, rows, rates) => {
-    const bytes = rows * fields.lines * rates.lineBytes * (rates.chips - 1);
+    const bytes = rows * fields.bytes * (rates.chips - 1);
     return unit(bytes / rates.link, { latency: bytes === 0 ? 0 : rates.linkLatency, linkBytes: bytes });
   },
 };

@@ -34,7 +34,7 @@ const usual = {
   vnorm: { xFormat: 'bf16', format: 'bf16', kind: 'rms', x: operand, xPitch: 1, params: operand, out: operand, outPitch: 1, columns: 16, rows: rows(1) },
   vrope: { xFormat: 'bf16', format: 'bf16', interleaved: false, x: operand, xPitch: 1, table: operand, out: operand, outPitch: 1, headDim: 8, rotary: 8, heads: 2, rows: rows(1) },
   vqnt: { xFormat: 'bf16', format: 'e4m3', x: operand, xPitch: 1, out: operand, outPitch: 1, rowScale: 0, columns: 16, rows: rows(1) },
-  coll: { kind: 'allgather', src: operand, srcPitch: 1, out: operand, outPitch: 2, lines: 1, tag: 0, rows: rows(1) },
+  coll: { kind: 'allgather', src: operand, srcPitch: 1, out: operand, outPitch: 2, bytes: 8, tag: 0, rows: rows(1) },
 } as const satisfies { readonly [M in Mnemonic]: InstructionOf<M>['fields'] };
 
 /** An instruction with small usual fields but for those given. */

@@ -59,7 +59,7 @@ describe('an instruction alone takes its closed form', () => {
     expect(alone('vec', make('vqnt', { columns: 40, rows: rows(3) }))).toBe(Math.ceil(360 / 16) + 32);
   });
   test('all-gather: a chip sends its part to every other', () => {
-    const code = codeOf({ col: [make('coll', { lines: 4, rows: rows(6) })] });
+    const code = codeOf({ col: [make('coll', { bytes: 4 * 8, rows: rows(6) })] });
     for (const simulated of [1, 2]) expect(done(time(tiny2, code, stepOf(64), 2, simulated)).cycles).toBe(192 / 16 + 100);
     expect(done(time(tiny, code)).cycles).toBe(1);
   });

@@ -57,7 +57,7 @@ describe('queues wait for each other', () => {
     expect(done(time(tiny, code, stepOf(25))).cycles).toBe(10 + 10 + 5 + 1 + 32);
   });
   test('collectives wait for the last chip, whose lead is the others\' imbalance', () => {
-    const chip = (columns: number) => ({ code: codeOf({ vec: [make('vmap', { columns, rows: rows(1) }, [], [1])], col: [make('coll', { lines: 4, rows: rows(6) }, [1])] }), step: stepOf(1) });
+    const chip = (columns: number) => ({ code: codeOf({ vec: [make('vmap', { columns, rows: rows(1) }, [], [1])], col: [make('coll', { bytes: 4 * 8, rows: rows(6) }, [1])] }), step: stepOf(1) });
     const both = [chip(160), chip(1600)];
     // Slow chip: 100 + 32 + 4, then 12 + 100.
     const result = done(timeChips(tiny2, both));

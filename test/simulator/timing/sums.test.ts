@@ -47,7 +47,7 @@ function layers(steps: readonly Step[]): Record<'dma0' | 'dma1' | 'wld' | 'mxu' 
     code.epi.push(make('epi', { split, nLast: layer.columns, rows: rows(layer.count) }, [2], [3]));
     code.vec.push(make('vmap', { columns: 16 * layer.columns, rows: rows(layer.count) }, [3], [layer.work ? 4 : 5]));
     if (layer.work) code.att.push(make('aq', { rows: rows(40) }, [4]), make('attn', { format, kvLines: layer.slow ? 2 : 1 }), make('afin', { rows: rows(40) }, [], [5]));
-    code.col.push(make('coll', { lines: layer.lines, rows: rows(layer.count) }, [5], [6, 9]));
+    code.col.push(make('coll', { bytes: 8 * layer.lines, rows: rows(layer.count) }, [5], [6, 9]));
     code.dma1.push(make('dst', { lines: layer.lines, dstPitch: 20, dst: hbmAt(3), rows: rows(layer.count) }, [6]));
   });
   // The last semaphore 9, and the loads freed beyond what is used, stay given; nobody minds.
