@@ -166,7 +166,7 @@ export class WeightValues {
 }
 
 /** The expression of one instance; a weight with one serves every iteration. */
-export function instanceOf(weight: Weight, instance: number): WeightExpr {
+function instanceOf(weight: Weight, instance: number): WeightExpr {
   const expr = weight.instances[weight.instances.length === 1 ? 0 : instance];
   if (expr === undefined) throw new Error(`weight \`${weight.name}\` has no instance ${instance}`);
   return expr;
