@@ -78,12 +78,12 @@ class Maker {
     if (typeTable !== undefined) x = this.build.op('add', {}, [x, this.#embedding(feeds.get('types') as ValueId, names.types as string, typeTable, {})]);
     if (names.embedNorm !== undefined) x = this.#norm(x, names.embedNorm);
     if (this.#spec.rope !== undefined) this.nodes.push({ name: 'rotary_emb', op: 'RotaryEmbedding', disposition: 'hardware' });
-    this.build.origin = { kind: 'config', path: this.#spec.fields.layers };
     const rows = feeds.get('positions') as ValueId;
     [x] = this.build.loop(layers, [x], ([carried]) => {
       this.#inLayer = true;
       const next = this.#layer(carried as ValueId, rows);
       this.#inLayer = false;
+      this.build.origin = { kind: 'config', path: this.#spec.fields.layers };
       return [next];
     }) as [ValueId];
     if (names.finalNorm !== undefined) x = this.#norm(x, names.finalNorm);

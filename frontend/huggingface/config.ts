@@ -83,7 +83,7 @@ function specOf(family: Family, object: JsonObject, diagnostics: Diagnostics): T
   const positions = config.integer(sizes.positions, { from: 1, to: 2 ** 31 });
   const table = family.position.kind === 'learned' ? { rows: positions + family.position.extra, offset: family.position.offset } : undefined;
   const maxPositions = table === undefined ? positions : table.rows - table.offset;
-  const rope = family.position.kind === 'rope' && !Number.isNaN(headDim) ? readRope(config, family.position.rope, headDim) : undefined;
+  const rope = family.position.kind === 'rope' ? readRope(config, family.position.rope, headDim) : undefined;
   const wiring = typeof family.wiring === 'string' ? family.wiring : flag(family.wiring) ? family.wiring.yes : family.wiring.no;
   const activation = config.choice(family.activation.key, activations, family.activation.otherwise) ?? 'none';
   const tied = config.boolean(family.tied.key, family.tied.otherwise);

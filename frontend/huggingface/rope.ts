@@ -16,7 +16,7 @@ export type RopeTraits = {
 
 /**
  * Reads the three spellings of rotary settings: `rope_theta` with `rope_scaling` (transformers 4), `rope_parameters`
- * (transformers 5), and a fraction beside either.
+ * (transformers 5), and a fraction beside either. A head size that is not known (NaN) is no fault of theirs.
  */
 export function readRope(config: ConfigReader, traits: RopeTraits, headDim: number): RopeSpec | undefined {
   const key = config.peek('rope_parameters') !== undefined ? 'rope_parameters' : 'rope_scaling';
@@ -31,11 +31,9 @@ export function readRope(config: ConfigReader, traits: RopeTraits, headDim: numb
   const fractional = Math.trunc(headDim * part);
   if (traits.count !== undefined && config.has(traits.count.key) && config.peek(traits.count.key) === undefined) config.wrong(traits.count.key, null, 'it has to say how many elements of a head turn');
   const rotary = traits.count === undefined ? fractional : config.integer(traits.count.key, { from: 2, to: 65536 }, traits.count.otherwise);
-  if (rotary % 2 !== 0 || rotary < 2 || rotary > headDim) {
-    config.wrong(traits.count?.key ?? traits.partial.key, rotary, `an even number of elements, 2 to ${headDim}, turns in each head`);
-    return undefined;
-  }
-  const frequencies = scaled(inverseFrequencies(theta, rotary), config, key, settings);
+  const fits = rotary % 2 === 0 && rotary >= 2 && rotary <= headDim;
+  if (!fits && !Number.isNaN(rotary + headDim)) config.wrong(traits.count?.key ?? traits.partial.key, rotary, `an even number of elements, 2 to ${headDim}, turns in each head`);
+  const frequencies = scaled(inverseFrequencies(theta, fits ? rotary : 2), config, key, settings);
   return frequencies && { frequencies, interleaved: traits.interleaved, path: settings === undefined ? config.path(traits.theta) : config.path(key) };
 }
 
