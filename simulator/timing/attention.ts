@@ -26,8 +26,8 @@ type Attend = { readonly query: InstructionOf<'aq'>['fields']; readonly keys: In
 
 /**
  * Cost of streaming the keys of every sequence that has rows in the window `first`..`first + count`. A block of 128 keys is skipped for the
- * rows that see none of it. QK and PV of a block each take ceil(keys/S) * ceil(headDim/S) tiles of S x S a KV head, each
- * max(query rows of the head's group, tile load) cycles, spread over the unit's arrays.
+ * rows that see none of it. QK and PV of a block each take ceil(keys/S) * ceil(headDim/S) tiles of at most S x S a KV head, each
+ * max(query rows of the head's group, load of its elements) cycles, spread over the unit's arrays.
  */
 export function attentionCost(attend: Attend, work: readonly WorkEntry[], first: number, count: number): AttentionCost {
   const { keys, rates } = attend;
@@ -57,7 +57,6 @@ function entryCost({ query, keys, rates }: Attend, entry: WorkEntry, from: numbe
   const high = entry.firstPosition + to - 1;
   const group = query.heads / keys.kvHeads;
   const rate = keys.format === 'bf16' ? rates.slow : 1;
-  const tileLoad = Math.ceil((side * side * keyBytes(keys)) / rates.attentionLoad);
   const bytesPerKey = 2 * keys.kvLines * rates.lineBytes;
   const end = causal ? Math.min(entry.keys, high + 1) : entry.keys;
   const start = keys.window > 0 ? Math.max(0, low - keys.window + 1) : 0;
@@ -71,8 +70,7 @@ function entryCost({ query, keys, rates }: Attend, entry: WorkEntry, from: numbe
     const lastSeeing = keys.window > 0 ? Math.min(high, key + size - 2 + keys.window) : high;
     const rows = lastSeeing - firstSeeing + 1;
     if (rows <= 0) continue;
-    const tiles = 2 * Math.ceil(size / side) * Math.ceil(query.headDim / side) * keys.kvHeads;
-    tileCycles += tiles * Math.max(Math.ceil(rows * group * rate), tileLoad);
+    tileCycles += 2 * keys.kvHeads * blockCycles(size, query.headDim, Math.ceil(rows * group * rate), (elements) => Math.ceil((elements * keyBytes(keys)) / rates.attentionLoad), side);
     exponentials += rows * query.heads * (size + 1);
     touched += size;
   }
@@ -87,6 +85,15 @@ function entryCost({ query, keys, rates }: Attend, entry: WorkEntry, from: numbe
     newBytes: (end - (from === 0 ? start : Math.min(end, readBefore(entry, causal, low)))) * bytesPerKey,
     pairs: unmasked(entry, keys, low, high) * query.heads,
   };
+}
+
+/** Cycles of all tiles of a block of keys: each is loaded while the one before streams its rows. */
+function blockCycles(size: number, headDim: number, stream: number, load: (elements: number) => number, side: number): number {
+  let cycles = 0;
+  for (let key = 0; key < size; key += side) {
+    for (let element = 0; element < headDim; element += side) cycles += Math.max(stream, load(Math.min(side, size - key) * Math.min(side, headDim - element)));
+  }
+  return cycles;
 }
 
 /** Keys the rows before position `low` have read already. */

@@ -17,6 +17,8 @@ const onTheWay: { readonly [Q in Queue]: LossName } = { ...atWork, mxu: 'fillDra
 const workLoss = Uint8Array.from(queues, (queue) => lossIndex[atWork[queue]]);
 const wayLoss = Uint8Array.from(queues, (queue) => lossIndex[onTheWay[queue]]);
 const { mxu, wld, att, ctl } = queueIndex;
+const { busy, joining, finished } = laneState;
+const { imbalance, synchronisation } = lossIndex;
 /** Longer chains go round in a circle, which only a deadlock closes for good. */
 const longestChain = 16;
 
@@ -26,20 +28,20 @@ export function account(chip: Chip, now: number): void {
   if (now <= from) return;
   chip.accounted = now;
   let lane = chip.lanes[mxu]!;
-  if (lane.state === laneState.busy && lane.slot >= 0 && !chip.fifo.starved) return;
+  if (lane.state === busy && lane.slot >= 0 && !chip.fifo.starved) return;
   for (let hop = 0; hop < longestChain; hop++) {
-    if (lane.state === laneState.busy) {
+    if (lane.state === busy) {
       if (lane.queue !== mxu || !chip.fifo.starved) {
         chip.idle[lane.queue === att ? attentionLoss(chip) : workLoss[lane.queue]!]! += now - from;
         return;
       }
       lane = chip.lanes[wld]!;
-    } else if (lane.state === laneState.joining) {
-      chip.idle[lossIndex.imbalance]! += now - from;
+    } else if (lane.state === joining) {
+      chip.idle[imbalance]! += now - from;
       return;
-    } else if (lane.state === laneState.finished) {
+    } else if (lane.state === finished) {
       lane = afterLast(chip);
-      if (lane.state === laneState.finished) return settle(chip, wayLoss[lane.queue]!, from, lane.complete);
+      if (lane.state === finished) return settle(chip, wayLoss[lane.queue]!, from, lane.complete);
     } else {
       const poster = chip.poster[lane.blockedOn]!;
       if (poster < 0) break;
@@ -47,22 +49,22 @@ export function account(chip: Chip, now: number): void {
       lane = chip.lanes[poster]!;
     }
   }
-  chip.idle[lossIndex.synchronisation]! += now - from;
+  chip.idle[synchronisation]! += now - from;
 }
 
 /** The time since `from`: before `arrival` the result was on the way, from then on the semaphore's news of it. */
 function settle(chip: Chip, loss: number, from: number, arrival: number): void {
   const before = Math.max(0, Math.min(chip.accounted, arrival) - from);
   chip.idle[loss]! += before;
-  chip.idle[lossIndex.synchronisation]! += chip.accounted - from - before;
+  chip.idle[synchronisation]! += chip.accounted - from - before;
 }
 
 /** Where to start when the matrix queue is through: the queue that reports to the host, else one still at it, else the one completing last. */
 function afterLast(chip: Chip): Lane {
   let last = chip.lanes[ctl]!;
-  if (last.state !== laneState.finished) return last;
+  if (last.state !== finished) return last;
   for (const lane of chip.lanes) {
-    if (lane.state !== laneState.finished) return lane;
+    if (lane.state !== finished) return lane;
     if (lane.complete > last.complete) last = lane;
   }
   return last;

@@ -46,6 +46,8 @@ export type Timing = {
   readonly entry: string;
   readonly tokens: number;
   readonly samples: number;
+  /** Rows that are of prompts: all but the single rows that go on from keys already cached. */
+  readonly inputTokens: number;
   /** Chips of the program. */
   readonly chips: number;
   readonly symmetric: boolean;

@@ -21,6 +21,8 @@ export type TimingFault = {
 /** A semaphore counts in four bits. */
 const highestCount = 15;
 const { ctl, wld, mxu, att, col } = queueIndex;
+const { ready, busy, waiting, joining, finished } = laneState;
+const { loop, count, dma, weights, multiply, drain: drains, query, attend, finish, gather } = actionCode;
 
 /** The event loop over the simulated chips of a program. After `run`, what happened is in the chips. */
 export class Simulation {
@@ -83,16 +85,16 @@ export class Simulation {
     const { stream } = lane;
     while (this.#fault === undefined) {
       const pc = lane.head();
-      if (pc >= stream.length) return lane.enter(laneState.finished, this.#now);
+      if (pc >= stream.length) return lane.enter(finished, this.#now);
       if (!this.#take(lane, pc)) return;
       if (++this.instructions > this.#budget) return this.#fail('budget', lane, `more than ${this.#budget} instructions`);
       lane.issued++;
       const action = stream.action[pc]!;
-      if (action === actionCode.loop) {
+      if (action === loop) {
         if (!lane.openLoop(pc)) return this.#fail('malformedLoop', lane, 'a loop nests more than four deep, or its body runs past what is around it');
-      } else if (action === actionCode.count) lane.setRegister(stream.a[pc]!, this.#chips[lane.chip]!.step.counts[stream.b[pc]!]!);
+      } else if (action === count) lane.setRegister(stream.a[pc]!, this.#chips[lane.chip]!.step.counts[stream.b[pc]!]!);
       else {
-        lane.enter(laneState.busy, this.#now);
+        lane.enter(busy, this.#now);
         return this.#issue(lane, action);
       }
       this.#post(lane, this.#now);
@@ -106,7 +108,7 @@ export class Simulation {
     const from = stream.waitStart[pc]!, to = stream.waitStart[pc + 1]!;
     if (from === to) return true;
     const chip = this.#chips[lane.chip]!;
-    if (lane.state === laneState.waiting) {
+    if (lane.state === waiting) {
       const poster = chip.poster[lane.blockedOn]!;
       lane.stall(poster < 0 ? stallIndex.unposted : poster, this.#now - lane.since);
     }
@@ -116,7 +118,7 @@ export class Simulation {
       if (chip.waiter[semaphore]! >= 0) this.#fail('sharedSemaphore', lane, `two queues wait for semaphore ${semaphore}`);
       chip.waiter[semaphore] = lane.queue;
       lane.blockedOn = semaphore;
-      lane.enter(laneState.waiting, this.#now);
+      lane.enter(waiting, this.#now);
       return false;
     }
     for (let i = from; i < to; i++) chip.value[stream.waitSemaphore[i]!]! -= stream.waitCount[i]!;
@@ -129,30 +131,30 @@ export class Simulation {
     const slot = prepare(stream, pc, lane.rows(pc), chip.rates);
     lane.slot = slot;
     switch (action) {
-      case actionCode.dma:
+      case dma:
         if (stream.hbmBytes[slot] === 0) break;
         return chip.hbm.begin(flowOf(lane.queue), this.#now, transferWork(chip, lane), Infinity);
-      case actionCode.weights:
+      case weights:
         if (!chip.fifo.beginLoad(this.#now, stream.a[pc]!, stream.b[pc]!)) this.#fail('weightFifo', lane, 'wld and mm differ in k-tiles');
         return this.#gang(chip);
-      case actionCode.multiply:
+      case multiply:
         accumulate(chip, lane);
         if (!chip.fifo.beginMultiply(this.#now, stream.a[pc]!, stream.tile[slot]!)) this.#fail('weightFifo', lane, 'wld and mm differ in k-tiles');
         return this.#gang(chip);
-      case actionCode.drain:
+      case drains:
         drain(chip, lane);
         break;
-      case actionCode.query:
+      case query:
         chip.window.pc = pc;
         chip.window.first = lane.firstRow(pc);
         chip.window.rows = lane.rows(pc);
         bookQueries(chip, stream.cycles[slot]!);
         break;
-      case actionCode.attend:
+      case attend:
         return this.#attend(chip, lane);
-      case actionCode.finish:
+      case finish:
         return this.#storeWindow(chip, lane);
-      case actionCode.gather:
+      case gather:
         return this.#join(chip, lane);
       default:
         chip.totals.laneOps += stream.work[slot]!;
@@ -182,10 +184,10 @@ export class Simulation {
     }
   }
 
-  /** The queue's instruction is `busy` cycles at work until `end`; the rest of its time is a stall. */
-  #known(lane: Lane, busy: number, end: number, reason: number): void {
-    lane.work(busy);
-    lane.stall(reason, end - lane.since - busy);
+  /** The queue's instruction is `cycles` at work until `end`; the rest of its time is a stall. */
+  #known(lane: Lane, cycles: number, end: number, reason: number): void {
+    lane.work(cycles);
+    lane.stall(reason, end - lane.since - cycles);
     this.#events.push(end, lane.index, -1);
   }
 
@@ -204,16 +206,16 @@ export class Simulation {
   }
 
   #storeWindow(chip: Chip, lane: Lane): void {
-    const query = chip.window.pc < 0 ? undefined : lane.stream.instructions[chip.window.pc];
-    if (query?.op !== 'aq') return this.#fail('noQueries', lane, 'afin without aq before it');
-    const { cycles } = finishCost(query.fields, chip.window.rows, chip.rates);
+    const loaded = chip.window.pc < 0 ? undefined : lane.stream.instructions[chip.window.pc];
+    if (loaded?.op !== 'aq') return this.#fail('noQueries', lane, 'afin without aq before it');
+    const { cycles } = finishCost(loaded.fields, chip.window.rows, chip.rates);
     bookQueries(chip, cycles);
     this.#occupy(lane, cycles);
   }
 
   /** A collective starts when every chip simulated has reached it. */
   #join(chip: Chip, lane: Lane): void {
-    lane.state = laneState.joining;
+    lane.state = joining;
     chip.joined = this.#now;
     if (++this.#joined < this.#chips.length) return;
     this.#joined = 0;
@@ -221,7 +223,7 @@ export class Simulation {
       account(member, this.#now);
       const theirs = member.lanes[col]!;
       theirs.stall(stallIndex.join, this.#now - member.joined);
-      theirs.enter(laneState.busy, this.#now);
+      theirs.enter(busy, this.#now);
       member.totals.linkBytes += theirs.stream.linkBytes[theirs.slot]!;
       this.#occupy(theirs, theirs.stream.cycles[theirs.slot]!);
     }
@@ -249,7 +251,7 @@ export class Simulation {
     }
     this.#post(lane, this.#now + latency);
     lane.pc++;
-    lane.enter(laneState.ready, this.#now);
+    lane.enter(ready, this.#now);
   }
 
   #post(lane: Lane, done: number): void {
@@ -284,11 +286,11 @@ export class Simulation {
 
   /** A queue that is not through when nothing more will happen. */
   #stuck(): TimingFault | undefined {
-    const lane = this.#lanes.find(({ state }) => state !== laneState.finished);
+    const lane = this.#lanes.find(({ state }) => state !== finished);
     if (lane === undefined) return undefined;
     const value = this.#chips[lane.chip]!.value[lane.blockedOn]!;
     const semaphore = `waits for semaphore ${lane.blockedOn}, which is at ${value}`;
-    this.#fail('deadlock', lane, lane.state === laneState.waiting ? semaphore : lane.state === laneState.joining ? 'waits for the other chips' : 'waits for the weight FIFO');
+    this.#fail('deadlock', lane, lane.state === waiting ? semaphore : lane.state === joining ? 'waits for the other chips' : 'waits for the weight FIFO');
     return this.#fault;
   }
 

@@ -1,0 +1,28 @@
+import type { Machine, Quantity } from '../isa-spec/machine.ts';
+import { timingAssumptions } from '../simulator/timing/rates.ts';
+import type { Timing } from '../simulator/timing/result.ts';
+
+export type Assumption = { readonly name: string; readonly value: number; readonly provenance: 'derived' | 'assumed'; readonly source: string };
+
+const isQuantity = (value: unknown): value is Quantity => typeof value === 'object' && value !== null && 'provenance' in value;
+
+/** Every quantity below a part of a machine, by its path. */
+function* quantities(value: unknown, path: string): Generator<readonly [string, Quantity]> {
+  if (isQuantity(value)) yield [path, value];
+  else if (typeof value === 'object' && value !== null) {
+    for (const [key, part] of Object.entries(value)) yield* quantities(part, path === '' ? key : `${path}.${key}`);
+  }
+}
+
+/**
+ * Every number of the machine the timing rests on that is not published, then what the timing model itself assumes. Links are
+ * left out of programs that use none, the attention unit and softmax of those without attention.
+ */
+export function assumptionsOf(machine: Machine, timing: Timing): readonly Assumption[] {
+  const works = (name: string): boolean => timing.perChip.some((chip) => chip.engines.some((engine) => engine.name === name && engine.work > 0));
+  const unused = [...(works('link') ? [] : ['link']), ...(works('attention') ? [] : ['attention', 'softmaxPerCycle'])];
+  const described = [...quantities(machine, '')].flatMap(([name, { value, provenance, source }]): Assumption[] =>
+    provenance === 'published' || unused.some((part) => name === part || name.startsWith(`${part}.`)) ? [] : [{ name, value, provenance, source }],
+  );
+  return [...described, ...timingAssumptions.map((assumption): Assumption => ({ ...assumption, provenance: 'assumed' }))];
+}
