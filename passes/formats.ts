@@ -20,7 +20,9 @@ export function assignFormats(module: GraphModule, precision: Precision): GraphM
     return readers.length === 0 ? module.body.yields.includes(value) : readers.every((reader) => reader.kind === 'allgather' && handedBack(reader.results[0] as ValueId));
   };
   const formatOf = (value: ValueId, op: GraphOp): DType => {
-    if (computes.has(op.kind) && handedBack(value)) return 'f32';
+    // A sum has its residual's format, whoever reads it.
+    const sum = op.kind === 'linear' && op.attrs.residual;
+    if (computes.has(op.kind) && !sum && handedBack(value)) return 'f32';
     const feedsAttention = (id: ValueId): boolean =>
       (users.get(id) ?? []).length > 0 && (users.get(id) ?? []).every((user) => user.kind === 'attention' || (user.kind === 'columns' && feedsAttention(user.results[0] as ValueId)));
     return computes.has(op.kind) && feedsAttention(value) ? operand : 'bf16';

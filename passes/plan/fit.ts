@@ -5,7 +5,7 @@ import { firstFit } from '../../ir/tile/first-fit.ts';
 import { bufferLines } from '../../ir/tile/footprint.ts';
 import { lifetimes } from '../../ir/tile/lifetimes.ts';
 import type { Buffer, TileModule } from '../../ir/tile/module.ts';
-import { type Bounds, DoesNotFit, type Homes } from '../tile/lowering.ts';
+import { type Bounds, DoesNotFit, type Homes, MustSpill } from '../tile/lowering.ts';
 import { tile, type Tiled } from '../tile/tile.ts';
 
 /** What the planner decided about SRAM. */
@@ -26,6 +26,10 @@ export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnos
   while (stageBytes >= machine.sram.lineBytes.value) {
     const tiled = attempt(module, target, { spilled, stageBytes });
     if (tiled === undefined) break;
+    if (tiled instanceof MustSpill) {
+      spilled.add(tiled.buffer);
+      continue;
+    }
     const crowd = overflow(tiled.tile, machine);
     if (crowd === undefined) return { ...tiled, spilled: [...spilled], stageBytes };
     const victim = largestValue(crowd);
@@ -41,11 +45,12 @@ export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnos
   return undefined;
 }
 
-function attempt(module: GraphModule, { machine, bounds, chips }: FitTarget, homes: Homes): Tiled | undefined {
+function attempt(module: GraphModule, { machine, bounds, chips }: FitTarget, homes: Homes): Tiled | MustSpill | undefined {
   try {
     return tile(module, machine, bounds, homes, chips);
   } catch (error) {
     if (error instanceof DoesNotFit) return undefined;
+    if (error instanceof MustSpill) return error;
     throw error;
   }
 }

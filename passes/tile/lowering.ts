@@ -33,6 +33,15 @@ export type Lowering = {
 /** The SRAM an op needs at the least is not there. */
 export class DoesNotFit extends Error {}
 
+/** Lowering needs a value in HBM that was to stay in SRAM. */
+export class MustSpill extends Error {
+  readonly buffer: string;
+  constructor(buffer: string) {
+    super(`\`${buffer}\` must live in HBM`);
+    this.buffer = buffer;
+  }
+}
+
 export const rowLimit = (low: Lowering, of: 'tokens' | 'samples'): number => low.bounds[of];
 
 export const bufferOf = (low: Lowering, id: BufferId): Buffer => low.write.buffers[id] as Buffer;

@@ -3,7 +3,7 @@ import type { Affine, BufferId, Packing, Region, RowBound } from '../../ir/tile/
 import type { ValueId } from '../../ir/types.ts';
 import { formatBytes } from '../../isa-spec/fields.ts';
 import { type MatmulPlan, pieceCount, pieceTotal, planMatmul } from '../plan/matmul.ts';
-import { bufferOf, DoesNotFit, instanceRow, type Lowering, type Place, rowBytes, rowLimit, rowsOf } from './lowering.ts';
+import { bufferOf, DoesNotFit, instanceRow, type Lowering, MustSpill, type Place, rowBytes, rowLimit, rowsOf } from './lowering.ts';
 import { weightNameOf, weightOf } from './weights.ts';
 import { affine, shift } from './writer.ts';
 
@@ -37,6 +37,7 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
   );
   if (plan === undefined) throw new DoesNotFit();
 
+  if (residual !== undefined) sameHome(low, out, residual);
   const nest = new MatmulNest(low, plan, { a, out, residual });
   const name = weight.name;
   const kTiles = pieceTotal(plan.chunks);
@@ -91,6 +92,14 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
       });
     });
   });
+}
+
+/** The epilogue reads the residual with the output's pitch and format: both lie whole in SRAM, or both in stages. */
+function sameHome(low: Lowering, out: Place, residual: Place): void {
+  const [to, from] = [bufferOf(low, out.buffer), bufferOf(low, residual.buffer)];
+  if (to.format !== from.format) throw new Error(`internal: residual \`${from.name}\` is ${from.format}, the sum ${to.format}`);
+  if (to.space !== from.space) throw new MustSpill(to.space === 'sram' ? to.name : from.name);
+  if (to.space === 'sram' && to.columns !== from.columns) throw new Error(`internal: residual \`${from.name}\` has ${from.columns} columns, the sum ${to.columns}`);
 }
 
 /** A chunk of k: its first weight tile, its tiles, what it does to the accumulators, its ring slot, and where it starts in k. */
