@@ -6,8 +6,9 @@ import { accountFor } from './accounts.ts';
 import { merged } from './axes.ts';
 import { emit } from './emit.ts';
 import { coneOf } from './evaluate.ts';
+import { liftCustom } from './custom.ts';
 import { liftLookup, liftPositions, liftProduct } from './products.ts';
-import type { Lifted, Raising } from './raising.ts';
+import { type Lifted, type Raising, unlimitedPositions } from './raising.ts';
 import { liftArithmetic, liftFunction, liftRope } from './regions.ts';
 import { isolated, type RowNode, type Sample, type View, wholeRows } from './rows.ts';
 import { indexSource, type Source } from './source.ts';
@@ -15,23 +16,24 @@ import { liftConcat, liftView } from './views.ts';
 
 /**
  * A source graph of primitives as a module of row ops: what it computes decides, not how it is spelled. Every lift is of a
- * region whose function was evaluated and found to be the row op's. `positions`: rows of rope tables, which a source whose angles
- * are computed does not limit. Undefined when some value is no part of a transformer; each such is reported (E3001, E3002).
+ * region whose function was evaluated and found to be the row op's. Values that are no part of a transformer are reported, all of
+ * them (E3001, E3002); the module then comes back as it was.
  */
-export function raise(module: GraphModule, store: TensorStore, positions: number, diagnostics: Diagnostics): GraphModule | undefined {
+export function raise(module: GraphModule, store: TensorStore, diagnostics: Diagnostics): GraphModule {
   const source = indexSource(module, store);
-  const lifting = new Lifting(source, positions);
+  const lifting = new Lifting(source);
   const reached = new Set(module.body.yields.flatMap((value) => coneOf(source, value, () => false)));
   for (const value of reached) if (isLinear(source, value)) lifting.view(value);
   const results = module.outputs.map((output, i) => lifting.result(module.body.yields[i] as ValueId, output.name));
   if (lifting.problems.length > 0 || results.includes(undefined)) {
     report(lifting.problems, source, diagnostics);
-    return undefined;
+    return module;
   }
   const rows = results.flatMap((result, i) => (result?.role === 'result' ? [{ row: result.row, name: (module.outputs[i] as Output).name }] : []));
   const emitted = emit(rows.map(({ row }) => row));
   const layers = emitted.body.ops.filter((op) => op.kind === 'attention').length;
   const tables = emitted.body.ops.flatMap((op) => (op.kind === 'embed' && isPositional(op, emitted.body.params, emitted.inputs) ? [emitted.types[op.operands[1] as ValueId]?.shape[0] as number] : []));
+  const ropes = emitted.body.ops.flatMap((op) => (op.kind === 'rope' ? [op.attrs.positions] : []));
   return {
     name: module.name,
     family: module.family,
@@ -44,7 +46,7 @@ export function raise(module: GraphModule, store: TensorStore, positions: number
       nodes: accountFor(source, reached),
       parameters: module.source.parameters,
       layers,
-      maxPositions: Math.min(positions, ...tables),
+      maxPositions: Math.min(...ropes, ...tables, ropes.length + tables.length === 0 ? unlimitedPositions : Infinity),
     },
   };
 }
@@ -63,7 +65,6 @@ type Problem = { readonly op: GraphOp | undefined; readonly value: ValueId; read
 
 class Lifting implements Raising {
   readonly source: Source;
-  readonly positions: number;
   readonly problems: Problem[] = [];
   readonly caches: Cache[] = [];
   /** Which cache and half of it a past input is. */
@@ -71,9 +72,8 @@ class Lifting implements Raising {
   sample: Sample | undefined;
   readonly #views = new Map<ValueId, View | undefined>();
 
-  constructor(source: Source, positions: number) {
+  constructor(source: Source) {
     this.source = source;
-    this.positions = positions;
   }
 
   /** Bound, so that it can be mapped over operands. */
@@ -138,6 +138,8 @@ class Lifting implements Raising {
         return liftRope(value, this)?.lifted ?? liftView(op, this);
       case 'pconcat':
         return source.role(op.operands[0] as ValueId) === 'past' ? liftConcat(op, this) : (this.#rope(value) ?? liftConcat(op, this));
+      case 'custom':
+        return liftCustom(op, this);
       case 'psoftmax':
         return 'it is a softmax whose weights are not used on values';
       default:

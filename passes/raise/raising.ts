@@ -10,11 +10,12 @@ export type Raising = {
   readonly view: (value: ValueId) => View | undefined;
   /** Notes that rows of a kind are sampled; false when the module samples others already. */
   readonly samples: (sample: Sample) => boolean;
-  /** Positions of rope tables. */
-  readonly positions: number;
   /** The name of the cache that continues a past's keys and values. */
   readonly cacheOf: (keys: string, values: string, shape: { readonly kvHeads: number; readonly headDim: number }) => string;
 };
+
+/** Positions of a source that computes its angles, or has none: nothing in the file says where they end. */
+export const unlimitedPositions = 4096;
 
 /** A view; a reason why the op is none; or undefined, when an operand is none and the reason is there. */
 export type Lifted = View | string | undefined;

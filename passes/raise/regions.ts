@@ -7,7 +7,7 @@ import { expanded, joined, merged } from './axes.ts';
 import { scalarOf, vectorOf } from './constants.ts';
 import { coneOf, evaluate, scenarioOf } from './evaluate.ts';
 import { findNorm } from './norm.ts';
-import { type Lifted, opsOf, type Raising, viewOf } from './raising.ts';
+import { type Lifted, opsOf, type Raising, unlimitedPositions, viewOf } from './raising.ts';
 import { findRope } from './rope.ts';
 import { isolated, type RowNode, scaled } from './rows.ts';
 import type { Source } from './source.ts';
@@ -103,7 +103,7 @@ export function liftRope(value: ValueId, raising: Raising): { readonly lifted: L
     if (last?.axis !== 'feature' || last.stride !== 1 || more.length > 0 || axes.flat().some(({ axis }) => axis === 'key')) continue;
     const found = findRope(source, region.x, value, axes);
     if (found === undefined) continue;
-    const attrs = { headDim: last.size, ...found, positions: raising.positions };
+    const attrs = { headDim: last.size, ...found.rope, positions: found.positions ?? unlimitedPositions };
     return { lifted: { ...x, row: { kind: 'rope', attrs, rows: [x.row, 'positions'], weights: [], width: x.row.width, sampled: x.row.sampled, from: region.ops } } };
   }
   return undefined;

@@ -2,10 +2,13 @@ import type { GraphAttrs } from '../../ir/graph/ops.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { offsets, type Axes } from './axes.ts';
 import { coneOf, evaluate, type Scenario, scenarioOf } from './evaluate.ts';
-import { type Source, shapeUnder } from './source.ts';
+import { isAnchor, type Source, shapeUnder } from './source.ts';
 import { tidy } from './constants.ts';
 
 export type FoundRope = Pick<GraphAttrs['rope'], 'frequencies' | 'amplitude' | 'interleaved'>;
+
+/** A rotation, and how many positions its table has if it has one. */
+export type LimitedRope = { readonly rope: FoundRope; readonly positions: number | undefined };
 
 /** Vectors of the last axis, by batch and row. */
 type Heads = (fill: (i: number, at: number) => number) => readonly { readonly position: number; readonly x: Float64Array; readonly y: Float64Array }[];
@@ -17,7 +20,8 @@ const asked = [1, 0, 2, 3, 5, 4, 9, 17, 30, 1, 0, 2, 3, 5, 4, 9, 17, 30];
  * Whether `value` rotates pairs of the last axis of `x` by position times frequency. The vectors (1, 0) turn to
  * (amplitude cos, amplitude sin), from which position 1 says the frequencies; then all is checked at other positions.
  */
-export function findRope(source: Source, x: ValueId, value: ValueId, axes: Axes): FoundRope | undefined {
+export function findRope(source: Source, x: ValueId, value: ValueId, axes: Axes): LimitedRope | undefined {
+  const positions = tableOf(source, value);
   const given = scenarioOf(source, { batch: 2, rows: 9, past: 2, positions: asked });
   const counted = [{ batch: 1, rows: 31, past: 0 }, { batch: 2, rows: 5, past: 7 }].map((wanted) => scenarioOf(source, wanted));
   for (const [first, ...others] of [[given], counted]) {
@@ -25,14 +29,27 @@ export function findRope(source: Source, x: ValueId, value: ValueId, axes: Axes)
     const found = readRope(headsOf(source, x, value, axes, first));
     if (found === undefined || !others.every((scenario) => turnsAll(headsOf(source, x, value, axes, scenario), found))) continue;
     const far = scenarioOf(source, { batch: 1, rows: 2, past: 0, positions: [50_000, 131_000] });
-    if (first === given && !looksUp(source, value) && !turnsAll(headsOf(source, x, value, axes, far), found)) continue;
-    return found;
+    if (first === given && positions === undefined && !turnsAll(headsOf(source, x, value, axes, far), found)) continue;
+    return { rope: found, positions };
   }
   return undefined;
 }
 
-/** Whether angles come from a table, which ends somewhere. */
-const looksUp = (source: Source, value: ValueId): boolean => coneOf(source, value, (each) => source.dependence(each) === 'active' && source.definition(each)?.kind === 'pmatmul').some((each) => source.definition(each)?.kind === 'pgather');
+/** Rows of the table the angles come from, if they are looked up. */
+function tableOf(source: Source, value: ValueId): number | undefined {
+  const prepared = coneOf(source, value, (each) => source.dependence(each) === 'active' && isAnchorValue(source, each));
+  const rows = prepared.flatMap((each) => {
+    const op = source.definition(each);
+    const table = op?.kind === 'pgather' && source.dependence(op.operands[0] as ValueId) === 'constant' ? source.type(op.operands[0] as ValueId).shape[op.attrs.axis] : undefined;
+    return typeof table === 'number' ? [table] : [];
+  });
+  return rows.length === 0 ? undefined : Math.min(...rows);
+}
+
+const isAnchorValue = (source: Source, value: ValueId): boolean => {
+  const op = source.definition(value);
+  return op !== undefined && isAnchor(op, source.dependence);
+};
 
 function readRope(heads: Heads): FoundRope | undefined {
   const random = heads(noise);

@@ -63,9 +63,9 @@ function graph(masking: Masking, { cached = false, scale = 0.5, axis = -1 } = {}
     return [write.build.op('pmatmul', {}, [rows, write.weight('o', [16, 16])]), ...(cached ? [k, v] : [])];
   });
   const diagnostics = new Diagnostics();
-  const raised = raise(module, write.store, 64, diagnostics);
-  const found = raised === undefined ? undefined : [...allOps(raised.body)].find((op): op is OpOf<'attention'> => op.kind === 'attention');
-  const roles = raised === undefined ? [] : [...raised.source.interface.inputs, ...raised.source.interface.outputs].map(({ role }) => role);
+  const raised = raise(module, write.store, diagnostics);
+  const found = diagnostics.hasErrors ? undefined : [...allOps(raised.body)].find((op): op is OpOf<'attention'> => op.kind === 'attention');
+  const roles = diagnostics.hasErrors ? [] : [...raised.source.interface.inputs, ...raised.source.interface.outputs].map(({ role }) => role);
   return { attrs: found?.attrs, messages: diagnostics.all.map(({ message }) => message), roles };
 }
 

@@ -12,8 +12,8 @@ import { onRows, type SourceWriter } from './source-module.ts';
 function raised(width: number, fill: (write: SourceWriter, x: ValueId) => ValueId): readonly string[] {
   const { module, store } = onRows(width, fill);
   const diagnostics = new Diagnostics();
-  const result = raise(module, store, 64, diagnostics);
-  if (result === undefined) return diagnostics.all.map(({ message }) => message);
+  const result = raise(module, store, diagnostics);
+  if (diagnostics.hasErrors) return diagnostics.all.map(({ message }) => message);
   const weights = new WeightValues(store, 1);
   const ids = [3, 1, 4, 1, 5, 9];
   const wanted = interpretTensors(module, new Map([['input_ids', { shape: [2, 3], data: Float64Array.from(ids) }]]), weights).get('out0');
