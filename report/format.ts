@@ -24,6 +24,9 @@ export function si(value: number, unit: string): string {
   return `${three(scaled)} ${prefixes[power]}${unit}`;
 }
 
+/** A model's parameters, as people count them: `70.6 B`. */
+export const billions = (count: number): string => si(count, '').trim().replace('G', 'B');
+
 /** Capacities of on-chip memory, which come in powers of two: `192 MiB`. */
 export function binary(bytes: number): string {
   const power = bytes < kibi ? 0 : Math.min(3, Math.floor(Math.log2(bytes) / 10));
@@ -50,6 +53,6 @@ export function bar(fraction: number, width: number): string {
 
 /** `exposedDma` as people read it: `exposed DMA`. */
 export const readable = (name: string): string =>
-  name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`).replace(/\bdma\b/, 'DMA').replace(/^hbm$/, 'HBM');
+  name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`).replace('fill drain', 'fill and drain').replace(/\bdma\b/, 'DMA').replace(/^hbm$/, 'HBM');
 
 export const plural = (count: number, noun: string): string => `${grouped(count)} ${noun}${count === 1 ? '' : 's'}`;

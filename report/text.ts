@@ -1,4 +1,4 @@
-import { bar, binary, duration, grouped, percent, plural, readable, si, three } from './format.ts';
+import { bar, billions, binary, duration, grouped, percent, plural, readable, si, three } from './format.ts';
 import type { CostReport } from './report.ts';
 
 /** What a run did beside the report: its stages in order, and the files it wrote. */
@@ -58,7 +58,7 @@ function modelLines({ model, recognition, program }: CostReport): readonly strin
   const { sourceNodes, hardware, folded, host, refused, hardwareOpsPerLayer } = recognition;
   const covered = sourceNodes === 0 ? [] : [`${plural(sourceNodes, 'source node')}: ${hardware} hardware, ${folded} folded, ${host} host, ${refused} refused`];
   return [
-    `${cut(model.name, 36)} (${cut(model.family, 14)}), ${si(model.parameters, '').trim()} parameters, ${plural(model.layers, 'layer')}`.slice(0, width - margin),
+    `${cut(model.name, 36)} (${cut(model.family, 14)}), ${billions(model.parameters)} parameters, ${plural(model.layers, 'layer')}`.slice(0, width - margin),
     ...covered,
     `${three(hardwareOpsPerLayer)} hardware ops a layer, ${plural(program.instructions, 'instruction')}, ${si(program.bytes, 'B')}`,
   ];

@@ -20,7 +20,7 @@ export type AttentionCost = {
 };
 
 /** Keys the attention unit masks and normalises together. */
-export const keyBlock = 128;
+const keyBlock = 128;
 
 type Attend = { readonly query: InstructionOf<'aq'>['fields']; readonly keys: InstructionOf<'attn'>['fields']; readonly rates: Rates };
 

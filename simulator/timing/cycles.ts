@@ -37,7 +37,7 @@ const attentionMove = (rows: number, heads: number, headDim: number, rates: Rate
   unit((rows * heads * headDim) / (rates.attentionArrays * rates.attentionSide));
 
 /** Rows of a window that one of `2^split` groups of arrays takes. */
-export const groupRows = (rows: number, split: number): number => Math.ceil(rows / 2 ** split);
+const groupRows = (rows: number, split: number): number => Math.ceil(rows / 2 ** split);
 
 /** Cycles to load one weight tile into an array's FIFO: a row a cycle, bf16 rows at the half-rate port. */
 export const tileLoadCycles = (format: string, rates: Rates): number => Math.ceil(rates.side * (format === 'bf16' ? rates.slow : 1));

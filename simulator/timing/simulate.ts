@@ -13,7 +13,7 @@ export type TimingOptions = {
   /** Instructions after which to give up. */
   readonly budget: number;
 };
-export const timingDefaults: TimingOptions = { full: false, budget: 100_000_000 };
+const timingDefaults: TimingOptions = { full: false, budget: 100_000_000 };
 
 /**
  * Time of one step of a program, from its bytes. `stepBlocks`: one for all chips, or one a chip; the first says which entry runs.
@@ -50,7 +50,7 @@ const sameCode = (a: ProgramChip, b: ProgramChip): boolean =>
   a === b || queues.every((queue) => sameBytes(a[queue].words, b[queue].words) && JSON.stringify(a[queue].strideSets) === JSON.stringify(b[queue].strideSets));
 
 /** What a step-control block says of the step. */
-export function stepInput(block: Uint8Array): StepInput {
+function stepInput(block: Uint8Array): StepInput {
   const { counts, tables } = openStepBlock(block);
   return {
     counts: stepCounts.map((name) => counts[name]),

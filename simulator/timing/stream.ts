@@ -4,7 +4,7 @@ import { type Cost, costs, tileLoadCycles, tileStreamCycles } from './cycles.ts'
 import type { Rates } from './rates.ts';
 
 /** How the event loop treats an instruction. */
-export const actions = ['fixed', 'loop', 'count', 'dma', 'weights', 'multiply', 'drain', 'query', 'attend', 'finish', 'gather'] as const;
+const actions = ['fixed', 'loop', 'count', 'dma', 'weights', 'multiply', 'drain', 'query', 'attend', 'finish', 'gather'] as const;
 type Action = (typeof actions)[number];
 
 const actionOf: { readonly [M in Mnemonic]: Action } = {
@@ -84,7 +84,7 @@ function tokenColumns(lists: readonly (readonly Token[])[]): Tokens {
 const present = (tokens: readonly Token[]): readonly Token[] => tokens.filter((token) => token.semaphore !== 0);
 
 /** Every wait of an instruction, those of `sync`'s own fields included. */
-export function waitsOf(instruction: Instruction): readonly Token[] {
+function waitsOf(instruction: Instruction): readonly Token[] {
   if (instruction.op !== 'sync') return instruction.waits;
   const f = instruction.fields;
   const more = [[f.wait2, f.waitCount2], [f.wait3, f.waitCount3], [f.wait4, f.waitCount4], [f.wait5, f.waitCount5]] as const;
@@ -92,7 +92,7 @@ export function waitsOf(instruction: Instruction): readonly Token[] {
 }
 
 /** Every post of an instruction, likewise. */
-export function postsOf(instruction: Instruction): readonly Token[] {
+function postsOf(instruction: Instruction): readonly Token[] {
   if (instruction.op !== 'sync') return instruction.posts;
   const f = instruction.fields;
   const more = [[f.post2, f.postCount2], [f.post3, f.postCount3], [f.post4, f.postCount4], [f.post5, f.postCount5]] as const;
@@ -115,7 +115,7 @@ function stillLevels(sets: readonly StrideSet[], ss: number): number {
 export const strideSetOf = (sets: readonly StrideSet[], ss: number): StrideSet | undefined => (ss === 0 ? undefined : sets[ss]);
 
 /** Columns of one queue's code. */
-export function streamOf(code: QueueCode, rates: Rates): Stream {
+function streamOf(code: QueueCode, rates: Rates): Stream {
   const n = code.instructions.length;
   const waits = tokenColumns(code.instructions.map(waitsOf));
   const posts = tokenColumns(code.instructions.map(postsOf));
