@@ -1,7 +1,6 @@
 import { buildProgram } from '../backend-sohu/program.ts';
 import type { Layout } from '../backend-sohu/allocate.ts';
 import { Diagnostics } from '../diagnostics/diagnostic.ts';
-import type { CustomLayer } from '../ir/graph/custom.ts';
 import type { GraphModule } from '../ir/graph/module.ts';
 import { verifyGraph } from '../ir/graph/verify.ts';
 import type { TileModule } from '../ir/tile/module.ts';
@@ -32,8 +31,8 @@ export type Imported =
 /** How to compile: the machine, formats, chips, step bounds, and where SRAM goes. */
 export type Target = { readonly machine: Machine; readonly precision: Precision; readonly tp: number; readonly bounds: (module: GraphModule) => Bounds; readonly stageShare: number };
 
-/** Told of every stage as it ends. */
-export type Watch = (phase: Phase, name: string, made: { readonly graph: GraphModule } | { readonly tile: TileModule } | { readonly program: Program }) => void;
+/** Told of every stage as it ends; says whether to go on. */
+export type Watch = (phase: Phase, name: string, made: { readonly graph: GraphModule } | { readonly tile: TileModule } | { readonly program: Program }) => boolean;
 
 /** A compiled model: the program, and what it was on the way. `rows`: in double precision the source's meaning; `normative`: the program's, to the bit. */
 export type Compiled = {
@@ -47,17 +46,21 @@ export type Compiled = {
   readonly spilled: readonly string[];
 };
 
-type GraphPass = { readonly phase: Phase; readonly name: string; readonly run: (module: GraphModule) => GraphModule };
+/** A pass; undefined when it has reported why it cannot. */
+type GraphPass = { readonly phase: Phase; readonly name: string; readonly run: (module: GraphModule) => GraphModule | undefined };
+
+/** Positions of rope tables when the source computes its angles and so sets no limit. */
+const unlimitedPositions = 8192;
 
 /**
  * The passes that make a source graph (or a frontend's rows) the normative graph, in order. Custom layers are lowered before
  * anything can fuse with them; sharding comes before inputs are shared, while queries, keys and values are still apart; formats come last.
  */
-function passesFor(imported: Imported, target: Target, layers: readonly CustomLayer[], diagnostics: Diagnostics): readonly GraphPass[] {
+function passesFor(imported: Imported, target: Target, diagnostics: Diagnostics): readonly GraphPass[] {
   const recognising: readonly GraphPass[] = imported.primitive
     ? [
         ...canonicalisePasses.map(({ name, run }) => ({ phase: 'canonicalise' as const, name, run })),
-        { phase: 'raise', name: 'raise', run: (module) => raise(module, imported.store, layers, diagnostics) },
+        { phase: 'raise', name: 'raise', run: (module) => raise(module, imported.store, unlimitedPositions, diagnostics) },
       ]
     : [];
   return [
@@ -77,16 +80,17 @@ function passesFor(imported: Imported, target: Target, layers: readonly CustomLa
  * Imported model -> program. Problems of the user's go to `diagnostics`, and nothing comes back; the module is verified after
  * every pass. Pure: no files, no clock, no globals, so the same input gives the same bytes.
  */
-export function compile(imported: Imported, target: Target, layers: readonly CustomLayer[], diagnostics: Diagnostics, watch: Watch = () => undefined): Compiled | undefined {
+export function compile(imported: Imported, target: Target, diagnostics: Diagnostics, watch: Watch = () => true): Compiled | undefined {
   let module = imported.module;
   let rows = module;
-  watch('import', 'import', { graph: module });
-  for (const pass of passesFor(imported, target, layers, diagnostics)) {
-    module = pass.run(module);
-    if (diagnostics.hasErrors) return undefined;
+  if (!watch('import', 'import', { graph: module })) return undefined;
+  for (const pass of passesFor(imported, target, diagnostics)) {
+    const made = pass.run(module);
+    if (made === undefined || diagnostics.hasErrors) return undefined;
+    module = made;
     mustHold(pass.name, (problems) => verifyGraph(module, problems));
     if (pass.phase === 'roll') rows = module;
-    watch(pass.phase, pass.name, { graph: module });
+    if (!watch(pass.phase, pass.name, { graph: module })) return undefined;
   }
   reportUnlowerable(module, diagnostics);
   if (diagnostics.hasErrors) return undefined;
@@ -94,12 +98,12 @@ export function compile(imported: Imported, target: Target, layers: readonly Cus
   const fitted = fit(module, { machine: target.machine, bounds: target.bounds(module), chips: target.tp, stageShare: target.stageShare }, diagnostics);
   if (fitted === undefined) return undefined;
   mustHold('tile', (problems) => verifyTile(fitted.tile).forEach((problem) => problems.report(problem)));
-  watch('tile', 'tile', { tile: fitted.tile });
+  if (!watch('tile', 'tile', { tile: fitted.tile })) return undefined;
 
   const { program, layout } = buildProgram(fitted.tile, target.machine, module.caches.length === 0 ? 'encode' : 'step', programMeta(rows, target));
   fitsHbm(program, target.machine, diagnostics);
   if (diagnostics.hasErrors) return undefined;
-  watch('emit', 'emit', { program });
+  if (!watch('emit', 'emit', { program })) return undefined;
   return { rows, normative: module, graph: fitted.graph, tile: fitted.tile, program, layout, spilled: fitted.spilled };
 }
 

@@ -1,6 +1,7 @@
 import type { GraphModule } from '../ir/graph/module.ts';
 import type { Step, StepSequence } from '../ir/step.ts';
 import type { Machine } from '../isa-spec/machine.ts';
+import type { StepTables, WorkEntry } from '../isa-spec/step-block.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
 
 /** What the report is about: requests of `isl` input and `osl` output tokens, `batch` of them served at once. */
@@ -48,4 +49,21 @@ export function blankStep(sequences: readonly StepSequence[]): Step {
   let end = 0;
   const samples = sequences.map(({ rows: count }) => (end += count) - 1);
   return { sequences, ids: zeros, positions: rows, types: zeros, samples };
+}
+
+/** A step's tables on a pool nobody else uses: every sequence's pages one after the other. */
+export function stepTables(step: Step, { pageRows }: Bounds): StepTables {
+  let firstRow = 0;
+  let firstPage = 0;
+  const slots: number[] = [];
+  const worklist = step.sequences.map(({ rows, past }): WorkEntry => {
+    const entry = { firstRow, rows, keys: past + rows, firstPosition: past, firstPage };
+    for (let at = past; at < past + rows; at++) slots.push((firstPage + Math.floor(at / pageRows)) * 2 * pageRows + (at % pageRows));
+    firstRow += rows;
+    firstPage += Math.ceil((past + rows) / pageRows);
+    return entry;
+  });
+  const { ids, positions, types, samples } = step;
+  const counts = { tokens: firstRow, sequences: worklist.length, samples: samples.length };
+  return { entry: 0, counts, ids, positions, types, slots, samples, worklist, pages: Array.from({ length: firstPage }, (_, page) => page) };
 }

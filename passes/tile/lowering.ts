@@ -60,11 +60,14 @@ export const instanceRow = (low: Lowering, perInstance: number, from: Affine = a
 
 const stageDepth = 2;
 
+/** Writes the ops of one row tile: operands and results where the units find them; `home`: this tile's rows of any place. */
+type Emit = (reads: readonly Region[], writes: readonly Region[], rows: RowBound, home: (place: Place) => Region) => void;
+
 /**
  * Runs `emit` over tiles of rows. Operands that live in HBM are loaded into, and results stored from, double-buffered
  * stages; the tile is as tall as the stages allow. Throws DoesNotFit when a single row is too much.
  */
-export function overRows(low: Lowering, reads: readonly Place[], writes: readonly Place[], emit: (reads: readonly Region[], writes: readonly Region[], rows: RowBound) => void): void {
+export function overRows(low: Lowering, reads: readonly Place[], writes: readonly Place[], emit: Emit): void {
   const of = (writes[0] ?? reads[0])?.of ?? 'tokens';
   const staged = [...reads, ...writes].filter((place) => bufferOf(low, place.buffer).space === 'hbm');
   const perRow = staged.reduce((sum, place) => sum + stageDepth * rowBytes(low, bufferOf(low, place.buffer).format, place.columns), 0);
@@ -73,21 +76,22 @@ export function overRows(low: Lowering, reads: readonly Place[], writes: readonl
   const row = affine(0, 0, rowTile);
   const slot = affine(0, 0, 1);
   const stages = new Map(staged.map((place) => [place, stage(low, place, rowTile)]));
+  const home = (place: Place): Region => rowsOf(low, place, row, rowTile, rowTile * rowTiles);
   const local = (place: Place): Region => {
     const buffer = stages.get(place);
-    if (buffer === undefined) return rowsOf(low, place, row, rowTile, rowTile * rowTiles);
+    if (buffer === undefined) return home(place);
     return low.write.region(buffer, affine(0), rowTile, place.columns, { slot });
   };
   low.write.loop(1, 'rows', rowTiles, () => {
     const inputs = reads.map((place) => {
       const region = local(place);
-      if (stages.has(place)) low.write.op('load', {}, { from: rowsOf(low, place, row, rowTile, rowTile * rowTiles), out: region }, rows);
+      if (stages.has(place)) low.write.op('load', {}, { from: home(place), out: region }, rows);
       return region;
     });
     const results = writes.map(local);
-    emit(inputs, results, rows);
+    emit(inputs, results, rows, home);
     writes.forEach((place, i) => {
-      if (stages.has(place)) low.write.op('store', {}, { from: results[i] as Region, out: rowsOf(low, place, row, rowTile, rowTile * rowTiles) }, rows);
+      if (stages.has(place)) low.write.op('store', {}, { from: results[i] as Region, out: home(place) }, rows);
     });
   });
 }

@@ -1,7 +1,7 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
 import type { OpOf } from '../../ir/graph/module.ts';
 import type { TileAttrs } from '../../ir/tile/ops.ts';
-import type { BufferId, Region, RowBound } from '../../ir/tile/module.ts';
+import type { BufferId, Region } from '../../ir/tile/module.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { bufferOf, instanceRow, type Lowering, overRows, type Place, rowLimit, wholeList } from './lowering.ts';
 import { weightNameOf, weightOf } from './weights.ts';
@@ -87,13 +87,12 @@ export function lowerSampleRows(low: Lowering, op: OpOf<'sampleRows'>, samples: 
   if (home.space !== 'hbm' || from.column !== 0 || from.columns !== home.columns) {
     const buffer = low.write.buffer({ name: `${home.name}.rows`, space: 'hbm', role: 'value', format: home.format, rows: limit, columns: from.columns });
     table = { ...from, buffer, column: 0 };
-    copyOut(low, from, table);
+    storeRows(low, from, table);
   }
   gatherInto(low, table.buffer, limit, wholeList(low.write, samples), low.place(op.results[0] as ValueId));
 }
 
-function copyOut(low: Lowering, from: Place, to: Place): void {
-  const rows: RowBound = { max: rowLimit(low, from.of), of: from.of };
-  const region = (place: Place): Region => low.write.region(place.buffer, affine(0), rows.max, place.columns, { column: affine(place.column) });
-  low.write.op('store', {}, { from: region(from), out: region(to) }, rows);
+/** Rows as they are to a place in HBM. */
+export function storeRows(low: Lowering, from: Place, to: Place): void {
+  overRows(low, [from], [], ([local], _, rows, home) => low.write.op('store', {}, { from: local as Region, out: home(to) }, rows));
 }

@@ -9,7 +9,7 @@ import type { Weight } from '../../ir/weights.ts';
 import { type AttentionSite, lowerAttention } from './attention.ts';
 import { type Bounds, type Homes, listBuffer, type Lowering, type Place, wholeList } from './lowering.ts';
 import { lowerLinear } from './matmul.ts';
-import { gatherInto, lowerAllgather, lowerEmbed, lowerMap, lowerNorm, lowerQuantise, lowerRope, lowerSampleRows, mapInto } from './rows.ts';
+import { gatherInto, lowerAllgather, lowerEmbed, lowerMap, lowerNorm, lowerQuantise, lowerRope, lowerSampleRows, mapInto, storeRows } from './rows.ts';
 import { Storage } from './storage.ts';
 import { TileWriter } from './writer.ts';
 
@@ -27,7 +27,7 @@ export function tile(module: GraphModule, machine: Machine, bounds: Bounds, home
     name: module.name, tile: machine.arrays.size.value, chips, bounds,
     buffers: lowering.write.buffers, body: lowering.write.nodes,
     outputs: module.outputs.map((output, i) => {
-      const place = lowering.storage.place(module.body.yields[i] as ValueId);
+      const place = lowering.outputs[i] as Place;
       return { name: output.name, buffer: place.buffer, rows: place.of };
     }),
   };
@@ -37,6 +37,8 @@ export function tile(module: GraphModule, machine: Machine, bounds: Bounds, home
 class GraphLowering {
   readonly write = new TileWriter();
   readonly storage: Storage;
+  /** Where each of the module's results ends. */
+  readonly outputs: Place[] = [];
   module: GraphModule;
   readonly #machine: Machine;
   readonly #bounds: Bounds;
@@ -66,6 +68,25 @@ class GraphLowering {
     if (ops.some((op) => op.kind === 'sampleRows')) this.#hostList('samples');
     for (const op of ops) if (op.kind === 'rope') this.#anglesOf(op);
     this.#block(this.module.body, false, '');
+    this.#results();
+  }
+
+  /** Results whose values live elsewhere (a loop's, a view's) are copied to where the host reads them. */
+  #results(): void {
+    const low = this.#lowering(false);
+    this.module.body.yields.forEach((value, i) => {
+      const place = this.storage.place(value);
+      const home = this.write.buffers[place.buffer];
+      if (home?.role === 'output') {
+        this.outputs.push(place);
+        return;
+      }
+      this.write.label(`output.${i}`, { kind: 'none' });
+      const buffer = this.write.buffer({ name: `output.${i}`, space: 'hbm', role: 'output', format: home?.format ?? 'bf16', rows: this.#bounds[place.of], columns: place.columns });
+      const out = { ...place, buffer, column: 0 };
+      storeRows(low, place, out);
+      this.outputs.push(out);
+    });
   }
 
   #block(block: Block, inLayers: boolean, prefix: string): void {

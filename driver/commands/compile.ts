@@ -1,0 +1,121 @@
+import { packWeights } from '../../backend-sohu/pack.ts';
+import { Diagnostics } from '../../diagnostics/diagnostic.ts';
+import type { GraphModule } from '../../ir/graph/module.ts';
+import { printGraph } from '../../ir/graph/print.ts';
+import type { TileModule } from '../../ir/tile/module.ts';
+import { printTile } from '../../ir/tile/print.ts';
+import { WeightValues } from '../../ir/weight-values.ts';
+import { writeContainer } from '../../isa-spec/container.ts';
+import { disassemble } from '../../isa-spec/disassembly.ts';
+import type { Program } from '../../isa-spec/program.ts';
+import { encodeStepBlock } from '../../isa-spec/step-block.ts';
+import { buildReport, type CostReport } from '../../report/report.ts';
+import { renderText } from '../../report/text.ts';
+import { renderHtml } from '../../report/html.ts';
+import { simulateTiming } from '../../simulator/timing/simulate.ts';
+import { type Compiled, compile, type Imported, type Target, type Watch } from '../compile.ts';
+import type { Options, Phase } from '../options.ts';
+import { Artefacts, findMachine, findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
+import { Terminal } from '../terminal.ts';
+import { blankStep, boundsOf, steadyStep, stepTables, type Workload, workloadOf } from '../workload.ts';
+
+type Made = Parameters<Watch>[2];
+
+/** The text form of what a stage made, and its file ending. */
+function textOf(made: Made): { readonly text: string; readonly ending: string } {
+  if ('graph' in made) return { text: printGraph(made.graph), ending: 'sir' };
+  if ('tile' in made) return { text: printTile(made.tile), ending: 'tir' };
+  return { text: disassemble(made.program), ending: 'sasm' };
+}
+
+/** `sohuc model`: program, weights and report beside the model (or where `--out` says), and the report on one screen. */
+export async function compileCommand(path: string, options: Options): Promise<boolean> {
+  const terminal = new Terminal(options);
+  const diagnostics = new Diagnostics();
+  const source = findSource(path);
+  const layers = await loadPlugins(options.plugin);
+  const imported = await importSource(source, layers, options.allowLinks, diagnostics);
+  if (imported === undefined || diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
+
+  const { target, workload } = targetOf(imported.module, options);
+  const dumps = options.dumpIr === '' ? undefined : new Artefacts(options.dumpIr);
+  let last: { readonly phase: Phase; readonly made: Made } | undefined;
+  let dumped = 0;
+  const watch: Watch = (phase, name, made) => {
+    if (options.stopAfter !== '' && last?.phase === options.stopAfter && phase !== options.stopAfter) return false;
+    terminal.stage(name, stageDetail(made));
+    last = { phase, made };
+    if (dumps !== undefined) {
+      const { text, ending } = textOf(made);
+      dumps.write(`${String(dumped++).padStart(2, '0')}-${name}.${ending}`, [text]);
+    }
+    return true;
+  };
+  const compiled = compile(imported, target, diagnostics, watch);
+  if (options.stopAfter !== '' && options.stopAfter !== 'time' && !diagnostics.hasErrors && last !== undefined) {
+    terminal.print(textOf(last.made).text);
+    return !terminal.diagnostics(diagnostics);
+  }
+  if (compiled === undefined || diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
+
+  const bytes = writeContainer(compiled.program);
+  const report = reportOf(compiled.program, bytes.length, workload, compiled);
+  terminal.stage('time', `${report.timing.instructionsIssued} instructions`);
+  const artefacts = writeArtefacts(source, options, imported, { compiled, bytes, report, workload });
+  terminal.stage('write', artefacts.written.map(({ path: written }) => written).join(', '));
+  terminal.print(renderText(report, { stages: terminal.stages.map(({ name, milliseconds }) => ({ name, detail: `${milliseconds.toFixed(0)} ms` })), files: artefacts.written }));
+  terminal.value(report);
+  return !terminal.diagnostics(diagnostics);
+}
+
+/** The machine and step bounds the options ask for, and the workload the report is about. */
+export function targetOf(module: GraphModule, options: Options): { readonly target: Target; readonly workload: Workload } {
+  const machine = findMachine(options.machine);
+  if (!Number.isInteger(options.tp) || options.tp < 1 || options.tp > machine.chips) throw new UsageError(`\`--tp ${options.tp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
+  const precision = options.precision === 'bf16' ? 'bf16' : 'fp8';
+  const workload = workloadOf(module, options);
+  const elementBytes = precision === 'fp8' ? 1 : 2;
+  return {
+    workload,
+    target: { machine, precision, tp: options.tp, stageShare: options.stageShare, bounds: (graph) => boundsOf(graph, machine, steadyStep(workload), workload.isl + workload.osl, elementBytes) },
+  };
+}
+
+/** Times a steady-state step of the program and puts the report together. */
+function reportOf(program: Program, programBytes: number, workload: Workload, { tile }: Pick<Compiled, 'tile'>): CostReport {
+  const timing = simulateTiming(program, [encodeStepBlock(stepTables(blankStep(steadyStep(workload)), tile.bounds))]);
+  if (timing.kind === 'fault') throw new Error(`internal: the timing simulator stopped: ${timing.fault.message}`);
+  return buildReport(program, programBytes, timing, workload);
+}
+
+type Results = { readonly compiled: Compiled; readonly bytes: Uint8Array; readonly report: CostReport; readonly workload: Workload };
+
+function writeArtefacts(source: Source, options: Options, imported: Imported, { compiled, bytes, report }: Results): Artefacts {
+  const artefacts = new Artefacts(options.out === '' ? source.folder : options.out);
+  try {
+    artefacts.write(`${source.name}.sohu`, [bytes]);
+    if (options.weights && imported.store !== undefined) artefacts.write(`${source.name}.sohw`, weightImages(compiled, imported.store, options.tp));
+    artefacts.write(`${source.name}.report.json`, [`${JSON.stringify(report, undefined, 2)}\n`]);
+    artefacts.write(`${source.name}.report.html`, [renderHtml(report)]);
+  } catch (error) {
+    artefacts.discard();
+    if (error instanceof Error && 'code' in error && typeof error.code === 'string') throw new UsageError(`cannot write to \`${options.out === '' ? source.folder : options.out}\` (${error.code}); \`--out DIR\` says where to write`);
+    throw error;
+  }
+  return artefacts;
+}
+
+/** The weight regions of all chips, one after the other. */
+export function* weightImages({ tile, graph, layout, program }: Compiled, store: NonNullable<Imported['store']>, tp: number): Generator<Uint8Array> {
+  const from = { graph, values: new WeightValues(store, tp), tile: tile.tile, lineBytes: program.machine.sram.lineBytes.value };
+  for (let rank = 0; rank < tp; rank++) yield* packWeights(tile, layout, from, rank);
+}
+
+function stageDetail(made: Made): string {
+  if ('graph' in made) return opCount(made.graph);
+  if ('tile' in made) return tileDetail(made.tile);
+  return `${made.program.semaphores.length} semaphores`;
+}
+
+const opCount = ({ body }: GraphModule): string => `${body.ops.length + body.ops.reduce((sum, op) => sum + (op.kind === 'loop' ? op.body.ops.length : 0), 0)} ops`;
+const tileDetail = ({ buffers }: TileModule): string => `${buffers.length} buffers`;

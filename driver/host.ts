@@ -1,0 +1,215 @@
+import type { Step } from '../ir/step.ts';
+import type { Program } from '../isa-spec/program.ts';
+import { encodeStepBlock, type StepTables, type WorkEntry } from '../isa-spec/step-block.ts';
+import { readElements } from '../simulator/functional/elements.ts';
+import { createMachineState, type MachineState, readHbm } from '../simulator/functional/machine-state.ts';
+import { type Observe, runStep, type StepResult } from '../simulator/functional/run.ts';
+import { roundRobin, type Schedule } from '../simulator/functional/schedule.ts';
+import { type ByteSource, viewsOf } from '../simulator/memory.ts';
+
+/**
+ * New rows of one sequence: its token ids, their positions (default: on from what is cached) and types (default: 0), and
+ * which of the rows outputs are wanted of (entries whose outputs have a row a token ignore it).
+ */
+export type SequenceRows = {
+  readonly id: number;
+  readonly ids: readonly number[];
+  readonly positions?: readonly number[];
+  readonly types?: readonly number[];
+  readonly samples: 'last' | 'all' | 'none';
+};
+
+/** A result of a step: `rows` rows of `columns` values, row-major. */
+export type Output = { readonly rows: number; readonly columns: number; readonly data: Float64Array };
+
+/** What a step was and gave. `outputs`: by the source model's names, one row a token or a sampled row, in the order of `step`. */
+export type SessionStep = { readonly step: Step; readonly tables: StepTables; readonly outputs: ReadonlyMap<string, Output>; readonly result: StepResult };
+
+/** A step the program cannot take: too large for its bounds, or not made of sequences. */
+export class HostError extends Error {
+  constructor(reason: string) {
+    super(reason);
+    this.name = 'HostError';
+  }
+}
+
+const boundNames = ['tokens', 'sequences', 'samples', 'poolPages', 'pageRows', 'pageListEntries'] as const;
+type Bounds = Readonly<Record<(typeof boundNames)[number], number>>;
+
+const boundsOf = (program: Program, entry: number): Bounds => {
+  const { name, bounds } = program.entries[entry]!;
+  return Object.fromEntries(
+    boundNames.map((bound) => {
+      const value = bounds[bound];
+      if (value === undefined) throw new HostError(`entry \`${name}\` does not say its bound \`${bound}\``);
+      return [bound, value];
+    }),
+  ) as Record<keyof Bounds, number>;
+};
+
+/** Why a step is too large for an entry, if it is. */
+const excess = (bounds: Bounds, tables: StepTables): string | undefined => {
+  const wanted = { ...tables.counts, pageListEntries: tables.pages.length };
+  const over = (['tokens', 'sequences', 'samples', 'pageListEntries'] as const).find((bound) => wanted[bound] > bounds[bound]);
+  return over === undefined ? undefined : `a step of ${wanted[over]} ${over} where the program takes ${bounds[over]}`;
+};
+
+/** A cached sequence: its rows so far and the pages that hold them. */
+type Cached = { readonly rows: number; readonly pages: readonly number[] };
+
+/**
+ * Pages of the KV pool. Those of a sequence stay its own until it is released; handed out lowest first.
+ */
+class PagePool {
+  readonly #free: number[];
+
+  constructor(pages: number) {
+    this.#free = Array.from({ length: pages }, (_, i) => pages - 1 - i);
+  }
+
+  get free(): number {
+    return this.#free.length;
+  }
+
+  take(count: number): readonly number[] {
+    return this.#free.splice(this.#free.length - count, count).toReversed();
+  }
+
+  give(pages: readonly number[]): void {
+    this.#free.push(...pages);
+    this.#free.sort((a, b) => b - a);
+  }
+}
+
+type Planned = { readonly step: Step; readonly tables: StepTables; readonly cached: ReadonlyMap<number, Cached>; readonly taken: readonly number[] };
+
+/**
+ * What the host keeps of a program that runs: its machine, which pages of the KV pool each sequence has, and how far it is.
+ * Entries named `encode` remember nothing: their pages are given back after each step. Sequences share no pages.
+ */
+export class HostSession {
+  readonly state: MachineState;
+  readonly #program: Program;
+  readonly #bounds: readonly Bounds[];
+  readonly #pool: PagePool;
+  readonly #cached = new Map<number, Cached>();
+
+  /** `weights[chip]` reads a chip's weight region. */
+  constructor(program: Program, weights: readonly ByteSource[]) {
+    this.#program = program;
+    this.#bounds = program.entries.map((_, entry) => boundsOf(program, entry));
+    const pools = new Set(this.#bounds.map(({ poolPages, pageRows }) => `${poolPages} of ${pageRows}`));
+    if (pools.size !== 1) throw new HostError(`entries share the KV pool and disagree on its pages: ${[...pools].join(', ')} rows`);
+    this.#pool = new PagePool(this.#bounds[0]!.poolPages);
+    this.state = createMachineState(program, weights);
+  }
+
+  /** Rows cached of a sequence. */
+  past(id: number): number {
+    return this.#cached.get(id)?.rows ?? 0;
+  }
+
+  /** Forgets a sequence: its pages are free again. */
+  release(id: number): void {
+    this.#pool.give(this.#cached.get(id)?.pages ?? []);
+    this.#cached.delete(id);
+  }
+
+  /**
+   * Runs one step of new rows of some sequences, prompts and single tokens mixed as they come. Throws HostError if the step does not
+   * fit (nothing has changed then), and SimulationFault if the program stops.
+   */
+  step(sequences: readonly SequenceRows[], schedule: Schedule = roundRobin, observe?: Observe): SessionStep {
+    const planned = this.#plan(sequences);
+    const result = runStep(this.state, [encodeStepBlock(planned.tables)], schedule, observe);
+    const outputs = this.#outputs(planned.tables);
+    if (this.#program.entries[planned.tables.entry]!.name === 'encode') this.#pool.give(planned.taken);
+    else for (const [id, cached] of planned.cached) this.#cached.set(id, cached);
+    return { step: planned.step, tables: planned.tables, outputs, result };
+  }
+
+  #plan(sequences: readonly SequenceRows[]): Planned {
+    if (sequences.length === 0) throw new HostError('a step of no sequences');
+    const { pageRows } = this.#bounds[0]!;
+    const wanted = sequences.map((sequence, i) => {
+      const problem = malformed(sequence) ?? (sequences.findIndex(({ id }) => id === sequence.id) < i ? 'comes twice in a step' : undefined);
+      if (problem !== undefined) throw new HostError(`sequence ${sequence.id} ${problem}`);
+      const before = this.#cached.get(sequence.id) ?? { rows: 0, pages: [] };
+      const rows = before.rows + sequence.ids.length;
+      return { sequence, before, rows, more: Math.ceil(rows / pageRows) - before.pages.length };
+    });
+    const pages = wanted.reduce((sum, { more }) => sum + more, 0);
+    if (pages > this.#pool.free) throw new HostError(`a step that takes ${pages} more pages of the KV pool, which has ${this.#pool.free} free`);
+
+    const taken = this.#pool.take(pages);
+    let used = 0;
+    const cached = new Map(wanted.map(({ sequence, before, rows, more }) => [sequence.id, { rows, pages: [...before.pages, ...taken.slice(used, (used += more))] }]));
+    const step = stepOf(wanted.map(({ sequence, before }) => ({ sequence, past: before.rows })));
+    const tables = tablesOf(step, (id) => cached.get(id)!.pages, pageRows);
+    const entry = this.#bounds.findIndex((bounds) => excess(bounds, tables) === undefined);
+    if (entry < 0) {
+      this.#pool.give(taken);
+      throw new HostError(excess(this.#bounds.at(-1)!, tables)!);
+    }
+    return { step, tables: { ...tables, entry }, cached, taken };
+  }
+
+  /** Results as chip 0 holds them; gathered results are alike on all chips. */
+  #outputs(tables: StepTables): ReadonlyMap<string, Output> {
+    const line = this.#program.machine.sram.lineBytes.value;
+    return new Map(
+      this.#program.ioMap.outputs.map(({ name, base, offset, pitch, columns, format, rows: of }) => {
+        const rows = tables.counts[of];
+        const views = viewsOf(rows * pitch * line);
+        views.u8.set(readHbm(this.state, 0, base, offset * line, rows * pitch * line));
+        const data = new Float64Array(rows * columns);
+        for (let r = 0; r < rows; r++) readElements[format](views, r * pitch * line, columns, data, r * columns);
+        return [name, { rows, columns, data }];
+      }),
+    );
+  }
+}
+
+const malformed = ({ ids, positions, types }: SequenceRows): string | undefined => {
+  if (ids.length === 0) return 'brings no rows';
+  if (positions !== undefined && positions.length !== ids.length) return `has ${positions.length} positions for ${ids.length} rows`;
+  if (types !== undefined && types.length !== ids.length) return `has ${types.length} types for ${ids.length} rows`;
+  return undefined;
+};
+
+/** The ragged batch of sequences' new rows. */
+const stepOf = (sequences: readonly { readonly sequence: SequenceRows; readonly past: number }[]): Step => {
+  const samples: number[] = [];
+  let row = 0;
+  for (const { sequence: { ids, samples: wanted } } of sequences) {
+    if (wanted === 'all') samples.push(...ids.map((_, i) => row + i));
+    else if (wanted === 'last') samples.push(row + ids.length - 1);
+    row += ids.length;
+  }
+  return {
+    sequences: sequences.map(({ sequence: { id, ids }, past }) => ({ id, rows: ids.length, past })),
+    ids: sequences.flatMap(({ sequence }) => sequence.ids),
+    positions: sequences.flatMap(({ sequence: { ids, positions }, past }) => positions ?? ids.map((_, i) => past + i)),
+    types: sequences.flatMap(({ sequence: { ids, types } }) => types ?? ids.map(() => 0)),
+    samples,
+  };
+};
+
+/**
+ * The tables of a step whose sequences have the given pages, for entry 0. Row p of a sequence is row p mod pageRows of its page
+ * floor(p / pageRows); a page is `pageRows` rows of keys, then as many of values.
+ */
+export const tablesOf = (step: Step, pagesOf: (id: number) => readonly number[], pageRows: number): StepTables => {
+  const worklist: WorkEntry[] = [];
+  const slots: number[] = [];
+  const pages: number[] = [];
+  for (const { id, rows, past } of step.sequences) {
+    const keys = past + rows;
+    worklist.push({ firstRow: slots.length, rows, keys, firstPosition: past, firstPage: pages.length });
+    const own = pagesOf(id).slice(0, Math.ceil(keys / pageRows));
+    for (let p = past; p < keys; p++) slots.push(own[Math.floor(p / pageRows)]! * 2 * pageRows + (p % pageRows));
+    pages.push(...own);
+  }
+  const { ids, positions, types, samples } = step;
+  return { entry: 0, counts: { tokens: slots.length, sequences: worklist.length, samples: samples.length }, ids, positions, types, slots, samples, worklist, pages };
+};
