@@ -15,6 +15,7 @@ import type { TransformerSpec } from './spec.ts';
 /** Far above every published model, so that a hostile config cannot ask for an endless one. */
 const size: Range = { from: 1, to: 2 ** 24 };
 const layerCount: Range = { from: 1, to: 4096 };
+const headSize: Range = { from: 1, to: 65536 };
 
 /** Published names of activations and the function they are (transformers, activations.py: ACT2FN). */
 const activations: Readonly<Record<string, Activation>> = {
@@ -130,9 +131,10 @@ function specOf(family: Family, object: JsonObject, diagnostics: Diagnostics): T
 }
 
 function headDimOf(family: Family, config: ConfigReader, hidden: number, heads: number): number {
-  const given = family.sizes.headDim === undefined ? 0 : config.integer(family.sizes.headDim, size, 0);
+  const given = family.sizes.headDim === undefined ? 0 : config.integer(family.sizes.headDim, headSize, 0);
   if (given !== 0) return given;
   if (hidden % heads > 0) return config.wrong(family.sizes.heads, heads, `it has to divide \`${family.sizes.hidden}\` ${hidden}`);
+  if (hidden / heads > headSize.to) return config.wrong(family.sizes.heads, heads, `heads of ${hidden / heads} elements are larger than ${headSize.to}`);
   return hidden / heads;
 }
 

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Diagnostics } from '../../../diagnostics/diagnostic.ts';
 import { memoryFiles } from '../../../frontend/files.ts';
@@ -133,6 +134,22 @@ describe('values', () => {
     expect(found).toEqual(['W2008 file']);
     expect(read(JSON.stringify(tinyQwen).replace('{', '{"rms_norm_eps": NaN, ')).found).toEqual(['W2008 file', 'E2003 rms_norm_eps']);
     expect(read(JSON.stringify(tinyQwen).replace('{', '{"rope_theta": Infinity, ')).found).toEqual(['W2008 file', 'E2003 rope_theta']);
+  });
+});
+
+describe('any config', () => {
+  const keys = [...Object.keys(tinyQwen), 'rope_scaling', 'rope_parameters', 'layer_types', 'text_config', 'head_dim', 'pruned_heads', 'hybrid_override_pattern', 'attn_layer_indices', 'dtype', 'quantization_config', '__proto__', 'constructor'];
+  const types = families.flatMap(({ modelTypes }) => modelTypes);
+  it('is read or refused with a reason', () => {
+    const change = fc.tuple(fc.constantFrom(...keys), fc.oneof(fc.jsonValue({ maxDepth: 3 }), fc.integer({ min: -2, max: 70000 }), fc.constant(llama3)));
+    fc.assert(
+      fc.property(fc.constantFrom(...types, 'jamba', 'zamba2', ''), fc.array(change, { maxLength: 4 }), (type, changes) => {
+        const fields = { ...tinyQwen, model_type: type, ...Object.fromEntries(changes) };
+        const { result, diagnostics } = read(fields);
+        expect(diagnostics.hasErrors).toBe(result === undefined);
+      }),
+      { numRuns: 2000, seed: 3 },
+    );
   });
 });
 
