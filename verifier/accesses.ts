@@ -1,0 +1,103 @@
+import { type AccOperand, formatBytes, type Format, type HbmOperand, type SramOperand } from '../isa-spec/fields.ts';
+import { hbmBases, type InstructionOf, type Mnemonic, workEntryBytes } from '../isa-spec/instructions.ts';
+
+/**
+ * Memory an instruction touches by one operand: `rows` rows, `pitch` units apart, of `units` units each, from where the
+ * operand points; units are lines, or accumulator rows. `window`: as many rows as the instruction's window has.
+ */
+export type Access = {
+  readonly name: string;
+  readonly space: 'sram' | 'acc' | 'hbm';
+  readonly operand: SramOperand | AccOperand | HbmOperand;
+  readonly rows: 'window' | number;
+  readonly pitch: number;
+  readonly units: number;
+};
+/** A row list: packed elements of which the window takes its own. */
+export type ListAccess = { readonly name: string; readonly list: number };
+/** What an instruction touches. */
+export type Touched = readonly (Access | ListAccess)[];
+
+/** Sizes accesses depend on. `queries`: the aq before an afin. `bound`: a bound of the entry, undefined if it has none of that name. */
+export type Sizes = {
+  readonly side: number;
+  readonly lineBytes: number;
+  readonly chips: number;
+  readonly bound: (name: string) => number | undefined;
+  readonly queries: InstructionOf<'aq'>['fields'] | undefined;
+};
+
+type AccessesOf = { readonly [M in Mnemonic]: (fields: InstructionOf<M>['fields'], sizes: Sizes) => Touched };
+
+const lines = (bytes: number, { lineBytes }: Sizes): number => Math.ceil(bytes / lineBytes);
+const rowLines = (columns: number, format: Format, sizes: Sizes): number => lines(columns * formatBytes[format], sizes);
+const still = (addr: number): SramOperand => ({ addr, ss: 0 });
+const matrix = (name: string, operand: SramOperand, pitch: number, units: number): Access => ({ name, space: 'sram', operand, rows: 'window', pitch, units });
+const run = (name: string, operand: SramOperand, units: number): Access => ({ name, space: 'sram', operand, rows: 1, pitch: 0, units });
+const far = (name: string, operand: HbmOperand, pitch: number, units: number): Access => ({ name, space: 'hbm', operand, rows: 'window', pitch, units });
+
+/** Rows of a KV pool from its first plane on: pages of two planes. */
+function poolRows({ bound }: Sizes): number | undefined {
+  const [pages, rows] = [bound('poolPages'), bound('pageRows')];
+  return pages === undefined || rows === undefined ? undefined : 2 * pages * rows;
+}
+
+/**
+ * By mnemonic: everything the instruction reads or writes that can be known without its data. Rows picked by an index list
+ * are the host's promise; of those only a KV pool's are bounded, by the entry's pool.
+ */
+export const accesses: AccessesOf = {
+  sync: () => [],
+  loop: () => [],
+  sreg: () => [],
+  event: () => [],
+  hostw: ({ dst, bytes }, sizes) => [run('dst', dst, lines(bytes, sizes))],
+  dld: (f) => [far('src', f.src, f.srcPitch, f.lines), matrix('dst', f.dst, f.dstPitch, f.lines)],
+  dst: (f) => [matrix('src', f.src, f.srcPitch, f.lines), far('dst', f.dst, f.dstPitch, f.lines)],
+  dgat: (f) => [{ ...far('src', f.src, 0, f.lines), rows: 1 }, { name: 'index', list: f.index }, matrix('dst', f.dst, f.dstPitch, f.lines)],
+  dsct: (f, sizes) => {
+    // Slots are rows of key planes: the last of them is a plane before the pool's end.
+    const pool = hbmBases[f.dst.base] === 'kv' ? poolRows(sizes) : undefined;
+    const rows = pool === undefined ? 1 : pool - sizes.bound('pageRows')!;
+    return [matrix('src', f.src, f.srcPitch, f.lines), { name: 'index', list: f.index }, { ...far('dst', f.dst, f.dstPitch, f.lines), rows }];
+  },
+  wld: (f, sizes) => [run('src', f.src, f.kTiles * f.nTiles * sizes.side * rowLines(sizes.side, f.format, sizes))],
+  mm: (f, sizes) => [
+    matrix('a', f.a, f.pitch, rowLines((f.kTiles - 1) * sizes.side + f.kLast, f.format, sizes)),
+    { name: 'acc', space: 'acc', operand: f.acc, rows: 1, pitch: 0, units: Math.ceil(f.rows.max / 2 ** f.split) },
+  ],
+  epi: (f, sizes) => {
+    const columns = ((f.gated ? f.nTiles / 2 : f.nTiles) - 1) * sizes.side + f.nLast;
+    const parts = (f.scale ? 1 : 0) + (f.bias ? 1 : 0);
+    const width = rowLines(columns, f.format, sizes);
+    return [
+      { name: 'acc', space: 'acc', operand: f.acc, rows: 1, pitch: 0, units: Math.ceil(f.rows.max / 2 ** f.split) },
+      matrix('out', f.out, f.pitch, width),
+      ...(parts === 0 ? [] : [run('params', f.params, parts * rowLines(f.nTiles * sizes.side, 'f32', sizes))]),
+      ...(f.residual ? [matrix('residualAt', f.residualAt, f.pitch, width)] : []),
+      ...(f.scale ? [{ name: 'rowScale', list: f.rowScale }] : []),
+    ];
+  },
+  aq: (f, sizes) => [matrix('q', f.q, f.pitch, rowLines(f.heads * f.headDim, f.format, sizes)), run('worklist', still(f.worklist), lines((sizes.bound('sequences') ?? 0) * workEntryBytes, sizes))],
+  attn: (f, sizes) => [
+    { ...far('kv', f.kv, f.kvLines, f.kvLines), rows: poolRows(sizes) ?? 1 },
+    run('pages', still(f.pages), lines((sizes.bound('pageListEntries') ?? 0) * formatBytes.i32, sizes)),
+  ],
+  afin: (f, sizes) => [matrix('out', f.out, f.pitch, sizes.queries === undefined ? 0 : rowLines(sizes.queries.heads * sizes.queries.headDim, f.format, sizes))],
+  vmap: (f, sizes) => {
+    const binary = f.function === 'add' || f.function === 'multiply';
+    const y = binary ? [matrix('y', f.y, f.yPitch, rowLines(f.columns, f.yFormat, sizes))] : [];
+    return [matrix('x', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)), ...y, matrix('out', f.out, f.outPitch, rowLines(f.columns, f.format, sizes))];
+  },
+  vnorm: (f, sizes) => [
+    matrix('x', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)),
+    run('params', f.params, 1 + (f.kind === 'layer' ? 2 : 1) * rowLines(f.columns, 'f32', sizes)),
+    matrix('out', f.out, f.outPitch, rowLines(f.columns, f.format, sizes)),
+  ],
+  vrope: (f, sizes) => {
+    const angles = rowLines(f.rotary, 'f32', sizes);
+    return [matrix('x', f.x, f.xPitch, rowLines(f.heads * f.headDim, f.xFormat, sizes)), matrix('table', f.table, angles, angles), matrix('out', f.out, f.outPitch, rowLines(f.heads * f.headDim, f.format, sizes))];
+  },
+  vqnt: (f, sizes) => [matrix('x', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)), matrix('out', f.out, f.outPitch, rowLines(f.columns, f.format, sizes)), { name: 'rowScale', list: f.rowScale }],
+  coll: (f, sizes) => [matrix('src', f.src, f.srcPitch, lines(f.bytes, sizes)), matrix('out', f.out, f.outPitch, lines(f.bytes * sizes.chips, sizes))],
+};
