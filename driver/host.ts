@@ -1,11 +1,12 @@
 import type { Step } from '../ir/step.ts';
 import type { Program } from '../isa-spec/program.ts';
-import { encodeStepBlock, type StepTables, type WorkEntry } from '../isa-spec/step-block.ts';
+import { encodeStepBlock, type StepTables } from '../isa-spec/step-block.ts';
 import { readElements } from '../simulator/functional/elements.ts';
 import { createMachineState, type MachineState, readHbm } from '../simulator/functional/machine-state.ts';
 import { type Observe, runStep, type StepResult } from '../simulator/functional/run.ts';
 import { roundRobin, type Schedule } from '../simulator/functional/schedule.ts';
 import { type ByteSource, viewsOf } from '../simulator/memory.ts';
+import { tablesOf } from './step-tables.ts';
 
 /**
  * New rows of one sequence: its token ids, their positions (default: on from what is cached) and types (default: 0), and
@@ -193,23 +194,4 @@ const stepOf = (sequences: readonly { readonly sequence: SequenceRows; readonly 
     types: sequences.flatMap(({ sequence: { ids, types } }) => types ?? ids.map(() => 0)),
     samples,
   };
-};
-
-/**
- * The tables of a step whose sequences have the given pages, for entry 0. Row p of a sequence is row p mod pageRows of its page
- * floor(p / pageRows); a page is `pageRows` rows of keys, then as many of values.
- */
-export const tablesOf = (step: Step, pagesOf: (id: number) => readonly number[], pageRows: number): StepTables => {
-  const worklist: WorkEntry[] = [];
-  const slots: number[] = [];
-  const pages: number[] = [];
-  for (const { id, rows, past } of step.sequences) {
-    const keys = past + rows;
-    worklist.push({ firstRow: slots.length, rows, keys, firstPosition: past, firstPage: pages.length });
-    const own = pagesOf(id).slice(0, Math.ceil(keys / pageRows));
-    for (let p = past; p < keys; p++) slots.push(own[Math.floor(p / pageRows)]! * 2 * pageRows + (p % pageRows));
-    pages.push(...own);
-  }
-  const { ids, positions, types, samples } = step;
-  return { entry: 0, counts: { tokens: slots.length, sequences: worklist.length, samples: samples.length }, ids, positions, types, slots, samples, worklist, pages };
 };

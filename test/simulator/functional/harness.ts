@@ -1,5 +1,5 @@
 import { encodeAll, still } from '../../../isa-spec/encoding.ts';
-import { hbmBases, type HostTable, type InstructionOf, type Mnemonic, type Queue, queues, type StrideSet, type Token } from '../../../isa-spec/instructions.ts';
+import { hbmBases, type InstructionOf, type Mnemonic, type Queue, queues, type StrideSet, type Token } from '../../../isa-spec/instructions.ts';
 import type { Instruction } from '../../../isa-spec/instructions.ts';
 import type { Machine } from '../../../isa-spec/machine.ts';
 import { tiny } from '../../../isa-spec/machines/tiny.ts';
@@ -31,7 +31,7 @@ const chipCode = (code: Code, strideSets: Readonly<Partial<Record<Queue, readonl
     }),
   ) as Record<Queue, { words: Uint8Array; strideSets: StrideSet[] }>;
 
-export type Made = { readonly machine?: Machine; readonly regions?: readonly ProgramRegion[]; readonly strideSets?: Readonly<Partial<Record<Queue, readonly StrideSet[]>>>; readonly semaphores?: readonly ProgramSemaphore[] };
+export type Made = { readonly machine?: Machine; readonly regions?: readonly ProgramRegion[]; readonly strideSets?: Readonly<Partial<Record<Queue, readonly StrideSet[]>>>; readonly semaphores?: readonly ProgramSemaphore[]; readonly kv?: Uint8Array };
 
 /** A program of one entry: code by chip, all else empty. */
 export const programOf = (chips: readonly Code[], { machine = tiny, regions = [{ base: 'io', bytes: 65536 }, { base: 'kv', bytes: 65536 }], strideSets = {}, semaphores = [] }: Made = {}): Program => ({
@@ -81,7 +81,7 @@ export class Image {
  * Runs code of units between a load of all of SRAM from `image` (posts semaphore 1 to each of `first`, in order 1, 2, ...) and a store of
  * all of it (waits for semaphore 10). Returns SRAM afterwards.
  */
-export const runOnImage = (image: Image, first: readonly Queue[], code: Code, step: Partial<StepTables> = {}, made: Made = {}, kv?: Uint8Array): { readonly image: Image; readonly state: MachineState } => {
+export const runOnImage = (image: Image, first: readonly Queue[], code: Code, step: Partial<StepTables> = {}, made: Made = {}): { readonly image: Image; readonly state: MachineState } => {
   const whole = { lines: 1024, rows: all(1) };
   const given = first.map((_, i) => token(i + 1));
   const program = programOf([
@@ -93,7 +93,7 @@ export const runOnImage = (image: Image, first: readonly Queue[], code: Code, st
   ], made);
   const state = stateOf(program);
   state.chips[0]!.hbm.io!.write(0, image.bytes);
-  if (kv !== undefined) state.chips[0]!.hbm.kv!.write(0, kv);
+  if (made.kv !== undefined) state.chips[0]!.hbm.kv!.write(0, made.kv);
   runStep(state, [encodeStepBlock({ ...emptyStep, ...step })]);
   const after = new Image();
   after.bytes.set(readHbm(state, 0, 'io', 8192, 8192));
@@ -108,5 +108,3 @@ export const numbers = (seed: number): (() => number) => {
     return state / 2 ** 31 - 1;
   };
 };
-
-export type { HostTable };
