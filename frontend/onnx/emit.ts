@@ -1,0 +1,248 @@
+import { addDims, divDims, equalShapes, subDims, volumeOf } from '../../ir/dims.ts';
+import { GraphBuilder } from '../../ir/graph/build.ts';
+import { axisOf } from '../../ir/graph/infer-primitives.ts';
+import { inferResults } from '../../ir/graph/infer.ts';
+import type { GraphAttrs, PrimitiveAttrs } from '../../ir/graph/ops.ts';
+import type { DType, Dim, TensorType, ValueId } from '../../ir/types.ts';
+import type { Weight } from '../../ir/weights.ts';
+import { limits } from './limits.ts';
+import { Sizes } from './sizes.ts';
+import { CannotImport, type Value, elementCount, flatIndex, foldBinary, foldUnary, isFloat, isStatic, knownElements, knownValue, pickKnown } from './value.ts';
+
+type Unary = PrimitiveAttrs['punary']['fn'];
+type Binary = PrimitiveAttrs['pbinary']['fn'];
+type Reduce = PrimitiveAttrs['preduce']['fn'];
+
+const truths: ReadonlySet<string> = new Set(['equal', 'less', 'lessEqual', 'greater', 'greaterEqual', 'and', 'or']);
+
+/** Makes primitive ops one after the other, or works them out at once where the elements are known. */
+export class Emitter {
+  readonly build = new GraphBuilder(inferResults);
+  readonly sizes = new Sizes();
+  readonly weights = new Map<string, Weight>();
+  readonly #ids = new Map<string, ValueId>();
+
+  /** The module's value of a tensor; a known one becomes a constant. */
+  id(value: Value): ValueId {
+    if (value.id !== undefined) return value.id;
+    const key = value.weight === undefined ? `${value.dtype} ${value.shape.join()} ${(value.known ?? []).map((each) => (Object.is(each, -0) ? '-0' : String(each))).join()}` : `weight ${value.weight}`;
+    const made = this.#ids.get(key) ?? (value.weight === undefined ? this.#constant(value) : this.#weight(value, value.weight));
+    this.#ids.set(key, made);
+    return made;
+  }
+
+  known(dtype: DType, shape: readonly number[], values: readonly Dim[]): Value {
+    return knownValue(dtype, shape, values);
+  }
+
+  /** A number of the same type as another tensor. */
+  scalar(like: Value, value: number): Value {
+    return knownValue(like.dtype, [], [value]);
+  }
+
+  unary(fn: Unary, x: Value): Value {
+    const dtype: DType = fn === 'not' || fn === 'isnan' ? 'bool' : x.dtype;
+    return this.#folded(dtype, x.shape, x.known?.map((each) => foldUnary(fn, each))) ?? this.#op('punary', { fn }, [x], { dtype, shape: x.shape });
+  }
+
+  binary(fn: Binary, x: Value, y: Value): Value {
+    const shape = this.broadcast(x.shape, y.shape);
+    const dtype: DType = truths.has(fn) ? 'bool' : x.dtype;
+    const [left, right] = [this.#spread(x, shape), this.#spread(y, shape)];
+    const known = left?.map((each, i) => (right === undefined ? undefined : foldBinary(fn, !isFloat(x.dtype), each, right[i] as Dim)));
+    return this.#folded(dtype, shape, known) ?? this.#op('pbinary', { fn }, [x, y], { dtype, shape });
+  }
+
+  where(condition: Value, x: Value, y: Value): Value {
+    const shape = this.broadcast(condition.shape, this.broadcast(x.shape, y.shape));
+    const [which, left, right] = [condition, x, y].map((each) => this.#spread(each, shape));
+    const known = which?.map((each, i) => (typeof each === 'number' ? (each === 0 ? right : left)?.[i] : undefined));
+    return this.#folded(x.dtype, shape, known) ?? this.#op('pwhere', {}, [condition, x, y], { dtype: x.dtype, shape });
+  }
+
+  /** Of the last two axes; both operands have at least two. */
+  matmul(x: Value, y: Value): Value {
+    const [rows, inner] = x.shape.slice(-2) as [Dim, Dim];
+    const [height, columns] = y.shape.slice(-2) as [Dim, Dim];
+    if (this.sizes.unify(inner, height) === undefined) throw new CannotImport('E1003', `a product of [${x.shape.join(', ')}] and [${y.shape.join(', ')}] does not exist`);
+    return this.#op('pmatmul', {}, [x, y], { dtype: x.dtype, shape: [...this.broadcast(x.shape.slice(0, -2), y.shape.slice(0, -2)), rows, columns] });
+  }
+
+  reduce(fn: Reduce, x: Value, axes: readonly number[], keepDims: boolean): Value {
+    const reduced = axes.map((axis) => this.axis(axis, x));
+    if (reduced.length === 0) return x;
+    const shape = x.shape.flatMap((dim, i) => (reduced.includes(i) ? (keepDims ? [1] : []) : [dim]));
+    return this.#reducedKnown(fn, x, reduced, shape) ?? this.#op('preduce', { fn, axes: reduced, keepDims }, [x], { dtype: x.dtype, shape });
+  }
+
+  softmax(x: Value, axis: number): Value {
+    return this.#op('psoftmax', { axis: this.axis(axis, x) }, [x], x);
+  }
+
+  transpose(x: Value, perm: readonly number[]): Value {
+    if (perm.length !== x.shape.length || perm.toSorted((a, b) => a - b).some((axis, i) => axis !== i)) throw new CannotImport('E1003', `[${perm.join(', ')}] does not permute ${x.shape.length} axes`);
+    const shape = perm.map((axis) => x.shape[axis] as Dim);
+    if (perm.every((axis, i) => axis === i)) return x;
+    const known = pickKnown(x, shape, (index) => flatIndex(x.shape, perm.map((_, axis) => index[perm.indexOf(axis)] as number)));
+    return this.#folded(x.dtype, shape, known) ?? this.#op('ptranspose', { perm }, [x], { dtype: x.dtype, shape });
+  }
+
+  /** To a shape of as many elements. */
+  reshape(x: Value, shape: readonly Dim[]): Value {
+    if (equalShapes(x.shape, shape)) return x;
+    const [from, to] = [volumeOf(x.shape), volumeOf(shape)];
+    if (typeof from === 'number' && typeof to === 'number' && from !== to) throw new CannotImport('E1003', `[${x.shape.join(', ')}] cannot be reshaped to [${shape.join(', ')}]`);
+    if (x.known !== undefined && isStatic(shape)) return knownValue(x.dtype, shape, x.known);
+    return this.#op('preshape', {}, [x], { dtype: x.dtype, shape });
+  }
+
+  /** Broadcasts to a shape. */
+  expand(x: Value, shape: readonly Dim[]): Value {
+    if (equalShapes(x.shape, shape)) return x;
+    return this.#folded(x.dtype, shape, this.#spread(x, shape)) ?? this.#op('pexpand', {}, [x], { dtype: x.dtype, shape });
+  }
+
+  /** Indices start, start + step, ... before (after, if step is negative) end, all within the axis. */
+  slice(x: Value, axis: number, start: Dim, end: Dim, step = 1): Value {
+    const at = this.axis(axis, x);
+    const span = subDims(end, start);
+    const length = step === 1 ? span : typeof span === 'number' ? Math.max(0, Math.ceil(span / step)) : divDims(span, step);
+    if (length === undefined) throw new CannotImport('E3001', `every ${step}th of ${span} elements is not a number of elements that can be told before the run`);
+    if (typeof length === 'number' && length < 0) throw new CannotImport('E1003', `elements ${start} to ${end} do not exist`);
+    if (length === x.shape[at] && start === 0 && step === 1) return x;
+    const shape = x.shape.with(at, length);
+    const known = typeof start === 'number' ? pickKnown(x, shape, (index) => flatAt(x.shape, index.with(at, start + (index[at] as number) * step))) : undefined;
+    return this.#folded(x.dtype, shape, known) ?? this.#op('pslice', { axis: at, start: String(start), end: String(end), step }, [x], { dtype: x.dtype, shape });
+  }
+
+  concat(parts: readonly Value[], axis: number): Value {
+    const [first, ...rest] = parts as readonly [Value, ...Value[]];
+    if (rest.length === 0) return first;
+    const at = this.axis(axis, first);
+    const length = parts.map((part) => part.shape[at] as Dim).reduce<Dim>(addDims, 0);
+    const shape = first.shape.map((dim, i) => (i === at ? length : rest.reduce((sum, part) => this.#same(sum, part, i), dim)));
+    const known = at === 0 && parts.every((part) => part.known !== undefined) ? parts.flatMap((part) => part.known ?? []) : undefined;
+    return this.#folded(first.dtype, shape, known) ?? this.#op('pconcat', { axis: at }, parts, { dtype: first.dtype, shape });
+  }
+
+  gather(data: Value, indices: Value, axis: number): Value {
+    const at = this.axis(axis, data);
+    const shape = [...data.shape.slice(0, at), ...indices.shape, ...data.shape.slice(at + 1)];
+    const wanted = indices.known;
+    const size = data.shape[at];
+    const known =
+      wanted?.every((each) => typeof each === 'number') === true && typeof size === 'number'
+        ? pickKnown(data, shape, (index) => {
+            const each = wanted[flatAt(indices.shape, index.slice(at, at + indices.shape.length))] as number;
+            return flatAt(data.shape, [...index.slice(0, at), each < 0 ? each + size : each, ...index.slice(at + indices.shape.length)]);
+          })
+        : undefined;
+    return this.#folded(data.dtype, shape, known) ?? this.#op('pgather', { axis: at }, [data, indices], { dtype: data.dtype, shape });
+  }
+
+  /** Between floats only the type's name changes; to bool is a comparison with 0. */
+  cast(x: Value, dtype: DType): Value {
+    if (x.dtype === dtype) return x;
+    if (isFloat(dtype) && isFloat(x.dtype)) return { ...x, dtype };
+    if (dtype === 'bool') return this.unary('not', this.binary('equal', x, this.scalar(x, 0)));
+    const known = x.known?.map((each) => (typeof each === 'string' || isFloat(dtype) ? each : Math.trunc(each)));
+    return this.#folded(dtype, x.shape, known) ?? this.#op('pcast', {}, [x], { dtype, shape: x.shape });
+  }
+
+  /** start, start + step, ... */
+  iota(dtype: DType, start: Dim, step: number, length: Dim): Value {
+    if (typeof length === 'number' && length <= knownElements) return knownValue(dtype, [length], Array.from({ length }, (_, i) => foldBinary('add', true, start, i * step) as Dim));
+    return this.#op('piota', { start: String(start), step }, [], { dtype, shape: [length] });
+  }
+
+  /** Zero outside the upper or lower triangle, whose diagonal is moved by k. */
+  trilu(x: Value, upper: boolean, k: Dim): Value {
+    if (x.shape.length < 2) throw new CannotImport('E1003', 'a triangle is taken of at least two axes');
+    return this.#op('ptrilu', { upper, k: String(k) }, [x], x);
+  }
+
+  cumsum(x: Value, axis: number): Value {
+    return this.#op('pcumsum', { axis: this.axis(axis, x) }, [x], x);
+  }
+
+  custom(layer: string, attrs: GraphAttrs['custom']['attrs'], operands: readonly Value[], type: TensorType): Value {
+    const id = this.build.op('custom', { layer, attrs }, operands.map((operand) => this.id(operand)), type);
+    return { ...type, id };
+  }
+
+  /** An axis counted from the first. */
+  axis(axis: number, x: Value): number {
+    if (axis < -x.shape.length || axis >= x.shape.length) throw new CannotImport('E1003', `axis ${axis} of a tensor of rank ${x.shape.length} does not exist`);
+    return axisOf(axis, x.shape.length);
+  }
+
+  /** The shape two shapes broadcast to; names that meet are the same size from then on. */
+  broadcast(a: readonly Dim[], b: readonly Dim[]): readonly Dim[] {
+    const rank = Math.max(a.length, b.length);
+    return Array.from({ length: rank }, (_, i) => {
+      const [left, right] = [a[i - rank + a.length] ?? 1, b[i - rank + b.length] ?? 1];
+      const size = left === 1 ? right : right === 1 ? left : this.sizes.unify(left, right);
+      if (size === undefined) throw new CannotImport('E1003', `shapes [${a.join(', ')}] and [${b.join(', ')}] do not broadcast`);
+      return size;
+    });
+  }
+
+  #same(sum: Dim, part: Value, axis: number): Dim {
+    const dim = part.shape[axis];
+    const same = dim === undefined ? undefined : this.sizes.unify(sum, dim);
+    if (same === undefined) throw new CannotImport('E1003', `a part of shape [${part.shape.join(', ')}] does not join others of size ${sum} in axis ${axis}`);
+    return same;
+  }
+
+  /** Known elements for each element of a shape to broadcast to. */
+  #spread(x: Value, shape: readonly Dim[]): readonly Dim[] | undefined {
+    return pickKnown(x, shape, (index) => flatIndex(x.shape, index));
+  }
+
+  #folded(dtype: DType, shape: readonly Dim[], known: readonly (Dim | undefined)[] | undefined): Value | undefined {
+    if (known === undefined || !isStatic(shape) || known.length > knownElements || known.includes(undefined)) return undefined;
+    return knownValue(dtype, shape, known as readonly Dim[]);
+  }
+
+  #reducedKnown(fn: Reduce, x: Value, axes: readonly number[], shape: readonly Dim[]): Value | undefined {
+    if (x.known === undefined || fn === 'mean' || axes.length !== x.shape.length || x.known.length === 0) return undefined;
+    const combine = ({ sum: 'add', prod: 'mul', max: 'max', min: 'min' } as const)[fn];
+    const total = x.known.reduce<Dim | undefined>((sum, each, i) => (i === 0 ? each : sum === undefined ? undefined : foldBinary(combine, !isFloat(x.dtype), sum, each)), undefined);
+    return this.#folded(x.dtype, shape, [total]);
+  }
+
+  #op<K extends Exclude<keyof PrimitiveAttrs, 'pconst' | 'psizes'>>(kind: K, attrs: PrimitiveAttrs[K], operands: readonly Value[], type: TensorType): Value {
+    const shape = type.shape.map((dim) => this.sizes.settle(dim));
+    if (isStatic(shape) && elementCount(shape) > limits.elements) throw new CannotImport('E1004', `a tensor of [${shape.join(', ')}] has more than ${limits.elements} elements`);
+    const ids = operands.map((operand) => this.id(operand));
+    const id = this.build.op(kind, attrs as GraphAttrs[K], ids, { dtype: this.#storedDtype(kind, ids, type.dtype), shape });
+    return { dtype: type.dtype, shape, id };
+  }
+
+  /** What the module says of a result's type: that of the operand it comes from, as casts between floats are no ops. */
+  #storedDtype(kind: keyof PrimitiveAttrs, ids: readonly ValueId[], dtype: DType): DType {
+    if (!isFloat(dtype) || kind === 'pcast' || kind === 'piota') return dtype;
+    const from = ids[kind === 'pwhere' ? 1 : 0];
+    return from === undefined ? dtype : (this.build.types[from] as TensorType).dtype;
+  }
+
+  #constant({ dtype, shape, known }: Value): ValueId {
+    if (known === undefined) throw new Error('internal: a value that is neither known nor made');
+    if (known.every((each) => typeof each === 'number')) return this.build.op('pconst', { values: known }, [], { dtype, shape });
+    const list: TensorType = { dtype: 'i64', shape: [known.length] };
+    let id = this.build.op('psizes', { sizes: known.map(String) }, [], list);
+    if (shape.length !== 1) id = this.build.op('preshape', {}, [id], { dtype: 'i64', shape });
+    return dtype === 'i64' ? id : this.build.op('pcast', {}, [id], { dtype, shape });
+  }
+
+  #weight({ shape }: Value, name: string): ValueId {
+    const weight = this.weights.get(name);
+    if (weight === undefined) throw new Error(`internal: weight \`${name}\` is not registered`);
+    return this.build.op('weight', { name }, [], { dtype: weight.dtype, shape });
+  }
+}
+
+/** Position in row-major data of an index of the same shape. */
+function flatAt(shape: readonly Dim[], index: readonly number[]): number {
+  return shape.reduce<number>((at, dim, axis) => at * (dim as number) + (index[axis] as number), 0);
+}

@@ -1,0 +1,261 @@
+import type { Diagnostics } from '../../diagnostics/diagnostic.ts';
+import { sizeName } from '../../ir/dims.ts';
+import type { CustomLayer, SourceOp } from '../../ir/graph/custom.ts';
+import type { Disposition, GraphModule, GraphOp, Input, SourceNode } from '../../ir/graph/module.ts';
+import type { Dim, TensorType, ValueId } from '../../ir/types.ts';
+import type { TensorStore } from '../../ir/weights.ts';
+import type { Files } from '../files.ts';
+import { Emitter } from './emit.ts';
+import { type OnnxAttribute, type OnnxFunction, type OnnxGraph, type OnnxModel, type OnnxNode, type OnnxTensor, type OnnxValue, elementsOf, functionKey } from './model.ts';
+import { Problems } from './problems.ts';
+import { conditional, patchEmbedding, refusedOps } from './rules/refusals.ts';
+import { type Rule, callOf } from './rules/rule.ts';
+import { ruleOf } from './rules/table.ts';
+import { readTensor, tensorStore } from './store.ts';
+import { CannotImport, type Value, isFloat, knownElements, knownValue } from './value.ts';
+
+/** Names in scope. A name bound to `undefined` is the result of a node that could not be imported. */
+type Scope = Map<string, Value | undefined>;
+/** What is around the nodes at hand: names, operator sets, the attributes of the call they are the body of, and where that is. */
+type Around = { readonly scope: Scope; readonly opsets: ReadonlyMap<string, number>; readonly attributes: ReadonlyMap<string, OnnxAttribute>; readonly path: string };
+
+/** One import of one model. */
+export class GraphImport {
+  readonly #model: OnnxModel;
+  readonly #files: Files;
+  readonly #layers: readonly CustomLayer[];
+  readonly #emit = new Emitter();
+  readonly #tensors = new Map<string, OnnxTensor>();
+  readonly #problems = new Problems();
+  readonly #nodes: SourceNode[] = [];
+  readonly #used = new Set<CustomLayer>();
+
+  constructor(model: OnnxModel, files: Files, layers: readonly CustomLayer[]) {
+    this.#model = model;
+    this.#files = files;
+    this.#layers = layers;
+  }
+
+  run(diagnostics: Diagnostics): { readonly module: GraphModule; readonly store: TensorStore } | undefined {
+    const { graph, opsets } = this.#model;
+    const scope: Scope = new Map();
+    const inputs: Input[] = [];
+    const body = this.#emit.build.block([], () => {
+      this.#initializers(graph, scope);
+      // Until IR 4 every initializer was an input too.
+      for (const value of graph.inputs.filter(({ name }) => !graph.initializers.has(name))) {
+        scope.set(value.name, this.#parameter(value));
+        inputs.push({ name: value.name, feed: 'tensor' });
+      }
+      this.#run(graph.nodes, { scope, opsets, attributes: new Map(), path: '' });
+      return graph.outputs.flatMap(({ name }) => {
+        const value = scope.get(name);
+        return value === undefined ? [] : [this.#emit.id(value)];
+      });
+    });
+    if (this.#problems.any) {
+      this.#problems.report(diagnostics);
+      return undefined;
+    }
+    const params = inputs.map(({ name }) => scope.get(name)?.id as ValueId);
+    const settled = settle(this.#emit, body.ops);
+    const module: GraphModule = {
+      name: graph.name,
+      family: 'onnx',
+      inputs,
+      outputs: graph.outputs.map(({ name }) => ({ name, rows: 'tensor' })),
+      caches: [],
+      weights: [...this.#emit.weights.values()],
+      customLayers: [...this.#used],
+      types: settled.types,
+      body: { params, ops: settled.ops, yields: body.yields },
+      source: {
+        interface: { inputs: inputs.map(({ name }) => ({ name, role: 'other', layer: 0 })), outputs: graph.outputs.map(({ name }, index) => ({ name, role: 'result', index })) },
+        nodes: this.#nodes,
+        parameters: [...this.#tensors.values()].reduce((sum, tensor) => sum + (tensor.type.dtype !== undefined && isFloat(tensor.type.dtype) ? elementsOf(tensor.dims) : 0), 0),
+        layers: 0,
+        maxPositions: 0,
+      },
+    };
+    return { module, store: tensorStore(this.#tensors, this.#files) };
+  }
+
+  #parameter({ name, type, dims }: OnnxValue): Value | undefined {
+    if (type?.dtype === undefined || dims === undefined) {
+      this.#problems.add('E3001', { op: 'input', node: name }, type === undefined ? 'it is not a tensor' : dims === undefined ? 'its rank is not said' : `data type ${type.name} is not computed with`);
+      return undefined;
+    }
+    const shape = dims.map((dim, i) => dim ?? sizeName(`${name}_${i}`));
+    for (const dim of shape) this.#emit.sizes.declare(dim);
+    return { dtype: type.dtype, shape, id: this.#emit.build.value({ dtype: type.dtype, shape }) };
+  }
+
+  #initializers(graph: OnnxGraph, scope: Scope): void {
+    for (const [name, tensor] of graph.initializers) {
+      try {
+        scope.set(name, this.#stored(tensor, name));
+      } catch (error) {
+        if (!(error instanceof CannotImport)) throw error;
+        this.#problems.add(error.code, { op: 'initializer', node: name }, error.message);
+        scope.set(name, undefined);
+      }
+    }
+  }
+
+  /** A small tensor is known; a large one is a weight under its name, or one like it that is free. */
+  #stored(tensor: OnnxTensor, hint: string): Value {
+    const { dtype } = tensor.type;
+    if (dtype === undefined) throw new CannotImport('E3001', `data type ${tensor.type.name} is not computed with`);
+    const elements = elementsOf(tensor.dims);
+    let name = hint;
+    for (let i = 2; this.#tensors.has(name); i++) name = `${hint}.${i}`;
+    this.#tensors.set(name, tensor);
+    if (elements <= knownElements) return knownValue(dtype, tensor.dims, [...(readTensor(this.#files, tensor, 0, elements) ?? [])]);
+    this.#emit.weights.set(name, { name, dtype, shape: tensor.dims, instances: [{ kind: 'tensor', name }] });
+    return { dtype, shape: tensor.dims, weight: name };
+  }
+
+  #run(nodes: readonly OnnxNode[], around: Around): void {
+    for (const node of nodes) {
+      const name = around.path + (node.name === '' ? `${node.opType}_${node.outputs[0] ?? ''}` : node.name);
+      const op = node.domain === '' ? node.opType : `${node.domain}::${node.opType}`;
+      this.#emit.build.origin = { kind: 'onnx', node: name, op };
+      const before = this.#emit.build.types.length;
+      const outputs = this.#outputs(node, { op, node: name }, around);
+      node.outputs.forEach((output, i) => output !== '' && around.scope.set(output, outputs?.[i]));
+      const disposition: Disposition = outputs === undefined ? 'refused' : this.#emit.build.types.length === before ? 'folded' : 'hardware';
+      if (!this.#isCall(node)) this.#nodes.push({ name, op, disposition });
+    }
+  }
+
+  #isCall(node: OnnxNode): boolean {
+    return this.#model.functions.has(functionKey(node.domain, node.opType, node.overload));
+  }
+
+  /** What a node yields; undefined if it was refused, or needs what was. */
+  #outputs(node: OnnxNode, who: { readonly op: string; readonly node: string }, around: Around): readonly (Value | undefined)[] | undefined {
+    const inputs = node.inputs.map((name) => (name === '' ? undefined : around.scope.get(name)));
+    const isWhole = node.inputs.every((name, i) => name === '' || inputs[i] !== undefined);
+    const given = new Map([...node.attributes].flatMap(([name, attribute]) => resolved(name, attribute, around.attributes)));
+    try {
+      const custom = node.domain === '' ? undefined : this.#custom(node, given);
+      if (custom !== undefined) return isWhole ? [this.#layer(custom, inputs)] : undefined;
+      const called = this.#model.functions.get(functionKey(node.domain, node.opType, node.overload));
+      if (called !== undefined) return isWhole ? this.#call(called, inputs, given, `${who.node}/`) : undefined;
+      if (node.domain === '' && node.opType === 'If') return isWhole ? this.#branch(inputs[0], given, around, who) : undefined;
+      const rule = ruleOf(node.domain, node.opType);
+      if (rule === undefined) return this.#refuse(node, given, who, inputs);
+      if (!isWhole) return undefined;
+      return this.#apply(rule, node, inputs, given, around);
+    } catch (error) {
+      if (!(error instanceof CannotImport)) throw error;
+      this.#problems.add(error.code, who, error.message);
+      return undefined;
+    }
+  }
+
+  #apply(rule: Rule, node: OnnxNode, inputs: readonly (Value | undefined)[], attributes: ReadonlyMap<string, OnnxAttribute>, around: Around): readonly Value[] {
+    const call = callOf({
+      op: node.opType,
+      opset: around.opsets.get(node.domain) ?? 1,
+      inputs,
+      outputs: node.outputs,
+      attributes,
+      stored: (tensor, hint) => this.#stored(tensor, around.path + hint),
+    });
+    const result = rule(call, this.#emit);
+    const outputs: readonly Value[] = Array.isArray(result) ? (result as readonly Value[]) : [result as Value];
+    const missing = node.outputs.findIndex((name, i) => name !== '' && outputs[i] === undefined);
+    if (missing >= 0) throw new CannotImport('E3001', `output ${missing} is not computed`);
+    return outputs;
+  }
+
+  #custom(node: OnnxNode, attributes: ReadonlyMap<string, OnnxAttribute>): { readonly layer: CustomLayer; readonly attrs: SourceOp['attrs'] } | undefined {
+    const plain = [...attributes].flatMap(([name, { kind, value }]) => (['int', 'float', 'string', 'ints', 'floats'].includes(kind) ? [[name, value as number] as const] : []));
+    const source: SourceOp = { domain: node.domain, op: node.opType, attrs: Object.fromEntries(plain) };
+    for (const layer of this.#layers) {
+      const attrs = layer.match(source);
+      if (attrs !== undefined) return { layer, attrs };
+    }
+    return undefined;
+  }
+
+  #layer({ layer, attrs }: { readonly layer: CustomLayer; readonly attrs: SourceOp['attrs'] }, inputs: readonly (Value | undefined)[]): Value {
+    const operands = inputs.filter((value) => value !== undefined);
+    const types = operands.map((operand) => this.#emit.build.types[this.#emit.id(operand)] as TensorType);
+    let type: TensorType;
+    try {
+      type = layer.infer(types, attrs);
+    } catch (error) {
+      throw new CannotImport('E1003', `custom layer \`${layer.name}\`: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    this.#used.add(layer);
+    return this.#emit.custom(layer.name, attrs, operands, type);
+  }
+
+  #call(called: OnnxFunction, inputs: readonly (Value | undefined)[], given: ReadonlyMap<string, OnnxAttribute>, path: string): readonly (Value | undefined)[] | undefined {
+    const scope: Scope = new Map(called.inputs.map((name, i) => [name, inputs[i]]));
+    // An optional input that is not given is as good as '' inside.
+    const missing = new Set(called.inputs.filter((_, i) => inputs[i] === undefined));
+    const nodes = called.nodes.map((node) => ({ ...node, inputs: node.inputs.map((name) => (missing.has(name) ? '' : name)) }));
+    this.#run(nodes, { scope, opsets: called.opsets, attributes: new Map([...called.defaults, ...given]), path });
+    return called.outputs.map((name) => scope.get(name));
+  }
+
+  /** If on a condition known before the run is the branch it takes. */
+  #branch(condition: Value | undefined, given: ReadonlyMap<string, OnnxAttribute>, around: Around, who: { readonly op: string; readonly node: string }): readonly (Value | undefined)[] | undefined {
+    const taken = condition?.known?.[0];
+    if (typeof taken !== 'number') {
+      this.#problems.add(conditional.code, who, conditional.why, conditional.help);
+      return undefined;
+    }
+    const branch = given.get(taken === 0 ? 'else_branch' : 'then_branch');
+    if (branch?.kind !== 'graph') throw new CannotImport('E1003', 'a branch is missing');
+    const scope: Scope = new Map(around.scope);
+    this.#initializers(branch.value, scope);
+    this.#run(branch.value.nodes, { ...around, scope, path: `${who.node}/` });
+    return branch.value.outputs.map(({ name }) => scope.get(name));
+  }
+
+  #refuse(node: OnnxNode, attributes: ReadonlyMap<string, OnnxAttribute>, who: { readonly op: string; readonly node: string }, inputs: readonly (Value | undefined)[]): undefined {
+    const refused = node.domain === '' ? refusedOps.get(node.opType) : undefined;
+    if (node.opType === 'Conv' && isPatchEmbedding(attributes, inputs[1]?.shape)) this.#problems.add(patchEmbedding.code, who, patchEmbedding.why, patchEmbedding.help);
+    else if (refused !== undefined) this.#problems.add(refused.code, who, refused.why, refused.help);
+    else if (node.domain === '') this.#problems.add('E1005', who, 'the operator is not known', 'export with operators of ONNX up to opset 28 that have a meaning in a transformer');
+    else this.#problems.add('E1005', who, `the operator of domain \`${node.domain}\` is not known`, 'define it as a custom layer and give that to the compiler');
+    return undefined;
+  }
+}
+
+/** Kernel and stride are one, so that no two patches overlap. */
+function isPatchEmbedding(attributes: ReadonlyMap<string, OnnxAttribute>, weight: readonly Dim[] | undefined): boolean {
+  const strides = attributes.get('strides');
+  return strides?.kind === 'ints' && weight !== undefined && strides.value.length === weight.length - 2 && strides.value.every((stride, i) => stride === weight[i + 2] && stride > 1);
+}
+
+/** An attribute of a function's body that names one of its call is that one, if it was given. */
+function resolved(name: string, attribute: OnnxAttribute, outer: ReadonlyMap<string, OnnxAttribute>): readonly (readonly [string, OnnxAttribute])[] {
+  if (attribute.kind !== 'reference') return [[name, attribute]];
+  const given = outer.get(attribute.value);
+  return given === undefined ? [] : [[name, given]];
+}
+
+/** Types and ops with the sizes that turned out to be equal written the same way. */
+function settle({ sizes, build }: Emitter, ops: readonly GraphOp[]): { readonly types: readonly TensorType[]; readonly ops: readonly GraphOp[] } {
+  const text = (dim: string): string => String(sizes.settle(/^-?[0-9]+$/.test(dim) ? Number(dim) : dim));
+  const settled = (op: GraphOp): GraphOp => {
+    switch (op.kind) {
+      case 'pslice':
+        return { ...op, attrs: { ...op.attrs, start: text(op.attrs.start), end: text(op.attrs.end) } };
+      case 'piota':
+        return { ...op, attrs: { ...op.attrs, start: text(op.attrs.start) } };
+      case 'ptrilu':
+        return { ...op, attrs: { ...op.attrs, k: text(op.attrs.k) } };
+      case 'psizes':
+        return { ...op, attrs: { sizes: op.attrs.sizes.map(text) } };
+      default:
+        return op;
+    }
+  };
+  return { types: build.types.map(({ dtype, shape }) => ({ dtype, shape: shape.map((dim) => sizes.settle(dim)) })), ops: ops.map(settled) };
+}

@@ -1,0 +1,102 @@
+import type { PrimitiveAttrs } from '../../../ir/graph/ops.ts';
+import type { Emitter } from '../emit.ts';
+import type { Value } from '../value.ts';
+import { dtypeOf, type Rule, type Rules } from './rule.ts';
+
+/** Definitions: onnx/docs/Operators.md; those made of others follow the function bodies given there. */
+const unary = (fn: PrimitiveAttrs['punary']['fn']): Rule => (call, emit) => emit.unary(fn, call.input(0));
+const binary = (fn: PrimitiveAttrs['pbinary']['fn']): Rule => (call, emit) => emit.binary(fn, call.input(0), call.input(1));
+const fold = (fn: PrimitiveAttrs['pbinary']['fn']): Rule => (call, emit) => call.rest(1).reduce((sum, each) => emit.binary(fn, sum, each), call.input(0));
+
+const scaled = (emit: Emitter, x: Value, by: number): Value => (by === 1 ? x : emit.binary('mul', x, emit.scalar(x, by)));
+const shifted = (emit: Emitter, x: Value, by: number): Value => (by === 0 ? x : emit.binary('add', x, emit.scalar(x, by)));
+const positive = (emit: Emitter, x: Value): Value => emit.binary('greater', x, emit.scalar(x, 0));
+const clamp = (emit: Emitter, x: Value, low: number, high: number): Value => emit.binary('min', emit.binary('max', x, emit.scalar(x, low)), emit.scalar(x, high));
+
+/** x/2 (1 + erf(x/sqrt 2)), or with tanh(sqrt(2/pi) (x + 0.044715 x^3)) for erf. */
+export function gelu(emit: Emitter, x: Value, approximate: boolean): Value {
+  const inner = approximate
+    ? emit.unary('tanh', scaled(emit, emit.binary('add', x, scaled(emit, emit.binary('pow', x, emit.scalar(x, 3)), 0.044715)), Math.sqrt(2 / Math.PI)))
+    : emit.unary('erf', scaled(emit, x, Math.SQRT1_2));
+  return emit.binary('mul', scaled(emit, x, 0.5), shifted(emit, inner, 1));
+}
+
+/** x sigmoid(alpha x) */
+export const swish = (emit: Emitter, x: Value, alpha: number): Value => emit.binary('mul', x, emit.unary('sigmoid', scaled(emit, x, alpha)));
+
+export const elementwise: Rules = {
+  Neg: unary('neg'),
+  Abs: unary('abs'),
+  Sqrt: unary('sqrt'),
+  Reciprocal: unary('reciprocal'),
+  Exp: unary('exp'),
+  Log: unary('log'),
+  Tanh: unary('tanh'),
+  Sigmoid: unary('sigmoid'),
+  Erf: unary('erf'),
+  Relu: unary('relu'),
+  Sin: unary('sin'),
+  Cos: unary('cos'),
+  Floor: unary('floor'),
+  Ceil: unary('ceil'),
+  Not: unary('not'),
+  IsNaN: unary('isnan'),
+  Sign: unary('sign'),
+  Softplus: unary('softplus'),
+  Add: binary('add'),
+  Sub: binary('sub'),
+  Mul: binary('mul'),
+  Div: binary('div'),
+  Pow: (call, emit) => emit.binary('pow', call.input(0), emit.cast(call.input(1), call.input(0).dtype)),
+  Equal: binary('equal'),
+  Less: binary('less'),
+  LessOrEqual: binary('lessEqual'),
+  Greater: binary('greater'),
+  GreaterOrEqual: binary('greaterEqual'),
+  And: binary('and'),
+  Or: binary('or'),
+  Xor: (call, emit) => emit.unary('not', emit.binary('equal', call.input(0), call.input(1))),
+  Min: fold('min'),
+  Max: fold('max'),
+  Sum: fold('add'),
+  Mean: (call, emit) => scaled(emit, call.rest(1).reduce((sum, each) => emit.binary('add', sum, each), call.input(0)), 1 / call.inputs.length),
+  Where: (call, emit) => emit.where(call.input(0), call.input(1), call.input(2)),
+  Mod: (call, emit) => {
+    const [x, y] = [call.input(0), call.input(1)];
+    if (call.int('fmod', 0) === 0) return emit.binary('mod', x, y);
+    // The remainder with the sign of the dividend, as C has it.
+    const rest = emit.binary('mod', emit.unary('abs', x), emit.unary('abs', y));
+    return emit.binary('mul', emit.unary('sign', x), rest);
+  },
+  Clip: (call, emit) => {
+    // Opset 11 made the bounds inputs.
+    const x = call.input(0);
+    const low = call.inputs[1] ?? (call.has('min') ? emit.scalar(x, call.float('min')) : undefined);
+    const high = call.inputs[2] ?? (call.has('max') ? emit.scalar(x, call.float('max')) : undefined);
+    const raised = low === undefined ? x : emit.binary('max', x, low);
+    return high === undefined ? raised : emit.binary('min', raised, high);
+  },
+  Gelu: (call, emit) => gelu(emit, call.input(0), call.string('approximate', 'none') === 'tanh'),
+  Swish: (call, emit) => swish(emit, call.input(0), call.float('alpha', 1)),
+  Mish: (call, emit) => emit.binary('mul', call.input(0), emit.unary('tanh', emit.unary('softplus', call.input(0)))),
+  HardSigmoid: (call, emit) => clamp(emit, shifted(emit, scaled(emit, call.input(0), call.float('alpha', 0.2)), call.float('beta', 0.5)), 0, 1),
+  HardSwish: (call, emit) => emit.binary('mul', call.input(0), clamp(emit, shifted(emit, scaled(emit, call.input(0), 1 / 6), 0.5), 0, 1)),
+  LeakyRelu: (call, emit) => emit.where(positive(emit, call.input(0)), call.input(0), scaled(emit, call.input(0), call.float('alpha', 0.01))),
+  PRelu: (call, emit) => emit.where(positive(emit, call.input(0)), call.input(0), emit.binary('mul', call.input(0), call.input(1))),
+  ThresholdedRelu: (call, emit) => {
+    const x = call.input(0);
+    return emit.where(emit.binary('greater', x, emit.scalar(x, call.float('alpha', 1))), x, emit.scalar(x, 0));
+  },
+  Elu: (call, emit) => {
+    const x = call.input(0);
+    return emit.where(positive(emit, x), x, scaled(emit, shifted(emit, emit.unary('exp', x), -1), call.float('alpha', 1)));
+  },
+  Softsign: (call, emit) => emit.binary('div', call.input(0), shifted(emit, emit.unary('abs', call.input(0)), 1)),
+  Identity: (call) => call.input(0),
+  Dropout: (call) => {
+    // Only outside training, where it does nothing.
+    return call.input(0);
+  },
+  Cast: (call, emit) => emit.cast(call.input(0), dtypeOf(call.int('to'))),
+  CastLike: (call, emit) => emit.cast(call.input(0), call.input(1).dtype),
+};

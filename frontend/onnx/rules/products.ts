@@ -1,0 +1,101 @@
+import { volumeOf } from '../../../ir/dims.ts';
+import type { Dim } from '../../../ir/types.ts';
+import type { Emitter } from '../emit.ts';
+import { CannotImport, type Value } from '../value.ts';
+import { type Call, type Rule, type Rules } from './rule.ts';
+import { axesOf } from './views.ts';
+
+/** Sums of products, and what reduces axes. */
+export const products: Rules = {
+  MatMul: (call, emit) => matmul(emit, call.input(0), call.input(1)),
+  Gemm: (call, emit) => {
+    const turned = (x: Value, name: string): Value => (call.int(name, 0) === 0 ? x : emit.transpose(x, [1, 0]));
+    const product = emit.matmul(turned(call.input(0), 'transA'), turned(call.input(1), 'transB'));
+    const scaled = times(emit, product, call.float('alpha', 1));
+    const added = call.inputs[2];
+    return added === undefined ? scaled : emit.binary('add', scaled, times(emit, added, call.float('beta', 1)));
+  },
+  Einsum: (call, emit) => einsum(emit, call.string('equation').replaceAll(' ', ''), call.rest(0)),
+  ReduceSum: reduced((emit, x, axes, keep) => emit.reduce('sum', x, axes, keep)),
+  ReduceMean: reduced((emit, x, axes, keep) => emit.reduce('mean', x, axes, keep)),
+  ReduceMax: reduced((emit, x, axes, keep) => emit.reduce('max', x, axes, keep)),
+  ReduceMin: reduced((emit, x, axes, keep) => emit.reduce('min', x, axes, keep)),
+  ReduceProd: reduced((emit, x, axes, keep) => emit.reduce('prod', x, axes, keep)),
+  ReduceSumSquare: reduced((emit, x, axes, keep) => emit.reduce('sum', emit.binary('mul', x, x), axes, keep)),
+  ReduceL1: reduced((emit, x, axes, keep) => emit.reduce('sum', emit.unary('abs', x), axes, keep)),
+  ReduceL2: reduced((emit, x, axes, keep) => emit.unary('sqrt', emit.reduce('sum', emit.binary('mul', x, x), axes, keep))),
+  ReduceLogSum: reduced((emit, x, axes, keep) => emit.unary('log', emit.reduce('sum', x, axes, keep))),
+  Softmax: (call, emit) => softmax(call, emit),
+  LogSoftmax: (call, emit) => emit.unary('log', softmax(call, emit)),
+};
+
+const times = (emit: Emitter, x: Value, by: number): Value => (by === 1 ? x : emit.binary('mul', x, emit.scalar(x, by)));
+
+/** NumPy's matmul: an operand of one axis is a row on the left, a column on the right. */
+export function matmul(emit: Emitter, x: Value, y: Value): Value {
+  if (x.shape.length === 0 || y.shape.length === 0) throw new CannotImport('E1003', 'a product of a single number does not exist');
+  const left = x.shape.length === 1 ? emit.reshape(x, [1, ...x.shape]) : x;
+  const right = y.shape.length === 1 ? emit.reshape(y, [...y.shape, 1]) : y;
+  const product = emit.matmul(left, right);
+  const rows = x.shape.length === 1 ? [] : product.shape.slice(-2, -1);
+  const columns = y.shape.length === 1 ? [] : product.shape.slice(-1);
+  return emit.reshape(product, [...product.shape.slice(0, -2), ...rows, ...columns]);
+}
+
+function reduced(reduce: (emit: Emitter, x: Value, axes: readonly number[], keep: boolean) => Value): Rule {
+  return (call, emit) => {
+    const x = call.input(0);
+    const axes = axesOf(call, 1) ?? [];
+    if (axes.length === 0 && call.int('noop_with_empty_axes', 0) === 1) return reduce(emit, x, [], true);
+    return reduce(emit, x, axes.length === 0 ? x.shape.map((_, axis) => axis) : axes, call.int('keepdims', 1) === 1);
+  };
+}
+
+/** Before opset 13 over all axes from `axis` on, as if they were one. */
+function softmax(call: Call, emit: Emitter): Value {
+  const x = call.input(0);
+  const axis = emit.axis(call.int('axis', call.opset < 13 ? 1 : -1), x);
+  if (call.opset >= 13 || axis === x.shape.length - 1) return emit.softmax(x, axis);
+  const flat: readonly Dim[] = [volumeOf(x.shape.slice(0, axis)), volumeOf(x.shape.slice(axis))];
+  return emit.reshape(emit.softmax(emit.reshape(x, flat), 1), x.shape);
+}
+
+/** A sum over products of one or two operands, as a matrix product of their axes in groups: shared, own, summed. */
+function einsum(emit: Emitter, equation: string, operands: readonly Value[]): Value {
+  const [left = '', right] = equation.split('->');
+  const terms = left.split(',');
+  const refuse = (): never => {
+    throw new CannotImport('E3001', `the sum \`${equation}\` is not computed`);
+  };
+  if (equation.includes('.') || operands.length > 2 || terms.length !== operands.length || terms.some((term, i) => term.length !== operands[i]?.shape.length || new Set(term).size < term.length)) refuse();
+  const counts = [...left.replace(',', '')].toSorted();
+  const output = right ?? [...new Set(counts)].filter((label) => counts.indexOf(label) === counts.lastIndexOf(label)).join('');
+  const [first = '', second = ''] = terms;
+  const [x, y] = operands;
+  if (x === undefined) return refuse();
+  if (y === undefined) return arranged(emit, ...lonely(emit, x, first, output), output);
+  const [a, aLabels] = lonely(emit, x, first, second + output);
+  const [b, bLabels] = lonely(emit, y, second, first + output);
+  const shared = [...aLabels].filter((label) => bLabels.includes(label) && output.includes(label)).join('');
+  const summed = [...aLabels].filter((label) => bLabels.includes(label) && !output.includes(label)).join('');
+  const ownOf = (labels: string): string => [...labels].filter((label) => !shared.includes(label) && !summed.includes(label)).join('');
+  const [rows, columns] = [ownOf(aLabels), ownOf(bLabels)];
+  const sizes = new Map<string, Dim>([...[...aLabels].map((label, i) => [label, a.shape[i]] as [string, Dim]), ...[...bLabels].map((label, i) => [label, b.shape[i]] as [string, Dim])]);
+  const shapeOf = (labels: string): readonly Dim[] => [...labels].map((label) => sizes.get(label) as Dim);
+  const grouped = (value: Value, labels: string, groups: readonly [string, string]): Value =>
+    emit.reshape(arranged(emit, value, labels, shared + groups[0] + groups[1]), [...shapeOf(shared), volumeOf(shapeOf(groups[0])), volumeOf(shapeOf(groups[1]))]);
+  const product = emit.matmul(grouped(a, aLabels, [rows, summed]), grouped(b, bLabels, [summed, columns]));
+  return arranged(emit, emit.reshape(product, shapeOf(shared + rows + columns)), shared + rows + columns, output);
+}
+
+/** Sums away the axes nobody else names. */
+function lonely(emit: Emitter, x: Value, labels: string, others: string): readonly [Value, string] {
+  const axes = [...labels].flatMap((label, axis) => (others.includes(label) ? [] : [axis]));
+  return [emit.reduce('sum', x, axes, false), [...labels].filter((label) => others.includes(label)).join('')];
+}
+
+function arranged(emit: Emitter, x: Value, labels: string, order: string): Value {
+  const perm = [...order].map((label) => labels.indexOf(label));
+  if (perm.length !== labels.length || perm.includes(-1)) throw new CannotImport('E1003', `axes \`${labels}\` cannot be ordered as \`${order}\``);
+  return emit.transpose(x, perm);
+}

@@ -1,0 +1,21 @@
+import { attentions } from './attention.ts';
+import { contrib } from './contrib.ts';
+import { elementwise } from './elementwise.ts';
+import { indexing } from './indexing.ts';
+import { norms } from './norm.ts';
+import { products } from './products.ts';
+import type { Rule, Rules } from './rule.ts';
+import { views } from './views.ts';
+
+/** What operators mean, by domain ('' is ai.onnx), then by name. */
+const domains: ReadonlyMap<string, ReadonlyMap<string, Rule>> = new Map([
+  ['', rulesOf({ ...elementwise, ...views, ...indexing, ...products, ...norms, ...attentions })],
+  ['com.microsoft', rulesOf(contrib)],
+]);
+
+export const ruleOf = (domain: string, op: string): Rule | undefined => domains.get(domain)?.get(op);
+
+/** A map, as the names come from files. */
+function rulesOf(rules: Rules): ReadonlyMap<string, Rule> {
+  return new Map(Object.entries(rules));
+}

@@ -1,0 +1,124 @@
+import { addDims, divDims, equalDims, evaluateDim, mulDims, sizesOf, subDims } from '../../ir/dims.ts';
+import { binary, unary } from '../../ir/graph/interpret/elementwise.ts';
+import type { PrimitiveAttrs } from '../../ir/graph/ops.ts';
+import type { DType, Dim, ValueId } from '../../ir/types.ts';
+
+/**
+ * A tensor while a graph is imported. `known`: every element, row-major, numbers or size expressions; such a tensor becomes an
+ * op only when one needs it. `weight`: it is that tensor of the source. Else `id` is its value in the module.
+ * `dtype` is what the source says; casts between floats make no op, so the module's type may be another float.
+ */
+export type Value = {
+  readonly dtype: DType;
+  readonly shape: readonly Dim[];
+  readonly known?: readonly Dim[];
+  readonly weight?: string;
+  readonly id?: ValueId;
+};
+
+/** Elements of a tensor of known values; larger ones are computed at run time. */
+export const knownElements = 1024;
+
+export const knownValue = (dtype: DType, shape: readonly number[], known: readonly Dim[]): Value => ({ dtype, shape, known });
+
+export const isFloat = (dtype: DType): boolean => /^(f|bf|e[45])/.test(dtype);
+
+/** What a node asks that this importer cannot express or that contradicts the rules of ONNX. */
+export class CannotImport extends Error {
+  readonly code: 'E1003' | 'E1004' | 'E3001';
+
+  constructor(code: 'E1003' | 'E1004' | 'E3001', message: string) {
+    super(message);
+    this.name = 'CannotImport';
+    this.code = code;
+  }
+}
+
+/** f of one element; undefined if it is an expression f does not keep whole. */
+export function foldUnary(fn: PrimitiveAttrs['punary']['fn'], x: Dim): Dim | undefined {
+  if (typeof x === 'number') return unary[fn](x);
+  if (fn === 'neg') return mulDims(-1, x);
+  if (fn === 'floor' || fn === 'ceil') return x;
+  if (fn === 'isnan') return 0;
+  if (fn === 'abs' || fn === 'relu') return leastOf(x) >= 0 ? x : undefined;
+  return fn === 'not' && leastOf(x) > 0 ? 0 : undefined;
+}
+
+/** x fn y of elements; undefined if it depends on the sizes in a way no expression says. `whole`: integers. */
+export function foldBinary(fn: PrimitiveAttrs['pbinary']['fn'], whole: boolean, x: Dim, y: Dim): Dim | undefined {
+  if (typeof x === 'number' && typeof y === 'number') return whole && fn === 'div' && y === 0 ? undefined : binary[fn](x, y, whole);
+  if (![x, y].every((each) => typeof each === 'string' || Number.isSafeInteger(each))) return undefined;
+  const [above, below] = [leastOf(subDims(x, y)), leastOf(subDims(y, x))];
+  const truth = (yes: boolean, no: boolean): Dim | undefined => (yes ? 1 : no ? 0 : undefined);
+  switch (fn) {
+    case 'add':
+      return addDims(x, y);
+    case 'sub':
+      return subDims(x, y);
+    case 'mul':
+      return mulDims(x, y);
+    case 'div':
+      return divDims(x, y);
+    case 'mod':
+      return divDims(x, y) === undefined ? undefined : 0;
+    case 'pow':
+      return y === 2 ? mulDims(x, x) : y === 1 ? x : undefined;
+    case 'equal':
+      return truth(equalDims(x, y), above > 0 || below > 0);
+    case 'less':
+      return truth(below > 0, above >= 0);
+    case 'lessEqual':
+      return truth(below >= 0, above > 0);
+    case 'greater':
+      return truth(above > 0, below >= 0);
+    case 'greaterEqual':
+      return truth(above >= 0, below > 0);
+    case 'max':
+      return above >= 0 ? x : below >= 0 ? y : undefined;
+    case 'min':
+      return above >= 0 ? y : below >= 0 ? x : undefined;
+    case 'and':
+    case 'or':
+      return undefined;
+  }
+}
+
+/** The least an expression can be, as sizes are not negative; -Infinity if a growing size makes it smaller. */
+export function leastOf(dim: Dim): number {
+  if (typeof dim === 'number') return dim;
+  const rest = evaluateDim(dim, new Map(sizesOf(dim).map((name) => [name, 0])));
+  const signs = (dim.startsWith('-') ? dim : `+${dim}`).match(/(?<=^| )[+-]/g) ?? [];
+  const named = rest === 0 ? signs : signs.slice(0, -1);
+  return named.includes('-') ? -Infinity : rest;
+}
+
+/** Elements of a known tensor picked for each index of a shape: `from` says which one. Undefined if there are too many. */
+export function pickKnown(value: Value, shape: readonly Dim[], from: (index: readonly number[]) => number): readonly Dim[] | undefined {
+  const { known } = value;
+  if (known === undefined || !isStatic(shape)) return undefined;
+  const count = elementCount(shape);
+  if (count > knownElements) return undefined;
+  const index = shape.map(() => 0);
+  return Array.from({ length: count }, () => {
+    const picked = known[from(index)] as Dim;
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      index[axis] = (index[axis] as number) + 1;
+      if ((index[axis] as number) < (shape[axis] as number)) break;
+      index[axis] = 0;
+    }
+    return picked;
+  });
+}
+
+export const isStatic = (shape: readonly Dim[]): shape is readonly number[] => shape.every((dim) => typeof dim === 'number');
+export const elementCount = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1);
+
+/** Position in row-major data of `shape` of an index of a shape it broadcasts to. */
+export function flatIndex(shape: readonly Dim[], index: readonly number[]): number {
+  let at = 0;
+  const skip = index.length - shape.length;
+  shape.forEach((dim, axis) => {
+    at = at * (dim as number) + (dim === 1 ? 0 : (index[axis + skip] as number));
+  });
+  return at;
+}
