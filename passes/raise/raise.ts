@@ -9,7 +9,7 @@ import { coneOf } from './evaluate.ts';
 import { liftCustom } from './custom.ts';
 import { liftLookup, liftPositions, liftProduct } from './products.ts';
 import { type Lifted, type Raising, unlimitedPositions } from './raising.ts';
-import { liftArithmetic, liftFunction, liftRope } from './regions.ts';
+import { liftArithmetic, liftFactor, liftFunction, liftRope } from './regions.ts';
 import { isolated, type RowNode, type Sample, type View, wholeRows } from './rows.ts';
 import { indexSource, type Source } from './source.ts';
 import { liftConcat, liftView } from './views.ts';
@@ -154,6 +154,8 @@ class Lifting implements Raising {
   #region(op: GraphOp, value: ValueId): Lifted {
     const found = liftFunction(value, this);
     if ('lifted' in found) return found.lifted;
+    const factor = op.kind === 'pbinary' || op.kind === 'punary' ? liftFactor(op, this) : undefined;
+    if (factor !== undefined) return factor.lifted;
     const rope = liftRope(value, this);
     if (rope !== undefined) return rope.lifted;
     const hint = found.nearest === undefined ? '' : ` (${found.nearest})`;

@@ -109,20 +109,25 @@ export function liftRope(value: ValueId, raising: Raising): { readonly lifted: L
   return undefined;
 }
 
-/** Sums, differences, products and quotients, where one of the operands may be a constant. */
+/** A value times a number, however that is said. */
+export function liftFactor(op: OpOf<'pbinary' | 'punary'>, raising: Raising): { readonly lifted: Lifted } | undefined {
+  const { source } = raising;
+  const [left, right] = op.operands as readonly [ValueId, ValueId | undefined];
+  const { fn } = op.attrs;
+  if (fn === 'neg') return { lifted: broadcast(op, left, -1, raising) };
+  if (right === undefined) return undefined;
+  const number = scalarOf(source, right);
+  if ((fn === 'mul' || fn === 'div') && number !== undefined) return { lifted: broadcast(op, left, fn === 'mul' ? number : 1 / number, raising) };
+  const before = fn === 'mul' ? scalarOf(source, left) : undefined;
+  if (before !== undefined) return { lifted: broadcast(op, right, before, raising) };
+  return (fn === 'add' || fn === 'sub') && number === 0 ? { lifted: broadcast(op, left, 1, raising) } : undefined;
+}
+
+/** Sums and products of two values, one of which may be a constant. */
 export function liftArithmetic(op: OpOf<'pbinary' | 'punary'>, raising: Raising): Lifted {
   const { source } = raising;
-  if (op.kind === 'punary') {
-    const view = op.attrs.fn === 'neg' ? raising.view(op.operands[0] as ValueId) : undefined;
-    return view === undefined ? (op.attrs.fn === 'neg' ? undefined : `\`${op.attrs.fn}\` is part of nothing a transformer computes`) : { ...view, scale: -view.scale };
-  }
-  const [left, right] = op.operands as readonly [ValueId, ValueId];
   const { fn } = op.attrs;
-  const number = scalarOf(source, right);
-  if ((fn === 'mul' || fn === 'div') && number !== undefined) return broadcast(op, left, fn === 'mul' ? number : 1 / number, raising);
-  const before = scalarOf(source, left);
-  if (fn === 'mul' && before !== undefined) return broadcast(op, right, before, raising);
-  if ((fn === 'add' || fn === 'sub') && number === 0) return broadcast(op, left, 1, raising);
+  const [left, right] = op.operands as readonly [ValueId, ValueId];
   if (fn === 'add' && source.dependence(right) === 'constant') return liftBias(op, left, right, raising);
   if (fn === 'add' && source.dependence(left) === 'constant') return liftBias(op, right, left, raising);
   if (fn !== 'add' && fn !== 'mul') return `\`${fn}\` is part of nothing a transformer computes`;
