@@ -14,7 +14,7 @@ export type Access = {
   readonly units: number;
 };
 /** A row list: packed elements of which the window takes its own. */
-export type ListAccess = { readonly name: string; readonly list: number };
+type ListAccess = { readonly name: string; readonly list: number };
 /** What an instruction touches. */
 export type Touched = readonly (Access | ListAccess)[];
 

@@ -8,7 +8,7 @@ export type AttributeKind = 'count' | 'real' | 'flag' | 'name' | readonly string
 type KindOf<T> = [T] extends [boolean] ? 'flag' : [T] extends [number] ? 'count' | 'real' : [string] extends [T] ? 'name' : readonly T[];
 
 /** The attributes of each kind of op and what their values are: what texts and generators of modules are made from. */
-export const tileAttributes = {
+const tileAttributes = {
   input: { table: hostTables },
   load: {},
   store: {},
@@ -31,7 +31,7 @@ export const tileAttributes = {
 export const packingAttributes = {
   tiles: { weight: 'name', groupTiles: 'count', chunkTiles: 'count', gated: 'flag' },
   params: { weight: 'name', bias: 'name', groupTiles: 'count', gated: 'flag', scale: 'flag' },
-  norm: { gamma: 'name', beta: 'name', epsilon: 'real' },
+  norm: { gamma: 'name', beta: 'name', features: 'count', epsilon: 'real' },
   rows: { weight: 'name' },
 } as const satisfies { readonly [P in Packing as P['kind']]: { readonly [A in Exclude<keyof P, 'kind'>]: KindOf<P[A]> } };
 

@@ -9,7 +9,7 @@ type Check<K extends TileKind> = (op: TileOpOf<K>, near: Near) => readonly (stri
 
 type Space = Buffer['space'];
 /** Which memory each operand of each kind is in: the units have no other ports. */
-export const operandSpaces: { readonly [K in TileKind]: { readonly [N in keyof (typeof tileOperands)[K]]: Space } } = {
+const operandSpaces: { readonly [K in TileKind]: { readonly [N in keyof (typeof tileOperands)[K]]: Space } } = {
   input: { out: 'sram' },
   load: { from: 'hbm', out: 'sram' },
   store: { from: 'sram', out: 'hbm' },
