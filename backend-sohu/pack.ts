@@ -88,7 +88,7 @@ export function* bufferRows(buffer: Buffer, { graph, values, tile, lineBytes }: 
 function normRow(buffer: Buffer, packing: Extract<Packing, { kind: 'norm' }>, lineElements: number, read: (name: string) => Float64Array): Float64Array {
   const row = new Float64Array(buffer.columns).fill(-0);
   row[0] = Math.fround(packing.epsilon);
-  const gamma = packing.gamma === '' ? new Float64Array(buffer.columns - lineElements).fill(1) : read(packing.gamma);
+  const gamma = packing.gamma === '' ? new Float64Array(packing.features).fill(1) : read(packing.gamma);
   row.set(gamma, lineElements);
   if (packing.beta !== '') row.set(read(packing.beta), lineElements + Math.ceil(gamma.length / lineElements) * lineElements);
   return row;

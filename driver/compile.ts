@@ -5,6 +5,7 @@ import type { GraphModule } from '../ir/graph/module.ts';
 import { verifyGraph } from '../ir/graph/verify.ts';
 import type { TileModule } from '../ir/tile/module.ts';
 import { verifyTile } from '../ir/tile/verify.ts';
+import type { DType } from '../ir/types.ts';
 import type { TensorStore } from '../ir/weights.ts';
 import type { Machine } from '../isa-spec/machine.ts';
 import type { Program } from '../isa-spec/program.ts';
@@ -22,14 +23,18 @@ import { shard } from '../passes/shard.ts';
 import { reportUnlowerable } from '../passes/tile/tile.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
 import type { Phase } from './options.ts';
+import type { Workload } from './workload.ts';
 
 /** A model as a frontend hands it over: a source graph (`primitive`) or transformer rows, and its tensors if it has any. */
 export type Imported =
-  | { readonly module: GraphModule; readonly primitive: true; readonly store: TensorStore }
-  | { readonly module: GraphModule; readonly primitive: false; readonly store: TensorStore | undefined };
+  | { readonly module: GraphModule; readonly primitive: true; readonly store: TensorStore; readonly tensors?: undefined }
+  | { readonly module: GraphModule; readonly primitive: false; readonly store: TensorStore | undefined; readonly tensors: Shapes };
 
-/** How to compile: the machine, formats, chips, step bounds, and where SRAM goes. */
-export type Target = { readonly machine: Machine; readonly precision: Precision; readonly tp: number; readonly bounds: (module: GraphModule) => Bounds; readonly stageShare: number };
+/** Types of the tensors a model without weights would have. */
+type Shapes = ReadonlyMap<string, { readonly dtype: DType; readonly shape: readonly number[] }>;
+
+/** How to compile: the machine, the workload the program is for, formats, chips, step bounds, and where SRAM goes. */
+export type Target = { readonly machine: Machine; readonly workload: Workload; readonly precision: Precision; readonly tp: number; readonly bounds: (module: GraphModule) => Bounds; readonly stageShare: number };
 
 /** Told of every stage as it ends; says whether to go on. */
 export type Watch = (phase: Phase, name: string, made: { readonly graph: GraphModule } | { readonly tile: TileModule } | { readonly program: Program }) => boolean;
@@ -49,8 +54,6 @@ export type Compiled = {
 /** A pass; undefined when it has reported why it cannot. */
 type GraphPass = { readonly phase: Phase; readonly name: string; readonly run: (module: GraphModule) => GraphModule | undefined };
 
-/** Positions of rope tables when the source computes its angles and so sets no limit. */
-const unlimitedPositions = 8192;
 
 /**
  * The passes that make a source graph (or a frontend's rows) the normative graph, in order. Custom layers are lowered before
@@ -60,7 +63,7 @@ function passesFor(imported: Imported, target: Target, diagnostics: Diagnostics)
   const recognising: readonly GraphPass[] = imported.primitive
     ? [
         ...canonicalisePasses.map(({ name, run }) => ({ phase: 'canonicalise' as const, name, run })),
-        { phase: 'raise', name: 'raise', run: (module) => raise(module, imported.store, unlimitedPositions, diagnostics) },
+        { phase: 'raise', name: 'raise', run: (module) => raise(module, imported.store, diagnostics) },
       ]
     : [];
   return [
@@ -120,7 +123,7 @@ function programMeta(rows: GraphModule, target: Target): Program['meta'] {
   return {
     compiler: 'sohuc', model: { name: rows.name, family: rows.family, parameters, layers },
     recognition: { sourceNodes: nodes.length, hardware: count('hardware'), folded: count('folded'), host: count('host'), refused: count('refused') },
-    precision: target.precision, mapping: { machine: target.machine.name, chips: target.tp, tp: target.tp, pp: 1, ep: 1, replicas: 1 },
+    precision: target.precision, workload: { ...target.workload }, mapping: { machine: target.machine.name, chips: target.tp, tp: target.tp, pp: 1, ep: 1, replicas: 1 },
   };
 }
 

@@ -1,8 +1,9 @@
 import type { GraphModule } from '../ir/graph/module.ts';
 import type { Step, StepSequence } from '../ir/step.ts';
 import type { Machine } from '../isa-spec/machine.ts';
-import type { StepTables, WorkEntry } from '../isa-spec/step-block.ts';
+import type { StepTables } from '../isa-spec/step-block.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
+import { tablesOf } from './step-tables.ts';
 
 /** What the report is about: requests of `isl` input and `osl` output tokens, `batch` of them served at once. */
 export type Workload = { readonly isl: number; readonly osl: number; readonly batch: number };
@@ -52,18 +53,13 @@ export function blankStep(sequences: readonly StepSequence[]): Step {
 }
 
 /** A step's tables on a pool nobody else uses: every sequence's pages one after the other. */
-export function stepTables(step: Step, { pageRows }: Bounds): StepTables {
-  let firstRow = 0;
-  let firstPage = 0;
-  const slots: number[] = [];
-  const worklist = step.sequences.map(({ rows, past }): WorkEntry => {
-    const entry = { firstRow, rows, keys: past + rows, firstPosition: past, firstPage };
-    for (let at = past; at < past + rows; at++) slots.push((firstPage + Math.floor(at / pageRows)) * 2 * pageRows + (at % pageRows));
-    firstRow += rows;
-    firstPage += Math.ceil((past + rows) / pageRows);
-    return entry;
-  });
-  const { ids, positions, types, samples } = step;
-  const counts = { tokens: firstRow, sequences: worklist.length, samples: samples.length };
-  return { entry: 0, counts, ids, positions, types, slots, samples, worklist, pages: Array.from({ length: firstPage }, (_, page) => page) };
+export function freshTables(step: Step, { pageRows }: Pick<Bounds, 'pageRows'>): StepTables {
+  const pages = new Map<number, readonly number[]>();
+  let next = 0;
+  for (const { id, rows, past } of step.sequences) {
+    const first = next;
+    next += Math.ceil((past + rows) / pageRows);
+    pages.set(id, Array.from({ length: next - first }, (_, i) => first + i));
+  }
+  return tablesOf(step, (id) => pages.get(id) ?? [], pageRows);
 }

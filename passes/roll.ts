@@ -147,11 +147,13 @@ class Rolling {
     const { start, period, trip } = this.#run;
     const each = Array.from({ length: trip }, (_, r) => this.#weightOf(this.#ops[start + r * period + at]?.operands[o] as ValueId) as Weight);
     const [first] = each as [Weight];
-    const name = templateOf(each.map((weight) => weight.name)) ?? `${first.name}*`;
+    const name = [templateOf(each.map((weight) => weight.name)), `${first.name}*`].find((candidate) => candidate !== undefined && !this.#taken(candidate)) ?? `${first.name}*${this.#weights.length}`;
     const weight: Weight = { ...first, name, instances: each.map(({ instances }) => instances[0] as WeightExpr) };
     this.#weights.push(weight);
     return weight;
   }
+
+  readonly #taken = (name: string): boolean => [...this.#module.weights, ...this.#weights].some((weight) => weight.name === name);
 
   #caches(): readonly Cache[] {
     const { start, period, trip } = this.#run;

@@ -17,7 +17,7 @@ import { type Compiled, compile, type Imported, type Target, type Watch } from '
 import type { Options, Phase } from '../options.ts';
 import { Artefacts, findMachine, findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
 import { Terminal } from '../terminal.ts';
-import { blankStep, boundsOf, steadyStep, stepTables, type Workload, workloadOf } from '../workload.ts';
+import { blankStep, boundsOf, freshTables, steadyStep, type Workload, workloadOf } from '../workload.ts';
 
 type Made = Parameters<Watch>[2];
 
@@ -77,13 +77,13 @@ export function targetOf(module: GraphModule, options: Options): { readonly targ
   const elementBytes = precision === 'fp8' ? 1 : 2;
   return {
     workload,
-    target: { machine, precision, tp: options.tp, stageShare: options.stageShare, bounds: (graph) => boundsOf(graph, machine, steadyStep(workload), workload.isl + workload.osl, elementBytes) },
+    target: { machine, workload, precision, tp: options.tp, stageShare: options.stageShare, bounds: (graph) => boundsOf(graph, machine, steadyStep(workload), workload.isl + workload.osl, elementBytes) },
   };
 }
 
 /** Times a steady-state step of the program and puts the report together. */
-function reportOf(program: Program, programBytes: number, workload: Workload, { tile }: Pick<Compiled, 'tile'>): CostReport {
-  const timing = simulateTiming(program, [encodeStepBlock(stepTables(blankStep(steadyStep(workload)), tile.bounds))]);
+export function reportOf(program: Program, programBytes: number, workload: Workload, { tile }: Pick<Compiled, 'tile'>): CostReport {
+  const timing = simulateTiming(program, [encodeStepBlock(freshTables(blankStep(steadyStep(workload)), tile.bounds))]);
   if (timing.kind === 'fault') throw new Error(`internal: the timing simulator stopped: ${timing.fault.message}`);
   return buildReport(program, programBytes, timing, workload);
 }

@@ -36,7 +36,7 @@ export function lowerNorm(low: Lowering, op: OpOf<'norm'>): void {
   const instances = gamma === undefined ? 1 : weightOf(low, gamma).instances.length;
   const home = low.write.buffer({
     name: names[0] === '' ? `norm.${op.results[0]}` : names[0], space: 'hbm', role: 'weights', format: 'f32', rows: instances, columns,
-    packing: { kind: 'norm', gamma: names[0], beta: names[1], epsilon: op.attrs.epsilon },
+    packing: { kind: 'norm', gamma: names[0], beta: names[1], features: from.columns, epsilon: op.attrs.epsilon },
   });
   const stage = low.write.buffer({ name: `norm.${op.results[0]}.params`, space: 'sram', role: 'stage', format: 'f32', rows: 1, columns });
   const params = low.write.region(stage, affine(0), 1, columns);

@@ -1,0 +1,158 @@
+import { join } from 'node:path';
+import { Diagnostics } from '../../diagnostics/diagnostic.ts';
+import { allOps, type GraphModule } from '../../ir/graph/module.ts';
+import { randomStore } from '../../ir/random-store.ts';
+import { writeContainer } from '../../isa-spec/container.ts';
+import { imageSource } from '../../simulator/functional/machine-state.ts';
+import { SimulationFault } from '../../simulator/fault.ts';
+import { Comparing, type Comparison } from '../compare.ts';
+import { compile, type Compiled, type Imported } from '../compile.ts';
+import { HostSession, type SequenceRows } from '../host.ts';
+import type { Options } from '../options.ts';
+import { openReference, type Reference } from '../reference.ts';
+import { withinFloat32 } from '../similarity.ts';
+import { findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
+import { renderComparison } from '../text.ts';
+import { Terminal } from '../terminal.ts';
+import { boundsOf } from '../workload.ts';
+import { reportOf, targetOf, weightImages } from './compile.ts';
+import { renderText } from '../../report/text.ts';
+
+/** `sohuc run model`: compiles for the prompts at hand, runs the program's bytes, and says what came out. */
+export async function runCommand(path: string, options: Options): Promise<boolean> {
+  const terminal = new Terminal(options);
+  const diagnostics = new Diagnostics();
+  const source = findSource(path);
+  const imported = await importSource(source, await loadPlugins(options.plugin), options.allowLinks, diagnostics);
+  if (imported === undefined || diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
+  terminal.stage('import');
+  const store = imported.store ?? randomStore(imported.tensors ?? new Map(), options.seed);
+  const prompts = promptsOf(options);
+  const compiled = compileFor(imported, prompts, options, diagnostics, terminal);
+  if (compiled === undefined) return !terminal.diagnostics(diagnostics);
+
+  const { program } = compiled;
+  const image = Buffer.concat([...weightImages(compiled, store, options.tp)]);
+  const perChip = image.length / options.tp;
+  const session = new HostSession(program, Array.from({ length: options.tp }, (_, rank) => imageSource(image.subarray(rank * perChip, (rank + 1) * perChip))));
+  terminal.stage('pack', `${image.length} bytes of weights`);
+
+  const running = new Running(compiled, session, prompts);
+  const comparing = options.compare ? new Comparing(compiled, store, options.tp) : undefined;
+  const reference = options.compare ? await referenceFor(source, compiled) : undefined;
+  checkIds(prompts, compiled.rows);
+  try {
+    for (let step = 0; step <= options.generate; step++) {
+      const { rows, made } = running.step();
+      const runtime = await reference?.step(rows);
+      comparing?.add(made, runtime);
+      terminal.stage(step === 0 ? 'prefill' : `decode ${step}`, `${rows.reduce((sum, { ids }) => sum + ids.length, 0)} rows, ${made.result.instructions} instructions`);
+    }
+  } catch (error) {
+    if (!(error instanceof SimulationFault)) throw error;
+    diagnostics.report({ code: 'E6001', message: error.message, origin: { kind: 'none' } });
+    return !terminal.diagnostics(diagnostics);
+  }
+  const comparison = comparing?.result();
+  const { workload } = targetOf(imported.module, options);
+  const report = reportOf(program, writeContainer(program).length, { ...workload, isl: prompts[0]?.length ?? 1, osl: Math.max(1, options.generate), batch: prompts.length }, compiled);
+  terminal.print(renderText(report, { stages: [], files: [] }));
+  terminal.print(running.text());
+  if (comparison !== undefined) terminal.print(renderComparison(comparison, reference !== undefined));
+  terminal.value({ sequences: running.sequences, ...(comparison === undefined ? {} : { comparison }), report });
+  terminal.diagnostics(diagnostics);
+  return comparison === undefined || agrees(comparison);
+}
+
+/** `1,2,3;4,5`: one prompt each. */
+function promptsOf({ prompt }: Options): readonly (readonly number[])[] {
+  const text = prompt === '' ? '1,5,9,2,7,3,8;4,1,6' : prompt;
+  return text.split(';').map((sequence) =>
+    sequence.split(',').map((id) => {
+      const value = Number(id);
+      if (id.trim() === '' || !Number.isInteger(value) || value < 0) throw new UsageError(`\`--prompt\` takes token ids, and \`${id}\` is none`);
+      return value;
+    }),
+  );
+}
+
+function compileFor(imported: Imported, prompts: readonly (readonly number[])[], options: Options, diagnostics: Diagnostics, terminal: Terminal): Compiled | undefined {
+  const { target } = targetOf(imported.module, options);
+  const longest = Math.max(...prompts.map((ids) => ids.length)) + options.generate;
+  const bounds: typeof target.bounds = (module) => {
+    const rows = prompts.map((ids, id) => ({ id, rows: module.caches.length === 0 ? ids.length + options.generate : ids.length, past: 0 }));
+    return boundsOf(module, target.machine, rows, longest, target.precision === 'fp8' ? 1 : 2);
+  };
+  return compile(imported, { ...target, bounds }, diagnostics, (_, name) => {
+    terminal.stage(name);
+    return true;
+  });
+}
+
+async function referenceFor(source: Source, { rows }: Compiled): Promise<Reference | undefined> {
+  return source.file?.endsWith('.onnx') === true ? openReference(join(source.folder, source.file), rows.source.interface) : undefined;
+}
+
+/** Ids beyond the embedding table would be a fault of the gather; the user hears of it first. */
+function checkIds(prompts: readonly (readonly number[])[], module: GraphModule): void {
+  const embed = [...allOps(module.body)].find((op) => op.kind === 'embed' && module.inputs[module.body.params.indexOf(op.operands[0] as never)]?.feed === 'ids');
+  const table = embed === undefined ? undefined : module.types[embed.operands[1] as never];
+  const size = table?.shape[0];
+  const beyond = prompts.flat().find((id) => typeof size === 'number' && id >= size);
+  if (beyond !== undefined) throw new UsageError(`token id ${beyond} is beyond the model's vocabulary of ${String(size)}`);
+}
+
+/** Sequences under way: a prompt first, then the tokens chosen, the most likely each time. */
+class Running {
+  readonly sequences: { readonly prompt: readonly number[]; readonly generated: number[] }[];
+  readonly #compiled: Compiled;
+  readonly #session: HostSession;
+  #last: { readonly name: string; readonly columns: number; readonly rows: readonly Float64Array[] } | undefined;
+
+  constructor(compiled: Compiled, session: HostSession, prompts: readonly (readonly number[])[]) {
+    this.#compiled = compiled;
+    this.#session = session;
+    this.sequences = prompts.map((prompt) => ({ prompt, generated: [] }));
+  }
+
+  step(): { readonly rows: readonly SequenceRows[]; readonly made: ReturnType<HostSession['step']> } {
+    const cached = this.#compiled.normative.caches.length > 0;
+    const rows = this.sequences.map(({ prompt, generated }, id): SequenceRows => {
+      const whole = [...prompt, ...generated];
+      return { id, ids: cached && generated.length > 0 ? whole.slice(-1) : whole, samples: 'last' };
+    });
+    const made = this.#session.step(rows);
+    this.#choose(made);
+    return { rows, made };
+  }
+
+  /** The last row of each sequence of the first result: logits, of which the largest is the next token. */
+  #choose({ step, outputs }: ReturnType<HostSession['step']>): void {
+    const [entry] = outputs;
+    if (entry === undefined) return;
+    const [name, { rows, columns, data }] = entry;
+    const perToken = rows === step.ids.length;
+    const picked = step.sequences.map((_, s) => {
+      const row = perToken ? (step.samples[s] ?? 0) : s;
+      return data.subarray(row * columns, (row + 1) * columns);
+    });
+    this.#last = { name, columns, rows: picked };
+    picked.forEach((logits, s) => this.sequences[s]?.generated.push(largest(logits)));
+  }
+
+  text(): string {
+    const lm = this.#compiled.rows.outputs.some(({ name }) => /logits/i.test(name));
+    if (lm) return this.sequences.map(({ prompt, generated }, i) => `sequence ${i}: ${prompt.join(',')} -> ${generated.join(',')}`).join('\n');
+    const shown = (row: Float64Array): string => `[${[...row.subarray(0, 4)].map((value) => value.toFixed(4)).join(', ')}, ...]`;
+    return (this.#last?.rows ?? []).map((row, i) => `sequence ${i}: ${this.#last?.name ?? ''}, last row of ${this.#last?.columns ?? 0}: ${shown(row)}`).join('\n');
+  }
+}
+
+function largest(values: Float64Array): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if ((values[i] as number) > (values[best] as number)) best = i;
+  return best;
+}
+
+/** The program must be the graph's bits; the graph must be the source's values, in single precision. */
+const agrees = ({ results }: Comparison): boolean => results.every(({ equalBits, values, graphToRuntime }) => equalBits === values && (graphToRuntime === undefined || withinFloat32(graphToRuntime)));

@@ -1,0 +1,119 @@
+import type { SourceInterface } from '../ir/graph/module.ts';
+import type { SequenceRows } from './host.ts';
+
+/** The parts of onnxruntime-node used here; the package is there for developers, and need not be for users. */
+type OrtTensor = { readonly data: ArrayLike<number>; readonly dims: readonly number[] };
+type Ort = {
+  readonly InferenceSession: { readonly create: (path: string, options: object) => Promise<OrtSession> };
+  readonly Tensor: new (type: string, data: BigInt64Array | Float32Array | Uint8Array, dims: readonly number[]) => OrtTensor;
+};
+type OrtSession = {
+  readonly inputMetadata: readonly { readonly name: string; readonly type: string; readonly shape: readonly (number | string)[] }[];
+  readonly run: (feeds: Readonly<Record<string, OrtTensor>>) => Promise<Readonly<Record<string, OrtTensor>>>;
+};
+
+/** ONNX Runtime on the source file: the same ragged steps as the program takes, one sequence at a time or one padded batch. */
+export type Reference = { readonly step: (sequences: readonly SequenceRows[]) => Promise<ReadonlyMap<string, Float64Array>> };
+
+/**
+ * Opens a model file in ONNX Runtime, its graph optimisations off (the default fuses approximate kernels). Undefined when the
+ * package is not installed. `how`: what the source's inputs and outputs are to the recognised model.
+ */
+export async function openReference(path: string, how: SourceInterface): Promise<Reference | undefined> {
+  const ort = await loadOrt();
+  if (ort === undefined) return undefined;
+  const session = await ort.InferenceSession.create(path, { graphOptimizationLevel: 'disabled', logSeverityLevel: 3 });
+  const hasPast = how.inputs.some(({ role }) => role === 'pastKey');
+  return hasPast ? cachedReference(ort, session, how) : paddedReference(ort, session, how);
+}
+
+async function loadOrt(): Promise<Ort | undefined> {
+  try {
+    const module = (await import('onnxruntime-node')) as unknown as Ort & { readonly default?: Ort };
+    return module.default ?? module;
+  } catch {
+    return undefined;
+  }
+}
+
+const typeOf = (session: OrtSession, name: string): string => session.inputMetadata.find((input) => input.name === name)?.type ?? 'int64';
+
+/** Whole numbers in whatever type the input has. */
+function numbers(ort: Ort, type: string, values: readonly number[], dims: readonly number[]): OrtTensor {
+  if (type === 'int64') return new ort.Tensor(type, BigInt64Array.from(values, BigInt), dims);
+  if (type === 'bool') return new ort.Tensor(type, Uint8Array.from(values), dims);
+  return new ort.Tensor('float32', Float32Array.from(values), dims);
+}
+
+/** Without a past: what a sequence had before comes again with its new rows, and all sequences are padded to one batch. */
+function paddedReference(ort: Ort, session: OrtSession, how: SourceInterface): Reference {
+  const known = new Map<number, readonly number[]>();
+  return {
+    step: async (sequences) => {
+      const whole = sequences.map(({ id, ids }) => {
+        const all = [...(known.get(id) ?? []), ...ids];
+        known.set(id, all);
+        return all;
+      });
+      const width = Math.max(...whole.map((ids) => ids.length));
+      const dims = [sequences.length, width];
+      const padded = (of: (ids: readonly number[], i: number) => number): readonly number[] => whole.flatMap((ids) => Array.from({ length: width }, (_, i) => of(ids, i)));
+      const rows = { ids: padded((ids, i) => ids[i] ?? 0), positions: padded((_, i) => i), types: padded(() => 0), mask: padded((ids, i) => (i < ids.length ? 1 : 0)) };
+      const feeds = how.inputs.map(({ name, role }) => [name, numbers(ort, typeOf(session, name), rows[role as keyof typeof rows] ?? padded(() => 0), dims)] as const);
+      const results = await session.run(Object.fromEntries(feeds));
+      const newRows = sequences.flatMap(({ ids }, s) => ids.map((_, i) => s * width + (whole[s]?.length ?? 0) - ids.length + i));
+      return rowsOf(how, results, sequences, newRows, sequences.length * width);
+    },
+  };
+}
+
+/** With a past: each sequence by itself, its presents kept for its next rows. */
+function cachedReference(ort: Ort, session: OrtSession, how: SourceInterface): Reference {
+  const presents = new Map<number, Readonly<Record<string, OrtTensor>>>();
+  const lengths = new Map<number, number>();
+  const one = async (sequence: SequenceRows): Promise<ReadonlyMap<string, Float64Array>> => {
+    const before = presents.get(sequence.id);
+    const past = lengths.get(sequence.id) ?? 0;
+    const count = sequence.ids.length;
+    lengths.set(sequence.id, past + count);
+    const feeds = how.inputs.map(({ name, role, layer }) => {
+      if (role === 'pastKey' || role === 'pastValue') return [name, before?.[presentName(how, role, layer)] ?? emptyPast(ort, session, name)] as const;
+      const values = role === 'ids' ? sequence.ids : role === 'positions' ? sequence.ids.map((_, i) => past + i) : role === 'mask' ? Array.from({ length: past + count }, () => 1) : sequence.ids.map(() => 0);
+      return [name, numbers(ort, typeOf(session, name), values, [1, values.length])] as const;
+    });
+    const results = await session.run(Object.fromEntries(feeds));
+    presents.set(sequence.id, results);
+    return rowsOf(how, results, [sequence], sequence.ids.map((_, i) => i), count);
+  };
+  return {
+    step: async (sequences) => {
+      const parts: ReadonlyMap<string, Float64Array>[] = [];
+      for (const sequence of sequences) parts.push(await one(sequence));
+      return new Map([...(parts[0]?.keys() ?? [])].map((name) => [name, Float64Array.from(parts.flatMap((part) => [...(part.get(name) ?? [])]))]));
+    },
+  };
+}
+
+const presentName = (how: SourceInterface, role: 'pastKey' | 'pastValue', layer: number): string =>
+  how.outputs.find((output) => output.role === (role === 'pastKey' ? 'presentKey' : 'presentValue') && output.index === layer)?.name ?? '';
+
+function emptyPast(ort: Ort, session: OrtSession, name: string): OrtTensor {
+  const shape = session.inputMetadata.find((input) => input.name === name)?.shape ?? [];
+  const dims = shape.map((size, axis) => (typeof size === 'number' ? size : axis === 0 ? 1 : 0));
+  return new ort.Tensor('float32', new Float32Array(0), dims);
+}
+
+/** Results a row a token, for the rows that are new; results a row a sequence as they are. */
+function rowsOf(how: SourceInterface, results: Readonly<Record<string, OrtTensor>>, sequences: readonly SequenceRows[], rows: readonly number[], total: number): ReadonlyMap<string, Float64Array> {
+  return new Map(
+    how.outputs
+      .filter(({ role }) => role === 'result')
+      .map(({ name }) => {
+        const data = Float64Array.from((results[name] as OrtTensor).data);
+        const perSequence = data.length % total !== 0 || (results[name] as OrtTensor).dims.length === 2;
+        const width = data.length / (perSequence ? sequences.length : total);
+        const wanted = perSequence ? sequences.map((_, i) => i) : rows;
+        return [name, Float64Array.from(wanted.flatMap((row) => [...data.subarray(row * width, (row + 1) * width)]))] as const;
+      }),
+  );
+}
