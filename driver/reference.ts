@@ -45,23 +45,18 @@ function numbers(ort: Ort, type: string, values: readonly number[], dims: readon
   return new ort.Tensor('float32', Float32Array.from(values), dims);
 }
 
-/** Without a past: what a sequence had before comes again with its new rows, and all sequences are padded to one batch. */
+/** Without a past every step brings whole sequences, here padded to one batch. */
 function paddedReference(ort: Ort, session: OrtSession, how: SourceInterface): Reference {
-  const known = new Map<number, readonly number[]>();
   return {
     step: async (sequences) => {
-      const whole = sequences.map(({ id, ids }) => {
-        const all = [...(known.get(id) ?? []), ...ids];
-        known.set(id, all);
-        return all;
-      });
+      const whole = sequences.map(({ ids }) => ids);
       const width = Math.max(...whole.map((ids) => ids.length));
       const dims = [sequences.length, width];
       const padded = (of: (ids: readonly number[], i: number) => number): readonly number[] => whole.flatMap((ids) => Array.from({ length: width }, (_, i) => of(ids, i)));
       const rows = { ids: padded((ids, i) => ids[i] ?? 0), positions: padded((_, i) => i), types: padded(() => 0), mask: padded((ids, i) => (i < ids.length ? 1 : 0)) };
       const feeds = how.inputs.map(({ name, role }) => [name, numbers(ort, typeOf(session, name), rows[role as keyof typeof rows] ?? padded(() => 0), dims)] as const);
       const results = await session.run(Object.fromEntries(feeds));
-      const newRows = sequences.flatMap(({ ids }, s) => ids.map((_, i) => s * width + (whole[s]?.length ?? 0) - ids.length + i));
+      const newRows = sequences.flatMap(({ ids }, s) => ids.map((_, i) => s * width + i));
       return rowsOf(how, results, sequences, newRows, sequences.length * width);
     },
   };
