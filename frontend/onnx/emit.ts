@@ -21,6 +21,7 @@ export class Emitter {
   readonly sizes = new Sizes();
   readonly weights = new Map<string, Weight>();
   readonly #ids = new Map<string, ValueId>();
+  readonly #fills = new Map<ValueId, number>();
 
   /** The module's value of a tensor; a known one becomes a constant. */
   id(value: Value): ValueId {
@@ -99,7 +100,17 @@ export class Emitter {
   /** Broadcasts to a shape. */
   expand(x: Value, shape: readonly Dim[]): Value {
     if (equalShapes(x.shape, shape)) return x;
-    return this.#folded(x.dtype, shape, this.#spread(x, shape)) ?? this.#op('pexpand', {}, [x], { dtype: x.dtype, shape });
+    const known = this.#folded(x.dtype, shape, this.#spread(x, shape));
+    if (known !== undefined) return known;
+    const expanded = this.#op('pexpand', {}, [x], { dtype: x.dtype, shape });
+    const [fill, more] = x.known ?? [];
+    if (typeof fill === 'number' && more === undefined) this.#fills.set(expanded.id as ValueId, fill);
+    return expanded;
+  }
+
+  /** The number every element of a tensor is, where that is known. */
+  fillOf(x: Value): number | undefined {
+    return x.id === undefined ? undefined : this.#fills.get(x.id);
   }
 
   /** Indices start, start + step, ... before (after, if step is negative) end, all within the axis. */

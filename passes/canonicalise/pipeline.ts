@@ -1,4 +1,16 @@
 import type { GraphModule } from '../../ir/graph/module.ts';
+import { compact } from '../rewrite.ts';
+import { dropIdentity } from './drop-identity.ts';
+import { foldConstants } from './fold-constants.ts';
+import { mergeViews } from './merge-views.ts';
+import { shareEqual } from './share-equal.ts';
 
 /** The small passes that bring a source graph to its canonical form, in order. */
-export const canonicalisePasses: readonly { readonly name: string; readonly run: (module: GraphModule) => GraphModule }[] = [];
+export const canonicalisePasses: readonly { readonly name: string; readonly run: (module: GraphModule) => GraphModule }[] = [
+  { name: 'remove-dead', run: compact },
+  { name: 'fold-constants', run: foldConstants },
+  { name: 'merge-views', run: mergeViews },
+  // Merged views may be back where they began.
+  { name: 'drop-identity', run: dropIdentity },
+  { name: 'share-equal', run: shareEqual },
+];

@@ -58,7 +58,6 @@ export function repeatHeads(emit: Emitter, x: Value, heads: Dim): Value {
 /** Attention of opset 23 to 25, as its definition's function body has it. */
 function attention(call: Call, emit: Emitter): readonly Value[] {
   if (call.inputs[6] !== undefined) throw new CannotImport('E3001', 'keys of a length of their own (`nonpad_kv_seqlen`) are not computed');
-  if (call.int('left_window_size', -1) >= 0 || call.int('right_window_size', -1) >= 0) throw new CannotImport('E3001', 'windows given as attributes of `Attention` are not computed');
   const flat = call.input(0).shape.length === 3;
   const headed = (i: number, name: string): Value => (flat ? splitHeads(emit, call.input(i), call.int(name)) : call.input(i));
   const q = headed(0, 'q_num_heads');
@@ -73,12 +72,14 @@ function attention(call: Call, emit: Emitter): readonly Value[] {
   if (typeof headDim !== 'number') throw new CannotImport('E3001', 'the size of a head is not a number that can be told before the run');
   const scores = emit.matmul(q, emit.transpose(repeatHeads(emit, k, heads), [0, 1, 3, 2]));
   const scaled = emit.binary('mul', scores, emit.scalar(scores, call.float('scale', 1 / Math.sqrt(headDim))));
-  const masked = maskScores(call, emit, scaled, call.inputs[4]?.shape[2] ?? 0);
   const cap = call.float('softcap', 0);
-  const capped = cap === 0 ? masked : emit.binary('mul', emit.unary('tanh', emit.binary('div', masked, emit.scalar(masked, cap))), emit.scalar(masked, cap));
-  const weights = emit.softmax(capped, 3);
+  const capped = cap === 0 ? scaled : emit.binary('mul', emit.unary('tanh', emit.binary('div', scaled, emit.scalar(scaled, cap))), emit.scalar(scaled, cap));
+  const masked = maskScores(call, emit, capped, call.inputs[4]?.shape[2] ?? 0);
+  const shares = emit.softmax(masked, 3);
+  // A row that may see no key has zero shares, not 0/0.
+  const weights = masked === capped ? shares : emit.where(emit.unary('isnan', shares), emit.scalar(shares, 0), shares);
   const mixed = emit.matmul(weights, repeatHeads(emit, v, heads));
-  const observed = [scaled, masked, capped, weights][call.int('qk_matmul_output_mode', 0)] ?? weights;
+  const observed = [scaled, capped, masked, weights][call.int('qk_matmul_output_mode', 0)] ?? weights;
   return [flat ? joinHeads(emit, mixed) : mixed, k, v, observed];
 }
 
@@ -86,8 +87,12 @@ function maskScores(call: Call, emit: Emitter, scores: Value, past: Dim): Value 
   const floor = emit.scalar(scores, -Infinity);
   const mask = call.inputs[3];
   const given = mask === undefined ? scores : mask.dtype === 'bool' ? emit.where(mask, scores, floor) : emit.binary('add', scores, mask);
-  if (call.int('is_causal', 0) === 0) return given;
   const [rows, keys] = scores.shape.slice(2) as [Dim, Dim];
-  const places = emit.binary('add', emit.reshape(emit.iota('i64', 0, 1, rows), [rows, 1]), knownValue('i64', [], [past]));
-  return emit.where(emit.binary('lessEqual', emit.iota('i64', 0, 1, keys), places), given, floor);
+  const row = emit.binary('add', emit.reshape(emit.iota('i64', 0, 1, rows), [rows, 1]), knownValue('i64', [], [past]));
+  const key = emit.iota('i64', 0, 1, keys);
+  const [left, right] = [call.int('left_window_size', -1), call.int('is_causal', 0) === 1 ? 0 : call.int('right_window_size', -1)];
+  const early = right < 0 ? given : emit.where(emit.binary('lessEqual', key, moved(emit, row, right)), given, floor);
+  return left < 0 ? early : emit.where(emit.binary('greaterEqual', key, moved(emit, row, -left)), early, floor);
 }
+
+const moved = (emit: Emitter, place: Value, by: number): Value => (by === 0 ? place : emit.binary('add', place, emit.scalar(place, by)));

@@ -78,6 +78,7 @@ export const elementwise: Rules = {
   },
   Gelu: (call, emit) => gelu(emit, call.input(0), call.string('approximate', 'none') === 'tanh'),
   Swish: (call, emit) => swish(emit, call.input(0), call.float('alpha', 1)),
+  SwiGLU: (call, emit) => emit.binary('mul', swish(emit, call.input(0), call.float('alpha', 1)), call.input(1)),
   Mish: (call, emit) => emit.binary('mul', call.input(0), emit.unary('tanh', emit.unary('softplus', call.input(0)))),
   HardSigmoid: (call, emit) => clamp(emit, shifted(emit, scaled(emit, call.input(0), call.float('alpha', 0.2)), call.float('beta', 0.5)), 0, 1),
   HardSwish: (call, emit) => emit.binary('mul', call.input(0), clamp(emit, shifted(emit, scaled(emit, call.input(0), 1 / 6), 0.5), 0, 1)),

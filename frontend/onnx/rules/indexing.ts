@@ -1,7 +1,7 @@
 import { addDims, divDims, subDims, volumeOf } from '../../../ir/dims.ts';
 import type { Dim, DType } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value, isFloat, knownValue } from '../value.ts';
+import { CannotImport, type Value, elementCount, isFloat, knownValue } from '../value.ts';
 import { type Call, type Rules, dtypeOf } from './rule.ts';
 
 /** What makes tensors out of sizes and constants, and what picks elements by index. */
@@ -39,6 +39,14 @@ export const indexing: Rules = {
     const places = emit.reshape(emit.iota('i64', 0, 1, depth), [depth, ...indices.shape.slice(at).map(() => 1)]);
     const from = emit.reshape(wrapped(emit, indices, depth), [...indices.shape.slice(0, at), 1, ...indices.shape.slice(at)]);
     return emit.where(emit.binary('equal', from, places), on, off);
+  },
+  NonZero: (call, emit) => {
+    const x = call.input(0);
+    const { known } = x;
+    if (known?.every((each) => typeof each === 'number') === true) return knownPlaces(x.shape as readonly number[], known);
+    // TorchScript before opset 11 counts rows by the places in a list of ones.
+    if (x.shape.length === 1 && (emit.fillOf(x) ?? 0) !== 0) return emit.reshape(emit.iota('i64', 0, 1, x.shape[0] as Dim), [1, x.shape[0] as Dim]);
+    throw new CannotImport('E3001', 'how many elements there are depends on data');
   },
   Trilu: (call, emit) => emit.trilu(call.input(0), call.int('upper', 1) === 1, call.inputs[1] === undefined ? 0 : single(call, 1)),
   CumSum: (call, emit) => {
@@ -129,6 +137,13 @@ function wrapped(emit: Emitter, indices: Value, size: Dim): Value {
   if (isFloat(indices.dtype)) throw new CannotImport('E1003', 'indices are not integers');
   const isBack = emit.binary('less', indices, emit.scalar(indices, 0));
   return emit.where(isBack, emit.binary('add', indices, knownValue(indices.dtype, [], [size])), indices);
+}
+
+/** Indices of the elements that are not zero, axis by axis. */
+function knownPlaces(shape: readonly number[], known: readonly Dim[]): Value {
+  const places = known.flatMap((each, at) => (each === 0 ? [] : [at]));
+  const stride = (axis: number): number => elementCount(shape.slice(axis + 1));
+  return knownValue('i64', [shape.length, places.length], shape.flatMap((size, axis) => places.map((at) => Math.floor(at / stride(axis)) % size)));
 }
 
 const columnOf = (emit: Emitter, x: Value): Value => emit.reshape(x, [...x.shape, 1]);

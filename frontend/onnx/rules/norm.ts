@@ -46,7 +46,7 @@ export const norms: Rules = {
     const x = call.input(0);
     const axis = [emit.axis(call.int('axis', -1), x)];
     const length = call.int('p', 2) === 1 ? emit.reduce('sum', emit.unary('abs', x), axis, true) : emit.unary('sqrt', emit.reduce('sum', emit.binary('mul', x, x), axis, true));
-    return emit.binary('div', x, length);
+    return emit.where(emit.binary('equal', length, emit.scalar(length, 0)), emit.scalar(x, 0), emit.binary('div', x, length));
   },
 };
 

@@ -19,7 +19,7 @@ const table: readonly (readonly [RefusedOp, readonly string[]])[] = [
   [batchNorm, ['BatchNormalization', 'InstanceNormalization', 'GroupNormalization', 'LRN', 'MeanVarianceNormalization']],
   [control, ['Loop', 'Scan']],
   [sequence, ['SequenceAt', 'SequenceConstruct', 'SequenceEmpty', 'SequenceInsert', 'SequenceErase', 'SequenceLength', 'SequenceMap', 'SplitToSequence', 'ConcatFromSequence', 'Optional', 'OptionalGetElement', 'OptionalHasElement', 'StringNormalizer', 'TfIdfVectorizer']],
-  [routing, ['TopK', 'NonZero', 'ArgMax', 'ArgMin', 'Compress', 'Unique', 'NonMaxSuppression', 'Multinomial', 'Hardmax']],
+  [routing, ['TopK', 'ArgMax', 'ArgMin', 'Compress', 'Unique', 'NonMaxSuppression', 'Multinomial', 'Hardmax']],
   [scatter, ['Scatter', 'ScatterND', 'ScatterElements', 'TensorScatter']],
   [quantised, ['QuantizeLinear', 'DequantizeLinear', 'DynamicQuantizeLinear', 'MatMulInteger', 'QLinearMatMul']],
   [image, ['Resize', 'Upsample', 'GridSample', 'AffineGrid', 'DepthToSpace', 'SpaceToDepth', 'CenterCropPad', 'Col2Im', 'ImageDecoder']],

@@ -1,0 +1,34 @@
+import { compact } from '../rewrite.ts';
+import type { Block, GraphModule, GraphOp } from '../../ir/graph/module.ts';
+import type { ValueId } from '../../ir/types.ts';
+
+/** Two ops of one kind with the same attributes, operands and type are one: the first. Loop bodies are left alone. */
+export function shareEqual(module: GraphModule): GraphModule {
+  const first = new Map<string, ValueId>();
+  const renamed = new Map<ValueId, ValueId>();
+  const now = (value: ValueId): ValueId => renamed.get(value) ?? value;
+  const ops: GraphOp[] = [];
+  for (const op of module.body.ops) {
+    const operands = op.operands.map(now);
+    const [result, more] = op.results;
+    if (result === undefined || more !== undefined || op.kind === 'loop') {
+      ops.push({ ...op, operands } as GraphOp);
+      continue;
+    }
+    const { dtype, shape } = module.types[result] as { readonly dtype: string; readonly shape: readonly unknown[] };
+    const key = JSON.stringify([op.kind, op.attrs, operands, dtype, shape], exactly);
+    const known = first.get(key);
+    if (known === undefined) {
+      first.set(key, result);
+      ops.push({ ...op, operands } as GraphOp);
+    } else renamed.set(result, known);
+  }
+  const body: Block = { ...module.body, ops, yields: module.body.yields.map(now) };
+  return compact({ ...module, body });
+}
+
+/** JSON has no infinities, no NaN and no -0. */
+function exactly(_: string, value: unknown): unknown {
+  if (typeof value !== 'number') return value;
+  return Object.is(value, -0) ? '-0' : Number.isFinite(value) ? value : String(value);
+}
