@@ -62,8 +62,11 @@ export function scenarioOf(source: Source, wanted: Wanted): Scenario {
   return { batch, rows, past, sizes, positions, mask, inputs, known: new Map() };
 }
 
+/** A region cannot run at some sizes, or depends on more than it was given. */
+export class CannotEvaluate extends Error {}
+
 /**
- * A value of the source in double precision, given what the values it is to be a function of hold. Throws when the value
+ * A value of the source in double precision, given what the values it is to be a function of hold. Throws `CannotEvaluate` when the value
  * depends on others, or on sizes the scenario does not have.
  */
 export function evaluate(source: Source, target: ValueId, scenario: Scenario, given: ReadonlyMap<ValueId, Tensor>): Tensor {
@@ -72,7 +75,7 @@ export function evaluate(source: Source, target: ValueId, scenario: Scenario, gi
   const lookup = (value: ValueId): Tensor | undefined => local.get(value) ?? scenario.known.get(value) ?? scenario.inputs.get(value);
   for (const value of coneOf(source, target, (candidate) => lookup(candidate) !== undefined)) {
     const op = source.definition(value);
-    if (op === undefined) throw new Error(`input \`${source.name(value) ?? ''}\` has no value here`);
+    if (op === undefined) throw new CannotEvaluate(`input \`${source.name(value) ?? ''}\` has no value here`);
     const result = run(source, op, op.operands.map((operand) => lookup(operand) as Tensor), scenario);
     const isKnown = isPure && source.dependence(value) !== 'active';
     (isKnown ? scenario.known : local).set(value, result);
@@ -96,8 +99,12 @@ function run(source: Source, op: GraphOp, operands: readonly Tensor[], scenario:
   const type = source.type(op.results[0] as ValueId);
   if (op.kind === 'weight') return weightData(source, op.attrs.name);
   const rule = (primitives as unknown as Readonly<Record<string, AnyRule | undefined>>)[op.kind];
-  if (rule === undefined) throw new Error(`\`${op.kind}\` is not a primitive`);
-  return rule(op.attrs as PrimitiveAttrs[keyof PrimitiveAttrs], operands, { env: scenario.sizes, shape: type.shape.map((size) => evaluateDim(size, scenario.sizes)), dtype: type.dtype });
+  if (rule === undefined) throw new CannotEvaluate(`\`${op.kind}\` is not a primitive`);
+  try {
+    return rule(op.attrs as PrimitiveAttrs[keyof PrimitiveAttrs], operands, { env: scenario.sizes, shape: type.shape.map((size) => evaluateDim(size, scenario.sizes)), dtype: type.dtype });
+  } catch (error) {
+    throw new CannotEvaluate(error instanceof Error ? error.message : String(error), { cause: error });
+  }
 }
 
 type AnyRule = (attrs: PrimitiveAttrs[keyof PrimitiveAttrs], operands: readonly Tensor[], around: Around) => Tensor;

@@ -73,12 +73,20 @@ function liftAttention(op: OpOf<'pmatmul'>, weights: ValueId, raising: Raising):
   const found = findMask(source, scores, logits, q.layout.axes.slice(0, -2));
   if (typeof found === 'string') return found;
   const { heads, kvHeads, headDim } = parts;
-  const cache = k.past === undefined || v.past === undefined ? '' : raising.cacheOf(k.past, v.past, { kvHeads, headDim });
+  const [keys, values] = [k.past ?? presentOf(source, right), v.past ?? presentOf(source, op.operands[1] as ValueId)];
+  const cache = keys === undefined || values === undefined ? '' : raising.cacheOf(keys, values, { kvHeads, headDim });
   const scale = nearRoot(found.scale * q.scale * k.scale, headDim);
   const from = [op, softmax, product, ...opsOf(source, coneOf(source, logits, (value) => value === scores || source.dependence(value) !== 'active'))];
   const attrs = { heads, kvHeads, headDim, scale, mask: found.mask, window: found.window, cache };
   const row: RowNode = { kind: 'attention', attrs, rows: [parts.q, parts.k, parts.v], weights: [], width: heads * headDim, sampled: false, from };
   return { row, layout: { base: 0, axes: outputAxes(q, headDim) }, scale: v.scale, past: undefined };
+}
+
+/** The output of the source that keys or values are views of, if there is one. */
+function presentOf(source: Source, value: ValueId): ValueId | undefined {
+  let at: ValueId | undefined = value;
+  while (at !== undefined && !source.module.body.yields.includes(at)) at = source.dominator(at);
+  return at !== undefined && source.type(at).shape.length === 4 ? at : undefined;
 }
 
 /** Exporters split 1/sqrt(headDim) into FP32 factors; what is that number to FP32's precision is meant to be it. */
@@ -114,7 +122,8 @@ function headsOf(q: View, k: View, v: View): Heads | string {
   const sizes = [qDims, kDims, vDims].map((factors) => (factors.length === 1 && factors[0]?.axis === 'feature' && factors[0].stride === 1 ? factors[0].size : factors.length === 0 ? 1 : undefined));
   const [headDim] = sizes;
   if (headDim === undefined || sizes.some((size) => size !== headDim)) return `its queries, keys and values have heads of ${sizes.map((size) => size ?? 'irregular').join(', ')} features`;
-  const places = [qs, ks, vs].map((side) => headPlaces(side.layout.axes.slice(0, -2)));
+  const lead = qs.layout.axes.slice(0, -2);
+  const places = [qs, ks, vs].map((side) => headPlaces(spread(side.layout.axes.slice(0, -2), lead)));
   const [qPlaces, kPlaces, vPlaces] = places;
   if (qPlaces === undefined || kPlaces === undefined || vPlaces === undefined) return 'its leading axes are not sequences, then heads';
   const heads = qPlaces.length;
@@ -127,6 +136,13 @@ function headsOf(q: View, k: View, v: View): Heads | string {
 }
 
 const isRows = (factors: readonly Factor[], axis: 'row' | 'key'): boolean => factors.length === 0 || (factors.length === 1 && factors[0]?.axis === axis);
+
+/** Leading axes as a product broadcasts them: where one side has a single head it is read again for each of the other's. */
+const spread = (axes: Axes, wanted: Axes): Axes =>
+  wanted.map((factors, i) => {
+    const own = axes[i - wanted.length + axes.length] ?? [];
+    return own.length > 0 ? own : factors.map((factor): Factor => (factor.axis === 'feature' ? { axis: 'repeat', size: factor.size } : factor));
+  });
 
 /** Feature offset of each head; sequences come first. */
 function headPlaces(axes: Axes): readonly number[] | undefined {

@@ -5,7 +5,7 @@ import type { TensorStore } from '../../ir/weights.ts';
 import { accountFor } from './accounts.ts';
 import { merged } from './axes.ts';
 import { emit } from './emit.ts';
-import { coneOf } from './evaluate.ts';
+import { CannotEvaluate, coneOf } from './evaluate.ts';
 import { liftCustom } from './custom.ts';
 import { liftLookup, liftPositions, liftProduct } from './products.ts';
 import { type Lifted, type Raising, unlimitedPositions } from './raising.ts';
@@ -59,7 +59,7 @@ const isLinear = (source: Source, value: ValueId): boolean => {
 const isPositional = (op: GraphOp, params: readonly ValueId[], inputs: readonly { readonly feed: string }[]): boolean => inputs[params.indexOf(op.operands[0] as ValueId)]?.feed === 'positions';
 
 /** An output of the source: rows the module hands back, or a cache as it stands after the step. */
-type Result = { readonly role: 'result'; readonly row: RowNode } | { readonly role: 'presentKey' | 'presentValue'; readonly past: string; readonly index: number };
+type Result = { readonly role: 'result'; readonly row: RowNode } | { readonly role: 'presentKey' | 'presentValue'; readonly index: number };
 
 type Problem = { readonly op: GraphOp | undefined; readonly value: ValueId; readonly reason: string };
 
@@ -67,8 +67,8 @@ class Lifting implements Raising {
   readonly source: Source;
   readonly problems: Problem[] = [];
   readonly caches: Cache[] = [];
-  /** Which cache and half of it a past input is. */
-  readonly pasts = new Map<string, { readonly layer: number; readonly role: 'pastKey' | 'pastValue' }>();
+  /** Which cache and half of it the keys or values of a past input, or of an output, are. */
+  readonly halves = new Map<string | ValueId, { readonly layer: number; readonly half: 'Key' | 'Value' }>();
   sample: Sample | undefined;
   readonly #views = new Map<ValueId, View | undefined>();
 
@@ -79,7 +79,7 @@ class Lifting implements Raising {
   /** Bound, so that it can be mapped over operands. */
   readonly view = (value: ValueId): View | undefined => {
     if (!this.#views.has(value)) {
-      const lifted = this.#lift(value);
+      const lifted = this.#evaluated(value);
       if (typeof lifted === 'string') this.problems.push({ op: this.source.definition(value), value, reason: lifted });
       this.#views.set(value, typeof lifted === 'string' ? undefined : lifted);
     }
@@ -91,31 +91,41 @@ class Lifting implements Raising {
     return this.sample === sample;
   }
 
-  cacheOf(keys: string, values: string, shape: { readonly kvHeads: number; readonly headDim: number }): string {
-    const known = this.pasts.get(keys);
-    const layer = known?.layer ?? this.caches.length;
+  cacheOf(keys: string | ValueId, values: string | ValueId, shape: { readonly kvHeads: number; readonly headDim: number }): string {
+    const layer = this.halves.get(keys)?.layer ?? this.caches.length;
     const name = `kv.${layer}`;
-    if (known === undefined) {
+    if (layer === this.caches.length) {
       this.caches.push({ name, layers: 1, ...shape });
-      this.pasts.set(keys, { layer, role: 'pastKey' });
-      this.pasts.set(values, { layer, role: 'pastValue' });
+      this.halves.set(keys, { layer, half: 'Key' });
+      this.halves.set(values, { layer, half: 'Value' });
     }
     return name;
   }
 
-  /** What an output is: whole rows, or keys or values with their past. */
+  /** What an output is: whole rows, or the keys or values of a cache, heads before rows. */
   result(value: ValueId, name: string): Result | undefined {
     const view = this.view(value);
     if (view === undefined) return undefined;
-    if (view.past !== undefined) {
-      const past = this.pasts.get(view.past);
-      const kinds = merged(isolated(view)?.layout.axes.flat() ?? []).map(({ axis }) => axis).join(' ');
-      if (past !== undefined && /^(batch )?(feature )?key( feature)?$/.test(kinds)) return { role: past.role === 'pastKey' ? 'presentKey' : 'presentValue', past: view.past, index: past.layer };
-    }
+    const half = this.halves.get(view.past ?? value);
+    const kinds = merged(isolated(view)?.layout.axes.flat() ?? []).map(({ axis }) => axis).join(' ');
+    if (half !== undefined && view.scale === 1 && /^(batch )?(feature )?(key|row)( feature)?$/.test(kinds)) return { role: `present${half.half}`, index: half.layer };
     const row = wholeRows(view);
     if (row !== undefined) return { role: 'result', row };
-    this.problems.push({ op: this.source.definition(value), value, reason: `output \`${name}\` is neither the features of each token nor a cache` });
+    // Keys and values of an attention that was not recognised: that has been told.
+    if (this.problems.length > 0 && this.source.type(value).shape.length === 4) return undefined;
+    const reason = view.scale === 1 ? `output \`${name}\` is neither the features of each token nor a cache` : `output \`${name}\` is rows of \`${view.row.kind}\` times ${view.scale}`;
+    this.problems.push({ op: this.source.definition(value), value, reason });
     return undefined;
+  }
+
+  /** A source may be such that it cannot run at the sizes it is looked at. */
+  #evaluated(value: ValueId): Lifted {
+    try {
+      return this.#lift(value);
+    } catch (error) {
+      if (!(error instanceof CannotEvaluate)) throw error;
+      return `it could not be evaluated: ${error.message}`;
+    }
   }
 
   #lift(value: ValueId): Lifted {
@@ -135,9 +145,9 @@ class Lifting implements Raising {
       case 'pexpand':
         return liftView(op, this);
       case 'preshape':
-        return liftRope(value, this)?.lifted ?? liftView(op, this);
+        return this.#ropeOr(value, () => liftView(op, this));
       case 'pconcat':
-        return source.role(op.operands[0] as ValueId) === 'past' ? liftConcat(op, this) : (this.#rope(value) ?? liftConcat(op, this));
+        return source.role(op.operands[0] as ValueId) === 'past' ? liftConcat(op, this) : this.#ropeOr(value, () => liftConcat(op, this));
       case 'custom':
         return liftCustom(op, this);
       case 'psoftmax':
@@ -147,8 +157,9 @@ class Lifting implements Raising {
     }
   }
 
-  #rope(value: ValueId): Lifted {
-    return liftRope(value, this)?.lifted;
+  #ropeOr(value: ValueId, other: () => Lifted): Lifted {
+    const rope = liftRope(value, this);
+    return rope === undefined ? other() : rope.lifted;
   }
 
   #region(op: GraphOp, value: ValueId): Lifted {
@@ -169,16 +180,16 @@ function interfaceOf(source: Source, lifting: Lifting, results: readonly Result[
   let index = 0;
   const inputs = source.module.body.params.map((param): SourceInterface['inputs'][number] => {
     const name = source.name(param) as string;
-    const past = lifting.pasts.get(name);
+    const half = lifting.halves.get(name);
     const role = source.role(param);
-    return { name, role: past?.role ?? (role === 'past' || role === undefined ? 'other' : role), layer: past?.layer ?? 0 };
+    return { name, role: half === undefined ? (role === 'past' || role === undefined ? 'other' : role) : `past${half.half}`, layer: half?.layer ?? 0 };
   });
   const outputs = results.map((result, i): SourceInterface['outputs'][number] => ({
     name: (source.module.outputs[i] as Output).name,
     role: result.role,
     index: result.role === 'result' ? index++ : result.index,
   }));
-  return { inputs, outputs };
+  return { inputs, outputs, ...(lifting.sample === undefined ? {} : { samples: lifting.sample }) };
 }
 
 /** Every problem once: those that say the same of many nodes together. */

@@ -10,8 +10,8 @@ export type Raising = {
   readonly view: (value: ValueId) => View | undefined;
   /** Notes that rows of a kind are sampled; false when the module samples others already. */
   readonly samples: (sample: Sample) => boolean;
-  /** The name of the cache that continues a past's keys and values. */
-  readonly cacheOf: (keys: string, values: string, shape: { readonly kvHeads: number; readonly headDim: number }) => string;
+  /** The name of the cache of keys and values: those that continue a past input, or that are outputs themselves. */
+  readonly cacheOf: (keys: string | ValueId, values: string | ValueId, shape: { readonly kvHeads: number; readonly headDim: number }) => string;
 };
 
 /** Positions of a source that computes its angles, or has none: nothing in the file says where they end. */

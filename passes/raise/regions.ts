@@ -1,3 +1,4 @@
+import type { Activation } from '../../isa-spec/instructions.ts';
 import { equalShapes } from '../../ir/dims.ts';
 import { axisOf } from '../../ir/graph/infer-primitives.ts';
 import type { GraphOp, OpOf } from '../../ir/graph/module.ts';
@@ -6,7 +7,7 @@ import { findActivation } from './activation.ts';
 import { expanded, joined, merged } from './axes.ts';
 import { scalarOf, vectorOf } from './constants.ts';
 import { coneOf, evaluate, scenarioOf } from './evaluate.ts';
-import { findNorm } from './norm.ts';
+import { type FoundNorm, findNorm } from './norm.ts';
 import { type Lifted, opsOf, type Raising, unlimitedPositions, viewOf } from './raising.ts';
 import { findRope } from './rope.ts';
 import { isolated, type RowNode, scaled } from './rows.ts';
@@ -39,55 +40,60 @@ const turnsByPrepared = (source: Source, { ops }: Region): boolean => ops.some((
 const bends: ReadonlySet<string> = new Set(['tanh', 'sigmoid', 'erf', 'relu', 'exp', 'softplus', 'abs', 'sign', 'max', 'min', 'reciprocal']);
 const isBent = (op: GraphOp): boolean => ((op.kind === 'punary' || op.kind === 'pbinary') && bends.has(op.attrs.fn)) || op.kind === 'pwhere';
 
-/** The longest region that is a norm or an activation. Undefined when there is none; a near miss is told as `nearest`. */
+/**
+ * The region ending in a value that is a norm or an activation. Of norms a layer norm comes first, as its second half is an RMS
+ * norm, then the nearest: a norm takes no notice of a factor before it. Of activations the longest. A near miss is told as `nearest`.
+ */
 export function liftFunction(value: ValueId, raising: Raising): { readonly lifted: Lifted } | { readonly nearest: string | undefined } {
   const { source } = raising;
-  let nearest: string | undefined;
-  for (const region of regionsTo(source, value)) {
-    if (readsPrepared(source, region)) continue;
-    const reduces = region.ops.filter((op): op is OpOf<'preduce'> => op.kind === 'preduce');
-    if (reduces.length > 0) {
-      const lifted = liftNorm(value, region, reduces, raising);
-      if (lifted !== 'no norm') return { lifted };
-      nearest = 'the nearest is a norm, but the values differ';
-    } else if (region.ops.some(isBent)) {
-      const scenario = scenarioOf(source, { batch: 1, rows: 64, past: 1 });
-      const { found, slope, nearest: closest, distance } = findActivation(source, region.x, value, scenario);
-      if (found === undefined) {
-        if (distance < 1) nearest = `the nearest is ${closest}, from which it differs by up to ${distance.toPrecision(2)}`;
-        continue;
-      }
-      const view = raising.view(region.x);
-      const x = view === undefined ? undefined : isolated(view);
-      if (view === undefined || x === undefined) return { lifted: view === undefined ? undefined : 'it activates irregular parts of rows' };
-      const row = scaled(x.row, x.scale * slope);
-      if (row === undefined) return { lifted: 'it activates rows times a number' };
-      const activated: RowNode = { kind: 'activate', attrs: { activation: found }, rows: [row], weights: [], width: row.width, sampled: row.sampled, from: region.ops };
-      return { lifted: { ...viewOf(activated, x), scale: 1 / slope } };
-    }
+  const regions = regionsTo(source, value).filter((region) => !readsPrepared(source, region));
+  const reducing = regions.filter(({ ops }) => ops.some(({ kind }) => kind === 'preduce'));
+  const norms = reducing.toReversed().flatMap((region) => normOf(value, region, source) ?? []);
+  const norm = norms.find(({ found }) => found.norm === 'layer') ?? norms[0];
+  if (norm !== undefined) return { lifted: liftNorm(norm, raising) };
+  let nearest = reducing.length > 0 ? 'the nearest is a norm, but the values differ' : undefined;
+  for (const region of regions) {
+    if (reducing.includes(region) || !region.ops.some(isBent)) continue;
+    const found = findActivation(source, region.x, value, scenarioOf(source, { batch: 1, rows: 64, past: 1 }));
+    if (found.found !== undefined) return { lifted: liftActivation(region, { ...found, found: found.found }, raising) };
+    if (found.distance < 1) nearest = `the nearest is ${found.nearest}, from which it differs by up to ${found.distance.toPrecision(2)}`;
   }
   return { nearest };
 }
 
-function liftNorm(value: ValueId, region: Region, reduces: readonly OpOf<'preduce'>[], raising: Raising): Lifted | 'no norm' {
-  const { source } = raising;
-  const rank = source.type(region.x).shape.length;
-  const axes = new Set(reduces.flatMap((op) => op.attrs.axes.map((axis) => axisOf(axis, rank))));
+function liftActivation(region: Region, { found, slope }: { readonly found: Activation; readonly slope: number }, raising: Raising): Lifted {
+  const view = raising.view(region.x);
+  if (view === undefined) return undefined;
+  const x = isolated(view);
+  const row = x === undefined ? undefined : scaled(x.row, x.scale * slope);
+  if (x === undefined || row === undefined) return 'it activates irregular parts of rows, or rows times a number';
+  const activated: RowNode = { kind: 'activate', attrs: { activation: found }, rows: [row], weights: [], width: row.width, sampled: row.sampled, from: region.ops };
+  return { ...viewOf(activated, x), scale: 1 / slope };
+}
+
+type Norm = { readonly region: Region; readonly axis: number; readonly found: FoundNorm };
+
+function normOf(value: ValueId, region: Region, source: Source): Norm | undefined {
+  const { shape } = source.type(region.x);
+  const axes = new Set(region.ops.flatMap((op) => (op.kind === 'preduce' ? op.attrs.axes.map((axis) => axisOf(axis, shape.length)) : [])));
   const [axis] = axes;
-  if (axes.size !== 1 || axis === undefined || typeof source.type(region.x).shape[axis] !== 'number') return 'no norm';
-  const scenario = scenarioOf(source, { batch: 1, rows: 3, past: 1 });
-  const found = findNorm(source, { ...region, value, axis }, scenario);
-  if (found === undefined) return 'no norm';
+  if (axes.size !== 1 || axis === undefined || typeof shape[axis] !== 'number') return undefined;
+  const found = findNorm(source, { ...region, value, axis }, scenarioOf(source, { batch: 1, rows: 3, past: 1 }));
+  return found === undefined ? undefined : { region, axis, found };
+}
+
+function liftNorm({ region, axis, found }: Norm, raising: Raising): Lifted {
   const view = raising.view(region.x);
   if (view === undefined) return undefined;
   const x = isolated(view);
   const along = merged(x?.layout.axes[axis] ?? []);
   const row = x === undefined ? undefined : scaled(x.row, x.scale);
-  if (x === undefined || row === undefined || along.length !== 1 || along[0]?.axis !== 'feature' || along[0].size !== row.width) return `it normalises ${source.type(region.x).shape[axis]} of ${view.row.width} features: norms are over whole rows`;
-  const weights = [found.gamma, found.beta].filter((weight) => weight !== undefined);
+  const [only] = along;
+  if (x === undefined || row === undefined || along.length !== 1 || only?.axis !== 'feature' || only.size !== row.width) return `it normalises ${raising.source.type(region.x).shape[axis]} of ${view.row.width} features: norms are over whole rows`;
   const ones = { name: `ones.${row.width}`, dtype: 'f32', shape: [row.width], instances: [{ kind: 'values', shape: [row.width], values: [1] }] } as const;
-  const parameters = found.gamma === undefined && found.beta !== undefined ? [ones, ...weights] : weights;
-  return viewOf({ kind: 'norm', attrs: { norm: found.norm, epsilon: found.epsilon }, rows: [row], weights: parameters, width: row.width, sampled: row.sampled, from: region.ops }, x);
+  const gamma = found.gamma ?? (found.beta === undefined ? undefined : ones);
+  const weights = [gamma, found.beta].filter((weight) => weight !== undefined);
+  return viewOf({ kind: 'norm', attrs: { norm: found.norm, epsilon: found.epsilon }, rows: [row], weights, width: row.width, sampled: row.sampled, from: region.ops }, x);
 }
 
 /** A rotation by position of every head, if a region that ends in the value is one. */

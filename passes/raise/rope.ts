@@ -22,8 +22,9 @@ const asked = [1, 0, 2, 3, 5, 4, 9, 17, 30, 1, 0, 2, 3, 5, 4, 9, 17, 30];
  */
 export function findRope(source: Source, x: ValueId, value: ValueId, axes: Axes): LimitedRope | undefined {
   const positions = tableOf(source, value);
-  const given = scenarioOf(source, { batch: 2, rows: 9, past: 2, positions: asked });
-  const counted = [{ batch: 1, rows: 31, past: 0 }, { batch: 2, rows: 5, past: 7 }].map((wanted) => scenarioOf(source, wanted));
+  const limit = positions ?? Infinity;
+  const given = scenarioOf(source, { batch: 2, rows: 9, past: 2, positions: asked.map((position) => position % limit) });
+  const counted = [{ batch: 1, rows: Math.min(31, limit), past: 0 }, { batch: 2, rows: 5, past: Math.min(7, limit - 5) }].map((wanted) => scenarioOf(source, wanted));
   for (const [first, ...others] of [[given], counted]) {
     if (first === undefined) continue;
     const found = readRope(headsOf(source, x, value, axes, first));
@@ -38,11 +39,12 @@ export function findRope(source: Source, x: ValueId, value: ValueId, axes: Axes)
 /** Rows of the table the angles come from, if they are looked up. */
 function tableOf(source: Source, value: ValueId): number | undefined {
   const prepared = coneOf(source, value, (each) => source.dependence(each) === 'active' && isAnchorValue(source, each));
-  const rows = prepared.flatMap((each) => {
+  const looked = prepared.flatMap((each) => {
     const op = source.definition(each);
-    const table = op?.kind === 'pgather' && source.dependence(op.operands[0] as ValueId) === 'constant' ? source.type(op.operands[0] as ValueId).shape[op.attrs.axis] : undefined;
-    return typeof table === 'number' ? [table] : [];
+    const isTable = op?.kind === 'pgather' && source.dependence(each) === 'prepared' && /^(f|bf)/.test(source.type(each).dtype);
+    return isTable ? coneOf(source, op.operands[0] as ValueId, () => false) : [];
   });
+  const rows = looked.flatMap((each) => (source.dependence(each) === 'constant' && source.type(each).shape.length > 1 ? (source.type(each).shape.at(-2) as number) : []));
   return rows.length === 0 ? undefined : Math.min(...rows);
 }
 

@@ -4,15 +4,13 @@ import { Diagnostics } from '../../../diagnostics/diagnostic.ts';
 import { memoryFiles } from '../../../frontend/files.ts';
 import { importOnnx } from '../../../frontend/onnx/import.ts';
 import { KvState } from '../../../ir/graph/interpret/kv-state.ts';
-import type { Tensor } from '../../../ir/graph/interpret/tensor.ts';
 import { interpret } from '../../../ir/graph/interpret.ts';
 import { interpretTensors } from '../../../ir/graph/interpret-tensors.ts';
 import type { GraphModule } from '../../../ir/graph/module.ts';
-import type { Step } from '../../../ir/step.ts';
-import type { ValueId } from '../../../ir/types.ts';
 import { WeightValues } from '../../../ir/weight-values.ts';
 import type { TensorStore } from '../../../ir/weights.ts';
 import { raise } from '../../../passes/raise/raise.ts';
+import { expectClose, expectSame, feed, stepOf } from './compare.ts';
 
 const examples = new URL('../../../examples/', import.meta.url);
 
@@ -24,12 +22,12 @@ function importExample(file: string): { readonly module: GraphModule; readonly s
   return imported;
 }
 
-function raised(file: string): { readonly module: GraphModule; readonly rows: GraphModule; readonly weights: WeightValues } {
+function raised(file: string): { readonly module: GraphModule; readonly rows: GraphModule; readonly store: TensorStore } {
   const { module, store } = importExample(file);
   const diagnostics = new Diagnostics();
   const rows = raise(module, store, diagnostics);
   expect(diagnostics.all.map(({ message }) => message)).toEqual([]);
-  return { module, rows, weights: new WeightValues(store, 1) };
+  return { module, rows, store };
 }
 
 const layer = {
@@ -69,53 +67,16 @@ describe('every exporter’s spelling of a family is the same rows', () => {
 
 const ids = [[5, 17, 100, 3, 64], [127, 9, 2, 33, 8]];
 
-/** What the source graph is fed for new rows after `past`: two sequences of the same length, nothing padded. */
-function fed(module: GraphModule, given: readonly (readonly number[])[], presents: ReadonlyMap<string, Tensor>, past: number): ReadonlyMap<string, Tensor> {
-  const rows = (given[0] as readonly number[]).length;
-  return new Map(
-    module.inputs.map(({ name }, i): [string, Tensor] => {
-      const width = module.types[module.body.params[i] as ValueId]?.shape ?? [];
-      if (name.startsWith('past_key_values')) {
-        const known = presents.get(name.replace('past_key_values', 'present'));
-        return [name, known ?? { shape: [2, width[1] as number, 0, width[3] as number], data: new Float64Array(0) }];
-      }
-      if (name === 'attention_mask') return [name, { shape: [2, past + rows], data: new Float64Array(2 * (past + rows)).fill(1) }];
-      const data = name === 'input_ids' ? given.flat() : given.flatMap((row) => row.map((_, at) => (name === 'position_ids' ? past + at : at % 2)));
-      return [name, { shape: [2, rows], data: Float64Array.from(data) }];
-    }),
-  );
-}
-
-const stepOf = (given: readonly (readonly number[])[], past: number): Step => ({
-  sequences: given.map((row, id) => ({ id, rows: row.length, past })),
-  ids: given.flat(),
-  positions: given.flatMap((row) => row.map((_, at) => past + at)),
-  types: given.flatMap((row) => row.map((_, at) => at % 2)),
-  samples: [],
-});
-
-function expectClose(got: Tensor | undefined, wanted: Tensor | undefined): void {
-  expect(got?.data.length).toBe(wanted?.data.length);
-  const worst = (wanted?.data ?? new Float64Array()).reduce((most, value, i) => Math.max(most, Math.abs(value - (got?.data[i] as number))), 0);
-  expect(worst).toBeLessThan(1e-5);
-}
-
 describe('the rows compute what the source computes', () => {
   test.each(files)('%s', (file) => {
-    const { module, rows, weights } = raised(file);
-    const [name] = rows.outputs.map((output) => output.name);
-    const run = { weights, arithmetic: 'real', state: new KvState() } as const;
-    const first = interpretTensors(module, fed(module, ids, new Map(), 0), weights);
-    expectClose(interpret(rows, stepOf(ids, 0), run).get(name as string), first.get(name as string));
-    if (rows.caches.length === 0) return;
-    const next = [[40, 41], [7, 6]];
-    const second = interpretTensors(module, fed(module, next, first, 5), weights);
-    expectClose(interpret(rows, stepOf(next, 5), run).get(name as string), second.get(name as string));
+    const { module, rows, store } = raised(file);
+    expectSame(module, rows, store, [ids, [[40, 41], [7, 6]], [[1], [2]]]);
   });
 
   test('padding of a source is nothing to ragged rows', () => {
-    const { module, rows, weights } = raised('bert/encoder.torchscript.onnx');
-    const inputs = new Map(fed(module, ids, new Map(), 0));
+    const { module, rows, store } = raised('bert/encoder.torchscript.onnx');
+    const weights = new WeightValues(store, 1);
+    const inputs = feed(module, rows, ids, new Map(), 0);
     inputs.set('attention_mask', { shape: [2, 5], data: Float64Array.from([1, 1, 1, 0, 0, 1, 1, 1, 1, 1]) });
     const [name] = rows.outputs.map((output) => output.name) as [string];
     const wanted = interpretTensors(module, inputs, weights).get(name)?.data as Float64Array;
