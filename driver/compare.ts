@@ -1,6 +1,8 @@
 import { interpret, type Observe } from '../ir/graph/interpret.ts';
 import { KvState } from '../ir/graph/interpret/kv-state.ts';
-import type { GraphModule } from '../ir/graph/module.ts';
+import { sourcesOf } from '../diagnostics/diagnostic.ts';
+import { originText } from '../diagnostics/render.ts';
+import type { GraphModule, GraphOp } from '../ir/graph/module.ts';
 import type { Step } from '../ir/step.ts';
 import { WeightValues } from '../ir/weight-values.ts';
 import type { TensorStore } from '../ir/weights.ts';
@@ -82,11 +84,17 @@ export class Comparing {
       if (data === undefined || id === undefined) return;
       const layer = path[0];
       const key = `${layer ?? ''}.${id}`;
-      const tensor = this.#tensors.get(key) ?? { op: `${op.kind} %${id}`, layer, isLayerEnd: layer !== undefined && ends.has(id), real: [], normative: [] };
+      const tensor = this.#tensors.get(key) ?? { op: `${op.kind} ${nameOf(op)}`, layer, isLayerEnd: layer !== undefined && ends.has(id), real: [], normative: [] };
       this.#tensors.set(key, tensor);
       append(tensor[into], data);
     };
   }
+}
+
+/** An op by the source it comes from: the last node or tensor it was made of. */
+function nameOf({ origin, results }: GraphOp): string {
+  const source = sourcesOf(origin).at(-1);
+  return source === undefined ? `%${results[0]}` : originText(source);
 }
 
 const append = (to: number[], from: ArrayLike<number>): void => {
