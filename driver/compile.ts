@@ -33,8 +33,10 @@ export type Imported =
 /** Types of the tensors a model without weights would have. */
 type Shapes = ReadonlyMap<string, { readonly dtype: DType; readonly shape: readonly number[] }>;
 
-/** How to compile: the machine, the workload the program is for, formats, chips, step bounds, and where SRAM goes. */
-export type Target = { readonly machine: Machine; readonly workload: Workload; readonly precision: Precision; readonly tp: number; readonly bounds: (module: GraphModule) => Bounds; readonly stageShare: number };
+/** What a program is for, once the model is known: requests, and the largest step. */
+export type Serving = { readonly workload: Workload; readonly bounds: Bounds };
+/** How to compile: the machine, formats, chips, where SRAM goes, and what to serve. */
+export type Target = { readonly machine: Machine; readonly precision: Precision; readonly tp: number; readonly stageShare: number; readonly serve: (module: GraphModule) => Serving };
 
 /** Told of every stage as it ends; says whether to go on. */
 export type Watch = (phase: Phase, name: string, made: { readonly graph: GraphModule } | { readonly tile: TileModule } | { readonly program: Program }) => boolean;
@@ -49,6 +51,7 @@ export type Compiled = {
   readonly program: Program;
   readonly layout: Layout;
   readonly spilled: readonly string[];
+  readonly workload: Workload;
 };
 
 /** A pass; undefined when it has reported why it cannot. */
@@ -98,16 +101,17 @@ export function compile(imported: Imported, target: Target, diagnostics: Diagnos
   reportUnlowerable(module, diagnostics);
   if (diagnostics.hasErrors) return undefined;
 
-  const fitted = fit(module, { machine: target.machine, bounds: target.bounds(module), chips: target.tp, stageShare: target.stageShare }, diagnostics);
+  const serving = target.serve(module);
+  const fitted = fit(module, { machine: target.machine, bounds: serving.bounds, chips: target.tp, stageShare: target.stageShare }, diagnostics);
   if (fitted === undefined) return undefined;
   mustHold('tile', (problems) => verifyTile(fitted.tile).forEach((problem) => problems.report(problem)));
   if (!watch('tile', 'tile', { tile: fitted.tile })) return undefined;
 
-  const { program, layout } = buildProgram(fitted.tile, target.machine, module.caches.length === 0 ? 'encode' : 'step', programMeta(rows, target));
+  const { program, layout } = buildProgram(fitted.tile, target.machine, module.caches.length === 0 ? 'encode' : 'step', programMeta(rows, target, serving));
   fitsHbm(program, target.machine, diagnostics);
   if (diagnostics.hasErrors) return undefined;
   if (!watch('emit', 'emit', { program })) return undefined;
-  return { rows, normative: module, graph: fitted.graph, tile: fitted.tile, program, layout, spilled: fitted.spilled };
+  return { rows, normative: module, graph: fitted.graph, tile: fitted.tile, program, layout, spilled: fitted.spilled, workload: serving.workload };
 }
 
 /** The rules of the IR after a pass of ours: what breaks one is a bug. */
@@ -117,13 +121,13 @@ function mustHold(pass: string, check: (problems: Diagnostics) => void): void {
   if (problems.hasErrors) throw new Error(`internal: ${pass} broke the module: ${problems.all.map(({ message }) => message).join('; ')}`);
 }
 
-function programMeta(rows: GraphModule, target: Target): Program['meta'] {
+function programMeta(rows: GraphModule, target: Target, { workload }: Serving): Program['meta'] {
   const { nodes, parameters, layers } = rows.source;
   const count = (wanted: string): number => nodes.filter(({ disposition }) => disposition === wanted).length;
   return {
     compiler: 'sohuc', model: { name: rows.name, family: rows.family, parameters, layers },
     recognition: { sourceNodes: nodes.length, hardware: count('hardware'), folded: count('folded'), host: count('host'), refused: count('refused') },
-    precision: target.precision, workload: { ...target.workload }, mapping: { machine: target.machine.name, chips: target.tp, tp: target.tp, pp: 1, ep: 1, replicas: 1 },
+    precision: target.precision, workload: { ...workload }, mapping: { machine: target.machine.name, chips: target.tp, tp: target.tp, pp: 1, ep: 1, replicas: 1 },
   };
 }
 

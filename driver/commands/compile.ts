@@ -13,7 +13,7 @@ import { buildReport, type CostReport } from '../../report/report.ts';
 import { renderText } from '../../report/text.ts';
 import { renderHtml } from '../../report/html.ts';
 import { simulateTiming } from '../../simulator/timing/simulate.ts';
-import { type Compiled, compile, type Imported, type Target, type Watch } from '../compile.ts';
+import { type Compiled, compile, type Imported, type Serving, type Target, type Watch } from '../compile.ts';
 import type { Options, Phase } from '../options.ts';
 import { Artefacts, findMachine, findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
 import { Terminal } from '../terminal.ts';
@@ -37,7 +37,7 @@ export async function compileCommand(path: string, options: Options): Promise<bo
   const imported = await importSource(source, layers, options.allowLinks, diagnostics);
   if (imported === undefined || diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
 
-  const { target, workload } = targetOf(imported.module, options);
+  const target = targetOf(options);
   const dumps = options.dumpIr === '' ? undefined : new Artefacts(options.dumpIr);
   let last: { readonly phase: Phase; readonly made: Made } | undefined;
   let dumped = 0;
@@ -59,27 +59,29 @@ export async function compileCommand(path: string, options: Options): Promise<bo
   if (compiled === undefined || diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
 
   const bytes = writeContainer(compiled.program);
-  const report = reportOf(compiled.program, bytes.length, workload, compiled);
+  const report = reportOf(compiled.program, bytes.length, compiled.workload, compiled);
   terminal.stage('time', `${report.timing.instructionsIssued} instructions`);
-  const artefacts = writeArtefacts(source, options, imported, { compiled, bytes, report, workload });
+  const artefacts = writeArtefacts(source, options, imported, { compiled, bytes, report });
   terminal.stage('write', artefacts.written.map(({ path: written }) => written).join(', '));
   terminal.print(renderText(report, { stages: terminal.stages.map(({ name, milliseconds }) => ({ name, detail: `${milliseconds.toFixed(0)} ms` })), files: artefacts.written }));
   terminal.value(report);
   return !terminal.diagnostics(diagnostics);
 }
 
-/** The machine and step bounds the options ask for, and the workload the report is about. */
-export function targetOf(module: GraphModule, options: Options): { readonly target: Target; readonly workload: Workload } {
+/** The machine and formats the options ask for; the program is to serve the steady state of the workload they name. */
+export function targetOf(options: Options): Target {
   const machine = findMachine(options.machine);
   if (!Number.isInteger(options.tp) || options.tp < 1 || options.tp > machine.chips) throw new UsageError(`\`--tp ${options.tp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
   const precision = options.precision === 'bf16' ? 'bf16' : 'fp8';
-  const workload = workloadOf(module, options);
-  const elementBytes = precision === 'fp8' ? 1 : 2;
-  return {
-    workload,
-    target: { machine, workload, precision, tp: options.tp, stageShare: options.stageShare, bounds: (graph) => boundsOf(graph, machine, steadyStep(workload), workload.isl + workload.osl, elementBytes) },
+  const serve = (module: GraphModule): Serving => {
+    const workload = workloadOf(module, options);
+    return { workload, bounds: boundsOf(module, machine, steadyStep(workload), workload.isl + workload.osl, operandBytes[precision]) };
   };
+  return { machine, precision, tp: options.tp, stageShare: options.stageShare, serve };
 }
+
+/** Bytes of an element of keys and values. */
+export const operandBytes = { fp8: 1, bf16: 2 } as const;
 
 /** Times a steady-state step of the program and puts the report together. */
 export function reportOf(program: Program, programBytes: number, workload: Workload, { tile }: Pick<Compiled, 'tile'>): CostReport {
@@ -88,7 +90,7 @@ export function reportOf(program: Program, programBytes: number, workload: Workl
   return buildReport(program, programBytes, timing, workload);
 }
 
-type Results = { readonly compiled: Compiled; readonly bytes: Uint8Array; readonly report: CostReport; readonly workload: Workload };
+type Results = { readonly compiled: Compiled; readonly bytes: Uint8Array; readonly report: CostReport };
 
 function writeArtefacts(source: Source, options: Options, imported: Imported, { compiled, bytes, report }: Results): Artefacts {
   const artefacts = new Artefacts(options.out === '' ? source.folder : options.out);

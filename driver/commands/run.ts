@@ -6,7 +6,7 @@ import { writeContainer } from '../../isa-spec/container.ts';
 import { imageSource } from '../../simulator/functional/machine-state.ts';
 import { SimulationFault } from '../../simulator/fault.ts';
 import { Comparing, type Comparison } from '../compare.ts';
-import { compile, type Compiled, type Imported } from '../compile.ts';
+import { compile, type Compiled, type Imported, type Serving } from '../compile.ts';
 import { HostSession, type SequenceRows } from '../host.ts';
 import type { Options } from '../options.ts';
 import { openReference, type Reference } from '../reference.ts';
@@ -15,7 +15,7 @@ import { findSource, importSource, loadPlugins, type Source, UsageError } from '
 import { renderComparison } from '../text.ts';
 import { Terminal } from '../terminal.ts';
 import { boundsOf } from '../workload.ts';
-import { reportOf, targetOf, weightImages } from './compile.ts';
+import { operandBytes, reportOf, targetOf, weightImages } from './compile.ts';
 import { renderText } from '../../report/text.ts';
 
 /** `sohuc run model`: compiles for the prompts at hand, runs the program's bytes, and says what came out. */
@@ -54,8 +54,7 @@ export async function runCommand(path: string, options: Options): Promise<boolea
     return !terminal.diagnostics(diagnostics);
   }
   const comparison = comparing?.result();
-  const { workload } = targetOf(imported.module, options);
-  const report = reportOf(program, writeContainer(program).length, { ...workload, isl: prompts[0]?.length ?? 1, osl: Math.max(1, options.generate), batch: prompts.length }, compiled);
+  const report = reportOf(program, writeContainer(program).length, compiled.workload, compiled);
   terminal.print(renderText(report, { stages: [], files: [] }));
   terminal.print(running.text());
   if (comparison !== undefined) terminal.print(renderComparison(comparison, reference !== undefined));
@@ -77,13 +76,14 @@ function promptsOf({ prompt }: Options): readonly (readonly number[])[] {
 }
 
 function compileFor(imported: Imported, prompts: readonly (readonly number[])[], options: Options, diagnostics: Diagnostics, terminal: Terminal): Compiled | undefined {
-  const { target } = targetOf(imported.module, options);
-  const longest = Math.max(...prompts.map((ids) => ids.length)) + options.generate;
-  const bounds: typeof target.bounds = (module) => {
+  const target = targetOf(options);
+  const longest = Math.max(...prompts.map((ids) => ids.length));
+  const serve = (module: GraphModule): Serving => {
     const rows = prompts.map((ids, id) => ({ id, rows: module.caches.length === 0 ? ids.length + options.generate : ids.length, past: 0 }));
-    return boundsOf(module, target.machine, rows, longest, target.precision === 'fp8' ? 1 : 2);
+    const workload = { isl: longest, osl: module.caches.length === 0 ? 0 : Math.max(1, options.generate), batch: prompts.length };
+    return { workload, bounds: boundsOf(module, target.machine, rows, longest + options.generate, operandBytes[target.precision]) };
   };
-  return compile(imported, { ...target, bounds }, diagnostics, (_, name) => {
+  return compile(imported, { ...target, serve }, diagnostics, (_, name) => {
     terminal.stage(name);
     return true;
   });

@@ -1,3 +1,4 @@
+import type { TensorStore } from '../../../ir/weights.ts';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { packWeights } from '../../../backend-sohu/pack.ts';
