@@ -2,8 +2,8 @@ import { type Activation, activations } from '../../isa-spec/instructions.ts';
 import { unary } from '../../ir/graph/interpret/elementwise.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { tidy } from './constants.ts';
-import { evaluate, type Scenario } from './evaluate.ts';
-import { type Source, shapeUnder } from './source.ts';
+import { evaluate, scenarioOf, shapeUnder } from './evaluate.ts';
+import type { Source } from './source.ts';
 
 const cubic = 0.044715;
 const { erf, sigmoid, tanh, relu } = unary;
@@ -24,14 +24,20 @@ const tolerance = 2e-5;
 /** act(slope * x) / slope; `nearest` and its distance where it is no activation. */
 export type FoundActivation = { readonly found: Activation | undefined; readonly slope: number; readonly nearest: Activation; readonly distance: number };
 
+/** Elements to look at, at least. */
+const wanted = 500;
+
 /** The activation `value` is of `x`, element by element. */
-export function findActivation(source: Source, x: ValueId, value: ValueId, scenario: Scenario): FoundActivation {
+export function findActivation(source: Source, x: ValueId, value: ValueId): FoundActivation {
+  const width = source.type(x).shape.at(-1);
+  const rows = Math.ceil(wanted / (typeof width === 'number' ? width : 1));
+  const scenario = scenarioOf(source, { batch: 1, rows, past: 1 });
   const shape = shapeUnder(source.type(x).shape, scenario.sizes);
   const length = shape.reduce((a, b) => a * b, 1);
   const data = Float64Array.from({ length }, (_, i) => -9 + (18 * ((i * 0.6180339887498949 + 0.013) % 1)));
   const given = { shape, data };
   const y = evaluate(source, value, scenario, new Map([[x, given]])).data;
-  const farthest = (wanted: (element: number) => number): number => data.reduce((most, element, i) => Math.max(most, Math.abs((y[i] as number) - wanted(element))), 0);
+  const farthest = (meaning: (element: number) => number): number => data.reduce((most, element, i) => Math.max(most, Math.abs((y[i] as number) - meaning(element))), 0);
   const distances = activations.flatMap((activation) => {
     if (activation === 'none') return [];
     const distance = farthest(meanings[activation]);

@@ -2,8 +2,8 @@ import type { ValueId } from '../../ir/types.ts';
 import type { Axes } from './axes.ts';
 import { offsets } from './axes.ts';
 import { tidy } from './constants.ts';
-import { coneOf, constantOf, evaluate, sample, type Scenario, scenarioOf, type Wanted } from './evaluate.ts';
-import { type Source, shapeUnder } from './source.ts';
+import { coneOf, constantOf, evaluate, sample, type Scenario, scenarioOf, shapeUnder, type Wanted } from './evaluate.ts';
+import type { Source } from './source.ts';
 
 export type FoundMask = { readonly scale: number; readonly mask: 'full' | 'causal'; readonly window: number };
 

@@ -123,5 +123,5 @@ export function joined(a: Layout, b: Layout): Layout | undefined {
 
 const isShared = (factor: Factor): boolean => factor.axis === 'batch' || factor.axis === 'row';
 
-export const sameFactors = (a: readonly Factor[], b: readonly Factor[]): boolean =>
+const sameFactors = (a: readonly Factor[], b: readonly Factor[]): boolean =>
   a.length === b.length && a.every((factor, i) => factor.axis === (b[i] as Factor).axis && equalDims(factor.size, (b[i] as Factor).size) && (factor.axis !== 'feature' || factor.stride === (b[i] as typeof factor).stride));

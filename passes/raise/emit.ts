@@ -6,7 +6,7 @@ import type { TensorType, ValueId } from '../../ir/types.ts';
 import type { Weight } from '../../ir/weights.ts';
 import type { RowFeed, RowNode } from './rows.ts';
 
-export type Emitted = { readonly inputs: readonly Input[]; readonly weights: readonly Weight[]; readonly types: readonly TensorType[]; readonly body: Block };
+type Emitted = { readonly inputs: readonly Input[]; readonly weights: readonly Weight[]; readonly types: readonly TensorType[]; readonly body: Block };
 
 /** The row ops that make the given rows, operands first, in the order the outputs ask for them. */
 export function emit(outputs: readonly RowNode[]): Emitted {

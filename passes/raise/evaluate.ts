@@ -1,4 +1,4 @@
-import { evaluateDim, sizesOf } from '../../ir/dims.ts';
+import { evaluateDim, type SizeEnv, sizesOf } from '../../ir/dims.ts';
 import { type Around, primitives } from '../../ir/graph/interpret/primitives.ts';
 import type { Tensor } from '../../ir/graph/interpret/tensor.ts';
 import type { GraphOp } from '../../ir/graph/module.ts';
@@ -6,7 +6,10 @@ import type { PrimitiveAttrs } from '../../ir/graph/ops.ts';
 import type { Dim, ValueId } from '../../ir/types.ts';
 import { WeightValues } from '../../ir/weight-values.ts';
 import type { Weight } from '../../ir/weights.ts';
-import { type Role, type Source, shapeUnder } from './source.ts';
+import type { Role, Source } from './source.ts';
+
+/** A region cannot run at some sizes, or depends on more than it was given. */
+export class CannotEvaluate extends Error {}
 
 /** Sizes and integer inputs to evaluate regions under. `known` keeps what does not depend on activations. */
 export type Scenario = {
@@ -24,6 +27,18 @@ export type Scenario = {
 
 /** Sizes wanted; those the source fixes stay as they are. Positions count up from the past unless given, nothing is padding unless said. */
 export type Wanted = { readonly batch: number; readonly rows: number; readonly past: number; readonly positions?: readonly number[]; readonly mask?: readonly number[] };
+
+/** Regions are looked at in small; a tensor of more elements than this says that the source fixes sizes none can look at. */
+const largest = 1 << 24;
+
+/** The sizes a shape has under an environment. Throws `CannotEvaluate` on sizes unknown, negative or too many. */
+export function shapeUnder(shape: readonly Dim[], sizes: SizeEnv): readonly number[] {
+  const unknown = shape.flatMap(sizesOf).find((name) => !sizes.has(name));
+  if (unknown !== undefined) throw new CannotEvaluate(`size \`${unknown}\` is not that of sequences, rows or a past`);
+  const concrete = shape.map((size) => evaluateDim(size, sizes));
+  if (concrete.some((size) => size < 0) || concrete.reduce((a, b) => a * b, 1) > largest) throw new CannotEvaluate(`a tensor of [${shape.join(', ')}] is too large`);
+  return concrete;
+}
 
 export function scenarioOf(source: Source, wanted: Wanted): Scenario {
   const { axes, module } = source;
@@ -62,9 +77,6 @@ export function scenarioOf(source: Source, wanted: Wanted): Scenario {
   return { batch, rows, past, sizes, positions, mask, inputs, known: new Map() };
 }
 
-/** A region cannot run at some sizes, or depends on more than it was given. */
-export class CannotEvaluate extends Error {}
-
 /**
  * A value of the source in double precision, given what the values it is to be a function of hold. Throws `CannotEvaluate` when the value
  * depends on others, or on sizes the scenario does not have.
@@ -100,8 +112,9 @@ function run(source: Source, op: GraphOp, operands: readonly Tensor[], scenario:
   if (op.kind === 'weight') return weightData(source, op.attrs.name);
   const rule = (primitives as unknown as Readonly<Record<string, AnyRule | undefined>>)[op.kind];
   if (rule === undefined) throw new CannotEvaluate(`\`${op.kind}\` is not a primitive`);
+  const shape = shapeUnder(type.shape, scenario.sizes);
   try {
-    return rule(op.attrs as PrimitiveAttrs[keyof PrimitiveAttrs], operands, { env: scenario.sizes, shape: type.shape.map((size) => evaluateDim(size, scenario.sizes)), dtype: type.dtype });
+    return rule(op.attrs as PrimitiveAttrs[keyof PrimitiveAttrs], operands, { env: scenario.sizes, shape, dtype: type.dtype });
   } catch (error) {
     throw new CannotEvaluate(error instanceof Error ? error.message : String(error), { cause: error });
   }

@@ -7,7 +7,7 @@ import type { RowFeed } from './rows.ts';
 import { type Role, type Source } from './source.ts';
 
 /** A row list, and what is added to it to make the index. */
-export type FoundIndex = { readonly feed: RowFeed; readonly offset: number };
+type FoundIndex = { readonly feed: RowFeed; readonly offset: number };
 
 /** Which row list an integer value is, read off by evaluating it: ids, types, or positions given or counted; undefined if none. */
 export function findIndex(source: Source, value: ValueId, axes: Axes): FoundIndex | undefined {

@@ -2,13 +2,15 @@ import type { Tensor } from '../../ir/graph/interpret/tensor.ts';
 import type { ValueId } from '../../ir/types.ts';
 import type { Weight } from '../../ir/weights.ts';
 import { vectorOf } from './constants.ts';
-import { constantOf, evaluate, sample, type Scenario } from './evaluate.ts';
-import { type Source, shapeUnder } from './source.ts';
+import { constantOf, evaluate, sample, type Scenario, shapeUnder } from './evaluate.ts';
+import type { Source } from './source.ts';
 
-export type FoundNorm = { readonly norm: 'rms' | 'layer'; readonly epsilon: number; readonly gamma: Weight | undefined; readonly beta: Weight | undefined };
+/** A norm; its parameters are constants of the source (their values), or numbers where no constant holds them. */
+export type FoundNorm = { readonly norm: 'rms' | 'layer'; readonly epsilon: number; readonly gamma: Parameter | undefined; readonly beta: Parameter | undefined };
+export type Parameter = ValueId | readonly number[];
 
 /** Where to look for a norm: from `x` to `value`, `values` being what lies between, along an axis of `x`. */
-export type NormRegion = { readonly x: ValueId; readonly value: ValueId; readonly values: readonly ValueId[]; readonly axis: number };
+type NormRegion = { readonly x: ValueId; readonly value: ValueId; readonly values: readonly ValueId[]; readonly axis: number };
 
 /** A function of rows, and how the rows lie in its tensors: along an axis, `width` elements each. */
 type Rows = { readonly at: (rows: readonly Float64Array[]) => readonly Float64Array[]; readonly count: number; readonly width: number };
@@ -61,16 +63,20 @@ function checks(rows: Rows, norm: 'rms' | 'layer', epsilon: number, gamma: Float
 }
 
 /** The constant of the region a probed parameter is; its numbers if it is none; undefined where it changes nothing. */
-function parameter(source: Source, probed: Float64Array, neutral: number, { values: region, value }: NormRegion): Weight | undefined {
+function parameter(source: Source, probed: Float64Array, neutral: number, { values }: NormRegion): Parameter | undefined {
   const close = (data: ArrayLike<number>): boolean => probed.every((element, i) => Math.abs(element - (data[i] as number)) <= 1e-6 * (1e-6 + Math.abs(element)));
-  const operands = region.flatMap((each) => source.definition(each)?.operands ?? []);
-  for (const operand of operands) {
-    const vector = source.dependence(operand) === 'constant' ? vectorOf(source, operand, probed.length) : undefined;
-    if (vector !== undefined && close((constantOf(source, operand) as Tensor).data)) return vector;
-  }
-  if (probed.every((element) => Math.abs(element - neutral) < 1e-9)) return undefined;
-  const numbers = [...probed].map((element) => Math.fround(element));
-  return { name: `constant.${value}.${neutral === 1 ? 'gamma' : 'beta'}`, dtype: 'f32', shape: [numbers.length], instances: [{ kind: 'values', shape: [numbers.length], values: numbers }] };
+  const operands = values.flatMap((each) => source.definition(each)?.operands ?? []);
+  const constant = operands.find((operand) => isVector(source, operand, probed.length) && close((constantOf(source, operand) as Tensor).data));
+  if (constant !== undefined) return constant;
+  return probed.every((element) => Math.abs(element - neutral) < 1e-9) ? undefined : [...probed].map(Math.fround);
+}
+
+const isVector = (source: Source, value: ValueId, width: number): boolean => source.dependence(value) === 'constant' && source.type(value).shape.every((size, i, shape) => size === (i === shape.length - 1 ? width : 1)) && source.type(value).shape.length > 0;
+
+/** A parameter as a weight of its own. */
+export function parameterWeight(source: Source, parameter: Parameter, value: ValueId): Weight | undefined {
+  if (typeof parameter === 'number') return vectorOf(source, parameter, source.type(parameter).shape.at(-1) as number);
+  return { name: `constant.${value}`, dtype: 'f32', shape: [parameter.length], instances: [{ kind: 'values', shape: [parameter.length], values: parameter }] };
 }
 
 /** The region as a function of its rows along an axis; rows beyond those given are filled with others. */

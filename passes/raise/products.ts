@@ -4,11 +4,12 @@ import type { Weight, WeightExpr } from '../../ir/weights.ts';
 import { findMask } from './attention.ts';
 import { type Axes, type Factor, features, merged, offsets } from './axes.ts';
 import { matrixOf, tidy, weightOf } from './constants.ts';
-import { coneOf, evaluate, sample, scenarioOf } from './evaluate.ts';
+import { coneOf, evaluate, sample, scenarioOf, shapeUnder } from './evaluate.ts';
+import { keyOf } from './known.ts';
 import { findIndex, rowAxes } from './lookup.ts';
 import { type Lifted, opsOf, type Raising } from './raising.ts';
 import { isolated, type RowNode, type View } from './rows.ts';
-import { type Source, shapeUnder } from './source.ts';
+import type { Source } from './source.ts';
 
 /** A product with a constant matrix is a linear; with values, attention's second half. */
 export function liftProduct(op: OpOf<'pmatmul'>, raising: Raising): Lifted {
@@ -46,7 +47,7 @@ export function lastAxisRows(view: View): RowNode | undefined {
 }
 
 /** The anchor a value is a function of, or the value itself where it is a function of several. */
-export function rootOf(source: Source, value: ValueId): ValueId {
+function rootOf(source: Source, value: ValueId): ValueId {
   let at = value;
   for (let next = source.dominator(at); next !== undefined; next = source.dominator(at)) at = next;
   return at;
@@ -70,13 +71,16 @@ function liftAttention(op: OpOf<'pmatmul'>, weights: ValueId, raising: Raising):
   if (q === undefined || k === undefined || v === undefined) return undefined;
   const parts = headsOf(q, k, v);
   if (typeof parts === 'string') return parts;
-  const found = findMask(source, scores, logits, q.layout.axes.slice(0, -2));
+  const lead = q.layout.axes.slice(0, -2);
+  const between = coneOf(source, logits, (value) => value === scores || source.dependence(value) !== 'active');
+  const { text } = keyOf(source, scores, between, 'fixed');
+  const found = raising.known.masks.recall(`${JSON.stringify(lead)} ${logits === scores} ${text}`, () => findMask(source, scores, logits, lead));
   if (typeof found === 'string') return found;
   const { heads, kvHeads, headDim } = parts;
   const [keys, values] = [k.past ?? presentOf(source, right), v.past ?? presentOf(source, op.operands[1] as ValueId)];
   const cache = keys === undefined || values === undefined ? '' : raising.cacheOf(keys, values, { kvHeads, headDim });
   const scale = nearRoot(found.scale * q.scale * k.scale, headDim);
-  const from = [op, softmax, product, ...opsOf(source, coneOf(source, logits, (value) => value === scores || source.dependence(value) !== 'active'))];
+  const from = [op, softmax, product, ...opsOf(source, between)];
   const attrs = { heads, kvHeads, headDim, scale, mask: found.mask, window: found.window, cache };
   const row: RowNode = { kind: 'attention', attrs, rows: [parts.q, parts.k, parts.v], weights: [], width: heads * headDim, sampled: false, from };
   return { row, layout: { base: 0, axes: outputAxes(q, headDim) }, scale: v.scale, past: undefined };

@@ -7,6 +7,7 @@ import { merged } from './axes.ts';
 import { emit } from './emit.ts';
 import { CannotEvaluate, coneOf } from './evaluate.ts';
 import { liftCustom } from './custom.ts';
+import { Known } from './known.ts';
 import { liftLookup, liftPositions, liftProduct } from './products.ts';
 import { type Lifted, type Raising, unlimitedPositions } from './raising.ts';
 import { liftArithmetic, liftFactor, liftFunction, liftRope } from './regions.ts';
@@ -65,6 +66,7 @@ type Problem = { readonly op: GraphOp | undefined; readonly value: ValueId; read
 
 class Lifting implements Raising {
   readonly source: Source;
+  readonly known = new Known();
   readonly problems: Problem[] = [];
   readonly caches: Cache[] = [];
   /** Which cache and half of it the keys or values of a past input, or of an output, are. */

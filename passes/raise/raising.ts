@@ -1,11 +1,13 @@
 import type { GraphOp } from '../../ir/graph/module.ts';
 import type { ValueId } from '../../ir/types.ts';
+import type { Known } from './known.ts';
 import type { RowNode, Sample, View } from './rows.ts';
 import type { Source } from './source.ts';
 
 /** What a lift may ask of the raising it is part of. */
 export type Raising = {
   readonly source: Source;
+  readonly known: Known;
   /** A value as rows seen some way; undefined when it could not be raised, which has been told then. */
   readonly view: (value: ValueId) => View | undefined;
   /** Notes that rows of a kind are sampled; false when the module samples others already. */

@@ -7,7 +7,8 @@ import { findActivation } from './activation.ts';
 import { expanded, joined, merged } from './axes.ts';
 import { scalarOf, vectorOf } from './constants.ts';
 import { coneOf, evaluate, scenarioOf } from './evaluate.ts';
-import { type FoundNorm, findNorm } from './norm.ts';
+import { keyOf } from './known.ts';
+import { type FoundNorm, findNorm, parameterWeight } from './norm.ts';
 import { type Lifted, opsOf, type Raising, unlimitedPositions, viewOf } from './raising.ts';
 import { findRope } from './rope.ts';
 import { isolated, type RowNode, scaled } from './rows.ts';
@@ -48,13 +49,14 @@ export function liftFunction(value: ValueId, raising: Raising): { readonly lifte
   const { source } = raising;
   const regions = regionsTo(source, value).filter((region) => !readsPrepared(source, region));
   const reducing = regions.filter(({ ops }) => ops.some(({ kind }) => kind === 'preduce'));
-  const norms = reducing.toReversed().flatMap((region) => normOf(value, region, source) ?? []);
+  const norms = reducing.toReversed().flatMap((region) => normOf(value, region, raising) ?? []);
   const norm = norms.find(({ found }) => found.norm === 'layer') ?? norms[0];
-  if (norm !== undefined) return { lifted: liftNorm(norm, raising) };
+  if (norm !== undefined) return { lifted: liftNorm(value, norm, raising) };
   let nearest = reducing.length > 0 ? 'the nearest is a norm, but the values differ' : undefined;
   for (const region of regions) {
     if (reducing.includes(region) || !region.ops.some(isBent)) continue;
-    const found = findActivation(source, region.x, value, scenarioOf(source, { batch: 1, rows: 64, past: 1 }));
+    const { text } = keyOf(source, region.x, region.values, 'fixed');
+    const found = raising.known.activations.recall(text, () => findActivation(source, region.x, value));
     if (found.found !== undefined) return { lifted: liftActivation(region, { ...found, found: found.found }, raising) };
     if (found.distance < 1) nearest = `the nearest is ${found.nearest}, from which it differs by up to ${found.distance.toPrecision(2)}`;
   }
@@ -73,16 +75,16 @@ function liftActivation(region: Region, { found, slope }: { readonly found: Acti
 
 type Norm = { readonly region: Region; readonly axis: number; readonly found: FoundNorm };
 
-function normOf(value: ValueId, region: Region, source: Source): Norm | undefined {
+function normOf(value: ValueId, region: Region, { source, known }: Raising): Norm | undefined {
   const { shape } = source.type(region.x);
   const axes = new Set(region.ops.flatMap((op) => (op.kind === 'preduce' ? op.attrs.axes.map((axis) => axisOf(axis, shape.length)) : [])));
   const [axis] = axes;
   if (axes.size !== 1 || axis === undefined || typeof shape[axis] !== 'number') return undefined;
-  const found = findNorm(source, { ...region, value, axis }, scenarioOf(source, { batch: 1, rows: 3, past: 1 }));
+  const found = known.norm(keyOf(source, region.x, region.values, 'free'), () => findNorm(source, { ...region, value, axis }, scenarioOf(source, { batch: 1, rows: 3, past: 1 })));
   return found === undefined ? undefined : { region, axis, found };
 }
 
-function liftNorm({ region, axis, found }: Norm, raising: Raising): Lifted {
+function liftNorm(value: ValueId, { region, axis, found }: Norm, raising: Raising): Lifted {
   const view = raising.view(region.x);
   if (view === undefined) return undefined;
   const x = isolated(view);
@@ -91,8 +93,8 @@ function liftNorm({ region, axis, found }: Norm, raising: Raising): Lifted {
   const [only] = along;
   if (x === undefined || row === undefined || along.length !== 1 || only?.axis !== 'feature' || only.size !== row.width) return `it normalises ${raising.source.type(region.x).shape[axis]} of ${view.row.width} features: norms are over whole rows`;
   const ones = { name: `ones.${row.width}`, dtype: 'f32', shape: [row.width], instances: [{ kind: 'values', shape: [row.width], values: [1] }] } as const;
-  const gamma = found.gamma ?? (found.beta === undefined ? undefined : ones);
-  const weights = [gamma, found.beta].filter((weight) => weight !== undefined);
+  const [gamma, beta] = [found.gamma, found.beta].map((parameter) => (parameter === undefined ? undefined : parameterWeight(raising.source, parameter, value)));
+  const weights = [gamma ?? (beta === undefined ? undefined : ones), beta].filter((weight) => weight !== undefined);
   return viewOf({ kind: 'norm', attrs: { norm: found.norm, epsilon: found.epsilon }, rows: [row], weights, width: row.width, sampled: row.sampled, from: region.ops }, x);
 }
 
@@ -107,7 +109,8 @@ export function liftRope(value: ValueId, raising: Raising): { readonly lifted: L
     const axes = x.layout.axes;
     const [last, ...more] = merged(axes.at(-1) ?? []);
     if (last?.axis !== 'feature' || last.stride !== 1 || more.length > 0 || axes.flat().some(({ axis }) => axis === 'key')) continue;
-    const found = findRope(source, region.x, value, axes);
+    const { text } = keyOf(source, region.x, region.values, 'fixed');
+    const found = raising.known.ropes.recall(`${JSON.stringify(axes)} ${text}`, () => findRope(source, region.x, value, axes));
     if (found === undefined) continue;
     const attrs = { headDim: last.size, ...found.rope, positions: found.positions ?? unlimitedPositions };
     return { lifted: { ...x, row: { kind: 'rope', attrs, rows: [x.row, 'positions'], weights: [], width: x.row.width, sampled: x.row.sampled, from: region.ops } } };

@@ -1,11 +1,11 @@
 import type { GraphAttrs } from '../../ir/graph/ops.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { offsets, type Axes } from './axes.ts';
-import { coneOf, evaluate, type Scenario, scenarioOf } from './evaluate.ts';
-import { isAnchor, type Source, shapeUnder } from './source.ts';
+import { coneOf, evaluate, type Scenario, scenarioOf, shapeUnder } from './evaluate.ts';
+import { isAnchor, type Source } from './source.ts';
 import { tidy } from './constants.ts';
 
-export type FoundRope = Pick<GraphAttrs['rope'], 'frequencies' | 'amplitude' | 'interleaved'>;
+type FoundRope = Pick<GraphAttrs['rope'], 'frequencies' | 'amplitude' | 'interleaved'>;
 
 /** A rotation, and how many positions its table has if it has one. */
 export type LimitedRope = { readonly rope: FoundRope; readonly positions: number | undefined };

@@ -4,7 +4,7 @@ import type { Weight, WeightExpr } from '../../ir/weights.ts';
 import type { Factor, Layout } from './axes.ts';
 import { features, merged } from './axes.ts';
 
-export type RowKind = 'embed' | 'norm' | 'linear' | 'rope' | 'attention' | 'activate' | 'add' | 'multiply' | 'sampleRows' | 'columns' | 'custom';
+type RowKind = 'embed' | 'norm' | 'linear' | 'rope' | 'attention' | 'activate' | 'add' | 'multiply' | 'sampleRows' | 'columns' | 'custom';
 
 /** A row list the host makes. */
 export type RowFeed = 'ids' | 'positions' | 'types';
@@ -24,7 +24,6 @@ export type RowNode = {
     readonly from: readonly GraphOp[];
   };
 }[RowKind];
-export type RowNodeOf<K extends RowKind> = Extract<RowNode, { kind: K }>;
 
 /** A source tensor whose elements are those of rows, times `scale`. `past`: the input whose rows come before the step's own along `key`. */
 export type View = { readonly row: RowNode; readonly layout: Layout; readonly scale: number; readonly past: string | undefined };

@@ -1,4 +1,3 @@
-import { type SizeEnv, evaluateDim } from '../../ir/dims.ts';
 import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
 import type { Dim, TensorType, ValueId } from '../../ir/types.ts';
 import type { TensorStore } from '../../ir/weights.ts';
@@ -10,7 +9,7 @@ export type Role = 'ids' | 'positions' | 'types' | 'mask' | 'past' | 'other';
  * What a value depends on. `constant`: nothing. `prepared`: sizes, positions, masks, ids as integers - what a host can
  * work out before the step. `active`: embedded tokens, or a past.
  */
-export type Dependence = 'constant' | 'prepared' | 'active';
+type Dependence = 'constant' | 'prepared' | 'active';
 
 /** A primitive module with what recognising asks of it over and over. */
 export type Source = {
@@ -128,6 +127,3 @@ function dominatorsOf(module: GraphModule, dependence: (value: ValueId) => Depen
   }
   return parents;
 }
-
-/** The sizes a shape has under an environment. */
-export const shapeUnder = (shape: readonly Dim[], sizes: SizeEnv): readonly number[] => shape.map((size) => evaluateDim(size, sizes));
