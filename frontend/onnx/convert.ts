@@ -142,7 +142,8 @@ function toDim(parsed: Parsed<'dim'>, owner: string): Dim | undefined {
 
 /** Exporters name dims, and PyTorch's newer one writes sums and products of names; what does not parse is a name by itself. */
 function namedDim(param: string): Dim {
-  if (param.length > 256) return sizeName(param.slice(0, 256));
+  // A product of many sums would not end.
+  if (param.length > 128 || (param.match(/[(*]/g)?.length ?? 0) > 4) return sizeName(param.slice(0, 128));
   try {
     return parseDim(param);
   } catch {

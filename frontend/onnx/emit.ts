@@ -5,9 +5,8 @@ import { inferResults } from '../../ir/graph/infer.ts';
 import type { GraphAttrs, PrimitiveAttrs } from '../../ir/graph/ops.ts';
 import type { DType, Dim, TensorType, ValueId } from '../../ir/types.ts';
 import type { Weight } from '../../ir/weights.ts';
-import { limits } from './limits.ts';
 import { Sizes } from './sizes.ts';
-import { CannotImport, type Value, elementCount, flatIndex, foldBinary, foldUnary, isFloat, isStatic, knownElements, knownValue, pickKnown } from './value.ts';
+import { CannotImport, type Value, flatIndex, foldBinary, foldUnary, isFloat, isStatic, knownElements, knownValue, pickKnown, soundShape } from './value.ts';
 
 type Unary = PrimitiveAttrs['punary']['fn'];
 type Binary = PrimitiveAttrs['pbinary']['fn'];
@@ -65,7 +64,7 @@ export class Emitter {
   matmul(x: Value, y: Value): Value {
     const [rows, inner] = x.shape.slice(-2) as [Dim, Dim];
     const [height, columns] = y.shape.slice(-2) as [Dim, Dim];
-    if (this.sizes.unify(inner, height) === undefined) throw new CannotImport('E1003', `a product of [${x.shape.join(', ')}] and [${y.shape.join(', ')}] does not exist`);
+    if (this.sizes.equate(inner, height) === undefined) throw new CannotImport('E1003', `a product of [${x.shape.join(', ')}] and [${y.shape.join(', ')}] does not exist`);
     return this.#op('pmatmul', {}, [x, y], { dtype: x.dtype, shape: [...this.broadcast(x.shape.slice(0, -2), y.shape.slice(0, -2)), rows, columns] });
   }
 
@@ -90,7 +89,7 @@ export class Emitter {
 
   /** To a shape of as many elements. */
   reshape(x: Value, shape: readonly Dim[]): Value {
-    if (equalShapes(x.shape, shape)) return x;
+    if (equalShapes(x.shape, soundShape(shape))) return x;
     const [from, to] = [volumeOf(x.shape), volumeOf(shape)];
     if (typeof from === 'number' && typeof to === 'number' && from !== to) throw new CannotImport('E1003', `[${x.shape.join(', ')}] cannot be reshaped to [${shape.join(', ')}]`);
     if (x.known !== undefined && isStatic(shape)) return knownValue(x.dtype, shape, x.known);
@@ -200,7 +199,7 @@ export class Emitter {
 
   #same(sum: Dim, part: Value, axis: number): Dim {
     const dim = part.shape[axis];
-    const same = dim === undefined ? undefined : this.sizes.unify(sum, dim);
+    const same = dim === undefined ? undefined : this.sizes.equate(sum, dim);
     if (same === undefined) throw new CannotImport('E1003', `a part of shape [${part.shape.join(', ')}] does not join others of size ${sum} in axis ${axis}`);
     return same;
   }
@@ -223,8 +222,7 @@ export class Emitter {
   }
 
   #op<K extends Exclude<keyof PrimitiveAttrs, 'pconst' | 'psizes'>>(kind: K, attrs: PrimitiveAttrs[K], operands: readonly Value[], type: TensorType): Value {
-    const shape = type.shape.map((dim) => this.sizes.settle(dim));
-    if (isStatic(shape) && elementCount(shape) > limits.elements) throw new CannotImport('E1004', `a tensor of [${shape.join(', ')}] has more than ${limits.elements} elements`);
+    const shape = soundShape(type.shape.map((dim) => this.sizes.settle(dim)));
     const ids = operands.map((operand) => this.id(operand));
     const id = this.build.op(kind, attrs as GraphAttrs[K], ids, { dtype: this.#storedDtype(kind, ids, type.dtype), shape });
     return { dtype: type.dtype, shape, id };

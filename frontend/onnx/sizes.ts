@@ -1,5 +1,6 @@
-import { equalDims, sizesOf, substituteDim } from '../../ir/dims.ts';
+import { divDims, equalDims, sizesOf, substituteDim } from '../../ir/dims.ts';
 import type { Dim } from '../../ir/types.ts';
+import { soundDim } from './value.ts';
 
 /**
  * The names of the source's sizes, and which of them turn out to be the same: a name that has to be equal to an expression for
@@ -17,21 +18,37 @@ export class Sizes {
   /** The expression by what has been found so far. */
   settle(dim: Dim): Dim {
     if (this.#equal.size === 0) return dim;
-    return typeof dim === 'string' && sizesOf(dim).some((name) => this.#equal.has(name)) ? this.settle(substituteDim(dim, this.#equal)) : dim;
+    return typeof dim === 'string' && sizesOf(dim).some((name) => this.#equal.has(name)) ? this.settle(soundDim(substituteDim(dim, this.#equal))) : dim;
   }
 
-  /** Says that two sizes have to be equal; returns their common expression, or undefined if they never are. */
+  /** Says that two sizes are equal; returns their common expression, or undefined if they never are. */
+  equate(left: Dim, right: Dim): Dim | undefined {
+    const [a, b] = [this.settle(left), this.settle(right)];
+    if (isName(a) && typeof b === 'number') this.#equal.set(a, b);
+    else if (isName(b) && typeof a === 'number') this.#equal.set(b, a);
+    return this.unify(a, b);
+  }
+
+  /** Says that two sizes broadcast; returns what they come to, or undefined if they never do. Neither is a 1. */
   unify(left: Dim, right: Dim): Dim | undefined {
     const [a, b] = [this.settle(left), this.settle(right)];
     if (equalDims(a, b)) return a;
     if (typeof a === 'number' && typeof b === 'number') return undefined;
+    // What is multiplied by a size and stays the same is multiplied by 1: PyTorch specialises an axis of 1 without a word.
+    const ratio = divDims(a, b) ?? divDims(b, a);
+    if (ratio !== undefined && isName(ratio)) this.#equal.set(ratio, 1);
     // A size is not tied to a number: the same graph may run with a 1 there that broadcasts.
-    if (typeof a === 'number') return a;
-    if (typeof b === 'number') return b;
+    else if (typeof a === 'number') return a;
+    else if (typeof b === 'number') return b;
+    else this.#replace(a, b);
+    return this.settle(a);
+  }
+
+  #replace(a: string, b: string): void {
     const [keep, drop] = this.#isLater(a, b) ? [b, a] : [a, b];
     const [from, to] = isName(drop) ? [drop, keep] : [keep, drop];
-    if (isName(from) && !sizesOf(to).includes(from)) this.#equal.set(from, to);
-    return to;
+    // Long expressions in the place of a name would grow without end where one is put into the other.
+    if (isName(from) && !sizesOf(to).includes(from) && sizesOf(to).length <= 4) this.#equal.set(from, to);
   }
 
   #isLater(a: Dim, b: Dim): boolean {

@@ -2,6 +2,7 @@ import { addDims, divDims, equalDims, evaluateDim, mulDims, sizesOf, subDims } f
 import { binary, unary } from '../../ir/graph/interpret/elementwise.ts';
 import type { PrimitiveAttrs } from '../../ir/graph/ops.ts';
 import type { DType, Dim, ValueId } from '../../ir/types.ts';
+import { limits } from './limits.ts';
 
 /**
  * A tensor while a graph is imported. `known`: every element, row-major, numbers or size expressions; such a tensor becomes an
@@ -44,8 +45,39 @@ export function foldUnary(fn: PrimitiveAttrs['punary']['fn'], x: Dim): Dim | und
   return fn === 'not' && leastOf(x) > 0 ? 0 : undefined;
 }
 
+/**
+ * A size that is not too much to compute with: hostile graphs square sizes until nothing is left of memory. Real models
+ * stay far below.
+ */
+export function soundDim(dim: Dim): Dim {
+  if (typeof dim === 'number') return dim;
+  const terms = dim.split(/ [+-] /);
+  if (dim.length > 256 || terms.length > 16 || terms.some((term) => term.split('*').length > 5) || /[0-9]{16}|[0-9.]e/.test(dim)) {
+    throw new CannotImport('E1004', `a size is too complicated: ${dim.slice(0, 64)}...`);
+  }
+  return dim;
+}
+
+/** The same of a shape and the number of its elements. */
+export function soundShape(shape: readonly Dim[]): readonly Dim[] {
+  if (shape.length > limits.rank) throw new CannotImport('E1004', `a tensor has rank ${shape.length}, more than ${limits.rank}`);
+  for (const dim of shape) {
+    soundDim(dim);
+    if (typeof dim === 'number' && (!Number.isSafeInteger(dim) || dim < 0)) throw new CannotImport('E1003', `${dim} is not a size`);
+  }
+  const terms = shape.reduce<number>((product, dim) => product * (typeof dim === 'number' ? 1 : dim.split(/ [+-] /).length), 1);
+  if (terms > 256) throw new CannotImport('E1004', `a number of elements is too complicated: [${shape.join(', ').slice(0, 64)}...]`);
+  if (isStatic(shape) && elementCount(shape) > limits.elements) throw new CannotImport('E1004', `a tensor of [${shape.join(', ')}] has more than ${limits.elements} elements`);
+  return shape;
+}
+
 /** x fn y of elements; undefined if it depends on the sizes in a way no expression says. `whole`: integers. */
 export function foldBinary(fn: PrimitiveAttrs['pbinary']['fn'], whole: boolean, x: Dim, y: Dim): Dim | undefined {
+  const folded = foldExpressions(fn, whole, x, y);
+  return folded === undefined ? undefined : soundDim(folded);
+}
+
+function foldExpressions(fn: PrimitiveAttrs['pbinary']['fn'], whole: boolean, x: Dim, y: Dim): Dim | undefined {
   if (typeof x === 'number' && typeof y === 'number') return whole && fn === 'div' && y === 0 ? undefined : binary[fn](x, y, whole);
   if (![x, y].every((each) => typeof each === 'string' || Number.isSafeInteger(each))) return undefined;
   const [above, below] = [leastOf(subDims(x, y)), leastOf(subDims(y, x))];

@@ -1,7 +1,7 @@
 import { addDims, divDims, mulDims, subDims, volumeOf } from '../../../ir/dims.ts';
 import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value, leastOf } from '../value.ts';
+import { CannotImport, type Value, leastOf, soundShape } from '../value.ts';
 import type { Call, Rules } from './rule.ts';
 
 /** Axes of an operator that had them as an attribute before they became an input. */
@@ -80,6 +80,7 @@ export function targetShape(emit: Emitter, x: Value, target: readonly Dim[], all
   const copied = target.map((size, i) => (size === 0 && !allowZero ? (x.shape[i] ?? missingAxis(x, i)) : emit.sizes.settle(size)));
   const total = volumeOf(x.shape.map((dim) => emit.sizes.settle(dim)));
   const open = copied.indexOf(-1);
+  soundShape(open < 0 ? copied : copied.toSpliced(open, 1));
   if (open < 0) return agree(emit, copied, total);
   const rest = volumeOf(copied.toSpliced(open, 1));
   const size = rest === 0 ? 0 : divDims(total, rest);
@@ -94,10 +95,9 @@ const missingAxis = (x: Value, axis: number): never => {
 /** As many elements there must be: a size by itself is what makes it so. */
 function agree(emit: Emitter, shape: readonly Dim[], total: Dim): readonly Dim[] {
   if (volumeOf(shape) === total) return shape;
-  shape.forEach((dim, i) => {
-    const rest = divDims(total, volumeOf(shape.toSpliced(i, 1)));
-    if (typeof dim === 'string' && rest !== undefined) emit.sizes.unify(dim, rest);
-  });
+  const [at, rest] = shape.map((dim, i) => [i, typeof dim === 'string' ? divDims(total, volumeOf(shape.toSpliced(i, 1))) : undefined] as const).find(([, each]) => each !== undefined) ?? [];
+  if (at === undefined || rest === undefined) emit.sizes.equate(volumeOf(shape), total);
+  else emit.sizes.equate(shape[at] as Dim, rest);
   return shape.map((dim) => emit.sizes.settle(dim));
 }
 
@@ -108,6 +108,7 @@ function tile(emit: Emitter, x: Value, repeats: readonly Dim[]): Value {
 }
 
 function evenParts(size: Dim, count: number): readonly Dim[] {
+  if (count < 1 || count > mostParts) throw new CannotImport('E1004', `a tensor is split into ${count} parts`);
   if (typeof size === 'number') {
     const part = Math.ceil(size / count);
     return Array.from({ length: count }, (_, i) => Math.min(part, size - i * part));
@@ -116,6 +117,9 @@ function evenParts(size: Dim, count: number): readonly Dim[] {
   if (part === undefined) throw new CannotImport('E3001', `${size} elements are not split into ${count} parts whose size can be told before the run`);
   return Array.from({ length: count }, () => part);
 }
+
+/** Parts of one split, far above the layers or heads of any model. */
+const mostParts = 65_536;
 
 type Range = { readonly start: Dim; readonly end: Dim; readonly step: number };
 

@@ -1,0 +1,67 @@
+import { expect, it } from 'vitest';
+import { GraphBuilder } from '../../../ir/graph/build.ts';
+import { inferResults } from '../../../ir/graph/infer.ts';
+import type { GraphModule } from '../../../ir/graph/module.ts';
+import type { TensorType, ValueId } from '../../../ir/types.ts';
+import { dropIdentity } from '../../../passes/canonicalise/drop-identity.ts';
+import { foldConstants } from '../../../passes/canonicalise/fold-constants.ts';
+import { mergeViews } from '../../../passes/canonicalise/merge-views.ts';
+import { shareEqual } from '../../../passes/canonicalise/share-equal.ts';
+
+const f32 = (...shape: TensorType['shape']): TensorType => ({ dtype: 'f32', shape });
+
+/** A module of x: f32[n, 4] whose results `fill` makes. */
+function moduleOf(fill: (build: GraphBuilder, x: ValueId) => readonly ValueId[]): GraphModule {
+  const build = new GraphBuilder(inferResults);
+  const body = build.block([f32('n', 4)], ([x]) => fill(build, x as ValueId));
+  return {
+    name: 'm', family: 'onnx', inputs: [{ name: 'x', feed: 'tensor' }], outputs: body.yields.map((_, i) => ({ name: `y${i}`, rows: 'tensor' })),
+    caches: [], weights: [], customLayers: [], types: build.types, body,
+    source: { interface: { inputs: [], outputs: [] }, nodes: [], parameters: 0, layers: 0, maxPositions: 0 },
+  };
+}
+
+const said = (module: GraphModule): readonly unknown[] => module.body.ops.map(({ kind, attrs }) => [kind, attrs]);
+const number = (build: GraphBuilder, value: number): ValueId => build.op('pconst', { values: [value] }, [], f32());
+
+it('folds f(constants), and leaves what depends on a size', () => {
+  const module = moduleOf((build, x) => {
+    const three = build.op('pbinary', { fn: 'add' }, [number(build, 1), number(build, 2)]);
+    const size = build.op('psizes', { sizes: ['n'] }, []);
+    return [build.op('pbinary', { fn: 'mul' }, [x, build.op('punary', { fn: 'neg' }, [three])]), size];
+  });
+  expect(said(foldConstants(module))).toEqual([['psizes', { sizes: ['n'] }], ['pconst', { values: [-3] }], ['pbinary', { fn: 'mul' }]]);
+});
+
+it('merges views, and drops those that end where they began', () => {
+  const module = moduleOf((build, x) => {
+    const flat = build.op('preshape', {}, [x], f32('4*n'));
+    const back = build.op('preshape', {}, [flat], f32('n', 4));
+    return [build.op('ptranspose', { perm: [1, 0] }, [build.op('ptranspose', { perm: [1, 0] }, [back])])];
+  });
+  expect(said(dropIdentity(mergeViews(module)))).toEqual([]);
+});
+
+it('composes permutations in the order they are applied', () => {
+  const module = moduleOf((build, x) => {
+    const cube = build.op('preshape', {}, [x], f32('n', 2, 2));
+    return [build.op('ptranspose', { perm: [2, 0, 1] }, [build.op('ptranspose', { perm: [1, 0, 2] }, [cube])])];
+  });
+  const merged = mergeViews(module);
+  expect(said(merged)).toEqual([['preshape', {}], ['ptranspose', { perm: [2, 1, 0] }]]);
+  expect(merged.types[merged.body.yields[0] as ValueId]?.shape).toEqual([2, 2, 'n']);
+});
+
+it('drops what does nothing, not what broadcasts', () => {
+  const same = moduleOf((build, x) => [build.op('pbinary', { fn: 'mul' }, [build.op('pbinary', { fn: 'add' }, [number(build, 0), x]), number(build, 1)])]);
+  expect(said(dropIdentity(same))).toEqual([]);
+  const wider = moduleOf((build, x) => [build.op('pbinary', { fn: 'add' }, [x, build.op('pconst', { values: [0] }, [], f32(2, 1, 1))])]);
+  expect(said(dropIdentity(wider)).length).toBe(2);
+});
+
+it('shares what is computed twice, but keeps -0 and 0, NaN and infinity apart', () => {
+  const module = moduleOf((build, x) => [0, -0, 0, NaN, Infinity].map((value) => build.op('pbinary', { fn: 'div' }, [x, number(build, value)])));
+  const shared = shareEqual(module);
+  expect(shared.body.ops.filter(({ kind }) => kind === 'pconst').length).toBe(4);
+  expect(shared.body.yields[0]).toBe(shared.body.yields[2]);
+});
