@@ -8,14 +8,16 @@ import type { Geometry } from './state.ts';
 export class Accumulators {
   readonly #geometry: Geometry;
   readonly #arrays: Float64Array[] = [];
+  readonly #used: number[] = [];
 
   constructor(geometry: Geometry) {
     this.#geometry = geometry;
   }
 
-  /** The rows of one array, A sums each. */
-  of(array: number): Float64Array {
+  /** The rows of one array, A sums each, of which those before `end` are about to be used. */
+  of(array: number, end: number): Float64Array {
     const { accumulatorRows, size } = this.#geometry;
+    this.#used[array] = Math.max(this.#used[array] ?? 0, end);
     let rows = this.#arrays[array];
     if (rows === undefined) this.#arrays[array] = rows = new Float64Array(accumulatorRows * size).fill(NaN);
     return rows;
@@ -23,7 +25,8 @@ export class Accumulators {
 
   /** Forgets the contents. */
   reset(): void {
-    for (const rows of this.#arrays) rows?.fill(NaN);
+    this.#arrays.forEach((rows, array) => rows.fill(NaN, 0, (this.#used[array] ?? 0) * this.#geometry.size));
+    this.#used.length = 0;
   }
 }
 

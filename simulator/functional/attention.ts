@@ -119,6 +119,8 @@ export const attn: Execute<'attn'> = (chip, queue, fields) => {
 type Block = { readonly k: Float64Array; readonly v: Float64Array; readonly width: number; readonly group: number; from: number; to: number };
 
 const z = new Float64Array(blockKeys);
+/** Widest head an `aq` can name. */
+const part = new Float64Array(1024);
 
 /** One block of the online softmax, base 2: keys [from, to) of the block for one query row and head. */
 const attend = (state: AttentionRows, row: number, head: number, block: Block, [from, to]: readonly [number, number]): void => {
@@ -146,29 +148,41 @@ const attend = (state: AttentionRows, row: number, head: number, block: Block, [
   }
   m[at] = most;
   l[at] = Math.fround(Math.fround(l[at]! * alpha) + Math.fround(sum));
-  for (let d = 0; d < headDim; d++) {
-    let part = 0;
-    if (exact) for (let j = 0, b = first + d; j < count; j++, b += width) part += z[j]! * v[b]!;
-    else for (let j = 0, b = first + d; j < count; j++, b += width) part = Math.fround(part + z[j]! * v[b]!);
-    o[query + d] = Math.fround(Math.fround(o[query + d]! * alpha) + Math.fround(part));
-  }
+  part.fill(0, 0, headDim);
+  for (let j = 0; j < count; j++) (exact ? addScaled : addScaledChained)(part, z[j]!, v, first + j * width, headDim);
+  for (let d = 0; d < headDim; d++) o[query + d] = Math.fround(Math.fround(o[query + d]! * alpha) + Math.fround(part[d]!));
 };
 
 const dotExact = (a: Float64Array, at: number, b: Float64Array, bt: number, n: number): number => {
-  let even = 0;
-  let odd = 0;
-  const pairs = n - (n % 2);
-  for (let i = 0; i < pairs; i += 2) {
-    even += a[at + i]! * b[bt + i]!;
-    odd += a[at + i + 1]! * b[bt + i + 1]!;
+  let s0 = 0;
+  let s1 = 0;
+  let s2 = 0;
+  let s3 = 0;
+  let p = at | 0;
+  let q = bt | 0;
+  const end = (at + n) | 0;
+  for (const fours = (end - (n % 4)) | 0; p < fours; p += 4, q += 4) {
+    s0 += a[p]! * b[q]!;
+    s1 += a[p + 1]! * b[q + 1]!;
+    s2 += a[p + 2]! * b[q + 2]!;
+    s3 += a[p + 3]! * b[q + 3]!;
   }
-  return even + odd + (pairs < n ? a[at + pairs]! * b[bt + pairs]! : 0);
+  for (; p < end; p++, q++) s0 += a[p]! * b[q]!;
+  return s0 + s1 + (s2 + s3);
 };
 
 const dotChained = (a: Float64Array, at: number, b: Float64Array, bt: number, n: number): number => {
   let sum = 0;
-  for (let i = 0; i < n; i++) sum = Math.fround(sum + a[at + i]! * b[bt + i]!);
+  for (let p = at | 0, q = bt | 0, end = (at + n) | 0; p < end; p++, q++) sum = Math.fround(sum + a[p]! * b[q]!);
   return sum;
+};
+
+const addScaled = (sums: Float64Array, p: number, v: Float64Array, at: number, n: number): void => {
+  for (let d = 0, q = at | 0; d < n; d++, q++) sums[d] = sums[d]! + p * v[q]!;
+};
+
+const addScaledChained = (sums: Float64Array, p: number, v: Float64Array, at: number, n: number): void => {
+  for (let d = 0, q = at | 0; d < n; d++, q++) sums[d] = Math.fround(sums[d]! + p * v[q]!);
 };
 
 export const afin: Execute<'afin'> = (chip, queue, { format, out, pitch, rows: window }) => {

@@ -8,21 +8,27 @@ const wide = viewsOf(chunk * 4);
 type Read = (memory: Views, offset: number, count: number, out: Float64Array, at?: number) => void;
 type Write = (memory: Views, offset: number, count: number, values: Float64Array, at?: number) => void;
 
-/** Of each format: `count` elements from byte `offset` (aligned to an element) to `out[at..]`, as doubles. */
+/** Of each format (addresses made 32-bit integers, as in kernel.ts): `count` elements from byte `offset` (aligned to an element) to `out[at..]`, as doubles. */
 export const readElements: { readonly [F in Format]: Read } = {
   e4m3: ({ u8 }, offset, count, out, at = 0) => {
-    for (let i = 0; i < count; i++) out[at + i] = e4m3Values[u8[offset + i]!]!;
+    const values = e4m3Values;
+    const from = offset | 0;
+    const to = at | 0;
+    for (let i = 0; i < count; i++) out[to + i] = values[u8[from + i]!]!;
   },
   bf16: ({ u16 }, offset, count, out, at = 0) => {
     const first = offset >> 1;
+    const to = at | 0;
     for (let done = 0; done < count; done += chunk) {
       const run = Math.min(chunk, count - done);
       for (let i = 0; i < run; i++) wide.u32[i] = u16[first + done + i]! << 16;
-      for (let i = 0; i < run; i++) out[at + done + i] = wide.f32[i]!;
+      for (let i = 0; i < run; i++) out[to + done + i] = wide.f32[i]!;
     }
   },
   f32: ({ f32 }, offset, count, out, at = 0) => {
-    for (let i = 0; i < count; i++) out[at + i] = f32[offset / 4 + i]!;
+    const from = offset >> 2;
+    const to = at | 0;
+    for (let i = 0; i < count; i++) out[to + i] = f32[from + i]!;
   },
   i32: ({ i32 }, offset, count, out, at = 0) => {
     for (let i = 0; i < count; i++) out[at + i] = i32[offset / 4 + i]!;
@@ -32,10 +38,10 @@ export const readElements: { readonly [F in Format]: Read } = {
 /** Of each format: rounds `count` values from `values[at..]` and stores them from byte `offset`. NaN is the format's one canonical NaN. */
 export const writeElements: { readonly [F in Format]: Write } = {
   e4m3: ({ u8 }, offset, count, values, at = 0) => {
-    for (let i = 0; i < count; i++) u8[offset + i] = encodeE4m3(values[at + i]!);
+    for (let i = 0; i < count; i++) u8[(offset | 0) + i] = encodeE4m3(values[(at | 0) + i]!);
   },
   bf16: ({ u16 }, offset, count, values, at = 0) => {
-    for (let i = 0; i < count; i++) u16[offset / 2 + i] = encodeBf16(values[at + i]!);
+    for (let i = 0; i < count; i++) u16[(offset >> 1) + i] = encodeBf16(values[(at | 0) + i]!);
   },
   f32: (memory, offset, count, values, at = 0) => {
     for (let i = 0; i < count; i++) writeSingle(memory, offset / 4 + i, values[at + i]!);

@@ -45,6 +45,7 @@ export const epi: Execute<'epi'> = (chip, queue, fields) => {
   const values = new Float64Array(outTiles * size);
   const added = new Float64Array(columns);
   for (const group of groups) {
+    const end = group.accumulatorRow + group.rows;
     for (let i = 0; i < group.rows; i++) {
       const r = group.row + i;
       const finish = (y: number, column: number): number => {
@@ -52,8 +53,8 @@ export const epi: Execute<'epi'> = (chip, queue, fields) => {
         return bias ? Math.fround(scaled + biases[column]!) : scaled;
       };
       for (let t = 0; t < outTiles; t++) {
-        const sums = chip.accumulators.of(group.firstArray + t);
-        const gate = gated ? chip.accumulators.of(group.firstArray + outTiles + t) : undefined;
+        const sums = chip.accumulators.of(group.firstArray + t, end);
+        const gate = gated ? chip.accumulators.of(group.firstArray + outTiles + t, end) : undefined;
         const at = (group.accumulatorRow + i) * size;
         const used = t === outTiles - 1 ? nLast : size;
         for (let n = 0; n < used; n++) {

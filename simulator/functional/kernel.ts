@@ -1,72 +1,176 @@
 /**
- * The inner loops of a matrix product: one weight tile `w` of `depth` rows (k) of `width` columns, row pitch `width`, against rows of
- * activations. `depth` is a multiple of 4, the rest being zero. Sums and activations have rows `pitch` apart. `finite`: all weights
- * are, so that groups of four zero activations add nothing.
+ * The inner loops of a matrix product, in blocks that fit registers: rows of activations against a panel of four columns of weights.
+ * `w`: panels, in each k ascending, in each k four columns. `x`: three rows interleaved, k ascending; or one row. One block is one call,
+ * so that engines compile it whole instead of replacing its loop while it runs; indices are made 32-bit integers, because numbers
+ * that were computed from an instruction's word may be held as doubles, and would be converted at every element.
  */
-export type Tile = { readonly w: Float64Array; readonly depth: number; readonly width: number; readonly pitch: number; readonly finite: boolean };
+export const panelColumns = 4;
+export const tripleRows = 3;
 
-const allZero = (x: Float64Array, at: number): boolean => x[at] === 0 && x[at + 1] === 0 && x[at + 2] === 0 && x[at + 3] === 0;
+/** The panel that starts at `at` of `w`, `depth` k deep; rows of sums are `pitch` apart. */
+export type Panel = { readonly w: Float64Array; readonly at: number; readonly depth: number; readonly pitch: number };
 
-/** c[c0..] += x[x0..] w, and the same of the next row: for products whose sums are exact in double, in any order. */
-export const addExactPair = (c: Float64Array, c0: number, x: Float64Array, x0: number, { w, depth, width, pitch, finite }: Tile): void => {
-  const c1 = c0 + pitch;
-  const x1 = x0 + pitch;
-  for (let k = 0; k < depth; k += 4) {
-    if (finite && allZero(x, x0 + k) && allZero(x, x1 + k)) continue;
-    const a0 = x[x0 + k]!;
-    const a1 = x[x0 + k + 1]!;
-    const a2 = x[x0 + k + 2]!;
-    const a3 = x[x0 + k + 3]!;
-    const b0 = x[x1 + k]!;
-    const b1 = x[x1 + k + 1]!;
-    const b2 = x[x1 + k + 2]!;
-    const b3 = x[x1 + k + 3]!;
-    const p = k * width;
-    const q = p + width;
-    const r = q + width;
-    const s = r + width;
-    for (let n = 0; n < width; n++) {
-      const w0 = w[p + n]!;
-      const w1 = w[q + n]!;
-      const w2 = w[r + n]!;
-      const w3 = w[s + n]!;
-      c[c0 + n] = c[c0 + n]! + a0 * w0 + a1 * w1 + a2 * w2 + a3 * w3;
-      c[c1 + n] = c[c1 + n]! + b0 * w0 + b1 * w1 + b2 * w2 + b3 * w3;
-    }
+/** Adds x w to the sums of four columns from `c[at]`, of one row or three. Activations start at `x[from]`. */
+type AddBlock = (c: Float64Array, at: number, x: Float64Array, from: number, panel: Panel) => void;
+
+/** For products whose sums are exact in double, so that they may be added in any order. */
+const exactTriple: AddBlock = (c, at, x, from, { w, at: panelAt, depth, pitch }) => {
+  const at1 = at + pitch;
+  const at2 = at1 + pitch;
+  let c00 = 0;
+  let c01 = 0;
+  let c02 = 0;
+  let c03 = 0;
+  let c10 = 0;
+  let c11 = 0;
+  let c12 = 0;
+  let c13 = 0;
+  let c20 = 0;
+  let c21 = 0;
+  let c22 = 0;
+  let c23 = 0;
+  for (let q = from | 0, p = panelAt | 0, end = (from + tripleRows * depth) | 0; q < end; q += tripleRows, p += panelColumns) {
+    const a = x[q]!;
+    const b = x[q + 1]!;
+    const d = x[q + 2]!;
+    const w0 = w[p]!;
+    const w1 = w[p + 1]!;
+    const w2 = w[p + 2]!;
+    const w3 = w[p + 3]!;
+    c00 += a * w0;
+    c01 += a * w1;
+    c02 += a * w2;
+    c03 += a * w3;
+    c10 += b * w0;
+    c11 += b * w1;
+    c12 += b * w2;
+    c13 += b * w3;
+    c20 += d * w0;
+    c21 += d * w1;
+    c22 += d * w2;
+    c23 += d * w3;
+  }
+  c[at] = c[at]! + c00;
+  c[at + 1] = c[at + 1]! + c01;
+  c[at + 2] = c[at + 2]! + c02;
+  c[at + 3] = c[at + 3]! + c03;
+  c[at1] = c[at1]! + c10;
+  c[at1 + 1] = c[at1 + 1]! + c11;
+  c[at1 + 2] = c[at1 + 2]! + c12;
+  c[at1 + 3] = c[at1 + 3]! + c13;
+  c[at2] = c[at2]! + c20;
+  c[at2 + 1] = c[at2 + 1]! + c21;
+  c[at2 + 2] = c[at2 + 2]! + c22;
+  c[at2 + 3] = c[at2 + 3]! + c23;
+};
+
+/** As `exactTriple`, one row. */
+const exactRow: AddBlock = (c, at, x, from, { w, at: panelAt, depth }) => {
+  let c0 = 0;
+  let c1 = 0;
+  let c2 = 0;
+  let c3 = 0;
+  for (let q = from | 0, p = panelAt | 0, end = (from + depth) | 0; q < end; q++, p += panelColumns) {
+    const a = x[q]!;
+    c0 += a * w[p]!;
+    c1 += a * w[p + 1]!;
+    c2 += a * w[p + 2]!;
+    c3 += a * w[p + 3]!;
+  }
+  c[at] = c[at]! + c0;
+  c[at + 1] = c[at + 1]! + c1;
+  c[at + 2] = c[at + 2]! + c2;
+  c[at + 3] = c[at + 3]! + c3;
+};
+
+/** c <- fround(c + x w), k ascending, rounded to FP32 after every product: the order of BF16 products. */
+const chainedTriple: AddBlock = (c, at, x, from, { w, at: panelAt, depth, pitch }) => {
+  const at1 = at + pitch;
+  const at2 = at1 + pitch;
+  let c00 = c[at]!;
+  let c01 = c[at + 1]!;
+  let c02 = c[at + 2]!;
+  let c03 = c[at + 3]!;
+  let c10 = c[at1]!;
+  let c11 = c[at1 + 1]!;
+  let c12 = c[at1 + 2]!;
+  let c13 = c[at1 + 3]!;
+  let c20 = c[at2]!;
+  let c21 = c[at2 + 1]!;
+  let c22 = c[at2 + 2]!;
+  let c23 = c[at2 + 3]!;
+  for (let q = from | 0, p = panelAt | 0, end = (from + tripleRows * depth) | 0; q < end; q += tripleRows, p += panelColumns) {
+    const a = x[q]!;
+    const b = x[q + 1]!;
+    const d = x[q + 2]!;
+    const w0 = w[p]!;
+    const w1 = w[p + 1]!;
+    const w2 = w[p + 2]!;
+    const w3 = w[p + 3]!;
+    c00 = Math.fround(c00 + a * w0);
+    c01 = Math.fround(c01 + a * w1);
+    c02 = Math.fround(c02 + a * w2);
+    c03 = Math.fround(c03 + a * w3);
+    c10 = Math.fround(c10 + b * w0);
+    c11 = Math.fround(c11 + b * w1);
+    c12 = Math.fround(c12 + b * w2);
+    c13 = Math.fround(c13 + b * w3);
+    c20 = Math.fround(c20 + d * w0);
+    c21 = Math.fround(c21 + d * w1);
+    c22 = Math.fround(c22 + d * w2);
+    c23 = Math.fround(c23 + d * w3);
+  }
+  c[at] = c00;
+  c[at + 1] = c01;
+  c[at + 2] = c02;
+  c[at + 3] = c03;
+  c[at1] = c10;
+  c[at1 + 1] = c11;
+  c[at1 + 2] = c12;
+  c[at1 + 3] = c13;
+  c[at2] = c20;
+  c[at2 + 1] = c21;
+  c[at2 + 2] = c22;
+  c[at2 + 3] = c23;
+};
+
+/** As `chainedTriple`, one row. */
+const chainedRow: AddBlock = (c, at, x, from, { w, at: panelAt, depth }) => {
+  let c0 = c[at]!;
+  let c1 = c[at + 1]!;
+  let c2 = c[at + 2]!;
+  let c3 = c[at + 3]!;
+  for (let q = from | 0, p = panelAt | 0, end = (from + depth) | 0; q < end; q++, p += panelColumns) {
+    const a = x[q]!;
+    c0 = Math.fround(c0 + a * w[p]!);
+    c1 = Math.fround(c1 + a * w[p + 1]!);
+    c2 = Math.fround(c2 + a * w[p + 2]!);
+    c3 = Math.fround(c3 + a * w[p + 3]!);
+  }
+  c[at] = c0;
+  c[at + 1] = c1;
+  c[at + 2] = c2;
+  c[at + 3] = c3;
+};
+
+/** Puts row `k` of a tile, `width` columns, into panels `depth` deep. */
+export const putPanelRow = (w: Float64Array, row: Float64Array, k: number, width: number, depth: number): void => {
+  const stride = (depth * panelColumns) | 0;
+  for (let n = 0, p = (k * panelColumns) | 0; n < width; n += panelColumns, p += stride) {
+    w[p] = row[n]!;
+    w[p + 1] = row[n + 1]!;
+    w[p + 2] = row[n + 2]!;
+    w[p + 3] = row[n + 3]!;
   }
 };
 
-/** c[c0..] += x[x0..] w, one row; otherwise as `addExactPair`. */
-export const addExact = (c: Float64Array, c0: number, x: Float64Array, x0: number, { w, depth, width, finite }: Tile): void => {
-  for (let k = 0; k < depth; k += 4) {
-    if (finite && allZero(x, x0 + k)) continue;
-    const a0 = x[x0 + k]!;
-    const a1 = x[x0 + k + 1]!;
-    const a2 = x[x0 + k + 2]!;
-    const a3 = x[x0 + k + 3]!;
-    const p = k * width;
-    const q = p + width;
-    const r = q + width;
-    const s = r + width;
-    for (let n = 0; n < width; n++) c[c0 + n] = c[c0 + n]! + a0 * w[p + n]! + a1 * w[q + n]! + a2 * w[r + n]! + a3 * w[s + n]!;
-  }
+/** Puts one row of activations at place `r` of a triple that starts at `x[from]`. */
+export const putTripleRow = (x: Float64Array, row: Float64Array, from: number, r: number): void => {
+  for (let k = 0, at = (from + r) | 0; k < row.length; k++, at += tripleRows) x[at] = row[k]!;
 };
 
-/** c[c0..] = fround(c + x w), k ascending, rounded to FP32 after every product: the order of BF16 products. */
-export const addChained = (c: Float64Array, c0: number, x: Float64Array, x0: number, { w, depth, width, finite }: Tile): void => {
-  for (let k = 0; k < depth; k += 4) {
-    if (finite && allZero(x, x0 + k)) continue;
-    const a0 = x[x0 + k]!;
-    const a1 = x[x0 + k + 1]!;
-    const a2 = x[x0 + k + 2]!;
-    const a3 = x[x0 + k + 3]!;
-    const p = k * width;
-    const q = p + width;
-    const r = q + width;
-    const s = r + width;
-    for (let n = 0; n < width; n++) {
-      const first = Math.fround(Math.fround(c[c0 + n]! + a0 * w[p + n]!) + a1 * w[q + n]!);
-      c[c0 + n] = Math.fround(Math.fround(first + a2 * w[r + n]!) + a3 * w[s + n]!);
-    }
-  }
+/** How a format's products are summed. */
+export const kernels: { readonly [F in 'e4m3' | 'bf16']: { readonly triple: AddBlock; readonly row: AddBlock } } = {
+  e4m3: { triple: exactTriple, row: exactRow },
+  bf16: { triple: chainedTriple, row: chainedRow },
 };

@@ -1,10 +1,10 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
 import { SimulationFault } from '../fault.ts';
 import { viewsOf } from '../memory.ts';
-import { type GroupRows, placeRows } from './accumulators.ts';
+import { type Accumulators, type GroupRows, placeRows } from './accumulators.ts';
 import { linesOf, readElements } from './elements.ts';
 import type { Execute } from './execute.ts';
-import { addChained, addExact, addExactPair, type Tile } from './kernel.ts';
+import { kernels, panelColumns, putPanelRow, putTripleRow, tripleRows } from './kernel.ts';
 import { accumulatorRowOf, lineOf, type WeightEntry, windowOf } from './state.ts';
 
 /** Entries the weight FIFO of the functional machine holds. */
@@ -26,21 +26,23 @@ export const wld: Execute<'wld'> = (chip, queue, { format: named, src, kTiles, n
   chip.weightFifo.push({ format, kTiles, nTiles, split, size, rowBytes, memory });
 };
 
-/** Tile number `index` of an entry: its first `valid` rows, its columns up to the last that is not zero (all, if `wide`). */
-const decodeTile = (entry: WeightEntry, index: number, valid: number, wide: boolean, w: Float64Array): Tile => {
-  const { size, rowBytes } = entry;
+/** Tile number `index` of an entry in panels: its first `depth` rows, its columns up to the last that is not zero (all, if `wide`). Returns how many columns. */
+const decodeTile = (entry: WeightEntry, index: number, depth: number, wide: boolean, w: Float64Array): number => {
+  const { size, rowBytes, format, memory } = entry;
   const first = index * size * rowBytes;
-  const width = wide ? size : usedColumns(entry, first, rowBytes, valid, size);
-  for (let k = 0; k < valid; k++) readElements[entry.format](entry.memory, first + k * rowBytes, width, w, k * width);
-  const depth = Math.ceil(valid / 4) * 4;
-  w.fill(0, valid * width, depth * width);
-  return { w, width, depth, pitch: size, finite: isFinite(w, valid * width) };
+  const width = wide ? size : Math.ceil(usedColumns(entry, first, depth) / panelColumns) * panelColumns;
+  const row = new Float64Array(width);
+  for (let k = 0; k < depth; k++) {
+    readElements[format](memory, first + k * rowBytes, width, row);
+    putPanelRow(w, row, k, width, depth);
+  }
+  return width;
 };
 
-const usedColumns = (entry: WeightEntry, first: number, rowBytes: number, valid: number, size: number): number => {
-  const bytes = formatBytes[entry.format];
+const usedColumns = ({ size, rowBytes, format, memory }: WeightEntry, first: number, depth: number): number => {
+  const bytes = formatBytes[format];
   for (let n = size - 1; n >= 0; n--) {
-    for (let k = 0; k < valid; k++) for (let b = 0; b < bytes; b++) if (entry.memory.u8[first + k * rowBytes + n * bytes + b] !== 0) return n + 1;
+    for (let k = 0; k < depth; k++) for (let b = 0; b < bytes; b++) if (memory.u8[first + k * rowBytes + n * bytes + b] !== 0) return n + 1;
   }
   return 0;
 };
@@ -71,31 +73,40 @@ export const mm: Execute<'mm'> = (chip, queue, { format: named, accumulate, spli
   const rowBytes = ((kTiles - 1) * size + kLast) * formatBytes[format];
   for (let r = 0; r < rows; r++) sram.at(line + r * pitch, rowBytes);
 
+  const { triple, row: single } = kernels[format];
   for (let kt = 0; kt < kTiles; kt++) {
-    const valid = kt === kTiles - 1 ? kLast : size;
-    x.fill(0);
-    for (let r = 0; r < rows; r++) readElements[format](sram.views, (line + r * pitch) * lineBytes + kt * size * formatBytes[format], valid, x, r * size);
-    const wide = !isFinite(x, rows * size);
+    const depth = kt === kTiles - 1 ? kLast : size;
+    for (const group of groups) {
+      packRows(group, depth, x, (r, row) => readElements[format](sram.views, (line + r * pitch) * lineBytes + kt * size * formatBytes[format], depth, row));
+    }
+    const wide = !isFinite(x, rows * depth);
     for (let nt = 0; nt < nTiles; nt++) {
-      const tile = decodeTile(entry, kt * nTiles + nt, valid, wide, w);
-      for (const group of groups) multiplyGroup(chip.accumulators.of(group.firstArray + nt), group, x, format, tile);
+      const width = decodeTile(entry, kt * nTiles + nt, depth, wide, w);
+      for (const group of groups) {
+        const sums = chip.accumulators.of(group.firstArray + nt, group.accumulatorRow + group.rows);
+        for (let n = 0; n < width; n += panelColumns) {
+          const panel = { w, at: n * depth, depth, pitch: size };
+          const at = group.accumulatorRow * size + n;
+          let r = 0;
+          for (; r + tripleRows <= group.rows; r += tripleRows) triple(sums, at + r * size, x, (group.row + r) * depth, panel);
+          for (; r < group.rows; r++) single(sums, at + r * size, x, (group.row + r) * depth, panel);
+        }
+      }
     }
   }
 };
 
-const clear = (accumulators: { readonly of: (array: number) => Float64Array }, group: GroupRows, nTiles: number, size: number): void => {
-  for (let nt = 0; nt < nTiles; nt++) accumulators.of(group.firstArray + nt).fill(0, group.accumulatorRow * size, (group.accumulatorRow + group.rows) * size);
+/** Rows of a group as the kernels take them: triples interleaved, what is left one by one. */
+const packRows = ({ row: first, rows }: GroupRows, depth: number, x: Float64Array, read: (row: number, out: Float64Array) => void): void => {
+  const row = new Float64Array(depth);
+  const inTriples = rows - (rows % tripleRows);
+  for (let r = 0; r < rows; r++) {
+    read(first + r, row);
+    if (r >= inTriples) x.set(row, (first + r) * depth);
+    else putTripleRow(x, row, (first + r - (r % tripleRows)) * depth, r % tripleRows);
+  }
 };
 
-const multiplyGroup = (sums: Float64Array, group: GroupRows, x: Float64Array, format: 'bf16' | 'e4m3', tile: Tile): void => {
-  const { pitch } = tile;
-  const c = group.accumulatorRow * pitch;
-  const first = group.row * pitch;
-  if (format === 'bf16') {
-    for (let r = 0; r < group.rows; r++) addChained(sums, c + r * pitch, x, first + r * pitch, tile);
-    return;
-  }
-  let r = 0;
-  for (; r + 1 < group.rows; r += 2) addExactPair(sums, c + r * pitch, x, first + r * pitch, tile);
-  if (r < group.rows) addExact(sums, c + r * pitch, x, first + r * pitch, tile);
+const clear = (accumulators: Accumulators, group: GroupRows, nTiles: number, size: number): void => {
+  for (let nt = 0; nt < nTiles; nt++) accumulators.of(group.firstArray + nt, group.accumulatorRow + group.rows).fill(0, group.accumulatorRow * size, (group.accumulatorRow + group.rows) * size);
 };

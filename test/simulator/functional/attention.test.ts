@@ -12,8 +12,10 @@ const codecs = { e4m3: { bytes: 1, encode: encodeE4m3, decode: decodeE4m3 }, bf1
 const dot = (format: Format, a: readonly number[], b: readonly number[]): number =>
   format === 'e4m3' ? fround(Number(a.reduce((sum, x, i) => sum + BigInt(x * 2 ** 27) * BigInt(b[i]! * 2 ** 9), 0n)) / 2 ** 36) : a.reduce((sum, x, i) => fround(sum + x * b[i]!), 0);
 
+type Cache = { readonly k: readonly (readonly number[])[]; readonly v: readonly (readonly number[])[] };
+
 /** One query against its sequence: the whole of the online softmax, with a mask for each key. */
-const naive = (format: Format, q: readonly number[], k: readonly (readonly number[])[], v: readonly (readonly number[])[], factor: number, sees: (key: number) => boolean): number[] => {
+const naive = (format: Format, q: readonly number[], { k, v }: Cache, factor: number, sees: (key: number) => boolean): number[] => {
   let m = -Infinity;
   let l = 0;
   let o = q.map(() => 0);
@@ -96,7 +98,7 @@ describe.each(['e4m3', 'bf16'] as const)('attention over paged %s keys', (format
           const at = Math.floor(head / (heads / kvHeads)) * headDim;
           const part = (row: readonly number[]): number[] => row.slice(at, at + headDim);
           const sees = (key: number): boolean => mask === 'full' || (key <= past + i && (window === 0 || key > past + i - window));
-          return naive(format, q[r]!.slice(head * headDim, (head + 1) * headDim), k.map(part), v.map(part), factor, sees);
+          return naive(format, q[r]!.slice(head * headDim, (head + 1) * headDim), { k: k.map(part), v: v.map(part) }, factor, sees);
         });
         expect(after.readF32(500 + 12 * r, heads * headDim)).toEqual(wanted.flat());
       }
