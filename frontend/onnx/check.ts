@@ -35,14 +35,15 @@ function sortNodes(nodes: readonly OnnxNode[], given: ReadonlySet<string>, outer
     }
   });
   const needs = nodes.map((node) => {
-    const names = new Set([...node.inputs, ...captured(node)]);
-    names.delete('');
-    const before = new Set<number>();
-    for (const name of names) {
+    const before: number[] = [];
+    const need = (name: string): void => {
+      if (name === '') return;
       const at = producer.get(name);
-      if (at !== undefined) before.add(at);
+      if (at !== undefined) before.push(at);
       else if (!given.has(name) && !outer.has(name)) throw new Malformed('E1003', `${told(node)} reads \`${name}\`, which nothing defines`);
-    }
+    };
+    node.inputs.forEach(need);
+    if (hasGraphs(node)) new Set(captured(node)).forEach(need);
     return before;
   });
   for (const name of outputs) {
@@ -53,14 +54,15 @@ function sortNodes(nodes: readonly OnnxNode[], given: ReadonlySet<string>, outer
     const sorted = new Set(order);
     throw new Malformed('E1003', `${told(nodes.find((_, i) => !sorted.has(i)) as OnnxNode)} needs its own result`);
   }
+  if (!nodes.some(hasGraphs)) return order.map((i) => nodes[i] as OnnxNode);
   const visible = new Set([...outer, ...given, ...producer.keys()]);
   return order.map((i) => checkSubgraphs(nodes[i] as OnnxNode, visible));
 }
 
 /** Indices so that each comes after those it needs; shorter than `needs` if there is a circle. */
-function ordered(needs: readonly ReadonlySet<number>[]): readonly number[] {
-  if (needs.every((before, i) => [...before].every((at) => at < i))) return needs.map((_, i) => i);
-  const missing = needs.map((before) => before.size);
+function ordered(needs: readonly (readonly number[])[]): readonly number[] {
+  if (needs.every((before, i) => before.every((at) => at < i))) return needs.map((_, i) => i);
+  const missing = needs.map((before) => before.length);
   const users = needs.map((): number[] => []);
   needs.forEach((before, i) => before.forEach((at) => users[at]?.push(i)));
   const ready = missing.flatMap((count, i) => (count === 0 ? [i] : []));
@@ -74,11 +76,16 @@ function ordered(needs: readonly ReadonlySet<number>[]): readonly number[] {
 }
 
 function checkSubgraphs(node: OnnxNode, visible: ReadonlySet<string>): OnnxNode {
-  if (![...node.attributes.values()].some((attribute) => attribute.kind === 'graph')) return node;
+  if (!hasGraphs(node)) return node;
   const attributes = new Map(
     [...node.attributes].map(([name, attribute]) => [name, attribute.kind === 'graph' ? { ...attribute, value: checkGraph(attribute.value, visible) } : attribute]),
   );
   return { ...node, attributes };
+}
+
+function hasGraphs(node: OnnxNode): boolean {
+  for (const attribute of node.attributes.values()) if (attribute.kind === 'graph') return true;
+  return false;
 }
 
 /** Names the subgraphs of a node take from around it. */
@@ -96,6 +103,7 @@ function captured(node: OnnxNode): readonly string[] {
 
 /** Functions call no circle, and the nodes they come to when inlined, counted without doing it, stay within the limits. */
 function checkCalls(model: OnnxModel): void {
+  if (model.functions.size === 0) return;
   const sizes = new Map<string, number>();
   const open = new Set<string>();
   const sizeOf = (nodes: readonly OnnxNode[]): number => {

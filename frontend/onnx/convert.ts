@@ -54,7 +54,6 @@ function toGraph(parsed: Parsed<'graph'>, place: Place): OnnxGraph {
     initializers,
     inputs: (parsed.input ?? []).map(toValue),
     outputs: (parsed.output ?? []).map(toValue),
-    valueInfo: (parsed.valueInfo ?? []).map(toValue),
   };
 }
 

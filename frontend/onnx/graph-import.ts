@@ -1,6 +1,6 @@
 import type { Diagnostics } from '../../diagnostics/diagnostic.ts';
 import { sizeName } from '../../ir/dims.ts';
-import type { CustomLayer, SourceOp } from '../../ir/graph/custom.ts';
+import { type CustomLayer, CustomLayerError, type SourceOp } from '../../ir/graph/custom.ts';
 import type { Disposition, GraphModule, GraphOp, Input, SourceNode } from '../../ir/graph/module.ts';
 import type { Dim, TensorType, ValueId } from '../../ir/types.ts';
 import type { TensorStore } from '../../ir/weights.ts';
@@ -148,8 +148,9 @@ export class GraphImport {
       if (!isWhole) return undefined;
       return this.#apply(rule, node, inputs, given, around);
     } catch (error) {
-      if (!(error instanceof CannotImport)) throw error;
-      this.#problems.add(error.code, who, error.message);
+      if (error instanceof CustomLayerError) this.#problems.add('E3003', who, error.message);
+      else if (error instanceof CannotImport) this.#problems.add(error.code, who, error.message);
+      else throw error;
       return undefined;
     }
   }
@@ -183,12 +184,7 @@ export class GraphImport {
   #layer({ layer, attrs }: { readonly layer: CustomLayer; readonly attrs: SourceOp['attrs'] }, inputs: readonly (Value | undefined)[]): Value {
     const operands = inputs.filter((value) => value !== undefined);
     const types = operands.map((operand) => this.#emit.build.types[this.#emit.id(operand)] as TensorType);
-    let type: TensorType;
-    try {
-      type = layer.infer(types, attrs);
-    } catch (error) {
-      throw new CannotImport('E1003', `custom layer \`${layer.name}\`: ${error instanceof Error ? error.message : String(error)}`);
-    }
+    const type = layer.infer(types, attrs);
     this.#used.add(layer);
     return this.#emit.custom(layer.name, attrs, operands, type);
   }

@@ -19,7 +19,6 @@ export type OnnxGraph = {
   readonly initializers: ReadonlyMap<string, OnnxTensor>;
   readonly inputs: readonly OnnxValue[];
   readonly outputs: readonly OnnxValue[];
-  readonly valueInfo: readonly OnnxValue[];
 };
 
 export type OnnxNode = {
@@ -70,7 +69,7 @@ export type OnnxData =
   | { readonly kind: 'strings'; readonly values: readonly string[] };
 
 /** What a node's domain, operator and overload name among the model's functions. */
-export const functionKey = (domain: string, name: string, overload: string): string => JSON.stringify([domain === 'ai.onnx' ? '' : domain, name, overload]);
+export const functionKey = (domain: string, name: string, overload: string): string => `${domain === 'ai.onnx' ? '' : domain}\n${name}\n${overload}`;
 
 /** Elements of a tensor of these dims. */
 export const elementsOf = (dims: readonly number[]): number => dims.reduce((product, dim) => product * dim, 1);

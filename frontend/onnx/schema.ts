@@ -1,7 +1,7 @@
 /**
  * The messages of onnx.proto (IR 14) as far as compiling needs them: field name -> [number, type]. `name[]` is repeated;
- * `chunk` is a piece of tensor data (bytes, or packed floats or doubles, which are laid out like raw data). Fields not listed,
- * documentation and metadata among them, are skipped unread. Source: onnx/onnx.proto.
+ * `chunk` is a piece of tensor data (bytes, or packed floats or doubles, which are laid out like raw data). Fields not listed are
+ * skipped unread: documentation, metadata, and the shapes exporters note beside the graph, which are worked out here. Source: onnx/onnx.proto.
  */
 export const messages = {
   model: {
@@ -19,7 +19,6 @@ export const messages = {
     initializer: [5, 'tensor[]'],
     input: [11, 'valueInfo[]'],
     output: [12, 'valueInfo[]'],
-    valueInfo: [13, 'valueInfo[]'],
     sparseInitializer: [15, 'sparseTensor[]'],
   },
   node: {

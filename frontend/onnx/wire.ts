@@ -149,7 +149,7 @@ class Decoder {
     this.#fill(length);
     const { buf, pos } = this.#reader;
     this.#reader.pos += length;
-    return utf8.decode(buf.subarray(pos, pos + length));
+    return decodeText(buf, pos, pos + length);
   }
 
   #chunk(length: number): Chunk {
@@ -202,6 +202,17 @@ class Decoder {
     this.#start = position;
     this.#reader = protobuf.Reader.create(this.#files.read(this.#path, position, Math.min(count, this.#size - position)));
   }
+}
+
+/** UTF-8, what is none of it replaced. Names are short and ASCII: a character at a time is faster than a decoder for them. */
+function decodeText(bytes: Uint8Array, start: number, end: number): string {
+  let text = '';
+  for (let at = start; at < end && at < start + 64; at++) {
+    const code = bytes[at] as number;
+    if (code >= 128) return utf8.decode(bytes.subarray(start, end));
+    text += String.fromCharCode(code);
+  }
+  return end - start <= 64 ? text : utf8.decode(bytes.subarray(start, end));
 }
 
 function list(into: Record<string, unknown>, name: string): unknown[] {

@@ -1,6 +1,6 @@
 import type { PrimitiveAttrs } from '../../../ir/graph/ops.ts';
 import type { Emitter } from '../emit.ts';
-import type { Value } from '../value.ts';
+import { type Value, knownValue } from '../value.ts';
 import { dtypeOf, type Rule, type Rules } from './rule.ts';
 
 /** Definitions: onnx/docs/Operators.md; those made of others follow the function bodies given there. */
@@ -94,10 +94,8 @@ export const elementwise: Rules = {
   },
   Softsign: (call, emit) => emit.binary('div', call.input(0), shifted(emit, emit.unary('abs', call.input(0)), 1)),
   Identity: (call) => call.input(0),
-  Dropout: (call) => {
-    // Only outside training, where it does nothing.
-    return call.input(0);
-  },
+  // Outside training it does nothing, and its mask lets everything through.
+  Dropout: (call, emit) => (call.outputs.length < 2 ? call.input(0) : [call.input(0), emit.expand(knownValue('bool', [], [1]), call.input(0).shape)]),
   Cast: (call, emit) => emit.cast(call.input(0), dtypeOf(call.int('to'))),
   CastLike: (call, emit) => emit.cast(call.input(0), call.input(1).dtype),
 };

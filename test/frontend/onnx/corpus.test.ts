@@ -1,7 +1,8 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Diagnostics } from '../../../diagnostics/diagnostic.ts';
+import { memoryFiles } from '../../../frontend/files.ts';
 import { importOnnx } from '../../../frontend/onnx/import.ts';
 import { interpretTensors } from '../../../ir/graph/interpret-tensors.ts';
 import type { Tensor } from '../../../ir/graph/interpret/tensor.ts';
@@ -81,6 +82,22 @@ describe.skipIf(!hasCorpus)('imported graphs mean what PyTorch computed', () => 
       expect([file, worst < (isHalf(file) || /float16/.test(file) ? 2e-2 : 1e-3)]).toEqual([file, true]);
     }
     expect(compared).toBeGreaterThan(600);
+  });
+
+  it('a damaged export is imported or refused, and never throws', () => {
+    const files = onnxFiles('torch/modules').filter((_, i) => i % 8 === 0);
+    let seed = 3;
+    const random = (below: number): number => {
+      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+      return Math.floor((seed / 2 ** 32) * below);
+    };
+    for (let i = 0; i < 1000; i++) {
+      const bytes = Uint8Array.from(readFileSync(join(corpus, files[i % files.length] as string)));
+      for (let k = random(3); k >= 0; k--) bytes[random(bytes.length)] = random(3) === 0 ? random(256) : random(16);
+      const diagnostics = new Diagnostics();
+      const result = importOnnx(memoryFiles(new Map([['m.onnx', bytes]])), 'm.onnx', [], diagnostics);
+      expect(diagnostics.hasErrors).toBe(result === undefined);
+    }
   });
 
   it('no file of the corpus makes the import throw', () => {
