@@ -5,14 +5,14 @@ import { SimulationFault } from '../fault.ts';
 import { viewsOf } from '../memory.ts';
 import { readElements, writeElements } from './elements.ts';
 import type { Execute } from './execute.ts';
-import { type Chip, hbmOf, lineOf, windowOf } from './state.ts';
+import { type Chip, hbmOf, addressOf, windowOf } from './state.ts';
 
 /** Keys the online softmax takes at a time, counted from key 0 of the sequence. */
 const blockKeys = 128;
 const leastWeight = 2 ** -18;
 
 /** Rows of the loaded window that are of one sequence: [row, row + rows); the first of them is row `position` of the sequence. */
-export type Segment = { readonly row: number; readonly rows: number; readonly position: number; readonly keys: number; readonly firstPage: number };
+type Segment = { readonly row: number; readonly rows: number; readonly position: number; readonly keys: number; readonly firstPage: number };
 
 /** What `aq` loads: queries, row-major, and for every row and head the softmax's maximum, sum, and unfinished output. */
 export type AttentionRows = {
@@ -52,7 +52,7 @@ export const aq: Execute<'aq'> = (chip, queue, { format, q, pitch, worklist, hea
   const columns = heads * headDim;
   const queries = new Float64Array(rows * columns);
   for (let r = 0; r < rows; r++) {
-    readElements[format](chip.sram.views, chip.sram.at(lineOf(queue, q) + r * pitch, columns * formatBytes[format]), columns, queries, r * columns);
+    readElements[format](chip.sram.views, chip.sram.at(addressOf(queue, q) + r * pitch, columns * formatBytes[format]), columns, queries, r * columns);
   }
   chip.attention = {
     format, rows, heads, headDim,
@@ -196,6 +196,6 @@ export const afin: Execute<'afin'> = (chip, queue, { format, out, pitch, rows: w
       const l = state.l[r * state.heads + Math.floor(i / state.headDim)]!;
       values[i] = l === 0 ? 0 : Math.fround(state.o[r * columns + i]! / l);
     }
-    writeElements[format](chip.sram.views, chip.sram.at(lineOf(queue, out) + r * pitch, columns * formatBytes[format]), columns, values);
+    writeElements[format](chip.sram.views, chip.sram.at(addressOf(queue, out) + r * pitch, columns * formatBytes[format]), columns, values);
   }
 };

@@ -3,7 +3,7 @@ import { SimulationFault } from '../fault.ts';
 import { placeRows } from './accumulators.ts';
 import { linesOf, readElements, writeElements } from './elements.ts';
 import type { Execute } from './execute.ts';
-import { accumulatorRowOf, type Chip, lineOf, type QueueState, windowOf } from './state.ts';
+import { addressOf, type Chip, type QueueState, windowOf } from './state.ts';
 import type { InstructionOf } from '../../isa-spec/instructions.ts';
 
 type Fields = InstructionOf<'epi'>['fields'];
@@ -12,7 +12,7 @@ type Fields = InstructionOf<'epi'>['fields'];
 const readParams = (chip: Chip, queue: QueueState, { params, nTiles, scale, bias }: Fields): { readonly scales: Float64Array; readonly biases: Float64Array } => {
   const { size, lineBytes } = chip.geometry;
   const columns = nTiles * size;
-  let line = lineOf(queue, params);
+  let line = addressOf(queue, params);
   const next = (): Float64Array => {
     const values = new Float64Array(columns);
     readElements.f32(chip.sram.views, chip.sram.at(line, columns * 4), columns, values);
@@ -33,7 +33,7 @@ export const epi: Execute<'epi'> = (chip, queue, fields) => {
   if (nLast > size) throw new SimulationFault('operand', `nLast ${nLast} of a tile of ${size}`);
   if (gated && nTiles % 2 !== 0) throw new SimulationFault('operand', `gated with ${nTiles} tiles`);
   const { first, rows } = windowOf(queue, window);
-  const groups = placeRows(geometry, accumulatorRowOf(queue, acc), nTiles, split, { max: window.max, rows });
+  const groups = placeRows(geometry, addressOf(queue, acc), nTiles, split, { max: window.max, rows });
   if (rows === 0) return;
   const outTiles = gated ? nTiles / 2 : nTiles;
   const columns = (outTiles - 1) * size + nLast;
@@ -64,10 +64,10 @@ export const epi: Execute<'epi'> = (chip, queue, fields) => {
         }
       }
       if (residual) {
-        readElements[format](sram.views, sram.at(lineOf(queue, residualAt) + r * pitch, rowBytes), columns, added);
+        readElements[format](sram.views, sram.at(addressOf(queue, residualAt) + r * pitch, rowBytes), columns, added);
         for (let n = 0; n < columns; n++) values[n] = Math.fround(values[n]! + added[n]!);
       }
-      writeElements[format](sram.views, sram.at(lineOf(queue, out) + r * pitch, rowBytes), columns, values);
+      writeElements[format](sram.views, sram.at(addressOf(queue, out) + r * pitch, rowBytes), columns, values);
     }
   }
 };

@@ -8,7 +8,7 @@ export const panelColumns = 4;
 export const tripleRows = 3;
 
 /** The panel that starts at `at` of `w`, `depth` k deep; rows of sums are `pitch` apart. */
-export type Panel = { readonly w: Float64Array; readonly at: number; readonly depth: number; readonly pitch: number };
+type Panel = { readonly w: Float64Array; readonly at: number; readonly depth: number; readonly pitch: number };
 
 /** Adds x w to the sums of four columns from `c[at]`, of one row or three. Activations start at `x[from]`. */
 type AddBlock = (c: Float64Array, at: number, x: Float64Array, from: number, panel: Panel) => void;

@@ -5,7 +5,7 @@ import { type Accumulators, type GroupRows, placeRows } from './accumulators.ts'
 import { linesOf, readElements } from './elements.ts';
 import type { Execute } from './execute.ts';
 import { kernels, panelColumns, putPanelRow, putTripleRow, tripleRows } from './kernel.ts';
-import { accumulatorRowOf, lineOf, type WeightEntry, windowOf } from './state.ts';
+import { addressOf, type WeightEntry, windowOf } from './state.ts';
 
 /** Entries the weight FIFO of the functional machine holds. */
 export const weightFifoEntries = 2;
@@ -20,7 +20,7 @@ export const wld: Execute<'wld'> = (chip, queue, { format: named, src, kTiles, n
   const { size, lineBytes } = chip.geometry;
   const rowBytes = linesOf(format, size, lineBytes) * lineBytes;
   const length = kTiles * nTiles * size * rowBytes;
-  const at = chip.sram.at(lineOf(queue, src), length);
+  const at = chip.sram.at(addressOf(queue, src), length);
   const memory = viewsOf(length);
   memory.u8.set(chip.sram.views.u8.subarray(at, at + length));
   chip.weightFifo.push({ format, kTiles, nTiles, split, size, rowBytes, memory });
@@ -63,13 +63,13 @@ export const mm: Execute<'mm'> = (chip, queue, { format: named, accumulate, spli
   }
   if (kLast > size) throw new SimulationFault('operand', `kLast ${kLast} of a tile of ${size}`);
   const { rows } = windowOf(queue, window);
-  const groups = placeRows(geometry, accumulatorRowOf(queue, acc), nTiles, split, { max: window.max, rows });
+  const groups = placeRows(geometry, addressOf(queue, acc), nTiles, split, { max: window.max, rows });
   if (rows === 0) return;
   if (accumulate === 'no' || (accumulate === 'first' && queue.I[3] === 0)) for (const group of groups) clear(chip.accumulators, group, nTiles, size);
 
   const w = new Float64Array(size * size);
   const x = new Float64Array(rows * size);
-  const line = lineOf(queue, a);
+  const line = addressOf(queue, a);
   const rowBytes = ((kTiles - 1) * size + kLast) * formatBytes[format];
   for (let r = 0; r < rows; r++) sram.at(line + r * pitch, rowBytes);
 

@@ -34,7 +34,7 @@ export type Chip = {
 };
 
 /** A loop being run: its instructions are [begin, end). */
-export type Frame = { readonly level: number; readonly begin: number; readonly end: number; readonly count: number };
+type Frame = { readonly level: number; readonly begin: number; readonly end: number; readonly count: number };
 
 /** A queue while it runs. */
 export type QueueState = {
@@ -57,11 +57,8 @@ const moved = (queue: QueueState, addr: number, ss: number): number => {
   return addr + move(set, queue.I);
 };
 
-/** The line an SRAM operand is at. */
-export const lineOf = (queue: QueueState, operand: SramOperand): number => moved(queue, operand.addr, operand.ss);
-
-/** The row an accumulator operand is at. */
-export const accumulatorRowOf = lineOf;
+/** The line an SRAM operand is at, or the row an accumulator operand is. */
+export const addressOf = (queue: QueueState, operand: SramOperand): number => moved(queue, operand.addr, operand.ss);
 
 /** The region and byte offset an HBM operand is at. */
 export const hbmOf = (chip: Chip, queue: QueueState, operand: HbmOperand): { readonly region: HbmRegion; readonly offset: number } => {

@@ -1,7 +1,7 @@
 import type { RowWindow } from '../../isa-spec/fields.ts';
 import { SimulationFault } from '../fault.ts';
 import type { Execute } from './execute.ts';
-import { type Chip, hbmOf, lineOf, type Offer, type QueueState, windowOf } from './state.ts';
+import { type Chip, hbmOf, addressOf, type Offer, type QueueState, windowOf } from './state.ts';
 import type { InstructionOf } from '../../isa-spec/instructions.ts';
 
 /** Copies the step's table, as much as there is up to `bytes`. */
@@ -9,7 +9,7 @@ export const hostw: Execute<'hostw'> = (chip, queue, { table, dst, bytes }) => {
   const source = chip.step.tables[table];
   const length = Math.min(bytes, source.length);
   if (length === 0) return;
-  chip.sram.views.u8.set(source.subarray(0, length), chip.sram.at(lineOf(queue, dst), length));
+  chip.sram.views.u8.set(source.subarray(0, length), chip.sram.at(addressOf(queue, dst), length));
 };
 
 export const event: Execute<'event'> = (chip, _queue, { tag }) => {
@@ -19,7 +19,7 @@ export const event: Execute<'event'> = (chip, _queue, { tag }) => {
 export const dld: Execute<'dld'> = (chip, queue, { src, srcPitch, dst, dstPitch, lines, rows: window }) => {
   const { rows } = windowOf(queue, window);
   const { region, offset } = hbmOf(chip, queue, src);
-  const line = lineOf(queue, dst);
+  const line = addressOf(queue, dst);
   const bytes = lines * chip.geometry.lineBytes;
   const together = srcPitch === lines && dstPitch === lines ? rows : 1;
   for (let r = 0; r < rows; r += together) {
@@ -31,7 +31,7 @@ export const dld: Execute<'dld'> = (chip, queue, { src, srcPitch, dst, dstPitch,
 export const dst: Execute<'dst'> = (chip, queue, { src, srcPitch, dst: to, dstPitch, lines, rows: window }) => {
   const { rows } = windowOf(queue, window);
   const { region, offset } = hbmOf(chip, queue, to);
-  const line = lineOf(queue, src);
+  const line = addressOf(queue, src);
   const bytes = lines * chip.geometry.lineBytes;
   for (let r = 0; r < rows; r++) {
     const at = chip.sram.at(line + r * srcPitch, bytes);
@@ -48,7 +48,7 @@ const indices = (chip: Chip, queue: QueueState, line: number, window: RowWindow)
 
 export const dgat: Execute<'dgat'> = (chip, queue, { src, srcPitch, dst: to, dstPitch, index, lines, rows }) => {
   const { region, offset } = hbmOf(chip, queue, src);
-  const line = lineOf(queue, to);
+  const line = addressOf(queue, to);
   const bytes = lines * chip.geometry.lineBytes;
   indices(chip, queue, index, rows).forEach((row, i) => {
     region.read(offset + row * srcPitch * chip.geometry.lineBytes, bytes, chip.sram.views.u8, chip.sram.at(line + i * dstPitch, bytes));
@@ -57,7 +57,7 @@ export const dgat: Execute<'dgat'> = (chip, queue, { src, srcPitch, dst: to, dst
 
 export const dsct: Execute<'dsct'> = (chip, queue, { src, srcPitch, dst: to, dstPitch, index, lines, rows }) => {
   const { region, offset } = hbmOf(chip, queue, to);
-  const line = lineOf(queue, src);
+  const line = addressOf(queue, src);
   const bytes = lines * chip.geometry.lineBytes;
   indices(chip, queue, index, rows).forEach((row, i) => {
     const at = chip.sram.at(line + i * srcPitch, bytes);
@@ -69,7 +69,7 @@ export const dsct: Execute<'dsct'> = (chip, queue, { src, srcPitch, dst: to, dst
 export const offerOf = (chip: Chip, queue: QueueState, { src, srcPitch, bytes: rowBytes, tag, rows: window }: InstructionOf<'coll'>['fields']): Offer => {
   const { rows } = windowOf(queue, window);
   const bytes = new Uint8Array(rows * rowBytes);
-  const line = lineOf(queue, src);
+  const line = addressOf(queue, src);
   for (let r = 0; r < rows; r++) {
     const at = chip.sram.at(line + r * srcPitch, rowBytes);
     bytes.set(chip.sram.views.u8.subarray(at, at + rowBytes), r * rowBytes);
@@ -80,7 +80,7 @@ export const offerOf = (chip: Chip, queue: QueueState, { src, srcPitch, bytes: r
 /** Lays what all chips brought side by side. */
 export const coll: Execute<'coll'> = (chip, queue, { out, outPitch }) => {
   const own = chip.gathered[chip.rank]!;
-  const line = lineOf(queue, out);
+  const line = addressOf(queue, out);
   let column = 0;
   for (const [rank, offer] of chip.gathered.entries()) {
     if (offer.tag !== own.tag || offer.rows !== own.rows || offer.rowBytes !== own.rowBytes) {

@@ -3,7 +3,7 @@ import { vectorFunctions } from '../../isa-spec/instructions.ts';
 import { activate } from '../../isa-spec/numerics.ts';
 import { linesOf, readElements, writeElements, writeSingle } from './elements.ts';
 import type { Execute } from './execute.ts';
-import { lineOf, windowOf } from './state.ts';
+import { addressOf, windowOf } from './state.ts';
 
 type Binary = (x: number, y: number) => number;
 const applied = Object.fromEntries(
@@ -29,10 +29,10 @@ export const vmap: Execute<'vmap'> = (chip, queue, { function: name, xFormat, yF
   const a = new Float64Array(columns);
   const b = new Float64Array(columns);
   for (let r = 0; r < rows; r++) {
-    readElements[xFormat](sram.views, sram.at(lineOf(queue, x) + r * xPitch, columns * formatBytes[xFormat]), columns, a);
-    if (binary) readElements[yFormat](sram.views, sram.at(lineOf(queue, y) + r * yPitch, columns * formatBytes[yFormat]), columns, b);
+    readElements[xFormat](sram.views, sram.at(addressOf(queue, x) + r * xPitch, columns * formatBytes[xFormat]), columns, a);
+    if (binary) readElements[yFormat](sram.views, sram.at(addressOf(queue, y) + r * yPitch, columns * formatBytes[yFormat]), columns, b);
     for (let i = 0; i < columns; i++) a[i] = f(a[i]!, b[i]!);
-    writeElements[format](sram.views, sram.at(lineOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, a);
+    writeElements[format](sram.views, sram.at(addressOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, a);
   }
 };
 
@@ -57,7 +57,7 @@ export const vnorm: Execute<'vnorm'> = (chip, queue, { xFormat, format, kind, x,
   const { sram, geometry } = chip;
   const { rows } = windowOf(queue, window);
   if (rows === 0) return;
-  const line = lineOf(queue, params);
+  const line = addressOf(queue, params);
   const perRow = linesOf('f32', columns, geometry.lineBytes);
   const readParam = (at: number, count: number): Float64Array => {
     const values = new Float64Array(count);
@@ -69,7 +69,7 @@ export const vnorm: Execute<'vnorm'> = (chip, queue, { xFormat, format, kind, x,
   const beta = kind === 'layer' ? readParam(line + 1 + perRow, columns) : new Float64Array(0);
   const values = new Float64Array(columns);
   for (let r = 0; r < rows; r++) {
-    readElements[xFormat](sram.views, sram.at(lineOf(queue, x) + r * xPitch, columns * formatBytes[xFormat]), columns, values);
+    readElements[xFormat](sram.views, sram.at(addressOf(queue, x) + r * xPitch, columns * formatBytes[xFormat]), columns, values);
     if (kind === 'layer') {
       const mean = Math.fround(laneSum(values) / columns);
       for (let i = 0; i < columns; i++) values[i] = Math.fround(values[i]! - mean);
@@ -79,7 +79,7 @@ export const vnorm: Execute<'vnorm'> = (chip, queue, { xFormat, format, kind, x,
       const y = Math.fround(Math.fround(values[i]! * scale) * gamma[i]!);
       values[i] = kind === 'layer' ? Math.fround(y + beta[i]!) : y;
     }
-    writeElements[format](sram.views, sram.at(lineOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, values);
+    writeElements[format](sram.views, sram.at(addressOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, values);
   }
 };
 
@@ -93,8 +93,8 @@ export const vrope: Execute<'vrope'> = (chip, queue, { xFormat, format, interlea
   const values = new Float64Array(columns);
   const angles = new Float64Array(rotary);
   for (let r = 0; r < rows; r++) {
-    readElements[xFormat](sram.views, sram.at(lineOf(queue, x) + r * xPitch, columns * formatBytes[xFormat]), columns, values);
-    readElements.f32(sram.views, sram.at(lineOf(queue, table) + r * tablePitch, 4 * rotary), rotary, angles);
+    readElements[xFormat](sram.views, sram.at(addressOf(queue, x) + r * xPitch, columns * formatBytes[xFormat]), columns, values);
+    readElements.f32(sram.views, sram.at(addressOf(queue, table) + r * tablePitch, 4 * rotary), rotary, angles);
     for (let head = 0; head < columns; head += headDim) {
       for (let i = 0; i < half; i++) {
         const [at, bt] = interleaved ? [head + 2 * i, head + 2 * i + 1] : [head + i, head + i + half];
@@ -103,7 +103,7 @@ export const vrope: Execute<'vrope'> = (chip, queue, { xFormat, format, interlea
         values[bt] = Math.fround(Math.fround(b * c) + Math.fround(a * s));
       }
     }
-    writeElements[format](sram.views, sram.at(lineOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, values);
+    writeElements[format](sram.views, sram.at(addressOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, values);
   }
 };
 
@@ -113,12 +113,12 @@ export const vqnt: Execute<'vqnt'> = (chip, queue, { xFormat, format, x, xPitch,
   const scales = sram.range(rowScale * geometry.lineBytes + 4 * first, 4 * rows);
   const values = new Float64Array(columns);
   for (let r = 0; r < rows; r++) {
-    readElements[xFormat](sram.views, sram.at(lineOf(queue, x) + r * xPitch, columns * formatBytes[xFormat]), columns, values);
+    readElements[xFormat](sram.views, sram.at(addressOf(queue, x) + r * xPitch, columns * formatBytes[xFormat]), columns, values);
     let most = 0;
     for (let i = 0; i < columns; i++) most = Math.max(most, Math.abs(values[i]!));
     const scale = most === 0 ? 1 : Math.fround(most / 448);
     for (let i = 0; i < columns; i++) values[i] = Math.fround(values[i]! / scale);
-    writeElements[format](sram.views, sram.at(lineOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, values);
+    writeElements[format](sram.views, sram.at(addressOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, values);
     writeSingle(sram.views, scales / 4 + r, scale);
   }
 };
