@@ -1,0 +1,125 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import type { Code } from '../../diagnostics/catalogue.ts';
+import { Diagnostics } from '../../diagnostics/diagnostic.ts';
+import { compile, type Serving, type Target } from '../../driver/compile.ts';
+import { readProgram } from '../../driver/commands/assembly.ts';
+import { type Files, memoryFiles } from '../../frontend/files.ts';
+import { importFolder } from '../../frontend/huggingface/import.ts';
+import { importOnnx } from '../../frontend/onnx/import.ts';
+import { reluSquared } from '../../examples/custom-layer/relu-squared.ts';
+import { defineLayer } from '../../ir/graph/custom.ts';
+import { parseGraph } from '../../ir/graph/parse.ts';
+import { verifyGraph } from '../../ir/graph/verify.ts';
+import type { TensorType } from '../../ir/types.ts';
+import { sohu, sohu8 } from '../../isa-spec/machines/sohu.ts';
+import { raise } from '../../passes/raise/raise.ts';
+import { reportUnlowerable } from '../../passes/tile/tile.ts';
+import { SimulationFault } from '../../simulator/fault.ts';
+import { verify } from '../../verifier/verify.ts';
+import { type GraphParts, model, node, tensor, value } from '../frontend/onnx/write.ts';
+import { onRows } from '../passes/raise/source-module.ts';
+import { runProgram, sync, token } from '../simulator/functional/harness.ts';
+import { programOf } from '../verifier/programs.ts';
+
+const example = (path: string): Uint8Array => readFileSync(resolve(import.meta.dirname, '../../examples', path));
+const text = (value: unknown): Uint8Array => new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
+
+const fail = (message: string): never => {
+  throw new Error(message);
+};
+
+type Sample = (diagnostics: Diagnostics) => void;
+
+/** The config of a published size: `changes` over a 70B decoder. */
+const llama70 = {
+  model_type: 'llama', hidden_size: 8192, intermediate_size: 28672, num_hidden_layers: 80, num_attention_heads: 64, num_key_value_heads: 8, vocab_size: 128256,
+  max_position_embeddings: 8192, rms_norm_eps: 1e-5, rope_theta: 500000, hidden_act: 'silu', tie_word_embeddings: false,
+};
+const folder = (config: unknown, more: Readonly<Record<string, Uint8Array>> = {}): Files => memoryFiles(new Map(Object.entries({ 'config.json': text(config), ...more })));
+const config = (changes: object): Sample => (diagnostics) => void importFolder(folder({ ...llama70, ...changes }), diagnostics);
+
+const tinyConfig = JSON.parse(Buffer.from(example('llama/hf/config.json')).toString('utf8')) as object;
+const tinyWeights = example('llama/hf/model.safetensors');
+
+const compiled = (changes: object, target: Partial<Target>): Sample => (diagnostics) => {
+  const imported = importFolder(folder({ ...llama70, ...changes }), diagnostics);
+  if (imported === undefined) return;
+  const bounds = { tokens: 64, sequences: 64, samples: 64, poolPages: 1024, pageRows: 128, pageListEntries: 1024 };
+  const serve = (): Serving => ({ workload: { isl: 2048, osl: 128, batch: 64 }, bounds });
+  compile({ ...imported, primitive: false }, { machine: sohu, precision: 'fp8', tp: 1, stageShare: 0.25, serve, ...target }, diagnostics);
+};
+
+const onnx = (parts: GraphParts): Sample => (diagnostics) => {
+  importOnnx(memoryFiles(new Map([['model.onnx', model(parts)]])), 'model.onnx', [], diagnostics);
+};
+const x = value('x', 1, ['batch', 8]);
+const y = value('y', 1, ['batch', 8]);
+
+/** A module's text, verified. */
+const sir = (body: string): Sample => (diagnostics) => {
+  const module = parseGraph(`module "m" family "f"\ninput "ids": ids\nweight "table": f32[10, 4] = "t"\nbody (%0: i32[tokens]) {\n${body}\n}\n`, 'model.sir', diagnostics, []);
+  if (module === undefined) return;
+  verifyGraph(module, diagnostics);
+  if (!diagnostics.hasErrors) reportUnlowerable(module, diagnostics);
+};
+const embedded = '%1: f32[10, 4] = weight() {name "table"}\n%2: f32[tokens, 4] = embed(%0, %1)\n';
+
+/** How each code comes about: the pages of docs/errors quote what these report. */
+export const samples: { readonly [C in Code]: Sample } = {
+  E1001: (diagnostics) => void importOnnx(memoryFiles(new Map([['encoder.onnx', example('bert/encoder.torchscript.onnx').subarray(0, 20000)]])), 'encoder.onnx', [], diagnostics),
+  E1002: onnx({
+    nodes: [node('Add', ['x', 'w'], ['y'])], inputs: [x], outputs: [y],
+    initializers: [tensor('w', 1, [8], [[13, Uint8Array.of(0x0a, 8, ...text('location'), 0x12, 14, ...text('../weights.bin'))], [14, 1]])],
+  }),
+  E1003: onnx({ nodes: [node('Relu', ['z'], ['y'])], inputs: [x], outputs: [y] }),
+  E1004: onnx({ nodes: [node('Relu', ['x'], ['y'])], inputs: [x], outputs: [y], initializers: [tensor('w', 1, Array.from({ length: 17 }, () => 1), [[9, new Uint8Array(4)]])] }),
+  E1005: (diagnostics) => void importOnnx(memoryFiles(new Map([['decoder.onnx', example('custom-layer/decoder.onnx')]])), 'decoder.onnx', [], diagnostics),
+  E2001: (diagnostics) => void importFolder(folder('{"model_type": "llama",}'), diagnostics),
+  E2002: config({ model_type: 'mixtral', num_local_experts: 8 }),
+  E2003: config({ num_attention_heads: 60 }),
+  E2004: config({ atention_bias: true }),
+  E2005: (diagnostics) => void importFolder(folder({ ...tinyConfig, intermediate_size: 112 }, { 'model.safetensors': tinyWeights }), diagnostics),
+  E2006: (diagnostics) => void importFolder(folder(tinyConfig, { 'model.safetensors': tinyWeights.subarray(0, 30000) }), diagnostics),
+  E2007: config({ layer_types: Array.from({ length: 80 }, (_, i) => (i % 4 === 3 ? 'full_attention' : 'linear_attention')) }),
+  W2008: config({ quantization_config: { quant_method: 'gptq', bits: 4 } }),
+  E3001: (diagnostics) => {
+    const { module, store } = onRows(8, (write, rows) => {
+      const positive = write.unary('relu', rows);
+      write.build.origin = { kind: 'onnx', node: '/layers.0/mlp/Pow', op: 'Pow' };
+      return write.build.op('pbinary', { fn: 'pow' }, [positive, write.number(3)]);
+    });
+    raise(module, store, diagnostics);
+  },
+  E3002: (diagnostics) => void importFolder(memoryFiles(new Map([['config.json', example('refused/mamba.json')]])), diagnostics),
+  E3003: (diagnostics) => {
+    const layer = defineLayer({ ...reluSquared, infer: ([operand, slope]) => (slope === undefined ? fail('one operand where two are wanted') : (operand as TensorType)) });
+    importOnnx(memoryFiles(new Map([['decoder.onnx', example('custom-layer/decoder.onnx')]])), 'decoder.onnx', [layer], diagnostics);
+  },
+  E4001: compiled({}, { precision: 'bf16' }),
+  E4002: compiled({}, { machine: sohu8, tp: 3 }),
+  E4003: sir(`${embedded}%3: f32[tokens, 4] = psoftmax(%2) {axis 1}\nreturn`),
+  E5001: sir(`${embedded}%3: f32[tokens, 4] = activate(%2 {activation relu}\nreturn`),
+  E5002: (diagnostics) => {
+    const place = mkdtempSync(join(tmpdir(), 'sohuc-'));
+    try {
+      writeFileSync(join(place, 'model.sohu'), text('PK, a zip archive, is no program, however long it may be or be made.'));
+      readProgram(join(place, 'model.sohu'), diagnostics);
+    } finally {
+      rmSync(place, { recursive: true });
+    }
+  },
+  E5003: (diagnostics) => {
+    for (const { message } of verify(programOf('.queue mxu\nsync wait(s1)\n'))) diagnostics.report({ code: 'E5003', message, origin: { kind: 'file', path: 'model.sohu' } });
+  },
+  E5004: sir(`${embedded}%3: f32[tokens, 5] = activate(%2) {activation relu}\nreturn`),
+  E6001: (diagnostics) => {
+    try {
+      runProgram([{ mxu: [sync([token(1)], [])] }]);
+    } catch (error) {
+      if (!(error instanceof SimulationFault)) throw error;
+      diagnostics.report({ code: 'E6001', message: error.message, origin: { kind: 'none' } });
+    }
+  },
+};
