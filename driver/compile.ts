@@ -1,6 +1,7 @@
 import { buildProgram } from '../backend-sohu/program.ts';
 import type { Layout } from '../backend-sohu/allocate.ts';
 import { Diagnostics } from '../diagnostics/diagnostic.ts';
+import { CustomLayerError } from '../ir/graph/custom.ts';
 import type { GraphModule } from '../ir/graph/module.ts';
 import { verifyGraph } from '../ir/graph/verify.ts';
 import type { TileModule } from '../ir/tile/module.ts';
@@ -15,7 +16,7 @@ import { fuseActivation } from '../passes/fuse/activation.ts';
 import { fuseGated } from '../passes/fuse/gated.ts';
 import { fuseResidual } from '../passes/fuse/residual.ts';
 import { fuseSharedInput } from '../passes/fuse/shared-input.ts';
-import { lowerCustom } from '../passes/lower-custom.ts';
+import { lowerCustom, withCustomTypes } from '../passes/lower-custom.ts';
 import { fit } from '../passes/plan/fit.ts';
 import { raise } from '../passes/raise/raise.ts';
 import { roll } from '../passes/roll.ts';
@@ -57,22 +58,22 @@ export type Compiled = {
 /** A pass; undefined when it has reported why it cannot. */
 type GraphPass = { readonly phase: Phase; readonly name: string; readonly run: (module: GraphModule) => GraphModule | undefined };
 
-
 /**
- * The passes that make a source graph (or a frontend's rows) the normative graph, in order. Custom layers are lowered before
- * anything can fuse with them; sharding comes before inputs are shared, while queries, keys and values are still apart; formats come last.
+ * The passes that make a source graph (or a frontend's rows) the normative graph, in order. Custom layers are lowered after the rows
+ * are what the source is compared with, so that their own reference speaks there, and before anything can fuse with them; sharding comes before inputs are shared, while
+ * queries, keys and values are still apart; formats come last.
  */
-function passesFor(imported: Imported, target: Target, diagnostics: Diagnostics): readonly GraphPass[] {
+export function passesFor(imported: Pick<Imported, 'primitive' | 'store'>, target: Omit<Target, 'serve'>, diagnostics: Diagnostics): readonly GraphPass[] {
   const recognising: readonly GraphPass[] = imported.primitive
     ? [
         ...canonicalisePasses.map(({ name, run }) => ({ phase: 'canonicalise' as const, name, run })),
-        { phase: 'raise', name: 'raise', run: (module) => raise(module, imported.store, diagnostics) },
+        { phase: 'raise', name: 'raise', run: (module) => withCustomTypes(raise(module, imported.store ?? noTensors, diagnostics)) },
       ]
     : [];
   return [
     ...recognising,
-    { phase: 'raise', name: 'lower-custom', run: lowerCustom },
     { phase: 'roll', name: 'roll', run: roll },
+    { phase: 'roll', name: 'lower-custom', run: lowerCustom },
     { phase: 'fuse', name: 'fuse-gated', run: fuseGated },
     { phase: 'fuse', name: 'fuse-activation', run: fuseActivation },
     { phase: 'fuse', name: 'fuse-residual', run: fuseResidual },
@@ -82,20 +83,39 @@ function passesFor(imported: Imported, target: Target, diagnostics: Diagnostics)
   ];
 }
 
+const noTensors: TensorStore = { describe: () => undefined, read: () => new Float64Array(0), names: () => [] };
+
+/** Runs a pass and holds its module to the rules of the IR. Undefined when the pass has reported why it cannot. */
+export function runPass({ name, run }: GraphPass, module: GraphModule, diagnostics: Diagnostics): GraphModule | undefined {
+  const made = run(module);
+  if (made === undefined || diagnostics.hasErrors) return undefined;
+  mustHold(name, (problems) => verifyGraph(made, problems), name === 'lower-custom' ? made.customLayers : []);
+  return made;
+}
+
 /**
  * Imported model -> program. Problems of the user's go to `diagnostics`, and nothing comes back; the module is verified after
  * every pass. Pure: no files, no clock, no globals, so the same input gives the same bytes.
  */
 export function compile(imported: Imported, target: Target, diagnostics: Diagnostics, watch: Watch = () => true): Compiled | undefined {
+  try {
+    return compiled(imported, target, diagnostics, watch);
+  } catch (error) {
+    if (!(error instanceof CustomLayerError)) throw error;
+    diagnostics.report({ code: 'E3003', message: error.message, origin: { kind: 'none' } });
+    return undefined;
+  }
+}
+
+function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, watch: Watch): Compiled | undefined {
   let module = imported.module;
   let rows = module;
   if (!watch('import', 'import', { graph: module })) return undefined;
   for (const pass of passesFor(imported, target, diagnostics)) {
-    const made = pass.run(module);
-    if (made === undefined || diagnostics.hasErrors) return undefined;
+    const made = runPass(pass, module, diagnostics);
+    if (made === undefined) return undefined;
     module = made;
-    mustHold(pass.name, (problems) => verifyGraph(module, problems));
-    if (pass.phase === 'roll') rows = module;
+    if (pass.name === 'roll') rows = module;
     if (!watch(pass.phase, pass.name, { graph: module })) return undefined;
   }
   reportUnlowerable(module, diagnostics);
@@ -114,11 +134,14 @@ export function compile(imported: Imported, target: Target, diagnostics: Diagnos
   return { rows, normative: module, graph: fitted.graph, tile: fitted.tile, program, layout, spilled: fitted.spilled, workload: serving.workload };
 }
 
-/** The rules of the IR after a pass of ours: what breaks one is a bug. */
-function mustHold(pass: string, check: (problems: Diagnostics) => void): void {
+/** The rules of the IR after a pass of ours: what breaks one is a bug, of a custom layer's if one has just been lowered. */
+function mustHold(pass: string, check: (problems: Diagnostics) => void, lowered: GraphModule['customLayers'] = []): void {
   const problems = new Diagnostics();
   check(problems);
-  if (problems.hasErrors) throw new Error(`internal: ${pass} broke the module: ${problems.all.map(({ message }) => message).join('; ')}`);
+  if (!problems.hasErrors) return;
+  const broken = problems.all.map(({ message }) => message).join('; ');
+  if (lowered.length > 0) throw new CustomLayerError(lowered.map(({ name }) => name).join('`, `'), 'lower', `breaks a rule of the graph: ${broken}`);
+  throw new Error(`internal: ${pass} broke the module: ${broken}`);
 }
 
 function programMeta(rows: GraphModule, target: Target, { workload }: Serving): Program['meta'] {

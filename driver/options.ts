@@ -1,5 +1,5 @@
 /** Where a flag belongs: every command, those that compile, or one command. */
-export type Scope = 'all' | 'compile' | 'run' | 'verify' | 'opt' | 'time';
+export type Scope = 'all' | 'compile' | 'run' | 'asm' | 'opt' | 'diff' | 'program';
 
 type Option = { readonly default: string | number | boolean | readonly string[]; readonly scope: readonly Scope[]; readonly value?: string; readonly choices?: readonly string[]; readonly help: string };
 
@@ -7,7 +7,7 @@ type Option = { readonly default: string | number | boolean | readonly string[];
 export const phases = ['import', 'canonicalise', 'raise', 'roll', 'fuse', 'shard', 'formats', 'tile', 'emit', 'time'] as const;
 export type Phase = (typeof phases)[number];
 
-/** The command line's options, once: names, defaults, help. A number of 0 means: choose. */
+/** The command line's options, once: names, defaults, help. A number of 0 means: choose; one whose default is whole takes whole numbers. */
 export const options = {
   machine: { default: 'sohu', scope: ['compile', 'run', 'opt'], value: 'NAME', help: 'machine: a name (see `sohuc machines`) or a .json file' },
   precision: { default: 'fp8', scope: ['compile', 'run', 'opt'], choices: ['fp8', 'bf16'], help: 'format of matrix operands' },
@@ -16,16 +16,18 @@ export const options = {
   osl: { default: 0, scope: ['compile', 'run'], value: 'N', help: 'output tokens of a request' },
   batch: { default: 0, scope: ['compile', 'run'], value: 'N', help: 'requests served at once' },
   stageShare: { default: 0.25, scope: ['compile', 'run'], value: 'X', help: 'share of SRAM an op may stage in (affects speed, never results)' },
-  out: { default: '', scope: ['compile'], value: 'DIR', help: 'where to write the program (default: beside the model)' },
+  out: { default: '', scope: ['compile', 'asm'], value: 'DIR', help: 'where to write the program (default: beside the source)' },
   weights: { default: true, scope: ['compile'], help: 'pack weights, if the model has them' },
   stopAfter: { default: '', scope: ['compile'], value: 'PHASE', choices: phases, help: 'stop after a phase and print its text' },
   dumpIr: { default: '', scope: ['compile'], value: 'DIR', help: 'write the text of every stage, numbered' },
-  plugin: { default: [], scope: ['compile', 'run', 'opt'], value: 'FILE', help: 'custom layers: a module that exports definitions' },
+  plugin: { default: [], scope: ['compile', 'run', 'opt', 'diff'], value: 'FILE', help: 'custom layers: a module that exports definitions' },
   allowLinks: { default: false, scope: ['compile', 'run'], help: 'let model files be links' },
   seed: { default: 1, scope: ['run'], value: 'N', help: 'seed of made-up weights and inputs' },
   prompt: { default: '', scope: ['run'], value: 'IDS', help: 'token ids, separated by commas; several sequences by `;`' },
   generate: { default: 0, scope: ['run'], value: 'N', help: 'tokens to generate after the prompt' },
   compare: { default: false, scope: ['run'], help: 'compare with ONNX Runtime and with the reference interpreters, layer by layer' },
+  passes: { default: '', scope: ['opt'], value: 'NAMES', help: 'passes to run, in this order, separated by commas' },
+  printAfter: { default: '', scope: ['opt'], value: 'PASS', help: 'print the module after a pass (`all`: after each)' },
   json: { default: false, scope: ['all'], help: 'print machine-readable JSON' },
   quiet: { default: false, scope: ['all'], help: 'print nothing but errors' },
 } as const satisfies Readonly<Record<string, Option>>;

@@ -16,13 +16,19 @@ type OrtSession = {
 export type Reference = { readonly step: (sequences: readonly SequenceRows[]) => Promise<ReadonlyMap<string, Float64Array>> };
 
 /**
- * Opens a model file in ONNX Runtime, its graph optimisations off (the default fuses approximate kernels). Undefined when the
- * package is not installed. `how`: what the source's inputs and outputs are to the recognised model.
+ * Opens a model file in ONNX Runtime, its graph optimisations off (the default fuses approximate kernels). A text says why that
+ * cannot be: the package is not installed, or does not take the file (operators it does not know, a custom layer's for one).
+ * `how`: what the source's inputs and outputs are to the recognised model.
  */
-export async function openReference(path: string, how: SourceInterface): Promise<Reference | undefined> {
+export async function openReference(path: string, how: SourceInterface): Promise<Reference | string> {
   const ort = await loadOrt();
-  if (ort === undefined) return undefined;
-  const session = await ort.InferenceSession.create(path, { graphOptimizationLevel: 'disabled', logSeverityLevel: 3 });
+  if (ort === undefined) return 'the package `onnxruntime-node` is not installed';
+  let session: OrtSession;
+  try {
+    session = await ort.InferenceSession.create(path, { graphOptimizationLevel: 'disabled', logSeverityLevel: 4 });
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
   const hasPast = how.inputs.some(({ role }) => role === 'pastKey');
   return hasPast ? cachedReference(ort, session, how) : paddedReference(ort, session, how);
 }

@@ -1,6 +1,5 @@
-import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { basename, dirname, extname, join, resolve } from 'node:path';
+import { readFileSync, type Stats, statSync } from 'node:fs';
+import { basename, dirname, extname, resolve } from 'node:path';
 import type { Diagnostics } from '../diagnostics/diagnostic.ts';
 import type { CustomLayer } from '../ir/graph/custom.ts';
 import { parseMachine } from '../isa-spec/machine-json.ts';
@@ -18,11 +17,20 @@ export type Source = { readonly folder: string; readonly file: string | undefine
 /** Finds a model: an `.onnx` file, a folder with a `config.json`, or that file itself. */
 export function findSource(path: string): Source {
   const full = resolve(path);
-  if (!existsSync(full)) throw new UsageError(`there is no \`${path}\``);
-  if (statSync(full).isDirectory()) return { folder: full, file: undefined, name: 'model' };
+  const found = statOf(full);
+  if (found === undefined) throw new UsageError(`there is no \`${path}\``);
+  if (found.isDirectory()) return { folder: full, file: undefined, name: 'model' };
   if (extname(full) === '.onnx') return { folder: dirname(full), file: basename(full), name: basename(full, '.onnx') };
   if (extname(full) === '.json') return { folder: dirname(full), file: basename(full), name: basename(full, '.json') };
   throw new UsageError(`\`${path}\` is not a model: give an .onnx file, a folder with a config.json, or a config.json`);
+}
+
+function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Reads a model with the frontend for it. Problems go to `diagnostics`. */
@@ -31,7 +39,8 @@ export async function importSource(source: Source, layers: readonly CustomLayer[
   if (source.file?.endsWith('.onnx') === true) {
     const { importOnnx } = await import('../frontend/onnx/import.ts');
     const imported = importOnnx(files, source.file, layers, diagnostics);
-    return imported === undefined ? undefined : { ...imported, primitive: true };
+    // A graph's own name says which exporter made it; the file's name is what the user knows it by.
+    return imported === undefined ? undefined : { ...imported, module: { ...imported.module, name: source.name }, primitive: true };
   }
   const { importFolder } = await import('../frontend/huggingface/import.ts');
   const imported = importFolder(source.file === undefined ? files : renamed(files, source.file), diagnostics);
@@ -49,41 +58,30 @@ export function findMachine(name: string): Machine {
   const known = machines.get(name);
   if (known !== undefined) return known;
   if (!name.endsWith('.json')) throw new UsageError(`there is no machine \`${name}\`; known: ${[...machines.keys()].join(', ')}, or a .json file`);
-  const parsed = parseMachine(JSON.parse(readFileSync(name, 'utf8')));
+  const parsed = parseMachine(machineJson(name));
   if ('problems' in parsed) throw new UsageError(`\`${name}\` does not describe a machine: ${parsed.problems.join('; ')}`);
   return parsed.machine;
 }
 
-/** Writes files into a folder so that each appears whole or not at all. A piecewise file's pieces are written as they come. */
-export class Artefacts {
-  readonly #folder: string;
-  readonly #temporary: string[] = [];
-  readonly written: { readonly path: string; readonly bytes: number }[] = [];
-
-  constructor(folder: string) {
-    this.#folder = folder;
-  }
-
-  write(name: string, pieces: Iterable<Uint8Array | string>): void {
-    mkdirSync(this.#folder, { recursive: true });
-    const path = join(this.#folder, name);
-    const temporary = `${path}.${randomBytes(4).toString('hex')}.part`;
-    this.#temporary.push(temporary);
-    let bytes = 0;
-    writeFileSync(temporary, '');
-    for (const piece of pieces) {
-      writeFileSync(temporary, piece, { flag: 'a' });
-      bytes += typeof piece === 'string' ? Buffer.byteLength(piece) : piece.length;
-    }
-    renameSync(temporary, path);
-    this.written.push({ path, bytes });
-  }
-
-  /** Removes what was begun and not finished. */
-  discard(): void {
-    for (const path of this.#temporary) rmSync(path, { force: true });
+function machineJson(path: string): unknown {
+  try {
+    return JSON.parse(readText(path));
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new UsageError(`\`${path}\` is not JSON: ${error.message}`);
+    throw error;
   }
 }
+
+/** A file the user named, whole. */
+export function readBytes(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new UsageError(`\`${path}\` cannot be read: ${error instanceof Error && 'code' in error ? String(error.code) : String(error)}`);
+  }
+}
+
+export const readText = (path: string): string => readBytes(path).toString('utf8');
 
 /** Custom layers from plug-in modules: every export that is a definition. */
 export async function loadPlugins(paths: readonly string[]): Promise<readonly CustomLayer[]> {
@@ -94,4 +92,3 @@ export async function loadPlugins(paths: readonly string[]): Promise<readonly Cu
   }
   return found;
 }
-

@@ -33,6 +33,17 @@ export class Terminal {
     if (!this.#quiet && !this.#json) process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
   }
 
+  /** A result that is a text, of which `--json` makes a value. */
+  text(text: string): void {
+    this.print(text);
+    this.value({ text });
+  }
+
+  /** What the user should know of a result, on stderr. */
+  note(text: string): void {
+    if (!this.#quiet) process.stderr.write(`note: ${text}\n`);
+  }
+
   value(value: unknown): void {
     if (this.#json) process.stdout.write(`${JSON.stringify(value, undefined, 2)}\n`);
   }

@@ -14,8 +14,9 @@ import { renderText } from '../../report/text.ts';
 import { renderHtml } from '../../report/html.ts';
 import { simulateTiming } from '../../simulator/timing/simulate.ts';
 import { type Compiled, compile, type Imported, type Serving, type Target, type Watch } from '../compile.ts';
-import type { Options, Phase } from '../options.ts';
-import { Artefacts, findMachine, findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
+import { Artefacts, writeWhole } from '../artefacts.ts';
+import { type Options, phases } from '../options.ts';
+import { findMachine, findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
 import { Terminal } from '../terminal.ts';
 import { blankStep, boundsOf, freshTables, steadyStep, type Workload, workloadOf } from '../workload.ts';
 
@@ -33,27 +34,27 @@ export async function compileCommand(path: string, options: Options): Promise<bo
   const terminal = new Terminal(options);
   const diagnostics = new Diagnostics();
   const source = findSource(path);
+  const target = targetOf(options);
   const layers = await loadPlugins(options.plugin);
   const imported = await importSource(source, layers, options.allowLinks, diagnostics);
   if (imported === undefined || diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
 
-  const target = targetOf(options);
-  const dumps = options.dumpIr === '' ? undefined : new Artefacts(options.dumpIr);
-  let last: { readonly phase: Phase; readonly made: Made } | undefined;
+  let last: Made | undefined;
   let dumped = 0;
+  const end = options.stopAfter === '' ? phases.length : phases.findIndex((phase) => phase === options.stopAfter);
   const watch: Watch = (phase, name, made) => {
-    if (options.stopAfter !== '' && last?.phase === options.stopAfter && phase !== options.stopAfter) return false;
+    if (phases.indexOf(phase) > end) return false;
     terminal.stage(name, stageDetail(made));
-    last = { phase, made };
-    if (dumps !== undefined) {
+    last = made;
+    if (options.dumpIr !== '') {
       const { text, ending } = textOf(made);
-      dumps.write(`${String(dumped++).padStart(2, '0')}-${name}.${ending}`, [text]);
+      writeWhole(options.dumpIr, `${String(dumped++).padStart(2, '0')}-${name}.${ending}`, text);
     }
     return true;
   };
   const compiled = compile(imported, target, diagnostics, watch);
-  if (options.stopAfter !== '' && options.stopAfter !== 'time' && !diagnostics.hasErrors && last !== undefined) {
-    terminal.print(textOf(last.made).text);
+  if (end < phases.indexOf('time') && !diagnostics.hasErrors && last !== undefined) {
+    terminal.text(textOf(last).text);
     return !terminal.diagnostics(diagnostics);
   }
   if (compiled === undefined || diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
@@ -61,9 +62,9 @@ export async function compileCommand(path: string, options: Options): Promise<bo
   const bytes = writeContainer(compiled.program);
   const report = reportOf(compiled.program, bytes.length, compiled.workload, compiled);
   terminal.stage('time', `${report.timing.instructionsIssued} instructions`);
-  const artefacts = writeArtefacts(source, options, imported, { compiled, bytes, report });
-  terminal.stage('write', artefacts.written.map(({ path: written }) => written).join(', '));
-  terminal.print(renderText(report, { stages: terminal.stages.map(({ name, milliseconds }) => ({ name, detail: `${milliseconds.toFixed(0)} ms` })), files: artefacts.written }));
+  const files = options.stopAfter === 'time' ? [] : await writeArtefacts(source, options, imported, { compiled, bytes, report });
+  if (files.length > 0) terminal.stage('write', files.map(({ path: written }) => written).join(', '));
+  terminal.print(renderText(report, { stages: terminal.stages.map(({ name, milliseconds }) => ({ name, detail: `${milliseconds.toFixed(0)} ms` })), files }));
   terminal.value(report);
   return !terminal.diagnostics(diagnostics);
 }
@@ -92,19 +93,17 @@ export function reportOf(program: Program, programBytes: number, workload: Workl
 
 type Results = { readonly compiled: Compiled; readonly bytes: Uint8Array; readonly report: CostReport };
 
-function writeArtefacts(source: Source, options: Options, imported: Imported, { compiled, bytes, report }: Results): Artefacts {
+async function writeArtefacts(source: Source, options: Options, imported: Imported, { compiled, bytes, report }: Results): Promise<ReturnType<Artefacts['publish']>> {
   const artefacts = new Artefacts(options.out === '' ? source.folder : options.out);
   try {
-    artefacts.write(`${source.name}.sohu`, [bytes]);
-    if (options.weights && imported.store !== undefined) artefacts.write(`${source.name}.sohw`, weightImages(compiled, imported.store, options.tp));
-    artefacts.write(`${source.name}.report.json`, [`${JSON.stringify(report, undefined, 2)}\n`]);
-    artefacts.write(`${source.name}.report.html`, [renderHtml(report)]);
-  } catch (error) {
+    await artefacts.add(`${source.name}.sohu`, [bytes]);
+    if (options.weights && imported.store !== undefined) await artefacts.add(`${source.name}.sohw`, weightImages(compiled, imported.store, options.tp));
+    await artefacts.add(`${source.name}.report.json`, [`${JSON.stringify(report, undefined, 2)}\n`]);
+    await artefacts.add(`${source.name}.report.html`, [renderHtml(report)]);
+    return artefacts.publish();
+  } finally {
     artefacts.discard();
-    if (error instanceof Error && 'code' in error && typeof error.code === 'string') throw new UsageError(`cannot write to \`${options.out === '' ? source.folder : options.out}\` (${error.code}); \`--out DIR\` says where to write`);
-    throw error;
   }
-  return artefacts;
 }
 
 /** The weight regions of all chips, one after the other. */

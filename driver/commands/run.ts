@@ -39,7 +39,7 @@ export async function runCommand(path: string, options: Options): Promise<boolea
 
   const running = new Running(compiled, session, prompts);
   const comparing = options.compare ? new Comparing(compiled, store, options.tp) : undefined;
-  const reference = options.compare ? await referenceFor(source, compiled) : undefined;
+  const reference = options.compare ? await referenceFor(source, compiled, terminal) : undefined;
   checkIds(prompts, compiled.rows);
   try {
     for (let step = 0; step <= options.generate; step++) {
@@ -89,8 +89,12 @@ function compileFor(imported: Imported, prompts: readonly (readonly number[])[],
   });
 }
 
-async function referenceFor(source: Source, { rows }: Compiled): Promise<Reference | undefined> {
-  return source.file?.endsWith('.onnx') === true ? openReference(join(source.folder, source.file), rows.source.interface) : undefined;
+async function referenceFor(source: Source, { rows }: Compiled, terminal: Terminal): Promise<Reference | undefined> {
+  if (source.file?.endsWith('.onnx') !== true) return undefined;
+  const opened = await openReference(join(source.folder, source.file), rows.source.interface);
+  if (typeof opened !== 'string') return opened;
+  terminal.note(`ONNX Runtime takes no part in the comparison: ${opened}`);
+  return undefined;
 }
 
 /** Ids beyond the embedding table would be a fault of the gather; the user hears of it first. */

@@ -11,8 +11,9 @@ export async function verifyCommand(path: string, options: Options): Promise<boo
   const program = readProgram(path, diagnostics);
   if (program === undefined) return !terminal.diagnostics(diagnostics);
   const findings = verify(program);
-  for (const { message } of findings) diagnostics.report({ code: 'E5003', message, origin: { kind: 'file', path } });
-  if (findings.length === 0) terminal.print(`${path}: no rule is broken`);
   terminal.value({ findings });
+  if (findings.length === 0) terminal.print(`${path}: no rule is broken`);
+  if (options.json) return findings.length === 0;
+  for (const { message } of findings) diagnostics.report({ code: 'E5003', message, origin: { kind: 'file', path } });
   return !terminal.diagnostics(diagnostics);
 }

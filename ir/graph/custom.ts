@@ -1,4 +1,4 @@
-import type { TensorType, ValueId } from '../types.ts';
+import { dtypes, type TensorType, type ValueId } from '../types.ts';
 import type { GraphBuilder } from './build.ts';
 
 type Attrs = Readonly<Record<string, number | string | readonly number[]>>;
@@ -21,5 +21,35 @@ export type CustomLayer = {
   readonly lower: (build: GraphBuilder, operands: readonly ValueId[], attrs: Attrs) => ValueId;
 };
 
-/** Declares a custom layer: an identity that types its parts. */
-export const defineLayer = (layer: CustomLayer): CustomLayer => layer;
+/** What a layer's own code did wrong: it threw, or gave back something its contract does not have. */
+export class CustomLayerError extends Error {
+  constructor(layer: string, part: string, what: string) {
+    super(`custom layer \`${layer}\`: \`${part}\` ${what}`);
+    this.name = 'CustomLayerError';
+  }
+}
+
+/** Declares a custom layer. Whatever goes wrong inside its functions comes out as a `CustomLayerError` that names the layer. */
+export function defineLayer(layer: CustomLayer): CustomLayer {
+  const guarded = <A extends unknown[], R>(part: string, run: (...args: A) => R, holds: (result: R) => boolean, wanted: string) =>
+    (...args: A): R => {
+      let result: R;
+      try {
+        result = run.apply(layer, args);
+      } catch (error) {
+        if (error instanceof CustomLayerError) throw error;
+        throw new CustomLayerError(layer.name, part, `threw: ${error instanceof Error ? error.message : String(error)}`);
+      }
+      if (!holds(result)) throw new CustomLayerError(layer.name, part, `has to return ${wanted}`);
+      return result;
+    };
+  return {
+    ...layer,
+    match: guarded('match', layer.match, (attrs) => attrs === undefined || isRecord(attrs), 'attributes, or undefined'),
+    infer: guarded('infer', layer.infer, (type) => isRecord(type) && dtypes.includes(type.dtype) && Array.isArray(type.shape), 'a type, `{ dtype, shape }`'),
+    reference: guarded('reference', layer.reference, (data) => data instanceof Float64Array, 'a Float64Array'),
+    lower: guarded('lower', layer.lower, (value) => typeof value === 'number', 'a value of the builder'),
+  };
+}
+
+const isRecord = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);

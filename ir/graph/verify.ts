@@ -1,6 +1,7 @@
 import type { Diagnostics, Origin } from '../../diagnostics/diagnostic.ts';
 import { equalDims, equalShapes, parseDim, volumeOf } from '../dims.ts';
 import type { Dim, TensorType, ValueId } from '../types.ts';
+import { CustomLayerError } from './custom.ts';
 import { broadcastShapes, primitiveRules } from './infer-primitives.ts';
 import { explicitKinds, inferResults, roundingKinds } from './infer.ts';
 import type { Block, GraphModule, GraphOp, OpOf } from './module.ts';
@@ -127,6 +128,7 @@ function expectedResults(op: GraphOp, operands: readonly TensorType[], results: 
     if (!explicitKinds.has(op.kind)) return inferResults(op.kind, op.attrs, operands);
     return explicitProblem(op, operands, results) ?? results;
   } catch (error) {
+    if (error instanceof CustomLayerError) throw error;
     return error instanceof Error ? error.message : String(error);
   }
 }
