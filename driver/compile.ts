@@ -1,5 +1,5 @@
 import { buildProgram } from '../backend-sohu/program.ts';
-import type { Layout } from '../backend-sohu/allocate.ts';
+import { allocate, type Layout } from '../backend-sohu/allocate.ts';
 import { Diagnostics } from '../diagnostics/diagnostic.ts';
 import { CustomLayerError } from '../ir/graph/custom.ts';
 import type { GraphModule } from '../ir/graph/module.ts';
@@ -127,9 +127,10 @@ function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, 
   mustHold('tile', (problems) => verifyTile(fitted.tile).forEach((problem) => problems.report(problem)));
   if (!watch('tile', 'tile', { tile: fitted.tile })) return undefined;
 
-  const { program, layout } = buildProgram(fitted.tile, target.machine, module.caches.length === 0 ? 'encode' : 'step', programMeta(rows, target, serving));
-  fitsHbm(program, target.machine, diagnostics);
+  // Before anything is encoded: addresses of what does not fit would not fit their fields.
+  fitsHbm(allocate(fitted.tile, target.machine), target.machine, diagnostics);
   if (diagnostics.hasErrors) return undefined;
+  const { program, layout } = buildProgram(fitted.tile, target.machine, module.caches.length === 0 ? 'encode' : 'step', programMeta(rows, target, serving));
   if (!watch('emit', 'emit', { program })) return undefined;
   return { rows, normative: module, graph: fitted.graph, tile: fitted.tile, program, layout, spilled: fitted.spilled, workload: serving.workload };
 }
@@ -154,10 +155,11 @@ function programMeta(rows: GraphModule, target: Target, { workload }: Serving): 
   };
 }
 
-function fitsHbm(program: Program, machine: Machine, diagnostics: Diagnostics): void {
-  const needed = program.regions.reduce((sum, { bytes }) => sum + bytes, 0);
+function fitsHbm({ regions }: Layout, machine: Machine, diagnostics: Diagnostics): void {
+  const used = Object.entries(regions).filter(([, bytes]) => bytes > 0);
+  const needed = used.reduce((sum, [, bytes]) => sum + bytes, 0);
   if (needed <= machine.hbm.bytes.value) return;
-  const parts = program.regions.map(({ base, bytes }) => `${base} ${(bytes / 1e9).toFixed(1)} GB`).join(', ');
+  const parts = used.map(([base, bytes]) => `${base} ${(bytes / 1e9).toFixed(1)} GB`).join(', ');
   diagnostics.report({
     code: 'E4001', message: `a chip needs ${(needed / 1e9).toFixed(1)} GB of HBM and has ${(machine.hbm.bytes.value / 1e9).toFixed(1)} GB (${parts})`, origin: { kind: 'none' },
     help: 'spread the model over more chips (`--tp`), or serve fewer or shorter requests (`--batch`, `--isl`, `--osl`)',

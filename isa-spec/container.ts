@@ -110,7 +110,8 @@ export const writeContainer = (program: Program): Uint8Array => {
 
 /** CRC of the header with its CRC field taken as zero, and of the section table. */
 const headerCrc = (bytes: Uint8Array, sections: number): number => {
-  const head = bytes.slice(0, headerBytes + entryBytes * sections);
+  // A copy whatever the bytes are: `slice` of a Node buffer would be a view of them.
+  const head = Uint8Array.from(bytes.subarray(0, headerBytes + entryBytes * sections));
   head.fill(0, 60, 64);
   return crc32c(head);
 };
