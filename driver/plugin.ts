@@ -1,6 +1,6 @@
 import { register } from 'node:module';
 import { pathToFileURL } from 'node:url';
-import type { CustomLayer } from '../ir/graph/custom.ts';
+import { type CustomLayer, defineLayer } from '../ir/graph/custom.ts';
 import { UsageError } from './session.ts';
 
 /**
@@ -22,7 +22,7 @@ let registered = false;
 /** The custom layers a module exports. Throws UsageError when it cannot be loaded or exports none. */
 export async function importPlugin(path: string): Promise<readonly CustomLayer[]> {
   if (!registered) {
-    const source = hooks(import.meta.resolve('./api.js'), import.meta.resolve('amaro'));
+    const source = hooks(import.meta.resolve('sohuc'), import.meta.resolve('amaro'));
     register(`data:text/javascript,${encodeURIComponent(source)}`);
     registered = true;
   }
@@ -30,13 +30,24 @@ export async function importPlugin(path: string): Promise<readonly CustomLayer[]
   try {
     exported = (await import(pathToFileURL(path).href)) as Readonly<Record<string, unknown>>;
   } catch (error) {
-    throw new UsageError(`plug-in \`${path}\` cannot be loaded: ${error instanceof Error ? error.message : String(error)}`);
+    throw new UsageError(`plug-in \`${path}\` cannot be loaded: ${reasonOf(error)}`);
   }
-  const layers = Object.values(exported).filter(isLayer);
+  const layers = Object.entries(exported).flatMap(([name, value]) => (isMeant(value) ? [layerOf(value, `\`${name}\` of plug-in \`${path}\``)] : []));
   if (layers.length === 0) throw new UsageError(`plug-in \`${path}\` exports no layer: export what \`defineLayer\` returns`);
   return layers;
 }
 
-const parts = ['name', 'docs', 'match', 'infer', 'reference', 'lower'] as const;
+/** TypeScript that is more than types stops the stripper with a message over several lines; the first says what. */
+const reasonOf = (error: unknown): string => (error instanceof Error ? (error.message || error.name) : String(error)).trim();
 
-const isLayer = (value: unknown): value is CustomLayer => typeof value === 'object' && value !== null && parts.every((part) => part in value);
+const texts = ['name', 'docs'] as const;
+const functions = ['match', 'infer', 'reference', 'lower'] as const;
+
+/** An export with the parts of a layer is meant to be one. */
+const isMeant = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null && functions.some((part) => part in value);
+
+function layerOf(value: Readonly<Record<string, unknown>>, who: string): CustomLayer {
+  const wrong = [...texts.filter((part) => typeof value[part] !== 'string').map((part) => `a text \`${part}\``), ...functions.filter((part) => typeof value[part] !== 'function').map((part) => `a function \`${part}\``)];
+  if (wrong.length > 0) throw new UsageError(`${who} is not a layer: it needs ${wrong.join(', ')}`);
+  return defineLayer(value as CustomLayer);
+}

@@ -88,7 +88,10 @@ export async function loadPlugins(paths: readonly string[]): Promise<readonly Cu
   const found: CustomLayer[] = [];
   for (const path of paths) {
     const { importPlugin } = await import('./plugin.ts');
-    found.push(...(await importPlugin(resolve(path))));
+    for (const layer of await importPlugin(resolve(path))) {
+      if (found.some(({ name }) => name === layer.name)) throw new UsageError(`two custom layers are called \`${layer.name}\``);
+      found.push(layer);
+    }
   }
   return found;
 }

@@ -2,9 +2,10 @@ import { CustomLayerError } from '../ir/graph/custom.ts';
 import { allOps, type GraphModule } from '../ir/graph/module.ts';
 import { printType } from '../ir/graph/print.ts';
 import type { TensorType, ValueId } from '../ir/types.ts';
+import { mustAgree } from './custom-agreement.ts';
 import { rewrite } from './rewrite.ts';
 
-/** A custom layer is what its definition lowers it to. Throws a CustomLayerError when that is not what it yields. */
+/** A custom layer is what its definition lowers it to. Throws a CustomLayerError when that is not what it yields, or computes. */
 export const lowerCustom = (module: GraphModule): GraphModule =>
   rewrite(module, 'lower-custom', {
     custom: (op, near) => {
@@ -13,6 +14,7 @@ export const lowerCustom = (module: GraphModule): GraphModule =>
       const result = layer.lower(near.build, op.operands.map(near.now), op.attrs.attrs);
       const [made, wanted] = [near.build.types[result], near.type(op.results[0] as ValueId)];
       if (made === undefined || printType(made) !== printType(wanted)) throw new CustomLayerError(layer.name, 'lower', `returns ${made === undefined ? 'no value of the builder' : `a ${printType(made)}`} where the layer yields a ${printType(wanted)}`);
+      mustAgree(layer, op, op.operands.map(near.type));
       return [result];
     },
   });

@@ -1,5 +1,4 @@
-// A plug-in of your own imports from 'sohuc'; this one lies inside the repository.
-import { defineLayer } from '../../ir/graph/custom.ts';
+import { defineLayer } from 'sohuc';
 
 /**
  * relu(x)^2, the activation of Primer (So et al. 2021, arXiv:2109.08668), exported as a node of a domain no runtime knows.
@@ -16,7 +15,7 @@ export const reluSquared = defineLayer({
     if (x === undefined || operands.length > 1) throw new Error(`ReluSquared takes one operand, not ${operands.length}`);
     return x;
   },
-  reference: ([x]) => (x as { readonly data: Float64Array }).data.map((value) => (value > 0 ? value * value : 0)),
+  reference: ([x]) => Float64Array.from(x?.data ?? [], (value) => (value > 0 ? value * value : 0)),
   lower: (build, [x]) => {
     const positive = build.op('activate', { activation: 'relu' }, [x as NonNullable<typeof x>]);
     return build.op('multiply', {}, [positive, positive]);
