@@ -19,6 +19,9 @@ const powers = ((): Float64Array => {
   return table;
 })();
 
+/** 2^k, exactly, for k from -1074 to 1023. */
+export const powerOfTwo = (k: number): number => powers[k + 1074]!;
+
 /**
  * Nearest bf16 value of any double, ties to even, one rounding only: a double that FP32 rounds onto the midpoint of two bf16
  * values is put back on its side. NaN stays NaN; beyond the largest value it is infinite.
@@ -212,7 +215,7 @@ export const cosSin = (angle: number): readonly [number, number] => {
     sin = (1 + sin) * (-s / (2 * k * (2 * k + 1)));
     cos = (1 + cos) * (-s / (2 * k * (2 * k - 1)));
   }
-  sin = Math.fround(r + r * sin);
+  sin = Math.fround(r === 0 ? r : r + r * sin);
   cos = Math.fround(1 + cos);
   switch (((n % 4) + 4) % 4) {
     case 0:
