@@ -1,4 +1,4 @@
-import { encode } from '../isa-spec/encoding.ts';
+import { encode, withoutRoom } from '../isa-spec/encoding.ts';
 import { type Instruction, type Queue, queues, type StepCount, stepCounts, type StrideSet } from '../isa-spec/instructions.ts';
 import type { Machine } from '../isa-spec/machine.ts';
 import { isLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
@@ -10,14 +10,26 @@ import type { Mark, Marks, Synchronised } from './synchronise.ts';
 /** The code of one queue, and for each word the label of the op it is part of. */
 export type QueueCode = { readonly queue: Queue; readonly words: Uint8Array; readonly strideSets: readonly StrideSet[]; readonly labels: readonly string[] };
 
+/** Sizes no instruction has room for, each with the op that has them. */
+export class NoRoom extends Error {
+  readonly problems: readonly { readonly label: string; readonly what: string }[];
+
+  constructor(problems: NoRoom['problems']) {
+    super(problems.map(({ label, what }) => `${label}: ${what}`).join('; '));
+    this.name = 'NoRoom';
+    this.problems = problems;
+  }
+}
+
 const inWord = 2;
 const inSync = 6;
-/** Most instructions a loop may repeat. */
-const loopBodyMax = 2 ** 16 - 1;
 
-/** Each queue's part of the program: its ops in program order inside the loops that have any, with the tokens they take and give. */
+/**
+ * Each queue's part of the program: its ops in program order inside the loops that have any, with the tokens they take and give.
+ * Throws NoRoom for ops larger than the instructions can say.
+ */
 export function emit(module: TileModule, layout: Layout, tokens: Synchronised, machine: Machine): readonly QueueCode[] {
-  return queues.flatMap((queue) => {
+  const streams = queues.flatMap((queue) => {
     const stream = new Stream(queue, new Addressing(module, layout, machine.sram.lineBytes.value));
     const counts = countsRead(module.body, queue);
     for (const count of counts) stream.push({ op: 'sreg', fields: { reg: registerOf(count), count } }, 'prologue');
@@ -26,8 +38,11 @@ export function emit(module: TileModule, layout: Layout, tokens: Synchronised, m
       stream.tokens(of(tokens.before.waits, 'end', queue), [], 'end');
       stream.push({ op: 'event', fields: { tag: 0 } }, 'end');
     }
-    return stream.length === counts.length ? [] : [stream.code()];
+    return stream.length === counts.length ? [] : [stream];
   });
+  const problems = streams.flatMap((stream) => stream.problems());
+  if (problems.length > 0) throw new NoRoom(problems);
+  return streams.map((stream) => stream.code());
 }
 
 function emitNodes(nodes: readonly TileNode[], queue: Queue, stream: Stream, tokens: Synchronised): void {
@@ -112,8 +127,11 @@ class Stream {
     this.push({ op: 'loop', fields: { level, count, body: 0 } }, label);
     body();
     const length = this.#instructions.length - at - 1;
-    if (length > loopBodyMax) throw new Error(`internal: a loop of ${length} instructions`);
     this.#instructions[at] = { op: 'loop', waits: [], posts: [], fields: { level, count, body: length } } as Instruction;
+  }
+
+  problems(): NoRoom['problems'] {
+    return this.#instructions.flatMap((instruction, i) => withoutRoom(instruction).map((what) => ({ label: this.#labels[i] ?? '', what })));
   }
 
   code(): QueueCode {

@@ -1,20 +1,20 @@
 import { sourcesOf } from '../diagnostics/diagnostic.ts';
 import type { Json } from '../isa-spec/json.ts';
 import { still } from '../isa-spec/encoding.ts';
-import { hbmBases, type Queue, queues } from '../isa-spec/instructions.ts';
+import { hbmBases, instructions, type Queue, queues, wordBytes } from '../isa-spec/instructions.ts';
 import type { Machine } from '../isa-spec/machine.ts';
 import type { ChipCode, DebugMap, IoMap, Program, QueueCode } from '../isa-spec/program.ts';
 import type { Origin } from '../diagnostics/diagnostic.ts';
-import { accessesOf } from '../ir/tile/lifetimes.ts';
 import { type Buffer, type BufferId, isLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
 import { type Address, allocate, type Layout } from './allocate.ts';
 import { emit, type QueueCode as Emitted } from './emit.ts';
+import { lifeOf } from './life.ts';
 import { synchronise } from './synchronise.ts';
 
 /** A tile module as a program, and where its buffers went. */
 export type Built = { readonly program: Program; readonly layout: Layout };
 
-/** TileModule -> program: addresses, tokens, words, and the maps that explain them. Every chip runs the same code. */
+/** TileModule -> program: addresses, tokens, words, and the maps that explain them. Every chip runs the same code. Throws NoRoom as `emit` does. */
 export function buildProgram(module: TileModule, machine: Machine, entry: string, meta: Program['meta']): Built {
   const layout = allocate(module, machine);
   const tokens = synchronise(module, layout);
@@ -30,7 +30,7 @@ export function buildProgram(module: TileModule, machine: Machine, entry: string
     weightMap: weightMap(module, layout),
     ioMap: ioMap(module, layout),
     debugMap: debugMap(module, code),
-    life: life(module, layout),
+    life: lifeOf(module, layout, (queue) => effectsOf(chip[queue].words)),
     semaphores: tokens.semaphores.map((semaphore) => ({ entry: 0, ...semaphore })),
   };
   return { program, layout };
@@ -38,6 +38,12 @@ export function buildProgram(module: TileModule, machine: Machine, entry: string
 
 const queueCode = (emitted: Emitted | undefined): QueueCode =>
   emitted === undefined ? { words: new Uint8Array(0), strideSets: [] } : { words: emitted.words, strideSets: emitted.strideSets.length === 0 ? [] : [still, ...emitted.strideSets] };
+
+/** Opcodes of what steers a queue: every other instruction is a tile op's. */
+const steering: ReadonlySet<number> = new Set([instructions.sync.opcode, instructions.loop.opcode, instructions.sreg.opcode, instructions.event.opcode]);
+
+/** Where in a queue's code the tile ops are, in order. */
+const effectsOf = (words: Uint8Array): readonly number[] => Array.from({ length: words.length / wordBytes }, (_, pc) => pc).filter((pc) => !steering.has(words[pc * wordBytes] as number));
 
 const placed = (module: TileModule, layout: Layout, wanted: (buffer: Buffer) => boolean): readonly { id: BufferId; buffer: Buffer; address: Address }[] =>
   module.buffers.flatMap((buffer, i) => {
@@ -85,23 +91,6 @@ const sourceName = (source: ReturnType<typeof sourcesOf>[number]): string => {
     case 'text': return `${source.file}:${source.line}`;
   }
 };
-
-/** Every buffer of the program: where it is, which ops define it and which use it. */
-function life(module: TileModule, layout: Layout): Json {
-  const writers = new Map<BufferId, Set<string>>();
-  const readers = new Map<BufferId, Set<string>>();
-  const note = (map: Map<BufferId, Set<string>>, id: BufferId, label: string): unknown => map.set(id, (map.get(id) ?? new Set()).add(label));
-  for (const op of opsOf(module.body)) {
-    for (const { buffer, reads, writes } of accessesOf(op)) {
-      if (writes) note(writers, buffer, op.label);
-      if (reads) note(readers, buffer, op.label);
-    }
-  }
-  return placed(module, layout, () => true).map(({ id, buffer, address }) => ({
-    name: buffer.name, space: buffer.space, base: address.base, at: address.at, size: address.size, format: buffer.format, role: buffer.role,
-    defined: [...(writers.get(id) ?? [])], used: [...(readers.get(id) ?? [])],
-  }));
-}
 
 function* opsOf(nodes: readonly TileNode[]): Generator<TileOp> {
   for (const node of nodes) {

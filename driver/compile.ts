@@ -1,3 +1,4 @@
+import { NoRoom } from '../backend-sohu/emit.ts';
 import { buildProgram } from '../backend-sohu/program.ts';
 import { allocate, type Layout } from '../backend-sohu/allocate.ts';
 import { Diagnostics } from '../diagnostics/diagnostic.ts';
@@ -130,7 +131,9 @@ function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, 
   // Before anything is encoded: addresses of what does not fit would not fit their fields.
   fitsHbm(allocate(fitted.tile, target.machine), target.machine, diagnostics);
   if (diagnostics.hasErrors) return undefined;
-  const { program, layout } = buildProgram(fitted.tile, target.machine, module.caches.length === 0 ? 'encode' : 'step', programMeta(rows, target, serving));
+  const built = roomFor(() => buildProgram(fitted.tile, target.machine, module.caches.length === 0 ? 'encode' : 'step', programMeta(rows, target, serving)), diagnostics);
+  if (built === undefined) return undefined;
+  const { program, layout } = built;
   if (!watch('emit', 'emit', { program })) return undefined;
   return { rows, normative: module, graph: fitted.graph, tile: fitted.tile, program, layout, spilled: fitted.spilled, workload: serving.workload };
 }
@@ -143,6 +146,21 @@ function mustHold(pass: string, check: (problems: Diagnostics) => void, lowered:
   const broken = problems.all.map(({ message }) => message).join('; ');
   if (lowered.length > 0) throw new CustomLayerError(lowered.map(({ name }) => name).join('`, `'), 'lower', `breaks a rule of the graph: ${broken}`);
   throw new Error(`internal: ${pass} broke the module: ${broken}`);
+}
+
+/** Sizes the instruction words cannot say are the model's: each told once, with the ops that have it. */
+function roomFor<T>(build: () => T, diagnostics: Diagnostics): T | undefined {
+  try {
+    return build();
+  } catch (error) {
+    if (!(error instanceof NoRoom)) throw error;
+    const { problems } = error;
+    for (const what of new Set(problems.map((problem) => problem.what))) {
+      const labels = [...new Set(problems.flatMap((problem) => (problem.what === what ? [`\`${problem.label}\``] : [])))];
+      diagnostics.report({ code: 'E4003', message: `${labels.slice(0, 3).join(', ')}${labels.length > 3 ? ` and ${labels.length - 3} more` : ''}: ${what}`, origin: { kind: 'none' }, help: 'the rows are wider, or the heads more, than an instruction can say' });
+    }
+    return undefined;
+  }
 }
 
 function programMeta(rows: GraphModule, target: Target, { workload }: Serving): Program['meta'] {

@@ -104,6 +104,16 @@ const putTokens = (word: Uint32Array, instruction: Instruction, side: 'waits' | 
   });
 };
 
+/** What an instruction's word has no room for: its fields with larger values than their bits can say. */
+export const withoutRoom = (instruction: Instruction): readonly string[] => {
+  const values = instruction.fields as Readonly<Record<string, Value>>;
+  return layouts[instruction.op].fields.flatMap(({ name, field, parts: ranges }) => {
+    const value = values[name];
+    const parts = value === undefined ? undefined : partsOf(field, value);
+    return ranges.flatMap(({ bits }, i) => ((parts?.[i] ?? 0) < 2 ** bits ? [] : [`\`${name}\` of \`${instruction.op}\` would be ${parts?.[i]}, in ${bits} bits`]));
+  });
+};
+
 /** Writes an instruction as 32 bytes at `offset`. Throws a RangeError if it does not fit the word or is not one of the queue's: a compiler's fault. */
 export const encodeInto = (bytes: Uint8Array, offset: number, instruction: Instruction, queue: Queue): void => {
   const row = instructions[instruction.op];

@@ -1,13 +1,14 @@
 import { statSync } from 'node:fs';
 import { Diagnostics } from '../../diagnostics/diagnostic.ts';
+import type { Program } from '../../isa-spec/program.ts';
+import { IllegalInstruction } from '../../isa-spec/encoding.ts';
 import { encodeStepBlock } from '../../isa-spec/step-block.ts';
-import { buildReport } from '../../report/report.ts';
+import { buildReport, type CostReport } from '../../report/report.ts';
 import { renderText } from '../../report/text.ts';
 import { simulateTiming } from '../../simulator/timing/simulate.ts';
 import type { Options } from '../options.ts';
-import { UsageError } from '../session.ts';
 import { Terminal } from '../terminal.ts';
-import { blankStep, freshTables, steadyStep } from '../workload.ts';
+import { blankStep, freshTables, steadyStep, type Workload } from '../workload.ts';
 import { readProgram } from './assembly.ts';
 
 /** `sohuc time x.sohu`: times the step the program was compiled for, from its bytes. */
@@ -16,17 +17,45 @@ export async function timeCommand(path: string, options: Options): Promise<boole
   const diagnostics = new Diagnostics();
   const program = readProgram(path, diagnostics);
   if (program === undefined) return !terminal.diagnostics(diagnostics);
-  const { isl, osl, batch } = program.meta['workload'] as { isl: number; osl: number; batch: number };
-  const bounds = program.entries[0]?.bounds;
-  const pageRows = bounds?.['pageRows'];
-  if (pageRows === undefined) throw new UsageError(`\`${path}\` does not say its page size`);
-  const timing = simulateTiming(program, [encodeStepBlock(freshTables(blankStep(steadyStep({ isl, osl, batch })), { pageRows }))]);
-  if (timing.kind === 'fault') {
-    diagnostics.report({ code: 'E6001', message: timing.fault.message, origin: { kind: 'file', path } });
+  const workload = workloadIn(program);
+  const pageRows = program.entries[0]?.bounds['pageRows'];
+  if (typeof workload === 'string' || pageRows === undefined) {
+    diagnostics.report({ code: 'E5002', message: typeof workload === 'string' ? workload : 'the entry does not say its page size', origin: { kind: 'file', path }, help: '`time` takes what `sohuc` compiled' });
     return !terminal.diagnostics(diagnostics);
   }
-  const report = buildReport(program, statSync(path).size, timing, { isl, osl, batch });
+  const report = timed(program, statSync(path).size, { workload, pageRows });
+  if (typeof report === 'string') {
+    diagnostics.report({ code: 'E6001', message: report, origin: { kind: 'file', path } });
+    return !terminal.diagnostics(diagnostics);
+  }
   terminal.print(renderText(report, { stages: [], files: [] }));
   terminal.value(report);
   return true;
 }
+
+/** The report of the steady-state step, or why there is none: the program stops, or is not what the compiler writes. */
+function timed(program: Program, bytes: number, { workload, pageRows }: { readonly workload: Workload; readonly pageRows: number }): CostReport | string {
+  try {
+    const timing = simulateTiming(program, [encodeStepBlock(freshTables(blankStep(steadyStep(workload)), { pageRows }))]);
+    return timing.kind === 'fault' ? timing.fault.message : buildReport(program, bytes, timing, workload);
+  } catch (error) {
+    // What the simulator and the report say of programs that are none of the compiler's.
+    if (error instanceof IllegalInstruction || error instanceof RangeError || error instanceof TypeError) return error.message;
+    throw error;
+  }
+}
+
+/** The workload a program was compiled for, if its step is one the program takes; otherwise what is wrong with it. */
+function workloadIn({ meta, entries }: Program): Workload | string {
+  const { isl, osl, batch } = (meta['workload'] ?? {}) as Readonly<Record<string, unknown>>;
+  const bounds = entries[0]?.bounds;
+  const whole = (value: unknown, least: number, most: number): value is number => Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
+  const most = Math.min(bounds?.['tokens'] ?? 0, stepRows);
+  if (!whole(isl, 1, maxContext) || !whole(osl, 0, maxContext) || !whole(batch, 1, most)) return 'it does not say what workload it is for';
+  const rows = steadyStep({ isl, osl, batch }).reduce((sum, sequence) => sum + sequence.rows, 0);
+  return rows <= most ? { isl, osl, batch } : `its workload makes steps of ${rows} rows, and it takes ${most}`;
+}
+
+/** Rows of a step and tokens of a request, far above what any program serves, that can still be tabulated. */
+const stepRows = 2 ** 22;
+const maxContext = 2 ** 24;
