@@ -1,9 +1,8 @@
 import { formatBytes, type Format } from '../isa-spec/fields.ts';
-import { encodeBf16, encodeE4m3 } from '../isa-spec/numerics.ts';
 import type { GraphModule } from '../ir/graph/module.ts';
 import { pitchLines } from '../ir/tile/footprint.ts';
 import type { Buffer, BufferId, Packing, TileModule } from '../ir/tile/module.ts';
-import type { WeightValues } from '../ir/weight-values.ts';
+import type { Elements, WeightValues } from '../ir/weight-values.ts';
 import type { Weight } from '../ir/weights.ts';
 import type { Layout } from './allocate.ts';
 
@@ -35,27 +34,32 @@ export function* packWeights(module: TileModule, layout: Layout, from: PackSourc
 /** One buffer's bytes, every row padded to lines. Tiles pad each of their rows. */
 function* packBuffer(buffer: Buffer, from: PackSource, rank: number): Generator<Uint8Array> {
   const pitch = pitchLines(buffer, from.lineBytes) * from.lineBytes;
+  const width = buffer.columns * formatBytes[buffer.format];
   for (const rows of bufferRows(buffer, from, rank)) {
+    const bytes = new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
+    if (pitch === width) {
+      yield bytes;
+      continue;
+    }
     const count = rows.length / buffer.columns;
-    const bytes = new Uint8Array(count * pitch);
-    const put = writer(bytes, buffer.format);
-    for (let row = 0; row < count; row++) for (let i = 0; i < buffer.columns; i++) put(row * pitch + i * formatBytes[buffer.format], rows[row * buffer.columns + i] as number);
-    yield bytes;
+    const padded = new Uint8Array(count * pitch);
+    for (let row = 0; row < count; row++) padded.set(bytes.subarray(row * width, (row + 1) * width), row * pitch);
+    yield padded;
   }
 }
 
-const writer = (bytes: Uint8Array, format: Format): ((offset: number, value: number) => void) => {
-  const view = new DataView(bytes.buffer);
+/** Elements of a format, all zero. */
+const elementsOf = (format: Format, count: number): Elements => {
   switch (format) {
-    case 'f32': return (offset, value) => view.setFloat32(offset, value, true);
-    case 'i32': return (offset, value) => view.setInt32(offset, value, true);
-    case 'bf16': return (offset, value) => view.setUint16(offset, encodeBf16(value), true);
-    case 'e4m3': return (offset, value) => { bytes[offset] = encodeE4m3(value); };
+    case 'f32': return new Float32Array(count);
+    case 'i32': return new Int32Array(count);
+    case 'bf16': return new Uint16Array(count);
+    case 'e4m3': return new Uint8Array(count);
   }
 };
 
-/** The rows of a weight buffer, as values its format holds exactly, a batch at a time. */
-export function* bufferRows(buffer: Buffer, { graph, values, tile, lineBytes }: PackSource, rank: number): Generator<Float64Array> {
+/** The rows of a weight buffer in its format, a batch at a time. */
+export function* bufferRows(buffer: Buffer, { graph, values, tile, lineBytes }: PackSource, rank: number): Generator<Elements> {
   const { packing } = buffer;
   if (packing === undefined) throw new Error(`internal: \`${buffer.name}\` is not a weight buffer`);
   const find = (name: string): Weight => graph.weights.find((weight) => weight.name === name) as Weight;
@@ -68,27 +72,27 @@ export function* bufferRows(buffer: Buffer, { graph, values, tile, lineBytes }: 
         const weight = find(packing.weight);
         const total = weight.shape[0] as number;
         const step = Math.max(1, Math.floor(batchElements / buffer.columns));
-        for (let row = 0; row < total; row += step) yield values.storedRows(weight, part, row, Math.min(step, total - row));
+        for (let row = 0; row < total; row += step) yield values.encodedRows(weight, part, row, Math.min(step, total - row));
         break;
       }
       case 'norm':
-        yield normRow(buffer, packing, lineBytes / formatBytes.f32, (name) => values.storedRows(find(name), part, 0, find(name).shape[0] as number));
+        yield normRow(buffer, packing, lineBytes / formatBytes.f32, (name) => values.encodedRows(find(name), part, 0, find(name).shape[0] as number));
         break;
       case 'params':
-        yield* paramRows(buffer.columns, packing, tile, (name) => values.storedRows(find(name), part, 0, find(name).shape[0] as number));
+        yield* paramRows(buffer.columns, packing, tile, (name) => values.encodedRows(find(name), part, 0, find(name).shape[0] as number));
         break;
       case 'tiles':
-        yield* tileGroups(packing, tile, find(packing.weight), (weight, row, count) => values.storedRows(weight, part, row, count));
+        yield* tileGroups(buffer.format, packing, tile, find(packing.weight), (weight, row, count) => values.encodedRows(weight, part, row, count));
         break;
     }
   }
 }
 
 /** eps, gamma and beta, each from a line's start. Without gamma: ones. Without beta: -0, which adds to nothing's bits. */
-function normRow(buffer: Buffer, packing: Extract<Packing, { kind: 'norm' }>, lineElements: number, read: (name: string) => Float64Array): Float64Array {
-  const row = new Float64Array(buffer.columns).fill(-0);
+function normRow(buffer: Buffer, packing: Extract<Packing, { kind: 'norm' }>, lineElements: number, read: (name: string) => Elements): Float32Array {
+  const row = new Float32Array(buffer.columns).fill(-0);
   row[0] = Math.fround(packing.epsilon);
-  const gamma = packing.gamma === '' ? new Float64Array(packing.features).fill(1) : read(packing.gamma);
+  const gamma = packing.gamma === '' ? new Float32Array(packing.features).fill(1) : read(packing.gamma);
   row.set(gamma, lineElements);
   if (packing.beta !== '') row.set(read(packing.beta), lineElements + Math.ceil(gamma.length / lineElements) * lineElements);
   return row;
@@ -105,11 +109,11 @@ export function* groupsOf(rows: number, tile: number, groupTiles: number, gated:
   }
 }
 
-function* paramRows(columns: number, packing: Extract<Packing, { kind: 'params' }>, tile: number, read: (name: string) => Float64Array): Generator<Float64Array> {
+function* paramRows(columns: number, packing: Extract<Packing, { kind: 'params' }>, tile: number, read: (name: string) => Elements): Generator<Float32Array> {
   const parts = [...(packing.scale ? [read(`${packing.weight}.scale`)] : []), ...(packing.bias === '' ? [] : [read(packing.bias)])];
   const rows = parts[0]?.length ?? 0;
   for (const starts of groupsOf(rows, tile, packing.groupTiles, packing.gated)) {
-    const row = new Float64Array(columns);
+    const row = new Float32Array(columns);
     parts.forEach((part, p) => starts.forEach((start, t) => {
       const end = edgeOf(start, rows, packing.gated);
       row.set(part.subarray(start, Math.min(start + tile, end)), (p * starts.length + t) * tile);
@@ -121,18 +125,32 @@ function* paramRows(columns: number, packing: Extract<Packing, { kind: 'params' 
 /** The weight row a tile starting at `start` may not read past: the end of its half. */
 const edgeOf = (start: number, rows: number, gated: boolean): number => (gated && start < rows / 2 ? rows / 2 : rows);
 
-function* tileGroups(packing: Extract<Packing, { kind: 'tiles' }>, tile: number, weight: Weight, read: (weight: Weight, row: number, count: number) => Float64Array): Generator<Float64Array> {
+function* tileGroups(format: Format, packing: Extract<Packing, { kind: 'tiles' }>, tile: number, weight: Weight, read: (weight: Weight, row: number, count: number) => Elements): Generator<Elements> {
   const [n, k] = weight.shape as [number, number];
   const kTiles = Math.ceil(k / tile);
   for (const starts of groupsOf(n, tile, packing.groupTiles, packing.gated)) {
-    const out = new Float64Array(kTiles * starts.length * tile * tile);
+    const out = elementsOf(format, kTiles * starts.length * tile * tile);
     starts.forEach((start, t) => {
       const count = Math.min(tile, edgeOf(start, n, packing.gated) - start);
       const rows = read(weight, start, count);
-      for (let j = 0; j < count; j++) {
-        for (let i = 0; i < k; i++) out[(Math.floor(i / tile) * starts.length + t) * tile * tile + (i % tile) * tile + j] = rows[j * k + i] as number;
+      for (let kTile = 0; kTile < kTiles; kTile++) {
+        const from = { data: rows, at: kTile * tile, pitch: k };
+        const to = { data: out, at: (kTile * starts.length + t) * tile * tile, pitch: tile };
+        transpose(from, to, count, Math.min(tile, k - kTile * tile));
       }
     });
     yield out;
+  }
+}
+
+type Matrix = { readonly data: Elements; readonly at: number; readonly pitch: number };
+
+/** to[i, j] = from[j, i] for i below `columns`, j below `rows`. */
+function transpose(from: Matrix, to: Matrix, rows: number, columns: number): void {
+  const [source, target, width] = [from.data, to.data, from.pitch];
+  for (let i = 0; i < columns; i++) {
+    let at = from.at + i;
+    const start = to.at + i * to.pitch;
+    for (let j = 0; j < rows; j++, at += width) target[start + j] = source[at] as number;
   }
 }

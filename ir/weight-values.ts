@@ -1,9 +1,13 @@
-import { cosSin, encodeE4m3, toBf16, toE4M3 } from '../isa-spec/numerics.ts';
+import { cosSin, decodeBf16, decodeE4m3, encodeBf16 } from '../isa-spec/numerics.ts';
+import { amaxOfRow, quantiseRow } from '../isa-spec/numerics-rows.ts';
 import { copyBox, describe, isSharded, offsetOf, type Region, shapeOfExpr, sizeAt, volume } from './weight-expr.ts';
 import type { TensorStore, Weight, WeightExpr } from './weights.ts';
 
 /** Which data of a weight: an iteration of the loop that uses it, and the chip whose share it is. */
 export type Part = { readonly instance: number; readonly rank: number };
+
+/** Elements as memory holds them: E4M3 codes, BF16 bits, FP32, i32. */
+export type Elements = Uint8Array | Uint16Array | Float32Array | Int32Array;
 
 /**
  * The values of weights, read from the source as they are asked for. A row is all that one index of the first axis holds.
@@ -13,6 +17,8 @@ export class WeightValues {
   readonly store: TensorStore;
   /** Chips a `shard` is divided over. */
   readonly tp: number;
+  /** Scales of rows already quantised, 0 where not: the column parameters are packed after the tiles they belong to. */
+  readonly #keptScales = new Map<string, Float32Array>();
   #kept: { readonly name: string; readonly data: Float32Array | Float64Array } | undefined;
 
   constructor(store: TensorStore, tp: number) {
@@ -31,40 +37,53 @@ export class WeightValues {
   }
 
   /** E4M3 codes of rows, and the FP32 scale of each: amax/448 (1 if 0) of the FP32 values. */
-  quantisedRows(weight: Weight, part: Part, start: number, count: number): { readonly codes: Uint8Array; readonly scales: Float64Array } {
+  quantisedRows(weight: Weight, part: Part, start: number, count: number): { readonly codes: Uint8Array; readonly scales: Float32Array } {
     const rows = this.rowsOf(weight, part, start, count);
     const scales = scalesOf(rows, count);
     const width = rows.length / count;
-    const codes = Uint8Array.from(rows, (value, i) => encodeE4m3(Math.fround(Math.fround(value) / (scales[Math.floor(i / width)] as number))));
+    const codes = new Uint8Array(rows.length);
+    for (let row = 0; row < count; row++) quantiseRow(rows, row * width, width, scales[row] as number, codes, row * width);
+    this.#remember(weight, part, start, scales);
     return { codes, scales };
   }
 
-  /**
-   * Values of rows as memory holds them: rounded once to the weight's dtype; e4m3 divided by the row's scale first. An f32
-   * weight `<w>.scale` with the expressions of matrix w is the scales of w's rows.
-   */
-  storedRows(weight: Weight, part: Part, start: number, count: number): Float64Array {
-    if (isScale(weight, this.store)) return scalesOf(this.#rows(instanceOf(weight, part.instance), part.rank, start, count), count);
+  /** Rows as memory holds them: rounded once to the weight's dtype; e4m3 divided by the row's scale first. */
+  encodedRows(weight: Weight, part: Part, start: number, count: number): Elements {
+    if (isScale(weight, this.store)) return this.#scales(weight, part, start, count);
+    if (weight.dtype === 'e4m3') return this.quantisedRows(weight, part, start, count).codes;
     const rows = this.rowsOf(weight, part, start, count);
     switch (weight.dtype) {
       case 'bf16':
-        return rows.map(toBf16);
-      case 'e4m3': {
-        const scales = scalesOf(rows, count);
-        const width = rows.length / count;
-        for (let row = 0; row < count; row++) {
-          const scale = scales[row] as number;
-          for (let i = row * width; i < (row + 1) * width; i++) rows[i] = toE4M3(Math.fround(Math.fround(rows[i] as number) / scale));
-        }
-        return rows;
-      }
+        return Uint16Array.from(rows, encodeBf16);
       case 'f32':
-        return rows.map(Math.fround);
+        return Float32Array.from(rows);
       case 'i32':
-        return rows;
+        return Int32Array.from(rows);
       default:
         throw new Error(`weight \`${weight.name}\` has dtype ${weight.dtype}, which memory does not hold`);
     }
+  }
+
+  /** The values of `encodedRows`. */
+  storedRows(weight: Weight, part: Part, start: number, count: number): Float64Array {
+    const elements = this.encodedRows(weight, part, start, count);
+    if (elements instanceof Uint8Array) return Float64Array.from(elements, decodeE4m3);
+    if (elements instanceof Uint16Array) return Float64Array.from(elements, decodeBf16);
+    return Float64Array.from(elements);
+  }
+
+  /** An f32 weight `<w>.scale` with the expressions of matrix w is the scales of w's rows: kept since w was read, or computed. */
+  #scales(weight: Weight, part: Part, start: number, count: number): Float32Array {
+    const kept = this.#keptScales.get(scaleKey(weight.name, part));
+    if (kept?.subarray(start, start + count).every((scale) => scale > 0) === true) return kept.slice(start, start + count);
+    return scalesOf(this.#rows(instanceOf(weight, part.instance), part.rank, start, count), count);
+  }
+
+  #remember(weight: Weight, part: Part, start: number, scales: Float32Array): void {
+    const key = scaleKey(`${weight.name}.scale`, part);
+    const kept = this.#keptScales.get(key) ?? new Float32Array(weight.shape[0] as number);
+    this.#keptScales.set(key, kept);
+    kept.set(scales, start);
   }
 
   #rows(expr: WeightExpr, rank: number, start: number, count: number): Float64Array {
@@ -192,14 +211,15 @@ export function ropeRow(frequencies: readonly number[], position: number, amplit
 /** Dtypes whose values single precision holds exactly. */
 const singles: ReadonlySet<string> = new Set(['f32', 'f16', 'bf16', 'e4m3', 'e5m2', 'i16', 'i8', 'u16', 'u8', 'bool']);
 
-function scalesOf(rows: Float64Array, count: number): Float64Array {
+function scalesOf(rows: Float64Array, count: number): Float32Array {
   const width = rows.length / count;
-  return Float64Array.from({ length: count }, (_, row) => {
-    let amax = 0;
-    for (let i = row * width; i < (row + 1) * width; i++) amax = Math.max(amax, Math.abs(Math.fround(rows[i] as number)));
+  return Float32Array.from({ length: count }, (_, row) => {
+    const amax = amaxOfRow(rows, row * width, width);
     return amax === 0 ? 1 : Math.fround(amax / 448);
   });
 }
+
+const scaleKey = (name: string, { instance, rank }: Part): string => `${instance} ${rank} ${name}`;
 
 /** Row-major [rows, columns] to [columns, rows]. */
 function transposed(data: Float64Array, rows: number, columns: number): Float64Array {

@@ -9,6 +9,7 @@ import { freshState, type TileState } from '../../ir/tile/interpret/memory.ts';
 import type { Buffer } from '../../ir/tile/module.ts';
 import { WeightValues } from '../../ir/weight-values.ts';
 import type { TensorStore } from '../../ir/weights.ts';
+import { decodeBf16, decodeE4m3 } from '../../isa-spec/numerics.ts';
 import { sohu } from '../../isa-spec/machines/sohu.ts';
 import { tiny } from '../../isa-spec/machines/tiny.ts';
 import type { Fit } from '../../passes/plan/fit.ts';
@@ -25,9 +26,11 @@ const mixed = raggedStep([{ id: 0, rows: 1, past: 7 }, { id: 2, rows: 5, past: 0
 const source = tinyLlama();
 const store = storeFor(source);
 
+const decoders = { e4m3: decodeE4m3, bf16: decodeBf16, f32: (x: number) => x, i32: (x: number) => x };
+
 const fillFrom = (fit: Fit, lineBytes: number) => (buffer: Buffer) => {
   const rows = [...bufferRows(buffer, { graph: fit.graph, values: new WeightValues(store, 1), tile: fit.tile.tile, lineBytes }, 0)].flatMap((batch) =>
-    Array.from({ length: batch.length / buffer.columns }, (_, i) => batch.subarray(i * buffer.columns, (i + 1) * buffer.columns)),
+    Array.from({ length: batch.length / buffer.columns }, (_, i) => Float64Array.from(batch.subarray(i * buffer.columns, (i + 1) * buffer.columns), decoders[buffer.format])),
   );
   return (row: number) => rows[row] as Float64Array;
 };
