@@ -54,11 +54,11 @@ export class WeightValues {
     const rows = this.rowsOf(weight, part, start, count);
     switch (weight.dtype) {
       case 'bf16':
-        return Uint16Array.from(rows, encodeBf16);
+        return encoded(rows, new Uint16Array(rows.length), encodeBf16);
       case 'f32':
-        return Float32Array.from(rows);
+        return new Float32Array(rows);
       case 'i32':
-        return Int32Array.from(rows);
+        return new Int32Array(rows);
       default:
         throw new Error(`weight \`${weight.name}\` has dtype ${weight.dtype}, which memory does not hold`);
     }
@@ -217,6 +217,12 @@ function scalesOf(rows: Float64Array, count: number): Float32Array {
     const amax = amaxOfRow(rows, row * width, width);
     return amax === 0 ? 1 : Math.fround(amax / 448);
   });
+}
+
+/** `TypedArray.from` with a function takes ten times as long as a loop. */
+function encoded<E extends Elements>(values: Float64Array, codes: E, encode: (value: number) => number): E {
+  for (let i = 0; i < values.length; i++) codes[i] = encode(values[i] as number);
+  return codes;
 }
 
 const scaleKey = (name: string, { instance, rank }: Part): string => `${instance} ${rank} ${name}`;
