@@ -45,6 +45,11 @@ export type StepCount = (typeof stepCounts)[number];
  * A = the side of a matrix array of the machine.
  */
 export const instructions = {
+  nop: instruction({
+    opcode: 0x00, queues: every, summary: 'does nothing but take its waits and make its posts',
+    flags: {},
+    payload: {},
+  }),
   sync: instruction({
     opcode: 0x01, queues: every, summary: 'takes up to four further waits and makes up to four further posts',
     flags: {},
@@ -63,6 +68,11 @@ export const instructions = {
     opcode: 0x03, queues: every, summary: 'R[reg] <- a count of the step-control block (R0 cannot be written)',
     flags: {},
     payload: { reg: uint(5), count: oneOf(4, stepCounts) },
+  }),
+  trace: instruction({
+    opcode: 0x07, queues: every, summary: 'marks a place in time by `tag`, or asserts that least <= R[reg] <= most',
+    flags: { kind: oneOf(3, ['timestamp', 'assert']) },
+    payload: { tag: uint(32), reg: slot(5), least: slot(32), most: slot(32) },
   }),
   hostw: instruction({
     opcode: 0x08, queues: ['ctl'], summary: 'copies a host table of this step, at most `bytes`, to SRAM',
@@ -83,6 +93,11 @@ export const instructions = {
     opcode: 0x11, queues: dma, summary: 'SRAM -> HBM: rows of `lines` lines',
     flags: {},
     payload: { src: sram, srcPitch: uint(16), dst: hbm, dstPitch: uint(24), lines: uint(16), rows },
+  }),
+  dcp: instruction({
+    opcode: 0x12, queues: dma, summary: 'SRAM -> SRAM: rows of `lines` lines; with `fill`: every 4 bytes of them become `value`',
+    flags: { fill: flag },
+    payload: { src: sram, srcPitch: uint(16), dst: sram, dstPitch: uint(16), lines: uint(16), value: slot(32), rows },
   }),
   dgat: instruction({
     opcode: 0x13, queues: dma, summary: 'HBM -> SRAM: row i of the window comes from HBM row `index[first + i]`',

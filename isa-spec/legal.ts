@@ -32,6 +32,7 @@ const unary: readonly string[] = ['copy', 'relu', 'silu', 'gelu', 'gelu_tanh', '
 
 /** The rules of each instruction. */
 export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
+  nop: [],
   sync: [
     {
       says: 'counts a semaphore it names at least once, and none it does not name',
@@ -43,6 +44,10 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
   ],
   loop: [],
   sreg: [{ says: 'does not write R0', holds: (f) => f.reg !== 0 }],
+  trace: [
+    { says: 'names a register and its bounds only to assert', holds: (f) => f.kind === 'assert' || (f.reg === 0 && f.least === 0 && f.most === 0) },
+    { says: 'asserts what can hold: least <= most', holds: (f) => f.least <= f.most },
+  ],
   hostw: [{ says: 'copies at least a byte', holds: (f) => f.bytes > 0 }],
   event: [],
   dld: [
@@ -51,6 +56,12 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
   ],
   dst: [
     { says: 'moves at least a line', holds: (f) => f.lines > 0 },
+    { says: targetApart, holds: (f) => apart(f.dstPitch, f.lines, f.rows) },
+  ],
+  dcp: [
+    { says: 'moves at least a line', holds: (f) => f.lines > 0 },
+    { says: 'names a source only if it copies', holds: (f) => !f.fill || (isUnset(f.src) && f.srcPitch === 0) },
+    { says: 'names a value only if it fills', holds: (f) => f.fill || f.value === 0 },
     { says: targetApart, holds: (f) => apart(f.dstPitch, f.lines, f.rows) },
   ],
   dgat: [

@@ -5,13 +5,16 @@ import type { Mnemonic } from './instructions.ts';
  * fround is one rounding to FP32, ties to even; store(format, y) one rounding to the format (E4M3 saturates).
  */
 export const meaning: { readonly [M in Mnemonic]: string } = {
+  nop: 'Nothing. Its waits are taken and its posts made, as of every instruction.',
   sync: 'Takes each of its further waits and makes each of its further posts, beyond the two of each that every word has. A wait or post with semaphore 0 is none.',
   loop: 'Runs the next `body` instructions `count` times. I[level] is 0 in the first pass, counts up by one a pass, and is 0 again afterwards. Loops nest; a loop inside another has another level. Its own waits and posts happen once, before the first pass.',
   sreg: 'R[reg] <- the named count of the step-control block. R0 always holds 2^32 - 1, which shortens nothing.',
+  trace: 'timestamp: the trace of the queue gets `tag` and the cycle; nothing a program can see changes. assert: a fault that names `tag` unless least <= R[reg] <= most, all unsigned.',
   hostw: 'Copies the first min(bytes, length) bytes of a table of this step\'s control block to SRAM from line `dst` on. Nothing beyond them is written.',
   event: 'Tells the host `tag`. The entry has ended when its last event was told.',
   dld: 'For i < count: lines [0, lines) of SRAM row i <- those of HBM row i. Row i of the source starts `i * srcPitch` lines after `src`, of the target `i * dstPitch` lines after `dst`. Leaving the base register\'s region is a fault.',
   dst: 'For i < count: lines [0, lines) of HBM row i <- those of SRAM row i, pitches as for `dld`.',
+  dcp: 'For i < count, ascending: lines [0, lines) of row i of the target <- those of row i of the source, as they were when row i began; row i starts i pitches after the operand. With `fill`: every 4 bytes of lines [0, lines) of row i of the target <- `value`, little-endian.',
   dgat: 'For i < count: SRAM row i <- HBM row x, where x is element `first + i` of the i32 row list at line `index`. Row x starts `x * srcPitch` lines after `src`.',
   dsct: 'For i < count: HBM row x <- SRAM row i, where x is element `first + i` of the i32 row list at line `index`. Row x starts `x * dstPitch` lines after `dst`.',
   wld:

@@ -3,9 +3,9 @@
  * bounds: an address outside its memory, HBM region or accumulators. operand: fields that contradict each other or the machine.
  * control: loops that do not nest. table: a host table that is missing or not well formed. semaphore: a count above 15.
  * fifo: a matrix product whose weights are not those pushed. collective: chips that meet with different collectives.
- * deadlock: queues that wait for ever. unbalanced: tokens or weights left when every queue has ended.
+ * assert: a `trace` whose register is not within its bounds. deadlock: queues that wait for ever. unbalanced: tokens or weights left when every queue has ended.
  */
-export type FaultKind = 'bounds' | 'operand' | 'control' | 'table' | 'semaphore' | 'fifo' | 'collective' | 'deadlock' | 'unbalanced';
+export type FaultKind = 'bounds' | 'operand' | 'control' | 'table' | 'semaphore' | 'fifo' | 'collective' | 'assert' | 'deadlock' | 'unbalanced';
 
 /** Where a program stopped: the instruction `pc` of a chip's queue, in iteration `I` of its loops. */
 export type FaultPlace = { readonly chip: number; readonly queue: string; readonly pc: number; readonly op: string; readonly I: readonly number[] };

@@ -47,13 +47,16 @@ function poolRows({ bound }: Sizes): number | undefined {
  * are the host's promise; of those only a KV pool's are bounded, by the entry's pool.
  */
 export const accesses: AccessesOf = {
+  nop: () => [],
   sync: () => [],
   loop: () => [],
   sreg: () => [],
+  trace: () => [],
   event: () => [],
   hostw: ({ dst, bytes }, sizes) => [run('dst', dst, lines(bytes, sizes))],
   dld: (f) => [far('src', f.src, f.srcPitch, f.lines), matrix('dst', f.dst, f.dstPitch, f.lines)],
   dst: (f) => [matrix('src', f.src, f.srcPitch, f.lines), far('dst', f.dst, f.dstPitch, f.lines)],
+  dcp: (f) => [...(f.fill ? [] : [matrix('src', f.src, f.srcPitch, f.lines)]), matrix('dst', f.dst, f.dstPitch, f.lines)],
   dgat: (f) => [{ ...far('src', f.src, 0, f.lines), rows: 1 }, { name: 'index', list: f.index }, matrix('dst', f.dst, f.dstPitch, f.lines)],
   dsct: (f, sizes) => {
     // Slots are rows of key planes: the last of them is a plane before the pool's end.

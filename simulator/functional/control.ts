@@ -2,6 +2,15 @@ import { SimulationFault } from '../fault.ts';
 import type { Execute } from './execute.ts';
 import type { QueueState } from './state.ts';
 
+/** Its tokens are all there is to it. */
+export const nop: Execute<'nop'> = () => {};
+
+/** Timestamps are the timing simulator's; here an assertion is checked. */
+export const trace: Execute<'trace'> = (_chip, queue, { kind, tag, reg, least, most }) => {
+  const value = queue.R[reg]!;
+  if (kind === 'assert' && (value < least || value > most)) throw new SimulationFault('assert', `assertion ${tag}: R${reg} is ${value}, not from ${least} to ${most}`);
+};
+
 /** All a sync does is take and make its tokens. */
 export const sync: Execute<'sync'> = () => {};
 

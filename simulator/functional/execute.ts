@@ -1,10 +1,10 @@
 import type { InstructionOf, Mnemonic } from '../../isa-spec/instructions.ts';
 import { afin, aq, attn } from './attention.ts';
-import { loop, sreg, sync } from './control.ts';
+import { loop, nop, sreg, sync, trace } from './control.ts';
 import { epi } from './epilogue.ts';
 import { mm, wld } from './matrix.ts';
 import type { Chip, QueueState } from './state.ts';
-import { coll, dgat, dld, dsct, dst, event, hostw } from './transfer.ts';
+import { coll, dcp, dgat, dld, dsct, dst, event, hostw } from './transfer.ts';
 import { vmap, vnorm, vqnt, vrope } from './vector.ts';
 
 /** The effect of an instruction on its chip, whole: its tokens are the scheduler's. Throws SimulationFault. */
@@ -12,5 +12,5 @@ export type Execute<M extends Mnemonic> = (chip: Chip, queue: QueueState, fields
 
 /** What each instruction does. */
 export const effects: { readonly [M in Mnemonic]: Execute<M> } = {
-  sync, loop, sreg, hostw, event, dld, dst, dgat, dsct, wld, mm, epi, aq, attn, afin, vmap, vnorm, vrope, vqnt, coll,
+  nop, sync, loop, sreg, trace, hostw, event, dld, dst, dcp, dgat, dsct, wld, mm, epi, aq, attn, afin, vmap, vnorm, vrope, vqnt, coll,
 };

@@ -39,6 +39,21 @@ export const dst: Execute<'dst'> = (chip, queue, { src, srcPitch, dst: to, dstPi
   }
 };
 
+/** Row by row; a row is read whole before it is written, so rows may be moved by less than their length. */
+export const dcp: Execute<'dcp'> = (chip, queue, { fill, src, srcPitch, dst: to, dstPitch, lines, value, rows: window }) => {
+  const { rows } = windowOf(queue, window);
+  const { sram } = chip;
+  const bytes = lines * chip.geometry.lineBytes;
+  for (let r = 0; r < rows; r++) {
+    const target = sram.at(addressOf(queue, to) + r * dstPitch, bytes);
+    if (fill) sram.views.u32.fill(value, target / 4, (target + bytes) / 4);
+    else {
+      const source = sram.at(addressOf(queue, src) + r * srcPitch, bytes);
+      sram.views.u8.copyWithin(target, source, source + bytes);
+    }
+  }
+};
+
 /** The elements of an index list that belong to a window. */
 const indices = (chip: Chip, queue: QueueState, line: number, window: RowWindow): Int32Array => {
   const { first, rows } = windowOf(queue, window);

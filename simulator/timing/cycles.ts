@@ -50,13 +50,16 @@ export const tileStreamCycles = (rows: number, split: number, format: string, ra
  * over the link rate already, `mm` has its weights loaded, `attn` depends on the work list (attention.ts) and `hostw` on the table.
  */
 export const costs: { readonly [M in Mnemonic]: Closed<M> } = {
+  nop: () => unit(1),
   sync: () => unit(1),
   loop: () => idle,
   sreg: () => idle,
+  trace: () => unit(1),
   hostw: (fields, _rows, rates) => unit(fields.bytes / rates.lineBytes),
   event: () => unit(1),
   dld: (fields, rows, rates) => transfer(rows, fields.lines, fields.srcPitch, rates),
   dst: (fields, rows, rates) => transfer(rows, fields.lines, fields.dstPitch, rates),
+  dcp: (fields, rows) => unit(rows * fields.lines),
   dgat: (fields, rows, rates) => indexed(rows, fields.lines, rates),
   dsct: (fields, rows, rates) => indexed(rows, fields.lines, rates),
   wld: (fields, _rows, rates) => unit(fields.kTiles * tileLoadCycles(fields.format, rates)),

@@ -11,6 +11,7 @@ export const timingAssumptions: readonly { readonly name: string; readonly value
   { name: 'timing.pipelineCycles', value: pipelineCycles, source: 'depth of the epilogue and vector pipelines' },
   { name: 'timing.specialFunctionPasses', value: lanePasses.special, source: 'vector passes of an activation; the other functions count their FP32 operations' },
   { name: 'timing.hostLinesPerCycle', value: 1, source: 'rate of hostw' },
+  { name: 'timing.copyLinesPerCycle', value: 1, source: 'rate of dcp, which a DMA queue does within SRAM' },
   { name: 'timing.sramBankConflicts', value: 0, source: 'SRAM bank bandwidth and conflicts are not modelled' },
   { name: 'timing.attentionBalance', value: 1, source: 'query groups and heads spread evenly over the attention arrays' },
 ];

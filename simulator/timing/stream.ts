@@ -8,7 +8,7 @@ const actions = ['fixed', 'loop', 'count', 'dma', 'weights', 'multiply', 'drain'
 type Action = (typeof actions)[number];
 
 const actionOf: { readonly [M in Mnemonic]: Action } = {
-  sync: 'fixed', loop: 'loop', sreg: 'count', hostw: 'fixed', event: 'fixed', dld: 'dma', dst: 'dma', dgat: 'dma', dsct: 'dma', wld: 'weights', mm: 'multiply',
+  nop: 'fixed', sync: 'fixed', loop: 'loop', sreg: 'count', trace: 'fixed', dcp: 'fixed', hostw: 'fixed', event: 'fixed', dld: 'dma', dst: 'dma', dgat: 'dma', dsct: 'dma', wld: 'weights', mm: 'multiply',
   epi: 'drain', aq: 'query', attn: 'attend', afin: 'finish', vmap: 'fixed', vnorm: 'fixed', vrope: 'fixed', vqnt: 'fixed', coll: 'gather',
 };
 export const actionCode = Object.fromEntries(actions.map((name, code) => [name, code])) as { readonly [A in Action]: number };

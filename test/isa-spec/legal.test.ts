@@ -12,16 +12,19 @@ const rows = { max: 16, reg: 1, level: 1 };
 
 /** An instruction of each kind that breaks no rule of the tiny machine. */
 const fields: { readonly [M in Mnemonic]: InstructionOf<M>['fields'] } = {
+  nop: {},
   sync: {
     wait2: 1, wait3: 2, wait4: 0, wait5: 0, post2: 3, post3: 0, post4: 0, post5: 0,
     waitCount2: 1, waitCount3: 4, waitCount4: 0, waitCount5: 0, postCount2: 1, postCount3: 0, postCount4: 0, postCount5: 0,
   },
   loop: { level: 1, count: 4, body: 2 },
   sreg: { reg: 1, count: 'tokens' },
+  trace: { kind: 'assert', tag: 9, reg: 2, least: 1, most: 4 },
   hostw: { table: 'ids', dst: at(3), bytes: 64 },
   event: { tag: 1 },
   dld: { src: { base: 1, off: 0, ss: 0 }, srcPitch: 0, dst: at(0), dstPitch: 4, lines: 4, rows },
   dst: { src: at(0), srcPitch: 4, dst: { base: 4, off: 0, ss: 0 }, dstPitch: 4, lines: 4, rows },
+  dcp: { fill: false, src: at(0), srcPitch: 4, dst: at(64), dstPitch: 4, lines: 4, value: 0, rows },
   dgat: { src: { base: 1, off: 0, ss: 0 }, srcPitch: 4, dst: at(0), dstPitch: 4, index: 9, lines: 4, rows },
   dsct: { src: at(0), srcPitch: 4, dst: { base: 2, off: 0, ss: 0 }, dstPitch: 4, index: 9, lines: 4, rows },
   wld: { format: 'e4m3', src: at(0), kTiles: 2, nTiles: 2, split: 1 },

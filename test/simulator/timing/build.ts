@@ -12,13 +12,16 @@ export const hbmAt = (base: number, off = 0, ss = 0) => ({ base, off, ss });
 export const rows = (max: number, reg = 0, level = 0) => ({ max, reg, level });
 
 const usual = {
+  nop: {},
   sync: { wait2: 0, wait3: 0, wait4: 0, wait5: 0, post2: 0, post3: 0, post4: 0, post5: 0, waitCount2: 0, waitCount3: 0, waitCount4: 0, waitCount5: 0, postCount2: 0, postCount3: 0, postCount4: 0, postCount5: 0 },
   loop: { level: 0, count: 1, body: 1 },
   sreg: { reg: 1, count: 'tokens' },
+  trace: { kind: 'timestamp', tag: 0, reg: 0, least: 0, most: 0 },
   hostw: { table: 'ids', dst: operand, bytes: 64 },
   event: { tag: 0 },
   dld: { src: hbmAt(1), srcPitch: 1, dst: operand, dstPitch: 1, lines: 1, rows: rows(1) },
   dst: { src: operand, srcPitch: 1, dst: hbmAt(4), dstPitch: 1, lines: 1, rows: rows(1) },
+  dcp: { fill: false, src: operand, srcPitch: 1, dst: operand, dstPitch: 1, lines: 1, value: 0, rows: rows(1) },
   dgat: { src: hbmAt(1), srcPitch: 1, dst: operand, dstPitch: 1, index: 0, lines: 1, rows: rows(1) },
   dsct: { src: operand, srcPitch: 1, dst: hbmAt(2), dstPitch: 1, index: 0, lines: 1, rows: rows(1) },
   wld: { format: 'e4m3', src: operand, kTiles: 1, nTiles: 1, split: 0 },

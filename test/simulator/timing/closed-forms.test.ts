@@ -16,6 +16,7 @@ describe('an instruction alone takes its closed form', () => {
     expect(alone('ctl', make('event'))).toBe(1);
     expect(alone('vec', make('sync'), make('sync'))).toBe(2);
     expect(alone('vec', make('sreg'), make('loop', { count: 5, body: 1 }), make('sync'))).toBe(5);
+    expect(alone('mxu', make('nop'), make('trace'))).toBe(2);
     // 64 rows of 4 bytes fit 1024; 256 bytes in lines of 8.
     expect(alone('ctl', make('hostw', { bytes: 1024 }))).toBe(32);
     expect(alone('ctl', make('hostw', { bytes: 40 }))).toBe(5);
@@ -30,6 +31,10 @@ describe('an instruction alone takes its closed form', () => {
     expect(alone('dma1', make('dsct', { lines: 8, dstPitch: 8, rows: rows(64) }))).toBe(Math.ceil(4096 / (64 * 0.3)) + 50);
     // One after the other: the second's latency hides the first's.
     expect(alone('dma0', make('dld', { lines: 8, srcPitch: 8, rows: rows(64) }), make('dld', { lines: 8, srcPitch: 8, rows: rows(64) }))).toBe(2 * 72 + 50);
+  });
+  test('dcp: a line a cycle', () => {
+    expect(alone('dma0', make('dcp', { lines: 8, rows: rows(5) }))).toBe(40);
+    expect(alone('dma1', make('dcp', { fill: true, lines: 3, rows: rows(1) }))).toBe(3);
   });
   test('matrix', () => {
     expect(alone('wld', make('wld', { kTiles: 3 }))).toBe(24);
