@@ -9,12 +9,23 @@ export const viewsOf = (bytes: number): Views => {
   return { u8: new Uint8Array(buffer), u16: new Uint16Array(buffer), u32: new Uint32Array(buffer), i32: new Int32Array(buffer), f32: new Float32Array(buffer) };
 };
 
+/** Told of every access to a memory before it is made: its first unit and how many; bytes, or accumulator rows. */
+export type Witness = (access: 'read' | 'write', first: number, count: number) => void;
+
+/** A memory whose accesses can be watched, and whose contents can be taken out and put back unwatched. */
+export type Watched = {
+  witness: Witness | undefined;
+  readonly copy: (first: number, count: number) => Uint8Array;
+  readonly put: (first: number, held: Uint8Array) => void;
+};
+
 /** What memory holds before anything is written: every element format reads it as NaN. */
 const undefinedByte = 0xff;
 const pageBytes = 1 << 16;
 
 /** A chip's SRAM. Its pages are filled on first touch, so that one never used costs nothing. */
-export class Sram {
+export class Sram implements Watched {
+  witness: Witness | undefined = undefined;
   readonly views: Views;
   readonly bytes: number;
   readonly lineBytes: number;
@@ -27,13 +38,40 @@ export class Sram {
     this.#touched = new Uint8Array(Math.ceil(bytes / pageBytes));
   }
 
-  /** The byte offset of line `line`, from which `length` bytes are about to be read or written. A fault if they are not all in the memory. */
+  /** The byte offset of line `line`, from which `length` bytes are about to be read. A fault if they are not all in the memory. */
   at(line: number, length: number): number {
     return this.range(line * this.lineBytes, length);
   }
 
   /** As `at`, from a byte offset. */
   range(offset: number, length: number): number {
+    this.#touch(offset, length);
+    this.witness?.('read', offset, length);
+    return offset;
+  }
+
+  /** As `at`, of bytes about to be written. Every write must be announced so: what is awaited and what races is known from it alone. */
+  writing(line: number, length: number): number {
+    return this.writingRange(line * this.lineBytes, length);
+  }
+
+  /** As `writing`, from a byte offset. */
+  writingRange(offset: number, length: number): number {
+    this.#touch(offset, length);
+    this.witness?.('write', offset, length);
+    return offset;
+  }
+
+  copy(first: number, count: number): Uint8Array {
+    this.#touch(first, count);
+    return this.views.u8.slice(first, first + count);
+  }
+
+  put(first: number, held: Uint8Array): void {
+    this.views.u8.set(held, first);
+  }
+
+  #touch(offset: number, length: number): void {
     if (!(offset >= 0 && offset + length <= this.bytes)) {
       throw new SimulationFault('bounds', `SRAM bytes ${offset} to ${offset + length} of ${this.bytes}`);
     }
@@ -43,7 +81,6 @@ export class Sram {
       this.#touched[page] = 1;
       this.views.u8.fill(undefinedByte, page * pageBytes, (page + 1) * pageBytes);
     }
-    return offset;
   }
 
   /** Forgets the contents. */
@@ -56,7 +93,8 @@ export class Sram {
 export type ByteSource = (offset: number, length: number) => Uint8Array;
 
 /** What an HBM base register points to: `limit` bytes, allocated in pages when written; or a read-only image. */
-export class HbmRegion {
+export class HbmRegion implements Watched {
+  witness: Witness | undefined = undefined;
   readonly name: string;
   readonly limit: number;
   readonly #source: ByteSource | undefined;
@@ -77,6 +115,26 @@ export class HbmRegion {
   /** Copies `length` bytes at `offset` to `into[at..]`. Never written bytes are 0xFF. */
   read(offset: number, length: number, into: Uint8Array, at: number): void {
     this.#check(offset, length);
+    this.witness?.('read', offset, length);
+    this.#read(offset, length, into, at);
+  }
+
+  /** Copies `from` to `offset`. */
+  write(offset: number, from: Uint8Array): void {
+    this.#check(offset, from.length);
+    if (this.#source !== undefined) throw new SimulationFault('bounds', `HBM \`${this.name}\` is read-only`);
+    this.witness?.('write', offset, from.length);
+    this.put(offset, from);
+  }
+
+  copy(first: number, count: number): Uint8Array {
+    this.#check(first, count);
+    const bytes = new Uint8Array(count);
+    this.#read(first, count, bytes, 0);
+    return bytes;
+  }
+
+  #read(offset: number, length: number, into: Uint8Array, at: number): void {
     if (this.#source !== undefined) {
       into.set(this.#source(offset, length), at);
       return;
@@ -91,10 +149,7 @@ export class HbmRegion {
     }
   }
 
-  /** Copies `from` to `offset`. */
-  write(offset: number, from: Uint8Array): void {
-    this.#check(offset, from.length);
-    if (this.#source !== undefined) throw new SimulationFault('bounds', `HBM \`${this.name}\` is read-only`);
+  put(offset: number, from: Uint8Array): void {
     for (let done = 0; done < from.length; ) {
       const within = (offset + done) % pageBytes;
       const run = Math.min(from.length - done, pageBytes - within);

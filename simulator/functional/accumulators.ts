@@ -1,11 +1,14 @@
 import { SimulationFault } from '../fault.ts';
+import type { Watched, Witness } from '../memory.ts';
 import type { Geometry } from './state.ts';
 
 /**
  * The accumulators of a chip: `accumulatorRows` rows of A sums for each array. A sum is a double, which holds every sum of E4M3
  * products exactly. Undefined (NaN) until written.
  */
-export class Accumulators {
+export class Accumulators implements Watched {
+  /** Unit: a row of one array, numbered array x accumulatorRows + row. */
+  witness: Witness | undefined = undefined;
   readonly #geometry: Geometry;
   readonly #arrays: Float64Array[] = [];
   readonly #used: number[] = [];
@@ -21,6 +24,31 @@ export class Accumulators {
     let rows = this.#arrays[array];
     if (rows === undefined) this.#arrays[array] = rows = new Float64Array(accumulatorRows * size).fill(NaN);
     return rows;
+  }
+
+  /** Announces an access to the rows of `groups` in `nTiles` arrays each. */
+  touch(access: 'read' | 'write', groups: readonly GroupRows[], nTiles: number): void {
+    if (this.witness === undefined) return;
+    for (const { firstArray, accumulatorRow, rows } of groups) {
+      for (let nt = 0; nt < nTiles; nt++) this.witness(access, (firstArray + nt) * this.#geometry.accumulatorRows + accumulatorRow, rows);
+    }
+  }
+
+  copy(first: number, count: number): Uint8Array {
+    const { rows, from } = this.#at(first, count);
+    return new Uint8Array(rows.slice(from, from + count * this.#geometry.size).buffer);
+  }
+
+  put(first: number, held: Uint8Array): void {
+    const sums = new Float64Array(held.buffer, held.byteOffset, held.length / 8);
+    const { rows, from } = this.#at(first, sums.length / this.#geometry.size);
+    rows.set(sums, from);
+  }
+
+  #at(first: number, count: number): { readonly rows: Float64Array; readonly from: number } {
+    const { accumulatorRows, size } = this.#geometry;
+    const row = first % accumulatorRows;
+    return { rows: this.of(Math.floor(first / accumulatorRows), row + count), from: row * size };
   }
 
   /** Forgets the contents. */

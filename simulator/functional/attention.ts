@@ -196,6 +196,6 @@ export const afin: Execute<'afin'> = (chip, queue, { format, out, pitch, rows: w
       const l = state.l[r * state.heads + Math.floor(i / state.headDim)]!;
       values[i] = l === 0 ? 0 : Math.fround(state.o[r * columns + i]! / l);
     }
-    writeElements[format](chip.sram.views, chip.sram.at(addressOf(queue, out) + r * pitch, columns * formatBytes[format]), columns, values);
+    writeElements[format](chip.sram.views, chip.sram.writing(addressOf(queue, out) + r * pitch, columns * formatBytes[format]), columns, values);
   }
 };

@@ -35,6 +35,7 @@ export const epi: Execute<'epi'> = (chip, queue, fields) => {
   const { first, rows } = windowOf(queue, window);
   const groups = placeRows(geometry, addressOf(queue, acc), nTiles, split, { max: window.max, rows });
   if (rows === 0) return;
+  chip.accumulators.touch('read', groups, nTiles);
   const outTiles = gated ? nTiles / 2 : nTiles;
   const columns = (outTiles - 1) * size + nLast;
   const { scales, biases } = readParams(chip, queue, fields);
@@ -67,7 +68,7 @@ export const epi: Execute<'epi'> = (chip, queue, fields) => {
         readElements[format](sram.views, sram.at(addressOf(queue, residualAt) + r * pitch, rowBytes), columns, added);
         for (let n = 0; n < columns; n++) values[n] = Math.fround(values[n]! + added[n]!);
       }
-      writeElements[format](sram.views, sram.at(addressOf(queue, out) + r * pitch, rowBytes), columns, values);
+      writeElements[format](sram.views, sram.writing(addressOf(queue, out) + r * pitch, rowBytes), columns, values);
     }
   }
 };

@@ -65,6 +65,7 @@ export const mm: Execute<'mm'> = (chip, queue, { format: named, accumulate, spli
   const { rows } = windowOf(queue, window);
   const groups = placeRows(geometry, addressOf(queue, acc), nTiles, split, { max: window.max, rows });
   if (rows === 0) return;
+  chip.accumulators.touch('write', groups, nTiles);
   if (accumulate === 'no' || (accumulate === 'first' && queue.I[3] === 0)) for (const group of groups) clear(chip.accumulators, group, nTiles, size);
 
   const w = new Float64Array(size * size);

@@ -9,7 +9,7 @@ export const hostw: Execute<'hostw'> = (chip, queue, { table, dst, bytes }) => {
   const source = chip.step.tables[table];
   const length = Math.min(bytes, source.length);
   if (length === 0) return;
-  chip.sram.views.u8.set(source.subarray(0, length), chip.sram.at(addressOf(queue, dst), length));
+  chip.sram.views.u8.set(source.subarray(0, length), chip.sram.writing(addressOf(queue, dst), length));
 };
 
 export const event: Execute<'event'> = (chip, _queue, { tag }) => {
@@ -24,7 +24,7 @@ export const dld: Execute<'dld'> = (chip, queue, { src, srcPitch, dst, dstPitch,
   const together = srcPitch === lines && dstPitch === lines ? rows : 1;
   for (let r = 0; r < rows; r += together) {
     const length = bytes * together;
-    region.read(offset + r * srcPitch * chip.geometry.lineBytes, length, chip.sram.views.u8, chip.sram.at(line + r * dstPitch, length));
+    region.read(offset + r * srcPitch * chip.geometry.lineBytes, length, chip.sram.views.u8, chip.sram.writing(line + r * dstPitch, length));
   }
 };
 
@@ -45,7 +45,7 @@ export const dcp: Execute<'dcp'> = (chip, queue, { fill, src, srcPitch, dst: to,
   const { sram } = chip;
   const bytes = lines * chip.geometry.lineBytes;
   for (let r = 0; r < rows; r++) {
-    const target = sram.at(addressOf(queue, to) + r * dstPitch, bytes);
+    const target = sram.writing(addressOf(queue, to) + r * dstPitch, bytes);
     if (fill) sram.views.u32.fill(value, target / 4, (target + bytes) / 4);
     else {
       const source = sram.at(addressOf(queue, src) + r * srcPitch, bytes);
@@ -66,7 +66,7 @@ export const dgat: Execute<'dgat'> = (chip, queue, { src, srcPitch, dst: to, dst
   const line = addressOf(queue, to);
   const bytes = lines * chip.geometry.lineBytes;
   indices(chip, queue, index, rows).forEach((row, i) => {
-    region.read(offset + row * srcPitch * chip.geometry.lineBytes, bytes, chip.sram.views.u8, chip.sram.at(line + i * dstPitch, bytes));
+    region.read(offset + row * srcPitch * chip.geometry.lineBytes, bytes, chip.sram.views.u8, chip.sram.writing(line + i * dstPitch, bytes));
   });
 };
 
@@ -102,7 +102,7 @@ export const coll: Execute<'coll'> = (chip, queue, { out, outPitch }) => {
       throw new SimulationFault('collective', `brings ${own.rows} rows of ${own.rowBytes} bytes under tag ${own.tag}, chip ${rank} brings ${offer.rows} of ${offer.rowBytes} under ${offer.tag}`);
     }
     for (let r = 0; r < offer.rows; r++) {
-      const at = chip.sram.range((line + r * outPitch) * chip.geometry.lineBytes + column, offer.rowBytes);
+      const at = chip.sram.writingRange((line + r * outPitch) * chip.geometry.lineBytes + column, offer.rowBytes);
       chip.sram.views.u8.set(offer.bytes.subarray(r * offer.rowBytes, (r + 1) * offer.rowBytes), at);
     }
     column += offer.rowBytes;

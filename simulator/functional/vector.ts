@@ -32,7 +32,7 @@ export const vmap: Execute<'vmap'> = (chip, queue, { function: name, xFormat, yF
     readElements[xFormat](sram.views, sram.at(addressOf(queue, x) + r * xPitch, columns * formatBytes[xFormat]), columns, a);
     if (binary) readElements[yFormat](sram.views, sram.at(addressOf(queue, y) + r * yPitch, columns * formatBytes[yFormat]), columns, b);
     for (let i = 0; i < columns; i++) a[i] = f(a[i]!, b[i]!);
-    writeElements[format](sram.views, sram.at(addressOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, a);
+    writeElements[format](sram.views, sram.writing(addressOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, a);
   }
 };
 
@@ -79,7 +79,7 @@ export const vnorm: Execute<'vnorm'> = (chip, queue, { xFormat, format, kind, x,
       const y = Math.fround(Math.fround(values[i]! * scale) * gamma[i]!);
       values[i] = kind === 'layer' ? Math.fround(y + beta[i]!) : y;
     }
-    writeElements[format](sram.views, sram.at(addressOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, values);
+    writeElements[format](sram.views, sram.writing(addressOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, values);
   }
 };
 
@@ -103,14 +103,14 @@ export const vrope: Execute<'vrope'> = (chip, queue, { xFormat, format, interlea
         values[bt] = Math.fround(Math.fround(b * c) + Math.fround(a * s));
       }
     }
-    writeElements[format](sram.views, sram.at(addressOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, values);
+    writeElements[format](sram.views, sram.writing(addressOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, values);
   }
 };
 
 export const vqnt: Execute<'vqnt'> = (chip, queue, { xFormat, format, x, xPitch, out, outPitch, rowScale, columns, rows: window }) => {
   const { sram, geometry } = chip;
   const { first, rows } = windowOf(queue, window);
-  const scales = sram.range(rowScale * geometry.lineBytes + 4 * first, 4 * rows);
+  const scales = sram.writingRange(rowScale * geometry.lineBytes + 4 * first, 4 * rows);
   const values = new Float64Array(columns);
   for (let r = 0; r < rows; r++) {
     readElements[xFormat](sram.views, sram.at(addressOf(queue, x) + r * xPitch, columns * formatBytes[xFormat]), columns, values);
@@ -118,7 +118,7 @@ export const vqnt: Execute<'vqnt'> = (chip, queue, { xFormat, format, x, xPitch,
     for (let i = 0; i < columns; i++) most = Math.max(most, Math.abs(values[i]!));
     const scale = most === 0 ? 1 : Math.fround(most / 448);
     for (let i = 0; i < columns; i++) values[i] = Math.fround(values[i]! / scale);
-    writeElements[format](sram.views, sram.at(addressOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, values);
+    writeElements[format](sram.views, sram.writing(addressOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, values);
     writeSingle(sram.views, scales / 4 + r, scale);
   }
 };
