@@ -6,6 +6,12 @@ export type Assumption = { readonly name: string; readonly value: number; readon
 
 const isQuantity = (value: unknown): value is Quantity => typeof value === 'object' && value !== null && 'provenance' in value;
 
+/** A machine's numbers in the order one reads about them, which the machine in a container does not keep. */
+const order: readonly string[] = [
+  'clockHz', 'arrays.count', 'arrays.size', 'arrays.bf16Rate', 'accumulatorRows', 'weightFifoTiles', 'attention.count', 'attention.size', 'attention.kvBytesPerCycle', 'softmaxPerCycle',
+  'vectorLanes', 'sram.bytes', 'sram.banks', 'sram.lineBytes', 'hbm.bytes', 'hbm.bytesPerSecond', 'hbm.latencySeconds', 'hbm.efficiency', 'link.bytesPerSecond', 'link.latencySeconds', 'syncCycles',
+];
+
 /** Every quantity below a part of a machine, by its path. */
 function* quantities(value: unknown, path: string): Generator<readonly [string, Quantity]> {
   if (isQuantity(value)) yield [path, value];
@@ -21,7 +27,9 @@ function* quantities(value: unknown, path: string): Generator<readonly [string, 
 export function assumptionsOf(machine: Machine, timing: Timing): readonly Assumption[] {
   const works = (name: string): boolean => timing.perChip.some((chip) => chip.engines.some((engine) => engine.name === name && engine.work > 0));
   const unused = [...(works('link') ? [] : ['link']), ...(works('attention') ? [] : ['attention', 'softmaxPerCycle'])];
-  const described = [...quantities(machine, '')].flatMap(([name, { value, provenance, source }]): Assumption[] =>
+  const place = (name: string): number => order.findIndex((part) => name === part || name.startsWith(`${part}.`));
+  const ordered = [...quantities(machine, '')].toSorted(([a], [b]) => place(a) - place(b) || (a < b ? -1 : 1));
+  const described = ordered.flatMap(([name, { value, provenance, source }]): Assumption[] =>
     provenance === 'published' || unused.some((part) => name === part || name.startsWith(`${part}.`)) ? [] : [{ name, value, provenance, source }],
   );
   return [...described, ...timingAssumptions.map((assumption): Assumption => ({ ...assumption, provenance: 'assumed' }))];

@@ -55,6 +55,7 @@ export const views: Rules = {
     const ends = call.ints('ends') ?? call.sizes(2) ?? [];
     const axes = call.ints('axes') ?? call.numbers(3) ?? starts.map((_, i) => i);
     const steps = call.numbers(4) ?? starts.map(() => 1);
+    if ([starts, ends, steps].some(({ length }) => length !== axes.length)) throw new CannotImport('E1003', `${starts.length} starts, ${ends.length} ends, ${axes.length} axes and ${steps.length} steps do not go together`);
     return axes.reduce((x, axis, i) => sliceAxis(emit, x, emit.axis(axis, x), { start: starts[i] as Dim, end: ends[i] as Dim, step: steps[i] as number }), call.input(0));
   },
   Pad: (call, emit) => {
@@ -102,6 +103,7 @@ function agree(emit: Emitter, shape: readonly Dim[], total: Dim): readonly Dim[]
 }
 
 function tile(emit: Emitter, x: Value, repeats: readonly Dim[]): Value {
+  if (repeats.length !== x.shape.length) throw new CannotImport('E1003', `${repeats.length} repeats of [${x.shape.join(', ')}]`);
   const apart = x.shape.flatMap((dim, axis): Dim[] => (repeats[axis] === 1 ? [dim] : [1, dim]));
   const wide = x.shape.flatMap((dim, axis): Dim[] => (repeats[axis] === 1 ? [dim] : [repeats[axis] as Dim, dim]));
   return emit.reshape(emit.expand(emit.reshape(x, apart), wide), x.shape.map((dim, axis) => mulDims(dim, repeats[axis] as Dim)));
