@@ -1,0 +1,35 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { onTestFinished } from 'vitest';
+
+export const root = resolve(import.meta.dirname, '../..');
+export const example = (path: string): string => join(root, 'examples', path);
+export const corpus = resolve(root, '../shared/corpus');
+
+export type Ran = { readonly code: number | null; readonly stdout: string; readonly stderr: string };
+
+/** Runs the built command, as a user does, in a folder of its own. */
+export function sohuc(...args: readonly string[]): Promise<Ran> {
+  const command = join(root, 'dist/sohuc.js');
+  if (!existsSync(command)) throw new Error('dist/sohuc.js is not built: npm run build');
+  return new Promise((done, fail) => {
+    const child = spawn(process.execPath, [command, ...args], { cwd: tmpdir(), stdio: ['ignore', 'pipe', 'pipe'] });
+    const said = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
+    child.stdout.on('data', (chunk: Buffer) => said.stdout.push(chunk));
+    child.stderr.on('data', (chunk: Buffer) => said.stderr.push(chunk));
+    child.on('error', fail);
+    child.on('close', (code) => done({ code, stdout: Buffer.concat(said.stdout).toString('utf8'), stderr: Buffer.concat(said.stderr).toString('utf8') }));
+  });
+}
+
+/** A folder for one test. */
+export function folder(): string {
+  const path = mkdtempSync(join(tmpdir(), 'sohuc-'));
+  onTestFinished(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+/** What no user should see. */
+export const stackTrace = /\n\s+at .*[:(]\d+:\d+\)?|bug in sohuc|internal:/;

@@ -1,0 +1,78 @@
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { example, folder, sohuc, stackTrace } from './command.ts';
+
+const llama = example('llama/hf');
+
+describe('how a command is called wrongly: exit code 2, one line that says how', () => {
+  it.each<[string, readonly string[], RegExp]>([
+    ['no model', [], /missing required argument 'model'/],
+    ['an unknown flag', [llama, '--fast'], /unknown option '--fast'/],
+    ['a flag of another command', ['verify', 'x.sohu', '--tp', '2'], /unknown option '--tp'/],
+    ['a fraction for a count', [llama, '--batch', '1.5'], /`--batch` takes a whole number, not `1\.5`/],
+    ['a text for a count', [llama, '--isl', 'many'], /`--isl` takes a whole number, not `many`/],
+    ['a negative count', [llama, '--osl', '-3'], /--osl/],
+    ['no value for a flag', [llama, '--machine'], /argument missing/],
+    ['an unknown choice', [llama, '--precision', 'int4'], /Allowed choices are fp8, bf16/],
+    ['an unknown phase', [llama, '--stop-after', 'lunch'], /Allowed choices are import,/],
+    ['an unknown machine', [llama, '--machine', 'sohu-9'], /there is no machine `sohu-9`; known: sohu, sohu-8/],
+    ['a machine file that is not there', [llama, '--machine', 'none.json'], /`none\.json` cannot be read: ENOENT/],
+    ['more chips than there are', [llama, '--tp', '2'], /`--tp 2`: `sohu` has 1 chip/],
+    ['a model that is not there', ['none.onnx'], /there is no `none\.onnx`/],
+    ['a program that is not there', ['disasm', 'none.sohu'], /`none\.sohu` cannot be read: ENOENT/],
+    ['a text that is not there', ['opt', 'none.sir'], /`none\.sir` cannot be read: ENOENT/],
+    ['a file that is no model', [example('custom-layer/relu-squared.ts')], /is not a model: give an \.onnx file/],
+    ['ids that are none', ['run', llama, '--prompt', '1,a'], /`--prompt` takes token ids, and `a` is none/],
+    ['ids beyond the vocabulary', ['run', llama, '--prompt', '1,99999'], /token id 99999 is beyond the model's vocabulary/],
+    ['an unknown pass', ['opt', 'x.sir', '--passes', 'magic'], /there is no pass `magic` here; there are remove-dead,/],
+    ['one argument too many', ['machines', 'x'], /too many arguments/],
+  ])('%s', async (_, args, message) => {
+    const { code, stdout, stderr } = await sohuc(...args);
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toMatch(stackTrace);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  });
+
+  it('a machine file that is none', async () => {
+    const at = folder();
+    const file = join(at, 'machine.json');
+    writeFileSync(file, '{"name": "x"');
+    expect(await sohuc(llama, '--machine', file)).toMatchObject({ code: 2, stderr: expect.stringContaining('is not JSON') as string });
+    writeFileSync(file, '{"name": "x"}');
+    expect(await sohuc(llama, '--machine', file)).toMatchObject({ code: 2, stderr: expect.stringContaining('does not describe a machine: `chips` must be an integer') as string });
+  });
+
+  it('a place that cannot be written to', async () => {
+    const at = folder();
+    const file = join(at, 'file');
+    writeFileSync(file, '');
+    for (const flag of ['--out', '--dump-ir']) {
+      const { code, stderr } = await sohuc(llama, flag, join(file, 'below'));
+      expect(stderr).toMatch(/cannot write to `.*below` \(ENOTDIR\)/);
+      expect(code).toBe(2);
+    }
+    // A folder stands where the program should: nothing else is left behind.
+    mkdirSync(join(at, 'out/model.sohu'), { recursive: true });
+    const { code, stderr } = await sohuc(llama, '--out', join(at, 'out'));
+    expect(stderr).toMatch(/cannot write to/);
+    expect(code).toBe(2);
+    expect(readdirSync(join(at, 'out'))).toEqual(['model.sohu']);
+  });
+});
+
+describe('exit code 0', () => {
+  it('for help and version', async () => {
+    expect(await sohuc('--help')).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(/compile.*run.*asm.*disasm.*verify.*time.*opt.*machines/s) as string });
+    expect(await sohuc('compile', '--help')).toMatchObject({ code: 0, stdout: expect.stringMatching(/--machine <NAME>.*--stop-after <PHASE>/s) as string });
+    expect(await sohuc('--version')).toMatchObject({ code: 0 });
+  });
+
+  it('for the machines', async () => {
+    const { code, stdout } = await sohuc('machines');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/sohu-8 .*10\.1 PFLOP\/s.*192 MiB/);
+    const parsed = JSON.parse((await sohuc('machines', '--json')).stdout) as readonly { readonly name: string }[];
+    expect(parsed.map(({ name }) => name)).toContain('sohu-8');
+  });
+});
