@@ -1,0 +1,116 @@
+import type { Activation, Queue } from '../../isa-spec/instructions.ts';
+import { all, at, type Code, hbmAt, Image, ins, runOnImage, token } from '../simulator/functional/harness.ts';
+import { fromSingleBits, singleBits } from './bits.ts';
+import type { AttentionCase, Codes, ConvertCase, DotCase, Format, FunctionCase, NormCase, QuantiseCase, RopeCase } from './vectors.ts';
+import { unpack } from './vectors.ts';
+
+const bytes = { e4m3: 1, bf16: 2, f32: 4 } as const;
+type Stored = keyof typeof bytes;
+const lineBytes = 8;
+const linesOf = (format: Stored, count: number): number => Math.ceil((count * bytes[format]) / lineBytes);
+
+const put = (image: Image, format: Stored, line: number, codes: readonly number[]): void => {
+  if (format === 'e4m3') image.codes8(line, codes);
+  else if (format === 'bf16') image.codes16(line, codes);
+  else image.f32(line, codes.map(fromSingleBits));
+};
+const take = (image: Image, format: Stored, line: number, count: number): number[] => {
+  if (format === 'e4m3') return image.read8(line, count);
+  return format === 'bf16' ? image.read16(line, count) : image.readF32(line, count).map(singleBits);
+};
+
+const [first, second, third, result] = [0, 200, 400, 700];
+const done = [token(10)];
+const run = (image: Image, queues: readonly Queue[], code: Code): Image => runOnImage(image, queues, code).image;
+
+/** One row times one column, both padded to tiles of 8 with zeros. */
+const dot = ({ format, a, b }: DotCase): number[] => {
+  const [x, w] = [unpack(a), unpack(b)];
+  const kTiles = Math.ceil(x.length / 8);
+  const image = new Image();
+  put(image, format, first, x);
+  // A tile row is one weight of column 0 and seven zeros.
+  const tileRow = linesOf(format, 8);
+  for (let k = 0; k < 8 * kTiles; k++) put(image, format, 80 + k * tileRow, [w[k] ?? 0, 0, 0, 0, 0, 0, 0, 0]);
+  const mm = ins('mm', { format, accumulate: 'no', split: 0, a: at(first), pitch: 1, acc: at(0), kTiles, kLast: x.length - 8 * (kTiles - 1), nTiles: 1, rows: all(1) }, [], [token(9)]);
+  const epi = ins('epi', { format: 'f32', activation: 'none', scale: false, bias: false, residual: false, gated: false, split: 0, acc: at(0), out: at(result), pitch: 1, params: at(0), residualAt: at(0), rowScale: 0, nTiles: 1, nLast: 1, rows: all(1) }, [token(9)], done);
+  return take(run(image, ['wld', 'mxu'], { wld: [ins('wld', { format, src: at(80), kTiles, nTiles: 1, split: 0 })], mxu: [mm], epi: [epi] }), 'f32', result, 1);
+};
+
+const norm = ({ kind, epsilon, x, gamma, beta }: NormCase): number[] => {
+  const columns = unpack(x).length;
+  const image = new Image();
+  put(image, 'bf16', first, unpack(x));
+  put(image, 'f32', second, unpack(epsilon));
+  put(image, 'f32', second + 1, unpack(gamma));
+  put(image, 'f32', second + 1 + linesOf('f32', columns), unpack(beta));
+  const vnorm = ins('vnorm', { xFormat: 'bf16', format: 'f32', kind, x: at(first), xPitch: 1, params: at(second), out: at(result), outPitch: 1, columns, rows: all(1) }, [], done);
+  return take(run(image, ['vec'], { vec: [vnorm] }), 'f32', result, columns);
+};
+
+const rope = ({ interleaved, x, table }: RopeCase): number[] => {
+  const headDim = unpack(x).length;
+  const image = new Image();
+  put(image, 'bf16', first, unpack(x));
+  put(image, 'f32', second, unpack(table));
+  const vrope = ins('vrope', { xFormat: 'bf16', format: 'f32', interleaved, x: at(first), xPitch: 1, table: at(second), out: at(result), outPitch: 1, headDim, rotary: unpack(table).length, heads: 1, rows: all(1) }, [], done);
+  return take(run(image, ['vec'], { vec: [vrope] }), 'f32', result, headDim);
+};
+
+const quantise = ({ x }: QuantiseCase): { readonly codes: number[]; readonly scale: number[] } => {
+  const columns = unpack(x).length;
+  const image = new Image();
+  put(image, 'bf16', first, unpack(x));
+  const vqnt = ins('vqnt', { xFormat: 'bf16', format: 'e4m3', x: at(first), xPitch: 1, out: at(result), outPitch: 1, rowScale: third, columns, rows: all(1) }, [], done);
+  const after = run(image, ['vec'], { vec: [vqnt] });
+  return { codes: take(after, 'e4m3', result, columns), scale: take(after, 'f32', third, 1) };
+};
+
+const map = (name: Exclude<Activation, 'none'> | 'copy', x: Codes, format: Stored): number[] => {
+  const columns = unpack(x).length;
+  const image = new Image();
+  put(image, 'f32', first, unpack(x));
+  const vmap = ins('vmap', { function: name, xFormat: 'f32', yFormat: 'f32', format, x: at(first), xPitch: 1, y: at(0), yPitch: 0, out: at(result), outPitch: 1, columns, rows: all(1) }, [], done);
+  return take(run(image, ['vec'], { vec: [vmap] }), format, result, columns);
+};
+
+/** Keys and values in pages of 16 rows, in reverse order in the pool. */
+const pagesOf = (format: Format, k: readonly Codes[], v: readonly Codes[], kvLines: number): { readonly kv: Uint8Array; readonly pages: readonly number[] } => {
+  const pageRows = 16;
+  const count = Math.ceil(k.length / pageRows);
+  const kv = new Uint8Array(65536).fill(0xff);
+  const view = new DataView(kv.buffer);
+  const store = (row: number, codes: Codes): void =>
+    unpack(codes).forEach((code, i) => (format === 'e4m3' ? view.setUint8(row * kvLines * lineBytes + i, code) : view.setUint16(row * kvLines * lineBytes + 2 * i, code, true)));
+  const pages = Array.from({ length: count }, (_, page) => count - 1 - page);
+  k.forEach((codes, j) => {
+    const slot = 2 * pageRows * pages[Math.floor(j / pageRows)]! + (j % pageRows);
+    store(slot, codes);
+    store(slot + pageRows, v[j]!);
+  });
+  return { kv, pages };
+};
+
+const attention = ({ format, scale, window, q, k, v }: AttentionCase): number[] => {
+  const headDim = unpack(q).length;
+  const kvLines = linesOf(format, headDim);
+  const image = new Image();
+  put(image, format, first, unpack(q));
+  const { kv, pages } = pagesOf(format, k, v, kvLines);
+  const rows = all(1);
+  const att = [
+    ins('aq', { format, q: at(first), pitch: 1, worklist: second, heads: 1, headDim, scale: fromSingleBits(unpack(scale)[0]!), rows }, [token(5)]),
+    ins('attn', { format, mask: 'causal', kv: hbmAt('kv', 0), pages: third, pageRows: 16, kvLines, kvHeads: 1, window }),
+    ins('afin', { format: 'f32', out: at(result), pitch: 1, rows }, [], done),
+  ];
+  const ctl = [ins('hostw', { table: 'worklist', dst: at(second), bytes: 64 }), ins('hostw', { table: 'pages', dst: at(third), bytes: 1024 }, [], [token(5)])];
+  const step = { counts: { tokens: 1, sequences: 1, samples: 0 }, worklist: [{ firstRow: 0, rows: 1, keys: k.length, firstPosition: k.length - 1, firstPage: 0 }], pages };
+  return take(runOnImage(image, ['att', 'ctl'], { att, ctl }, step, { kv }).image, 'f32', result, headDim);
+};
+
+/** What the functional simulator's instructions make of each case: the codes of the result in memory. */
+export const onSimulator = {
+  dot, norm, rope, quantise, attention,
+  functions: ({ name, x }: FunctionCase): number[] | undefined => (name === 'exp2' ? undefined : map(name, x, 'f32')),
+  convert: ({ name, x }: ConvertCase): number[] => map('copy', x, name),
+};

@@ -1,0 +1,199 @@
+import { createHash } from 'node:crypto';
+import { words } from './bits.ts';
+import { features } from './features.ts';
+import { exp2Value, fixedOf, gelu, geluTanh, sigmoid, silu, tanh, valueOf } from './oracle-functions.ts';
+import { attend, factorOf, norm, quantise, rope, singleOf, stored, turns } from './oracle-ops.ts';
+import { bf16, chainedDot, decode, e4m3, exact, exactDot, type Single, single, values } from './oracle.ts';
+
+/**
+ * Golden vectors: inputs and results of one operation as codes in hexadecimal, made by the oracle. A pack is committed as
+ * isa-spec/vectors/<op>.json with the SHA-256 of its cases; `vitest -u` writes it anew.
+ */
+export type Format = 'e4m3' | 'bf16';
+/** Codes of equal width, separated by blanks. */
+export type Codes = string;
+
+export type DotCase = { readonly name: string; readonly format: Format; readonly a: Codes; readonly b: Codes; readonly sum: Codes };
+export type NormCase = { readonly name: string; readonly kind: 'rms' | 'layer'; readonly epsilon: Codes; readonly x: Codes; readonly gamma: Codes; readonly beta: Codes; readonly out: Codes };
+export type RopeCase = { readonly name: string; readonly interleaved: boolean; readonly frequencies: readonly number[]; readonly position: number; readonly x: Codes; readonly table: Codes; readonly out: Codes };
+export type QuantiseCase = { readonly name: string; readonly x: Codes; readonly codes: Codes; readonly scale: Codes };
+/** One query, the last row of a sequence of as many rows as there are keys. */
+export type AttentionCase = { readonly name: string; readonly format: Format; readonly scale: Codes; readonly window: number; readonly q: Codes; readonly k: readonly Codes[]; readonly v: readonly Codes[]; readonly out: Codes };
+export type FunctionCase = { readonly name: 'exp2' | 'sigmoid' | 'silu' | 'gelu' | 'gelu_tanh' | 'tanh'; readonly x: Codes; readonly out: Codes };
+export type ConvertCase = { readonly name: Format; readonly x: Codes; readonly out: Codes };
+
+export const digits = { e4m3: 2, bf16: 4, f32: 8 } as const;
+export const pack = (format: keyof typeof digits, codes: readonly number[]): Codes => codes.map((code) => code.toString(16).padStart(digits[format], '0')).join(' ');
+export const unpack = (codes: Codes): number[] => (codes === '' ? [] : codes.split(' ').map((code) => Number.parseInt(code, 16)));
+
+const layouts = { e4m3, bf16 } as const;
+const series = (count: number, make: (i: number) => number): number[] => Array.from({ length: count }, (_, i) => make(i));
+/** Codes of BF16 values of either sign from 2^-low to below 2^(high + 1). */
+const bf16Codes = (next: () => number, count: number, low: number, high: number): number[] => series(count, () => ((next() & 0x8000) | ((127 - low + (next() % (low + high + 1))) << 7) | (next() & 0x7f)) & 0xffff);
+const e4m3Codes = (next: () => number, count: number): number[] => series(count, () => {
+  const code = next() & 0xff;
+  return (code & 0x7f) === 0x7f ? code ^ 1 : code;
+});
+/** BF16 codes as FP32. */
+const widened = (codes: readonly number[]): Single[] => codes.map((code) => single(decode(bf16, BigInt(code))));
+
+const dots = (): DotCase[] => {
+  const next = words(101);
+  const random = [1, 2, 3, 8, 9, 31, 64, 100, 255, 256].flatMap((length) => [
+    { name: `random, ${length}`, format: 'e4m3' as const, a: e4m3Codes(next, length), b: e4m3Codes(next, length) },
+    { name: `random, ${length}`, format: 'bf16' as const, a: bf16Codes(next, length, 20, 10), b: bf16Codes(next, length, 20, 10) },
+  ]);
+  return [...features, ...random].map(({ name, format, a, b }) => {
+    const [x, y] = [values(layouts[format], a), values(layouts[format], b)];
+    const sum = format === 'e4m3' ? single(exactDot(x, y)) : chainedDot(x, y);
+    return { name, format, a: pack(format, a), b: pack(format, b), sum: pack('f32', [sum]) };
+  });
+};
+
+const norms = (): NormCase[] => {
+  const next = words(103);
+  const rows: readonly { readonly name: string; readonly x: readonly number[]; readonly epsilon: number }[] = [
+    ...[1, 2, 15, 16, 17, 33, 100, 128].map((n) => ({ name: `random, ${n}`, x: bf16Codes(next, n, 6, 3), epsilon: 1e-5 })),
+    { name: 'carry at 2^24 in a lane: ones after 2^12, lost one by one', x: [0x4580, ...series(63, () => 0x3f80)], epsilon: 1e-6 },
+    { name: 'and in the tree: a lane of 2^12 and fifteen of ones', x: [0x4580, ...series(15, () => 0x3f80)], epsilon: 1e-6 },
+    { name: 'cancellation: values that differ in their last bit', x: series(32, (i) => 0x4780 + (i % 2)), epsilon: 1e-5 },
+    { name: 'cancellation: equal values', x: series(20, () => 0x42c9), epsilon: 1e-5 },
+    { name: 'subnormal values, whose squares are 0', x: series(18, (i) => i + 1), epsilon: 1e-12 },
+    { name: 'squares among the subnormals, no epsilon', x: series(18, (i) => 0x1f00 + i), epsilon: 0 },
+    { name: 'squares beyond the largest: everything is 0', x: [0x7f00, 0xff7f, 0x3f80], epsilon: 1e-5 },
+    { name: 'zeros keep their sign', x: [0x0000, 0x8000, 0x0000], epsilon: 1e-5 },
+    { name: 'zeros without epsilon', x: [0x0000, 0x8000], epsilon: 0 },
+    { name: 'one NaN is all NaN', x: [0x3f80, 0x7fc0, 0x4000], epsilon: 1e-5 },
+    { name: 'an infinity', x: [0x3f80, 0xff80, 0x4000], epsilon: 1e-5 },
+  ];
+  return rows.flatMap(({ name, x, epsilon }) =>
+    (['rms', 'layer'] as const).map((kind) => {
+      const [gamma, beta] = [widened(bf16Codes(next, x.length, 2, 1)), widened(bf16Codes(next, x.length, 4, 1))];
+      const e = singleOf(epsilon);
+      const out = norm(widened(x), e, gamma, kind === 'layer' ? beta : undefined);
+      return { name, kind, epsilon: pack('f32', [e]), x: pack('bf16', x), gamma: pack('f32', gamma), beta: kind === 'layer' ? pack('f32', beta) : '', out: pack('f32', out) };
+    }),
+  );
+};
+
+const ropes = (): RopeCase[] => {
+  const next = words(107);
+  const usual = [1, 0.1778279410038923, 0.03162277660168379, 0.005623413251903491];
+  const rows: readonly { readonly name: string; readonly frequencies: readonly number[]; readonly position: number; readonly x: readonly number[] }[] = [
+    ...[0, 1, 2, 1000, 131071].map((position) => ({ name: `random, position ${position}`, frequencies: usual, position, x: bf16Codes(next, 8, 4, 3) })),
+    { name: 'part of a head, the rest copied', frequencies: usual.slice(0, 2), position: 77, x: bf16Codes(next, 10, 4, 3) },
+    { name: 'cancellation: an angle near pi/4 takes a pair of equals to nearly nothing', frequencies: [0.7853981633974483], position: 1, x: [0x3f80, 0x3f80] },
+    { name: 'cosine near 0: 355/2 is near an odd multiple of pi/2', frequencies: [0.5], position: 355, x: [0x4049, 0x3f80] },
+    { name: 'zeros of either sign', frequencies: [1, 1], position: 3, x: [0x0000, 0x8000, 0x8000, 0x8000] },
+    { name: 'subnormals', frequencies: [1, 1], position: 3, x: [0x0001, 0x8003, 0x007f, 0x0080] },
+    { name: 'beyond the largest', frequencies: [0.5], position: 1, x: [0x7f7f, 0xff7f] },
+    { name: 'NaN stays in its pair', frequencies: [1, 1], position: 3, x: [0x7fc0, 0x3f80, 0x3f80, 0x3f80] },
+    { name: 'infinities meet', frequencies: [1], position: 3, x: [0x7f80, 0x7f80] },
+    { name: 'infinity times sine 0', frequencies: [1], position: 0, x: [0x7f80, 0x3f80] },
+  ];
+  return rows.flatMap(({ name, frequencies, position, x }) =>
+    [false, true].map((interleaved) => {
+      const table = turns(frequencies, position);
+      return { name, interleaved, frequencies, position, x: pack('bf16', x), table: pack('f32', table), out: pack('f32', rope(widened(x), table, interleaved)) };
+    }),
+  );
+};
+
+const quantises = (): QuantiseCase[] => {
+  const next = words(109);
+  const rows: readonly { readonly name: string; readonly x: readonly number[] }[] = [
+    ...[1, 7, 16, 100].map((n) => ({ name: `random, ${n}`, x: bf16Codes(next, n, 8, 4) })),
+    { name: 'every exponent', x: bf16Codes(next, 128, 126, 127) },
+    { name: 'zeros: the scale is 1', x: [0x0000, 0x8000, 0x0000] },
+    { name: 'scale 1: ties to even, up and down, and beside', x: [0x43e0, 0x3f88, 0x3f98, 0xbf88, 0xbf98, 0x3f89, 0x3f87, 0x4378, 0x4388] },
+    { name: 'scale 1: ties of subnormals; half the least is 0', x: [0x43e0, 0x3a80, 0xba80, 0x3b40, 0x3ba0, 0x3a81, 0x3c70] },
+    { name: 'a scale that is rounded up: the largest is still 448', x: [0x3f80, 0x4040, 0x4049, 0xc049] },
+    { name: 'subnormal values, with a subnormal scale', x: [0x0001, 0x0002, 0x8007, 0x007f] },
+    { name: 'the largest values', x: [0x7f7f, 0xff00, 0x7b80] },
+    { name: 'NaN: the row is NaN', x: [0x3f80, 0x7fc0, 0x0000] },
+    { name: 'an infinity: the finite become 0, the infinite NaN', x: [0x3f80, 0xff80, 0xc000] },
+  ];
+  return rows.map(({ name, x }) => {
+    const { codes, scale } = quantise(widened(x));
+    return { name, x: pack('bf16', x), codes: pack('e4m3', codes), scale: pack('f32', [scale]) };
+  });
+};
+
+const attentions = (): AttentionCase[] => {
+  const next = words(113);
+  type Given = { readonly name: string; readonly format: Format; readonly q: readonly number[]; readonly k: readonly (readonly number[])[]; readonly v: readonly (readonly number[])[]; readonly scale: number; readonly window: number };
+  const random = (format: Format, count: number): number[] => (format === 'bf16' ? bf16Codes(next, count, 3, 1) : series(count, () => (next() & 0x80) | (0x20 + (next() % 0x28))));
+  const rows = (format: Format, keys: number, d: number): number[][] => series(keys, (i) => i).map(() => random(format, d));
+  const like = (format: Format, name: string, keys: number, d: number, window = 0): Given => ({ name, format, q: random(format, d), k: rows(format, keys, d), v: rows(format, keys, d), scale: 1 / Math.sqrt(d), window });
+  /** BF16 keys of one element each, whose scores are their values; values of one element. */
+  const scores = (name: string, k: readonly number[], v: readonly number[]): Given => ({ name, format: 'bf16', q: [0x3f80], k: k.map((code) => [code]), v: v.map((code) => [code]), scale: 1, window: 0 });
+  const given: readonly Given[] = [
+    ...(['e4m3', 'bf16'] as const).flatMap((format) => [
+      like(format, 'one key', 1, 4),
+      like(format, 'three keys', 3, 8),
+      like(format, 'a whole block', 128, 4),
+      like(format, 'a block and one key', 129, 4),
+      like(format, 'three blocks', 300, 4),
+      like(format, 'a window within the last block', 300, 4, 20),
+      like(format, 'a window over a block\'s edge: the first block is skipped', 300, 4, 100),
+      like(format, 'a window of one key', 130, 4, 1),
+    ]),
+    scores('equal scores: the mean', [0x4000, 0x4000, 0x4000], [0x3f80, 0x4000, 0x4080]),
+    scores('rising scores over blocks: the earlier are scaled down', series(140, (i) => (i < 128 ? 0x3f80 : 0x4120)), series(140, (i) => 0x3f80 + (i % 64))),
+    scores('falling scores over blocks', series(140, (i) => (i < 128 ? 0x4120 : 0x3f80)), series(140, (i) => 0x3f80 + (i % 64))),
+    scores('weights below 2^-18 are 0, even for large values', [0x4120, 0xc000, 0xc010], [0x3f80, 0x7f00, 0x7f00]),
+    scores('weights at the edge of 2^-18', [0x0000, 0xc147, 0xc148, 0xc14a], [0x3f80, 0x4800, 0x4800, 0x4800]),
+    scores('a score of minus infinity weighs nothing', [0xff80, 0x3f80], [0x4000, 0x3f80]),
+    scores('minus infinity alone is NaN', [0xff80], [0x3f80]),
+    scores('plus infinity is NaN', [0x7f80, 0x3f80], [0x4000, 0x3f80]),
+    scores('a NaN key', [0x3f80, 0x7fc0, 0x3f80], [0x4000, 0x3f80, 0x3f80]),
+    scores('a NaN value', [0x3f80, 0x3f80], [0x4000, 0x7fc0]),
+    scores('a NaN value of weight 0 is NaN still', [0x4120, 0xc120], [0x4000, 0x7fc0]),
+    scores('an infinite value', [0x3f80, 0x3f80], [0x4000, 0xff80]),
+    scores('values that cancel', [0x3f80, 0x3f80], [0x4000, 0xc000]),
+  ];
+  return given.map(({ name, format, q, k, v, scale, window }) => {
+    const code = singleOf(scale);
+    const out = attend({ format, q, k, v, factor: factorOf(scale), low: window === 0 ? 0 : Math.max(0, k.length - window), high: k.length });
+    const packed = (matrix: readonly (readonly number[])[]): Codes[] => matrix.map((row) => pack(format, row));
+    return { name, format, scale: pack('f32', [code]), window, q: pack(format, q), k: packed(k), v: packed(v), out: pack('f32', out) };
+  });
+};
+
+const formulas = { sigmoid, silu, gelu, gelu_tanh: geluTanh, tanh } as const;
+
+const functions = (): FunctionCase[] => {
+  const next = words(127);
+  const x = [...series(40, () => ((next() & 0x80000000) | ((107 + (next() % 28)) << 23) | (next() & 0x7fffff)) >>> 0), ...[0.5, 1, 2, 8, 20, 88, 100, 120].flatMap((v) => [singleOf(v), singleOf(-v)])];
+  const of = (name: FunctionCase['name'], f: (code: Single) => Single): FunctionCase => ({ name, x: pack('f32', x), out: pack('f32', x.map(f)) });
+  return [
+    of('exp2', (code) => single(exp2Value(exact(code)))),
+    ...(Object.keys(formulas) as (keyof typeof formulas)[]).map((name) =>
+      of(name, (code) => {
+        const value = exact(code);
+        if (value.kind !== 'finite') throw new Error('the inputs are numbers');
+        const y = single(valueOf(formulas[name](fixedOf(value))));
+        return y === 0 && value.negative && name !== 'sigmoid' ? 0x80000000 : y;
+      }),
+    ),
+  ];
+};
+
+const converts = (): ConvertCase[] => {
+  const next = words(131);
+  const special = [0, 1, 0x7fffff, 0x800000, 0x7f7f7fff, 0x7f7f8000, 0x7f7fffff, 0x7f800000, 0x43e00000, 0x43e7ffff, 0x43e80000, 0x43e80001, 0x43f00000, 0x3a800000, 0x3a800001, 0x3b400000, 0x3f880000, 0x3f880001, 0x3f87ffff, 0x3f980000, 0x3f808000, 0x3f818000, 0x3f808001, 0x3f807fff];
+  const x = [...special.flatMap((code) => [code, code + 0x80000000]), 0x7fc00000, ...series(64, () => ((next() & 0x80000000) | ((115 + (next() % 24)) << 23) | (next() & 0x7fffff)) >>> 0)];
+  return (['bf16', 'e4m3'] as const).map((name) => ({ name, x: pack('f32', x), out: pack(name, x.map((code) => stored(layouts[name], code))) }));
+};
+
+export type Packs = { readonly dot: DotCase; readonly norm: NormCase; readonly rope: RopeCase; readonly quantise: QuantiseCase; readonly attention: AttentionCase; readonly functions: FunctionCase; readonly convert: ConvertCase };
+
+/** Makes the cases of each pack, from the oracle alone. */
+export const makers: { readonly [O in keyof Packs]: () => Packs[O][] } = { dot: dots, norm: norms, rope: ropes, quantise: quantises, attention: attentions, functions, convert: converts };
+
+/** SHA-256 of the cases as compact JSON. */
+export const digest = (cases: readonly unknown[]): string => createHash('sha256').update(JSON.stringify(cases)).digest('hex');
+
+/** A pack as it is committed, a case a line. */
+export const packText = (op: string, cases: readonly unknown[]): string =>
+  `{\n"op": ${JSON.stringify(op)},\n"version": 1,\n"sha256": "${digest(cases)}",\n"cases": [\n${cases.map((one) => JSON.stringify(one)).join(',\n')}\n]\n}\n`;
