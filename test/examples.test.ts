@@ -1,0 +1,79 @@
+import { readdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { Diagnostics } from '../diagnostics/diagnostic.ts';
+import { weightImages } from '../driver/commands/compile.ts';
+import { Comparing } from '../driver/compare.ts';
+import { compile, type Compiled, type Target } from '../driver/compile.ts';
+import { HostSession } from '../driver/host.ts';
+import { openReference } from '../driver/reference.ts';
+import { findSource, importSource } from '../driver/session.ts';
+import { withinFloat32 } from '../driver/similarity.ts';
+import { boundsOf } from '../driver/workload.ts';
+import type { TensorStore } from '../ir/weights.ts';
+import { sohu } from '../isa-spec/machines/sohu.ts';
+import { tiny } from '../isa-spec/machines/tiny.ts';
+import { imageSource } from '../simulator/functional/machine-state.ts';
+import { reluSquared } from '../examples/custom-layer/relu-squared.ts';
+
+const root = resolve(import.meta.dirname, '..');
+const examples = ['bert', 'gpt2', 'llama', 'qwen2', 'custom-layer'].flatMap((family) =>
+  readdirSync(join(root, 'examples', family)).filter((file) => file.endsWith('.onnx')).map((file) => join('examples', family, file)),
+);
+
+const prompts = [[1, 5, 9, 2, 7], [3, 8, 4, 1, 6, 2, 11, 30]];
+
+/** Compiles an example for these prompts and three tokens more. */
+async function compiled(path: string, target: Pick<Target, 'machine' | 'precision'>): Promise<{ readonly compiled: Compiled; readonly store: TensorStore }> {
+  const diagnostics = new Diagnostics();
+  const imported = await importSource(findSource(join(root, path)), [reluSquared], false, diagnostics);
+  if (imported?.store === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
+  const serve: Target['serve'] = (module) => ({
+    workload: { isl: 8, osl: 3, batch: prompts.length },
+    bounds: boundsOf(module, target.machine, prompts.map((ids, id) => ({ id, rows: ids.length + 3, past: 0 })), 11, 2),
+  });
+  const made = compile(imported, { ...target, tp: 1, stageShare: 0.25, serve }, diagnostics);
+  if (made === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
+  return { compiled: made, store: imported.store };
+}
+
+describe.each(examples)('%s', (path) => {
+  it.each([
+    ['fp8', sohu, 0.985],
+    ['bf16', sohu, 0.9999],
+    ['fp8', tiny, 0.985],
+  ] as const)('in %s: the graph is ONNX Runtime\'s, the program is the graph to the bit', async (precision, machine, least) => {
+    const { compiled: made, store } = await compiled(path, { machine, precision });
+    const session = new HostSession(made.program, [imageSource(Buffer.concat([...weightImages(made, store, 1)]))]);
+    const opened = await openReference(join(root, path), made.rows.source.interface);
+    // ONNX Runtime does not know the custom operator, which is what that example is for.
+    const reference = typeof opened === 'string' ? undefined : opened;
+    expect(reference === undefined).toBe(path.includes('custom-layer'));
+    const comparing = new Comparing(made, store, 1);
+    const cached = made.normative.caches.length > 0;
+    for (let step = 0; step < 3; step++) {
+      const rows = prompts.map((prompt, id) => {
+        const whole = [...prompt, ...[17, 23].slice(0, step)];
+        return { id, ids: cached && step > 0 ? whole.slice(-1) : whole, samples: 'last' as const };
+      });
+      comparing.add(session.step(rows), await reference?.step(rows));
+    }
+    for (const { equalBits, values, graphToRuntime, programToTruth } of comparing.result().results) {
+      expect(values).toBeGreaterThan(0);
+      expect(equalBits).toBe(values);
+      expect(graphToRuntime === undefined).toBe(reference === undefined);
+      expect(graphToRuntime === undefined || withinFloat32(graphToRuntime)).toBe(true);
+      expect(programToTruth.cosine).toBeGreaterThan(least);
+    }
+  });
+});
+
+describe('every example', () => {
+  it('rolls its layers into one body, and leaves no node unaccounted for', async () => {
+    for (const path of examples) {
+      const { compiled: made } = await compiled(path, { machine: sohu, precision: 'fp8' });
+      expect(made.rows.body.ops.filter(({ kind }) => kind === 'loop'), path).toHaveLength(1);
+      expect(made.rows.source.nodes.filter(({ disposition }) => disposition === 'refused'), path).toEqual([]);
+    }
+  });
+});
