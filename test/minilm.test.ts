@@ -70,7 +70,7 @@ async function embed(path: string, precision: Precision, texts: readonly Text[])
   if (hidden === undefined) throw new Error('no output');
   let row = 0;
   return texts.map(({ ids }) => {
-    const mean = new Array<number>(hidden.columns).fill(0);
+    const mean = Array.from({ length: hidden.columns }, () => 0);
     for (let i = 0; i < ids.length; i++, row++) for (let c = 0; c < hidden.columns; c++) mean[c] = (mean[c] ?? 0) + (hidden.data[row * hidden.columns + c] as number);
     const norm = Math.hypot(...mean);
     return mean.map((value) => value / norm);
