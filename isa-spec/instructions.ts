@@ -151,6 +151,11 @@ export const instructions = {
     flags: { function: oneOf(5, vectorFunctions), xFormat: format, yFormat: format, format },
     payload: { x: sram, xPitch: uint(12), y: sram, yPitch: uint(12), out: sram, outPitch: uint(12), columns: count(16), rows },
   }),
+  vred: instruction({
+    opcode: 0x31, queues: ['vec'], summary: 'reduces each row to one FP32 number, in 16 lanes and a fixed tree; the numbers go to a row list',
+    flags: { reduce: oneOf(3, ['sum', 'max', 'min', 'amax', 'meanSquare']), xFormat: format },
+    payload: { x: sram, xPitch: uint(16), out: uint(24), columns: count(18), rows },
+  }),
   vnorm: instruction({
     opcode: 0x32, queues: ['vec'], summary: 'normalises each row: RMS or layer norm',
     /** `params`: one line starting with eps (FP32), then gamma, then (layer norm) beta, FP32, each padded to a line. */
@@ -167,6 +172,12 @@ export const instructions = {
     opcode: 0x34, queues: ['vec'], summary: 'row scale <- amax/448 (1 if 0), o <- E4M3(x / scale); scales go to an FP32 row list',
     flags: { xFormat: format, format },
     payload: { x: sram, xPitch: uint(16), out: sram, outPitch: uint(16), rowScale: uint(24), columns: count(16), rows },
+  }),
+  sample: instruction({
+    opcode: 0x35, queues: ['vec'], summary: 'the id of a token for each row of logits: the largest, or drawn from the likeliest; ids go to an i32 row list',
+    /** `params`, to draw: a row of 32 bytes, padded to a line, for each row of the window: temperature f32, topK u32, topP f32, seed u64, position u32, then zeros. */
+    flags: { mode: oneOf(3, ['greedy', 'draw']), xFormat: format },
+    payload: { x: sram, xPitch: uint(16), params: sram, out: uint(24), columns: count(18), rows },
   }),
   coll: instruction({
     opcode: 0x3c, queues: ['col'], summary: 'all-gather: the first `bytes` bytes of row r of every chip\'s `src`, in rank order, side by side in row r of every chip\'s `out`',
@@ -210,6 +221,9 @@ export type StrideSet = {
 /** HBM base registers, set by the loader from the container's regions; each carries a limit. */
 export const hbmBases = ['none', 'weights', 'kv', 'scratch', 'io'] as const;
 export type HbmBase = (typeof hbmBases)[number];
+
+/** Bytes of a row of what `sample` draws by: temperature f32, topK u32, topP f32, seed u64, position u32; the rest zero. */
+export const samplingBytes = 32;
 
 /** Bytes of a work-list entry: u32 firstRow, rows, keys (past and new), firstPosition, firstPage (index into the page list); the rest zero. */
 export const workEntryBytes = 64;

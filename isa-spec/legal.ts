@@ -111,6 +111,7 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
     { says: 'names y only if its function has two operands', holds: (f) => !unary.includes(f.function) || (isUnset(f.y) && f.yPitch === 0) },
     { says: targetApart, holds: (f, machine) => storeApart(f.outPitch, f.columns, f.format, f.rows, machine) },
   ],
+  vred: [{ says: realOnly, holds: (f) => isReal(f.xFormat) }],
   vnorm: [
     { says: realOnly, holds: (f) => isReal(f.xFormat) && isReal(f.format) },
     { says: targetApart, holds: (f, machine) => storeApart(f.outPitch, f.columns, f.format, f.rows, machine) },
@@ -123,6 +124,10 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
   vqnt: [
     { says: 'reads f32 or bf16 and stores e4m3', holds: (f) => (f.xFormat === 'f32' || f.xFormat === 'bf16') && f.format === 'e4m3' },
     { says: targetApart, holds: (f, machine) => storeApart(f.outPitch, f.columns, f.format, f.rows, machine) },
+  ],
+  sample: [
+    { says: realOnly, holds: (f) => isReal(f.xFormat) },
+    { says: 'names params only if it draws', holds: (f) => f.mode === 'draw' || isUnset(f.params) },
   ],
   coll: [
     { says: targetApart, holds: (f, machine) => apart(f.outPitch, Math.ceil(f.bytes / machine.sram.lineBytes.value), f.rows) },

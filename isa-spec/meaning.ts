@@ -36,6 +36,9 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
     'Key j of a sequence is row j mod pageRows of the page that element firstPage + floor(j / pageRows) of the list at line `pages` names; page x starts 2 * pageRows * kvLines * x lines after `kv`: a K plane, then a V plane.',
   afin: 'out[r] <- store(format, l == 0 ? 0 : fround(O / l)) for each row and head that `aq` loaded and r < count.',
   vmap: 'out[r, c] <- store(format, function(x[r, c], y[r, c])) for c < columns: copy x; add fround(x + y); multiply fround(x * y); or an activation of x, one rounding to FP32.',
+  vred:
+    'Element `first + r` of the FP32 row list at line `out` <- the reduction of row r over c < columns: lane j of 16 takes elements j, j + 16, ... in this order, then lane j takes lane j + 8, + 4, + 2, + 1. sum: FP32 additions from +0. max, min: from -Infinity, Infinity; +0 is above -0. amax: the largest |x|, from +0. NaN if an element is. ' +
+    'meanSquare: fround(sum of fround(x * x) / columns).',
   vnorm:
     'Per row, n = columns. Lane j of 16 adds elements j, j + 16, ... in FP32 from +0; then lane j adds lane j + 8, + 4, + 2, + 1: lanes(x). rms: r = fround(1 / fround(sqrt(fround(fround(lanes(fround(x * x)) / n) + eps)))); y = fround(fround(x * r) * gamma). ' +
     'layer: d = fround(x - fround(lanes(x) / n)); r as above of d; y = fround(fround(fround(d * r) * gamma) + beta). out <- store(format, y). `params`: a line that starts with eps, then gamma, then (layer) beta, FP32, each padded to a line.',
@@ -43,5 +46,8 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
     'Per row and head, for i < rotary / 2 with cosine c and sine s of the row\'s table: (a, b) <- (fround(fround(a * c) - fround(b * s)), fround(fround(b * c) + fround(a * s))), where (a, b) is (x[i], x[i + rotary / 2]), or (x[2i], x[2i + 1]) if interleaved. Elements from `rotary` on are copied. Stored in `format`. ' +
     'A row of `table` is rotary / 2 FP32 cosines, then the sines, padded to a line together; row r is of row r of the window.',
   vqnt: 'Per row: scale = fround(max |x| / 448), 1 if that is 0; out <- store(e4m3, fround(x / scale)); element `first + r` of the FP32 row list at line `rowScale` <- scale.',
+  sample:
+    'Element `first + r` of the i32 row list at line `out` <- the token of row r. greedy: the lowest id of the largest logit, NaN counting as -Infinity. draw, by row r of `params`: candidates by logit descending, equal ones by id ascending, the first topK of them (0: all); f = fround(log2 e / temperature); w = 2^fround(fround(x - largest) * f); ' +
+    'c_i = fround(c_(i-1) + w_i) from +0; kept are those up to the first c_n >= fround(topP * last c); the token is the first with c_i > fround(u * c_n), where u is the high 24 bits of word 0 of Philox4x32-10 over 2^24, counter (position, 0, 0, 0), key the seed. Temperature 0, topK 1, and a largest logit that is infinite: as greedy. A negative or infinite temperature, or topP outside (0, 1], is a fault.',
   coll: 'All chips of the program meet here, in the same order of `tag`s. For r < count: the first `bytes` bytes of row r of every chip\'s `src`, in rank order, side by side from the start of row r of every chip\'s `out`.',
 };

@@ -1,5 +1,5 @@
 import { type AccOperand, formatBytes, type Format, type HbmOperand, type SramOperand } from '../isa-spec/fields.ts';
-import { hbmBases, type InstructionOf, type Mnemonic, workEntryBytes } from '../isa-spec/instructions.ts';
+import { hbmBases, type InstructionOf, type Mnemonic, samplingBytes, workEntryBytes } from '../isa-spec/instructions.ts';
 
 /**
  * Memory an instruction touches by one operand: `rows` rows, `pitch` units apart, of `units` units each, from where the
@@ -92,6 +92,7 @@ export const accesses: AccessesOf = {
     const y = binary ? [matrix('y', f.y, f.yPitch, rowLines(f.columns, f.yFormat, sizes))] : [];
     return [matrix('x', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)), ...y, matrix('out', f.out, f.outPitch, rowLines(f.columns, f.format, sizes))];
   },
+  vred: (f, sizes) => [matrix('x', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)), { name: 'out', list: f.out }],
   vnorm: (f, sizes) => [
     matrix('x', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)),
     run('params', f.params, 1 + (f.kind === 'layer' ? 2 : 1) * rowLines(f.columns, 'f32', sizes)),
@@ -102,5 +103,13 @@ export const accesses: AccessesOf = {
     return [matrix('x', f.x, f.xPitch, rowLines(f.heads * f.headDim, f.xFormat, sizes)), matrix('table', f.table, angles, angles), matrix('out', f.out, f.outPitch, rowLines(f.heads * f.headDim, f.format, sizes))];
   },
   vqnt: (f, sizes) => [matrix('x', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)), matrix('out', f.out, f.outPitch, rowLines(f.columns, f.format, sizes)), { name: 'rowScale', list: f.rowScale }],
+  sample: (f, sizes) => {
+    const drawn = lines(samplingBytes, sizes);
+    return [
+      matrix('x', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)),
+      ...(f.mode === 'draw' ? [matrix('params', f.params, drawn, drawn)] : []),
+      { name: 'out', list: f.out },
+    ];
+  },
   coll: (f, sizes) => [matrix('src', f.src, f.srcPitch, lines(f.bytes, sizes)), matrix('out', f.out, f.outPitch, lines(f.bytes * sizes.chips, sizes))],
 };

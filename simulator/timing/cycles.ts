@@ -80,10 +80,12 @@ export const costs: { readonly [M in Mnemonic]: Closed<M> } = {
     const plain = fields.function === 'copy' || fields.function === 'add' || fields.function === 'multiply' || fields.function === 'relu';
     return lanes(rows * fields.columns, plain ? lanePasses.move : lanePasses.special, rates);
   },
+  vred: (fields, rows, rates) => lanes(rows * fields.columns, fields.reduce === 'meanSquare' ? 2 * lanePasses.move : lanePasses.move, rates),
   vnorm: (fields, rows, rates) => lanes(rows * fields.columns, lanePasses[fields.kind], rates),
   vrope: (fields, rows, rates) =>
     lanes(1, rows * fields.heads * (lanePasses.rope * fields.rotary + lanePasses.move * (fields.headDim - fields.rotary)), rates),
   vqnt: (fields, rows, rates) => lanes(rows * fields.columns, lanePasses.quantise, rates),
+  sample: (fields, rows, rates) => lanes(rows * fields.columns, fields.mode === 'draw' ? lanePasses.draw : lanePasses.move, rates),
   coll: (fields, rows, rates) => {
     const bytes = rows * fields.bytes * (rates.chips - 1);
     return unit(bytes / rates.link, { latency: bytes === 0 ? 0 : rates.linkLatency, linkBytes: bytes });

@@ -37,9 +37,11 @@ const fields: { readonly [M in Mnemonic]: InstructionOf<M>['fields'] } = {
   attn: { format: 'e4m3', mask: 'causal', kv: { base: 2, off: 0, ss: 0 }, pages: 9, pageRows: 4, kvLines: 2, kvHeads: 2, window: 16 },
   afin: { format: 'bf16', out: at(0), pitch: 4, rows },
   vmap: { function: 'add', xFormat: 'bf16', yFormat: 'bf16', format: 'bf16', x: at(0), xPitch: 2, y: at(64), yPitch: 2, out: at(128), outPitch: 2, columns: 8, rows },
+  vred: { reduce: 'max', xFormat: 'bf16', x: at(0), xPitch: 2, out: 128, columns: 8, rows },
   vnorm: { xFormat: 'bf16', format: 'bf16', kind: 'rms', x: at(0), xPitch: 2, params: at(64), out: at(128), outPitch: 2, columns: 8, rows },
   vrope: { xFormat: 'bf16', format: 'e4m3', interleaved: false, x: at(0), xPitch: 2, table: at(64), out: at(128), outPitch: 2, headDim: 8, rotary: 4, heads: 2, rows },
   vqnt: { xFormat: 'bf16', format: 'e4m3', x: at(0), xPitch: 2, out: at(128), outPitch: 1, rowScale: 256, columns: 8, rows },
+  sample: { mode: 'draw', xFormat: 'f32', x: at(0), xPitch: 4, params: at(64), out: 128, columns: 8, rows },
   coll: { kind: 'allgather', src: at(0), srcPitch: 2, out: at(64), outPitch: 4, bytes: 2 * 8, tag: 7, rows },
 };
 const sample = (op: Mnemonic, changes: object = {}): Instruction => ({ op, waits: [], posts: [], fields: { ...fields[op], ...changes } }) as unknown as Instruction;
