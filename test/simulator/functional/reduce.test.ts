@@ -9,7 +9,7 @@ const rowOf = (count: number, scale = 4): number[] => Array.from({ length: count
 
 describe('vred', () => {
   const n = 53;
-  const x = [rowOf(n), rowOf(n, 300), rowOf(n).map((value, i) => toBf16(value * 8 ** (i % 7)))];
+  const x = [rowOf(n), rowOf(n, 300), rowOf(n).map((value, i) => toBf16(value * 8 ** (i % 11)))];
   const image = new Image();
   x.forEach((row, r) => image.codes16(14 * r, row.map(encodeBf16)));
   /** Element j of lane l is element l + 16 j; then lanes 8, 4, 2, 1 apart. */
