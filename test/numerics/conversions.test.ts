@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import {
   decodeE5m2, decodeUe8m0, encodeE5m2, encodeUe8m0, type Overflow, toE5M2, toInt8, ue8m0NaN,
@@ -122,5 +123,25 @@ describe('int8', () => {
       expect(toInt8(quarters / 4)).toBe(Math.max(-128, Math.min(127, whole + (up ? 1 : 0))));
     }
     expect([NaN, Infinity, -Infinity, -0.5].map(toInt8)).toEqual([0, 127, -128, 0]);
+  });
+});
+
+/** Hashes of the codes ml_dtypes 0.5.4 gives (NumPy's astype), where it has the same rule: its e4m3fn does not saturate but makes NaN from 464 on. */
+describe('ml_dtypes gives the same codes', () => {
+  const singles = Array.from({ length: 65536 }, (_, i) => fromSingleBits(i * 65537)).filter((x) => !Number.isNaN(x));
+  const wide = Array.from({ length: 65536 }, (_, code) => decodeBf16(code)).filter((x) => !Number.isNaN(x));
+  const small = (values: readonly number[]): number[] => values.filter((x) => Math.abs(x) < 464);
+  const hash = (codes: Uint8Array | Uint16Array): string => createHash('sha256').update(codes).digest('hex');
+  const infinite = (x: number): number => encodeE5m2(x, 'infinity');
+
+  it('of every 65,537th FP32 code', () => {
+    expect(hash(Uint16Array.from(singles, encodeBf16))).toBe('77144e216c7e8308b9c89a36fd7b5683300820d69ef394888916307f4da7fa1b');
+    expect(hash(Uint8Array.from(singles, infinite))).toBe('d88c8ff510faf0ab8dcf9c2689ead87fbb6119734c073fd5038a2f66599b95e0');
+    expect(hash(Uint8Array.from(small(singles), encodeE4m3))).toBe('a4eb8eecbd6e6f3c5c624f5c415b02ca50996caa6c456f24cf56984d45660815');
+  });
+
+  it('of every BF16 code, among which are all ties', () => {
+    expect(hash(Uint8Array.from(wide, infinite))).toBe('80576b9609bc275a50efdf78238b736a1891c735a41e27bed0198eff48c2fed3');
+    expect(hash(Uint8Array.from(small(wide), encodeE4m3))).toBe('2704cf4227fe622b633a0ffec593328030ec8a7843ddfc904772f18180d58864');
   });
 });

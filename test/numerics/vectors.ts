@@ -127,6 +127,8 @@ const attentions = (): AttentionCase[] => {
   const like = (format: Format, name: string, keys: number, d: number, window = 0): Given => ({ name, format, q: random(format, d), k: rows(format, keys, d), v: rows(format, keys, d), scale: 1 / Math.sqrt(d), window });
   /** BF16 keys of one element each, whose scores are their values; values of one element. */
   const scores = (name: string, k: readonly number[], v: readonly number[]): Given => ({ name, format: 'bf16', q: [0x3f80], k: k.map((code) => [code]), v: v.map((code) => [code]), scale: 1, window: 0 });
+  /** As `scores`, of two elements that are added; FP32(ln 2) makes them exponents of two. */
+  const exponents = (name: string, k: readonly (readonly [number, number])[], v: readonly number[]): Given => ({ name, format: 'bf16', q: [0x3f80, 0x3f80], k, v: v.map((code) => [code, 0x3f80]), scale: 0.6931471805599453, window: 0 });
   const given: readonly Given[] = [
     ...(['e4m3', 'bf16'] as const).flatMap((format) => [
       like(format, 'one key', 1, 4),
@@ -141,8 +143,11 @@ const attentions = (): AttentionCase[] => {
     scores('equal scores: the mean', [0x4000, 0x4000, 0x4000], [0x3f80, 0x4000, 0x4080]),
     scores('rising scores over blocks: the earlier are scaled down', series(140, (i) => (i < 128 ? 0x3f80 : 0x4120)), series(140, (i) => 0x3f80 + (i % 64))),
     scores('falling scores over blocks', series(140, (i) => (i < 128 ? 0x4120 : 0x3f80)), series(140, (i) => 0x3f80 + (i % 64))),
-    scores('weights below 2^-18 are 0, even for large values', [0x4120, 0xc000, 0xc010], [0x3f80, 0x7f00, 0x7f00]),
-    scores('weights at the edge of 2^-18', [0x0000, 0xc147, 0xc148, 0xc14a], [0x3f80, 0x4800, 0x4800, 0x4800]),
+    scores('weights below 2^-18 are 0, even for large values', [0x4120, 0xc0a0, 0xc0c0], [0x3f80, 0x7f00, 0x7f00]),
+    exponents('a weight of 2^-18 counts', [[0, 0], [0xc190, 0]], [0x3f80, 0x4d00]),
+    exponents('a weight BF16 rounds up to 2^-18 counts', [[0, 0], [0xc190, 0xbb00]], [0x3f80, 0x4d00]),
+    exponents('a weight BF16 rounds to less than 2^-18 does not', [[0, 0], [0xc190, 0xbb80]], [0x3f80, 0x4d00]),
+    exponents('weights are BF16: 2^-2^-9 is 1, 2^-2^-7 is less', [[0, 0], [0xbb00, 0], [0xbc00, 0]], [0x3f80, 0x4000, 0x4040]),
     scores('a score of minus infinity weighs nothing', [0xff80, 0x3f80], [0x4000, 0x3f80]),
     scores('minus infinity alone is NaN', [0xff80], [0x3f80]),
     scores('plus infinity is NaN', [0x7f80, 0x3f80], [0x4000, 0x3f80]),
