@@ -1,0 +1,144 @@
+import { still } from '../../../isa-spec/encoding.ts';
+import type { Instruction, Queue, StrideSet, Token } from '../../../isa-spec/instructions.ts';
+import type { Machine, Quantity } from '../../../isa-spec/machine.ts';
+import { tiny } from '../../../isa-spec/machines/tiny.ts';
+import { encodeBf16, encodeE4m3 } from '../../../isa-spec/numerics.ts';
+import type { Program } from '../../../isa-spec/program.ts';
+import { all, at, hbmAt, ins, numbers, programOf, sync, token } from '../functional/harness.ts';
+
+const chosen = (value: number): Quantity => ({ value, provenance: 'assumed', source: 'a machine of one array, for the reference' });
+
+/** One array of `side` x `side`; SRAM in lines of `side` bytes; HBM of `hbm` bytes a cycle. */
+export const oneArray = (side: number, hbm: number): Machine => ({
+  ...tiny,
+  name: `one-${side}`,
+  arrays: { count: chosen(1), size: chosen(side), bf16Rate: chosen(0.5) },
+  accumulatorRows: chosen(128),
+  sram: { bytes: chosen(2 ** 17), banks: chosen(2), lineBytes: chosen(side) },
+  hbm: { ...tiny.hbm, bytesPerSecond: chosen(hbm * 1e9) },
+});
+
+/**
+ * `groups` products of `rows` x (`chunks` times `kTiles` tiles), each with weights of one tile of columns of its own, drained to bf16 and
+ * stored. `ring`: slots of weights in SRAM, of a chunk each; `sums`: slots of accumulators.
+ */
+export type Products = {
+  readonly side: number;
+  readonly format: 'e4m3' | 'bf16';
+  readonly rows: number;
+  readonly kTiles: number;
+  readonly kLast: number;
+  readonly chunks: number;
+  readonly groups: number;
+  readonly ring: number;
+  readonly sums: 1 | 2;
+  /** Bytes of HBM a cycle. */
+  readonly hbm: number;
+  /** Lines loaded before the activations: weights wait for these meanwhile. */
+  readonly late: number;
+  readonly scale: boolean;
+  readonly residual: boolean;
+  /** A product waits until the results of the one before are stored. */
+  readonly dependent: boolean;
+  /** Rows the step has: at most so many of `rows` are there. */
+  readonly tokens: number;
+};
+export const usual: Products = { side: 8, format: 'e4m3', rows: 16, kTiles: 4, kLast: 8, chunks: 1, groups: 1, ring: 2, sums: 2, hbm: 64, late: 0, scale: false, residual: false, dependent: false, tokens: 4096 };
+
+const given = { activations: 1, others: 2, loaded: 3, free: 4, product: 5, drained: 6, result: 7, stored: 8 } as const;
+const resultSlots = 2;
+const linear = (l2: number, l3: number): StrideSet => ({ strides: [0, 0, l2, l3], ring: still.ring });
+const ring = (stride: number, depth: number, l2: number, l3: number): StrideSet => ({ strides: [0, 0, 0, 0], ring: { stride, depth, base: 0, steps: [0, 0, l2, l3] } });
+const loop = (level: number, count: number, body: readonly Instruction[], waits: readonly Token[] = []): Instruction[] => [ins('loop', { level, count, body: body.length }, waits), ...body];
+
+/** Where things are in SRAM, and how many lines they take. In HBM's image: activations, residual, parameters and row scales, then all weights. */
+function linesOf({ side, format, rows, kTiles, chunks, ring: slots }: Products) {
+  const bytes = format === 'bf16' ? 2 : 1;
+  const size = { pitch: chunks * kTiles * bytes, a: rows * chunks * kTiles * bytes, result: 2 * rows, params: 8, rowScale: Math.ceil((4 * rows) / side), chunk: kTiles * side * bytes };
+  const residual = size.a;
+  const params = residual + size.result;
+  const rowScale = params + size.params;
+  const inputs = rowScale + size.rowScale;
+  const weights = inputs;
+  const out = weights + slots * size.chunk;
+  return { size, bytes, at: { a: 0, residual, params, rowScale, weights, out, idle: out + resultSlots * size.result }, inputs };
+}
+
+/** The program, the image of its weight region, and how many bytes of the `io` region it writes. */
+export function programFor(p: Products): { readonly program: Program; readonly image: Uint8Array; readonly resultBytes: number } {
+  const { side, format, kTiles, chunks, groups } = p;
+  const { size, bytes, at: where, inputs } = linesOf(p);
+  const rows = { max: p.rows, reg: 1, level: 0 };
+  const stepRows = ins('sreg', { reg: 1, count: 'tokens' });
+  const load = (from: number, to: { addr: number; ss: number }, lines: number, waits: readonly Token[], posts: readonly Token[], ss = 0): Instruction =>
+    ins('dld', { src: hbmAt('weights', from, ss), srcPitch: lines, dst: to, dstPitch: lines, lines, rows: all(1) }, waits, posts);
+  const perChunk = (body: Instruction): Instruction[] => loop(2, groups, loop(3, chunks, [body]));
+  // The product that may start takes this token; `before` is how many are there at first.
+  const [free, before] = p.dependent ? [given.stored, 1] : [given.drained, p.sums];
+  const code: Partial<Record<Queue, readonly Instruction[]>> = {
+    dma0: [
+      ...(p.late === 0 ? [] : [load(0, at(where.idle), p.late, [], [])]),
+      load(0, at(where.a), size.a, [], [token(given.activations)]),
+      load(size.a, at(where.residual), inputs - size.a, [], [token(given.others)]),
+      ...perChunk(load(inputs, at(where.weights, 2), size.chunk, [token(given.free)], [token(given.loaded)], 1)),
+      sync([token(given.free, p.ring)], []),
+    ],
+    wld: [sync([], [token(given.free, p.ring)]), ...perChunk(ins('wld', { format, src: at(where.weights, 1), kTiles, nTiles: 1, split: 0 }, [token(given.loaded)], [token(given.free)]))],
+    mxu: [
+      stepRows,
+      sync([token(given.activations)], []),
+      ...loop(2, groups, [
+        ...loop(3, chunks, [ins('mm', { format, accumulate: 'first', split: 0, a: at(where.a, 2), pitch: size.pitch, acc: at(0, 1), kTiles, kLast: p.kLast, nTiles: 1, rows })], [token(free)]),
+        sync([], [token(given.product)]),
+      ]),
+      sync([token(free, before)], []),
+    ],
+    epi: [
+      stepRows,
+      ...(p.dependent ? [] : [sync([], [token(given.drained, p.sums)])]),
+      sync([token(given.others)], []),
+      ...loop(2, groups, [
+        ins('epi', {
+          format: 'bf16', activation: 'relu', scale: p.scale, bias: p.scale, residual: p.residual, gated: false, split: 0, acc: at(0, 1), out: at(where.out, 2), pitch: 2,
+          params: at(where.params), residualAt: at(where.residual), rowScale: where.rowScale, nTiles: 1, nLast: side, rows,
+        }, p.dependent ? [token(given.product)] : [token(given.product), token(given.stored)], p.dependent ? [token(given.result)] : [token(given.drained), token(given.result)]),
+      ]),
+      ...(p.dependent ? [] : [sync([token(given.stored, resultSlots)], [])]),
+    ],
+    dma1: [
+      stepRows,
+      sync([], [token(given.stored, p.dependent ? 1 : resultSlots)]),
+      ...loop(2, groups, [ins('dst', { src: at(where.out, 1), srcPitch: 2, dst: hbmAt('io', 0, 2), dstPitch: 2, lines: 2, rows }, [token(given.result)], [token(given.stored)])]),
+    ],
+  };
+  const sumsApart = 128 / p.sums;
+  const resultBytes = groups * size.result * side;
+  const program = programOf([code], {
+    machine: oneArray(side, p.hbm),
+    regions: [{ base: 'weights', bytes: (inputs + groups * chunks * size.chunk) * side }, { base: 'io', bytes: resultBytes }],
+    strideSets: {
+      dma0: [linear(chunks * size.chunk, size.chunk), ring(size.chunk, p.ring, chunks, 1)],
+      wld: [ring(size.chunk, p.ring, chunks, 1)],
+      mxu: [ring(sumsApart, p.sums, 1, 0), linear(0, kTiles * bytes)],
+      epi: [ring(sumsApart, p.sums, 1, 0), ring(size.result, resultSlots, 1, 0)],
+      dma1: [ring(size.result, resultSlots, 1, 0), linear(size.result, 0)],
+    },
+  });
+  return { program, image: imageOf(p), resultBytes };
+}
+
+function imageOf(p: Products): Uint8Array {
+  const { size, at: where, inputs } = linesOf(p);
+  const image = new Uint8Array((inputs + p.groups * p.chunks * size.chunk) * p.side);
+  const view = new DataView(image.buffer);
+  const next = numbers(1 + p.rows + 100 * p.kTiles);
+  const operands = (from: number, to: number): void => {
+    if (p.format === 'bf16') for (let i = from; i < to; i += 2) view.setUint16(i, encodeBf16(next()), true);
+    else for (let i = from; i < to; i++) view.setUint8(i, encodeE4m3(4 * next()));
+  };
+  operands(0, size.a * p.side);
+  for (let i = where.residual * p.side; i < where.params * p.side; i += 2) view.setUint16(i, encodeBf16(next()), true);
+  for (let i = where.params * p.side; i < inputs * p.side; i += 4) view.setFloat32(i, next(), true);
+  operands(inputs * p.side, image.length);
+  return image;
+}
