@@ -179,6 +179,18 @@ export const instructions = {
     flags: { mode: oneOf(3, ['greedy', 'draw']), xFormat: format },
     payload: { x: sram, xPitch: uint(16), params: sram, out: uint(24), columns: count(18), rows },
   }),
+  route: instruction({
+    opcode: 0x38, queues: ['vec'], summary: 'the k best of `experts` scores of each row; lists of weights, of the pairs by expert, and of where each expert\'s begin',
+    /** Lists of the window, not of the step: `weights` FP32 and `indices` i32, rows * k; `offsets` i32, experts + 1. `biases`: FP32, one an expert, added to scores to choose by. */
+    flags: { scores: oneOf(2, ['softmax', 'sigmoid']), normalise: flag, bias: flag, xFormat: format },
+    payload: { x: sram, xPitch: uint(12), biases: uint(24), indices: uint(24), weights: uint(24), offsets: uint(24), experts: count(10), k: count(4), rows },
+  }),
+  perm: instruction({
+    opcode: 0x39, queues: ['vec'], summary: 'moves rows to the order of their experts and back, or adds up what a row\'s k experts made of it',
+    /** `indices` and `weights`: the lists of a `route` of the same window and k. */
+    flags: { direction: oneOf(2, ['permute', 'unpermute', 'combine']), xFormat: format, format },
+    payload: { x: sram, xPitch: uint(12), out: sram, outPitch: uint(12), indices: uint(24), weights: uint(24), columns: count(16), k: count(4), rows },
+  }),
   coll: instruction({
     opcode: 0x3c, queues: ['col'], summary: 'all-gather: the first `bytes` bytes of row r of every chip\'s `src`, in rank order, side by side in row r of every chip\'s `out`',
     flags: { kind: oneOf(4, ['allgather']) },

@@ -129,6 +129,16 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
     { says: realOnly, holds: (f) => isReal(f.xFormat) },
     { says: 'names params only if it draws', holds: (f) => f.mode === 'draw' || isUnset(f.params) },
   ],
+  route: [
+    { says: realOnly, holds: (f) => isReal(f.xFormat) },
+    { says: 'chooses no more experts than there are', holds: (f) => f.k <= f.experts },
+    { says: 'names biases only if it adds them', holds: (f) => f.bias || f.biases === 0 },
+  ],
+  perm: [
+    { says: realOnly, holds: (f) => isReal(f.xFormat) && isReal(f.format) },
+    { says: 'names weights only if it combines', holds: (f) => f.direction === 'combine' || f.weights === 0 },
+    { says: targetApart, holds: (f, machine) => storeApart(f.outPitch, f.columns, f.format, { max: f.rows.max * (f.direction === 'combine' ? 1 : f.k) }, machine) },
+  ],
   coll: [
     { says: targetApart, holds: (f, machine) => apart(f.outPitch, Math.ceil(f.bytes / machine.sram.lineBytes.value), f.rows) },
   ],

@@ -49,5 +49,11 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
   sample:
     'Element `first + r` of the i32 row list at line `out` <- the token of row r. greedy: the lowest id of the largest logit, NaN counting as -Infinity. draw, by row r of `params`: candidates by logit descending, equal ones by id ascending, the first topK of them (0: all); f = fround(log2 e / temperature); w = 2^fround(fround(x - largest) * f); ' +
     'c_i = fround(c_(i-1) + w_i) from +0; kept are those up to the first c_n >= fround(topP * last c); the token is the first with c_i > fround(u * c_n), where u is the high 24 bits of word 0 of Philox4x32-10 over 2^24, counter (position, 0, 0, 0), key the seed. Temperature 0, topK 1, and a largest logit that is infinite: as greedy. A negative or infinite temperature, or topP outside (0, 1], is a fault.',
+  route:
+    'Per row, s[e] is the score of expert e. softmax: w = 2^fround(fround(x - max x) * fround(log2 e)), s = fround(w / lanes(w)), lanes as in `vred`, sum. sigmoid: the activation. Chosen are the k experts of largest s (with `bias`: of fround(s + biases[e])), the lower number first among equals, NaN last, in this order: i = 0 to k - 1. The weight of a choice is s without bias; with `normalise` ' +
+    'fround(s / t), t = fround(t + s) over i ascending from +0, or 1 if that is 0. Choice i of row r is pair r * k + i: element r * k + i of `weights` <- its weight. `indices` <- the count * k pairs by expert ascending, those of one expert ascending. Element e of `offsets` <- how many pairs have experts below e, for e <= experts. Lists begin on their lines and are those of the window alone.',
+  perm:
+    'P = count * k pairs; index is element j of `indices`. permute: for j < P: row j of the target <- row floor(index / k) of x. unpermute: row index of the target <- row j of x. combine: out[r, c] <- store(format, y), y <- fround(y + fround(weights[r * k + i] * x[j, c])) for i ascending from 0, y from +0, where index[j] is r * k + i. ' +
+    'Elements are rounded to `format` once. Indices that are not each of 0 to P - 1 once are a fault.',
   coll: 'All chips of the program meet here, in the same order of `tag`s. For r < count: the first `bytes` bytes of row r of every chip\'s `src`, in rank order, side by side from the start of row r of every chip\'s `out`.',
 };

@@ -111,5 +111,23 @@ export const accesses: AccessesOf = {
       { name: 'out', list: f.out },
     ];
   },
+  route: (f, sizes) => {
+    const pairs = lines(f.rows.max * f.k * 4, sizes);
+    return [
+      matrix('x', f.x, f.xPitch, rowLines(f.experts, f.xFormat, sizes)),
+      ...(f.bias ? [run('biases', still(f.biases), rowLines(f.experts, 'f32', sizes))] : []),
+      run('indices', still(f.indices), pairs), run('weights', still(f.weights), pairs), run('offsets', still(f.offsets), rowLines(f.experts + 1, 'i32', sizes)),
+    ];
+  },
+  perm: (f, sizes) => {
+    const pairs = lines(f.rows.max * f.k * 4, sizes);
+    const all = f.rows.max * f.k;
+    const x = matrix('x', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes));
+    const out = matrix('out', f.out, f.outPitch, rowLines(f.columns, f.format, sizes));
+    return [
+      f.direction === 'permute' ? x : { ...x, rows: all }, f.direction === 'combine' ? out : { ...out, rows: all }, run('indices', still(f.indices), pairs),
+      ...(f.direction === 'combine' ? [run('weights', still(f.weights), pairs)] : []),
+    ];
+  },
   coll: (f, sizes) => [matrix('src', f.src, f.srcPitch, lines(f.bytes, sizes)), matrix('out', f.out, f.outPitch, lines(f.bytes * sizes.chips, sizes))],
 };

@@ -4,6 +4,7 @@ import { loop, nop, sreg, sync, trace } from './control.ts';
 import { epi } from './epilogue.ts';
 import { mm, wld } from './matrix.ts';
 import { sample, vred } from './reduce.ts';
+import { perm, route } from './route.ts';
 import type { Chip, QueueState } from './state.ts';
 import { coll, dcp, dgat, dld, dsct, dst, event, hostw } from './transfer.ts';
 import { vmap, vnorm, vqnt, vrope } from './vector.ts';
@@ -13,5 +14,5 @@ export type Execute<M extends Mnemonic> = (chip: Chip, queue: QueueState, fields
 
 /** What each instruction does. */
 export const effects: { readonly [M in Mnemonic]: Execute<M> } = {
-  nop, sync, loop, sreg, trace, hostw, event, dld, dst, dcp, dgat, dsct, wld, mm, epi, aq, attn, afin, vmap, vred, vnorm, vrope, vqnt, sample, coll,
+  nop, sync, loop, sreg, trace, hostw, event, dld, dst, dcp, dgat, dsct, wld, mm, epi, aq, attn, afin, vmap, vred, vnorm, vrope, vqnt, sample, route, perm, coll,
 };

@@ -39,7 +39,7 @@ export const vmap: Execute<'vmap'> = (chip, queue, { function: name, xFormat, yF
 const lanes = new Float64Array(16);
 
 /** Lane j of 16 sums elements j, j + 16, ... in FP32 from +0; then lanes j and j + 8, 4, 2, 1. */
-const laneSum = (x: Float64Array): number => {
+export const laneSum = (x: Float64Array): number => {
   lanes.fill(0);
   for (let i = 0; i < x.length; i++) lanes[i & 15] = Math.fround(lanes[i & 15]! + x[i]!);
   for (let half = 8; half >= 1; half >>= 1) for (let j = 0; j < half; j++) lanes[j] = Math.fround(lanes[j]! + lanes[j + half]!);

@@ -42,6 +42,8 @@ const fields: { readonly [M in Mnemonic]: InstructionOf<M>['fields'] } = {
   vrope: { xFormat: 'bf16', format: 'e4m3', interleaved: false, x: at(0), xPitch: 2, table: at(64), out: at(128), outPitch: 2, headDim: 8, rotary: 4, heads: 2, rows },
   vqnt: { xFormat: 'bf16', format: 'e4m3', x: at(0), xPitch: 2, out: at(128), outPitch: 1, rowScale: 256, columns: 8, rows },
   sample: { mode: 'draw', xFormat: 'f32', x: at(0), xPitch: 4, params: at(64), out: 128, columns: 8, rows },
+  route: { scores: 'sigmoid', normalise: true, bias: true, xFormat: 'f32', x: at(0), xPitch: 4, biases: 64, indices: 80, weights: 96, offsets: 112, experts: 8, k: 2, rows },
+  perm: { direction: 'combine', xFormat: 'bf16', format: 'bf16', x: at(0), xPitch: 2, out: at(128), outPitch: 2, indices: 80, weights: 96, columns: 8, k: 2, rows },
   coll: { kind: 'allgather', src: at(0), srcPitch: 2, out: at(64), outPitch: 4, bytes: 2 * 8, tag: 7, rows },
 };
 const sample = (op: Mnemonic, changes: object = {}): Instruction => ({ op, waits: [], posts: [], fields: { ...fields[op], ...changes } }) as unknown as Instruction;

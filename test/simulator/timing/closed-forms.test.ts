@@ -66,6 +66,9 @@ describe('an instruction alone takes its closed form', () => {
     expect(alone('vec', make('vred', { reduce: 'meanSquare', columns: 40, rows: rows(3) }))).toBe(15 + 32);
     expect(alone('vec', make('sample', { columns: 40, rows: rows(3) }))).toBe(8 + 32);
     expect(alone('vec', make('sample', { mode: 'draw', columns: 40, rows: rows(3) }))).toBe(120 + 32);
+    expect(alone('vec', make('route', { experts: 8, k: 2, rows: rows(6) }))).toBe((48 * (4 + 2 + 2)) / 16 + 32);
+    expect(alone('vec', make('perm', { columns: 40, k: 2, rows: rows(3) }))).toBe(240 / 16 + 32);
+    expect(alone('vec', make('perm', { direction: 'combine', columns: 40, k: 2, rows: rows(3) }))).toBe(480 / 16 + 32);
   });
   test('all-gather: a chip sends its part to every other', () => {
     const code = codeOf({ col: [make('coll', { bytes: 4 * 8, rows: rows(6) })] });
