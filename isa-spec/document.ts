@@ -1,3 +1,4 @@
+import { accuracy } from './accuracy.ts';
 import { type FieldKind, formats, strideSetMax } from './fields.ts';
 import { activations, hbmBases, hostTables, instructions, type Mnemonic, mnemonics, queues, stepCounts, vectorFunctions, workEntryBytes } from './instructions.ts';
 import { type BitRange, common, type FieldPosition, layouts } from './layout.ts';
@@ -86,7 +87,13 @@ row, first page (index into \`pages\`), then zeros.
 
 **Formats.** ${list(formats)}. bf16 rounds to nearest, ties to even. e4m3 is E4M3FN: likewise, saturating at +-448, NaN is 0x7F, subnormals kept.
 
-**Functions.** ${list([...new Set([...vectorFunctions, ...activations])])}; \`isa-spec/numerics.ts\` defines each to the bit.
+**Functions.** ${list([...new Set([...vectorFunctions, ...activations])])}; \`isa-spec/numerics.ts\` defines each to the bit. Results of
+those that are no single operation, and of what softmax and rope use, are at most this far from the exact value, in units of its last
+FP32 place (half a unit is a correct rounding); \`docs/numerics.md\` has the inputs they are at and the hashes of all results.
+
+| function | over all BF16 inputs | not the nearest | over 65,536 FP32 inputs | not the nearest |
+|---|---|---|---|---|
+${Object.entries(accuracy).map(([name, { bf16, f32 }]) => `| \`${name}\` | ${bf16.ulps.toFixed(6)} | ${bf16.misrounded} | ${f32.ulps.toFixed(6)} | ${f32.misrounded} |`).join('\n')}
 
 `;
 

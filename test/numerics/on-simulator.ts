@@ -1,7 +1,7 @@
 import type { Activation, Queue } from '../../isa-spec/instructions.ts';
 import { all, at, type Code, hbmAt, Image, ins, runOnImage, token } from '../simulator/functional/harness.ts';
 import { fromSingleBits, singleBits } from './bits.ts';
-import type { AttentionCase, Codes, ConvertCase, DotCase, Format, FunctionCase, NormCase, QuantiseCase, RopeCase } from './vectors.ts';
+import type { AttentionCase, Codes, ConvertCase, DotCase, Format, FunctionCase, NormCase, QuantiseCase, RopeCase, SampleCase } from './vectors.ts';
 import { unpack } from './vectors.ts';
 
 const bytes = { e4m3: 1, bf16: 2, f32: 4 } as const;
@@ -108,9 +108,18 @@ const attention = ({ format, scale, window, q, k, v }: AttentionCase): number[] 
   return take(runOnImage(image, ['att', 'ctl'], { att, ctl }, step, { kv }).image, 'f32', result, headDim);
 };
 
+/** A row of what `sample` draws by takes 32 bytes, a little-endian word each: temperature, topK, topP, the seed's two, position. */
+const sample = ({ logits, temperature, topK, topP, seed, position }: SampleCase): number => {
+  const image = new Image();
+  put(image, 'f32', first, unpack(logits));
+  image.i32(second, [unpack(temperature)[0]!, topK, unpack(topP)[0]!, ...seed, position, 0, 0]);
+  const draw = ins('sample', { mode: 'draw', xFormat: 'f32', x: at(first), xPitch: 1, params: at(second), out: result, columns: unpack(logits).length, rows: all(1) }, [], done);
+  return new Int32Array(run(image, ['vec'], { vec: [draw] }).bytes.slice(result * lineBytes, result * lineBytes + 4).buffer)[0]!;
+};
+
 /** What the functional simulator's instructions make of each case: the codes of the result in memory. */
 export const onSimulator = {
-  dot, norm, rope, quantise, attention,
+  dot, norm, rope, quantise, attention, sample,
   functions: ({ name, x }: FunctionCase): number[] | undefined => (name === 'exp2' ? undefined : map(name, x, 'f32')),
   convert: ({ name, x }: ConvertCase): number[] => map('copy', x, name),
 };

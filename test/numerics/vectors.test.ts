@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { decodeBf16, decodeE4m3, exp2f } from '../../isa-spec/numerics.ts';
+import { sample } from '../../isa-spec/numerics-sampling.ts';
 import { fromSingleBits, singleBits } from './bits.ts';
 import { onInterpreter } from './on-interpreter.ts';
 import { onSimulator } from './on-simulator.ts';
@@ -50,4 +51,12 @@ describe.each(machines)('%s', (machine, on) => {
 it('exp2, which only attention uses', () => {
   const [one] = read('functions').cases.filter(({ name }) => name === 'exp2');
   expect(f32(unpack(one!.x).map((code) => singleBits(exp2f(fromSingleBits(code)))))).toBe(one!.out);
+});
+
+describe('sample, which a graph does not have', () => {
+  it.each(read('sample').cases)('$name', (one) => {
+    const number = (code: string): number => fromSingleBits(unpack(code)[0]!);
+    expect(sample(unpack(one.logits).map(fromSingleBits), { ...one, temperature: number(one.temperature), topP: number(one.topP) }, one.position)).toBe(one.token);
+    expect(onSimulator.sample(one)).toBe(one.token);
+  });
 });

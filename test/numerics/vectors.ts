@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { words } from './bits.ts';
+import { fromSingleBits, words } from './bits.ts';
 import { features } from './features.ts';
 import { exp2Value, fixedOf, gelu, geluTanh, sigmoid, silu, tanh, valueOf } from './oracle-functions.ts';
 import { attend, factorOf, norm, quantise, rope, singleOf, stored, turns } from './oracle-ops.ts';
+import { naiveSample } from './oracle-sampling.ts';
 import { bf16, chainedDot, decode, e4m3, exact, exactDot, type Single, single, values } from './oracle.ts';
 
 /**
@@ -21,6 +22,9 @@ export type QuantiseCase = { readonly name: string; readonly x: Codes; readonly 
 export type AttentionCase = { readonly name: string; readonly format: Format; readonly scale: Codes; readonly window: number; readonly q: Codes; readonly k: readonly Codes[]; readonly v: readonly Codes[]; readonly out: Codes };
 export type FunctionCase = { readonly name: 'exp2' | 'sigmoid' | 'silu' | 'gelu' | 'gelu_tanh' | 'tanh'; readonly x: Codes; readonly out: Codes };
 export type ConvertCase = { readonly name: Format; readonly x: Codes; readonly out: Codes };
+
+/** FP32 logits; the seed's low and high word. */
+export type SampleCase = { readonly name: string; readonly logits: Codes; readonly temperature: Codes; readonly topK: number; readonly topP: Codes; readonly seed: readonly [number, number]; readonly position: number; readonly token: number };
 
 export const digits = { e4m3: 2, bf16: 4, f32: 8 } as const;
 export const pack = (format: keyof typeof digits, codes: readonly number[]): Codes => codes.map((code) => code.toString(16).padStart(digits[format], '0')).join(' ');
@@ -191,10 +195,33 @@ const converts = (): ConvertCase[] => {
   return (['bf16', 'e4m3'] as const).map((name) => ({ name, x: pack('f32', x), out: pack(name, x.map((code) => stored(layouts[name], code))) }));
 };
 
-export type Packs = { readonly dot: DotCase; readonly norm: NormCase; readonly rope: RopeCase; readonly quantise: QuantiseCase; readonly attention: AttentionCase; readonly functions: FunctionCase; readonly convert: ConvertCase };
+const samples = (): SampleCase[] => {
+  const next = words(137);
+  type Given = Omit<SampleCase, 'logits' | 'temperature' | 'topP' | 'token'> & { readonly logits: readonly Single[]; readonly temperature: number; readonly topP: number };
+  const random = (count: number): Single[] => series(count, () => single(decode(bf16, BigInt(bf16Codes(next, 1, 2, 2)[0]!))));
+  const like = (name: string, logits: readonly Single[], temperature: number, topK: number, topP: number): Given => ({ name, logits, temperature, topK, topP, seed: [next(), next()], position: next() % 4096 });
+  const ties = [1, 3, 3, 2, 3].map(singleOf);
+  const given = [
+    ...series(6, () => 0).map(() => like('random', random(50), 1, 0, 1)),
+    ...series(4, () => 0).map(() => like('random, 5 candidates', random(50), 0.75, 5, 1)),
+    ...series(4, () => 0).map(() => like('random, half the probability', random(50), 1.25, 0, 0.5)),
+    ...series(4, () => 0).map(() => like('random, both', random(50), 2, 20, 0.875)),
+    ...series(4, () => 0).map(() => like('ties: two candidates of three equals, the lowest ids', ties, 1, 2, 1)),
+    ...series(4, () => 0).map(() => like('ties: the part of two of three equals', ties, 0.0625, 0, 0.6)),
+    like('one candidate', random(20), 1, 1, 1),
+    like('a temperature so low that only the largest has weight', random(20), 0.001, 0, 1),
+    like('equal logits', random(1).flatMap((code) => series(17, () => code)), 1, 0, 1),
+  ];
+  return given.map(({ logits, temperature, topP, ...rest }) => ({
+    ...rest, logits: pack('f32', logits), temperature: pack('f32', [singleOf(temperature)]), topP: pack('f32', [singleOf(topP)]),
+    token: naiveSample(logits, { ...rest, temperature: fromSingleBits(singleOf(temperature)), topP: fromSingleBits(singleOf(topP)) }, rest.position),
+  }));
+};
+
+export type Packs = { readonly dot: DotCase; readonly norm: NormCase; readonly rope: RopeCase; readonly quantise: QuantiseCase; readonly attention: AttentionCase; readonly functions: FunctionCase; readonly convert: ConvertCase; readonly sample: SampleCase };
 
 /** Makes the cases of each pack, from the oracle alone. */
-export const makers: { readonly [O in keyof Packs]: () => Packs[O][] } = { dot: dots, norm: norms, rope: ropes, quantise: quantises, attention: attentions, functions, convert: converts };
+export const makers: { readonly [O in keyof Packs]: () => Packs[O][] } = { dot: dots, norm: norms, rope: ropes, quantise: quantises, attention: attentions, functions, convert: converts, sample: samples };
 
 /** SHA-256 of the cases as compact JSON. */
 export const digest = (cases: readonly unknown[]): string => createHash('sha256').update(JSON.stringify(cases)).digest('hex');
