@@ -32,4 +32,4 @@ export function folder(): string {
 }
 
 /** What no user should see. */
-export const stackTrace = /\n\s+at .*[:(]\d+:\d+\)?|bug in sohuc|internal:/;
+export const stackTrace = /\n\s+at .*(\.js|\.ts|node:\w+):\d+:\d+|bug in sohuc|internal:/;
