@@ -32,7 +32,7 @@ const reduced = (x: Float64Array, fold: Fold): number => {
 export const vred: Execute<'vred'> = (chip, queue, { reduce, xFormat, x, xPitch, out, columns, rows: window }) => {
   const { sram, geometry } = chip;
   const { first, rows } = windowOf(queue, window);
-  const numbers = sram.range(out * geometry.lineBytes + 4 * first, 4 * rows);
+  const numbers = sram.writingRange(out * geometry.lineBytes + 4 * first, 4 * rows);
   const values = new Float64Array(columns);
   for (let r = 0; r < rows; r++) {
     readElements[xFormat](sram.views, sram.at(addressOf(queue, x) + r * xPitch, columns * formatBytes[xFormat]), columns, values);
@@ -60,7 +60,7 @@ const drawn = (logits: Float64Array, { sampling, position }: ReturnType<typeof s
 export const sample: Execute<'sample'> = (chip, queue, { mode, xFormat, x, xPitch, params, out, columns, rows: window }) => {
   const { sram, geometry } = chip;
   const { first, rows } = windowOf(queue, window);
-  const ids = sram.range(out * geometry.lineBytes + 4 * first, 4 * rows) / 4;
+  const ids = sram.writingRange(out * geometry.lineBytes + 4 * first, 4 * rows) / 4;
   const pitch = Math.ceil(samplingBytes / geometry.lineBytes);
   const logits = new Float64Array(columns);
   for (let r = 0; r < rows; r++) {

@@ -33,7 +33,7 @@ export const route: Execute<'route'> = (chip, queue, { scores, normalise, bias, 
   const added = new Float64Array(experts);
   if (bias && rows > 0) readElements.f32(sram.views, sram.at(biases, 4 * experts), experts, added);
   const chosen = new Int32Array(pairs);
-  const weightAt = sram.range(weights * geometry.lineBytes, 4 * pairs) / 4;
+  const weightAt = sram.writing(weights, 4 * pairs) / 4;
   for (let r = 0; r < rows; r++) {
     readElements[xFormat](sram.views, sram.at(addressOf(queue, x) + r * xPitch, experts * formatBytes[xFormat]), experts, score);
     if (scores === 'softmax') softmax(score);
@@ -48,8 +48,8 @@ export const route: Execute<'route'> = (chip, queue, { scores, normalise, bias, 
   const starts = new Int32Array(experts + 1);
   for (const e of chosen) starts[e + 1]!++;
   for (let e = 0; e < experts; e++) starts[e + 1]! += starts[e]!;
-  sram.views.i32.set(starts, sram.at(offsets, 4 * (experts + 1)) / 4);
-  const indexAt = sram.range(indices * geometry.lineBytes, 4 * pairs) / 4;
+  sram.views.i32.set(starts, sram.writing(offsets, 4 * (experts + 1)) / 4);
+  const indexAt = sram.writing(indices, 4 * pairs) / 4;
   chosen.forEach((e, pair) => (sram.views.i32[indexAt + starts[e]!++] = pair));
 };
 
@@ -72,7 +72,7 @@ export const perm: Execute<'perm'> = (chip, queue, { direction, xFormat, format,
   const list = permutation(chip, indices, rows * k);
   const values = new Float64Array(columns);
   const read = (row: number): void => readElements[xFormat](sram.views, sram.at(addressOf(queue, x) + row * xPitch, columns * formatBytes[xFormat]), columns, values);
-  const write = (row: number, from: Float64Array): void => writeElements[format](sram.views, sram.at(addressOf(queue, out) + row * outPitch, columns * formatBytes[format]), columns, from);
+  const write = (row: number, from: Float64Array): void => writeElements[format](sram.views, sram.writing(addressOf(queue, out) + row * outPitch, columns * formatBytes[format]), columns, from);
   if (direction !== 'combine') {
     list.forEach((pair, j) => {
       read(direction === 'permute' ? Math.floor(pair / k) : j);
