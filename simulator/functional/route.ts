@@ -26,7 +26,7 @@ const ranking = (score: Float64Array): number[] => {
 
 /** Scores of experts, the choice of each row, and pairs of row and choice in a stable counting sort by expert. */
 export const route: Execute<'route'> = (chip, queue, { scores, normalise, bias, xFormat, x, xPitch, biases, indices, weights, offsets, experts, k, rows: window }) => {
-  const { sram, geometry } = chip;
+  const { sram } = chip;
   const { rows } = windowOf(queue, window);
   const pairs = rows * k;
   const score = new Float64Array(experts);
