@@ -1,0 +1,59 @@
+import { packWeights } from '../backend-sohu/pack.ts';
+import { buildProgram } from '../backend-sohu/program.ts';
+import { randomStore } from '../ir/random-store.ts';
+import type { Step } from '../ir/step.ts';
+import { WeightValues } from '../ir/weight-values.ts';
+import { readContainer, writeContainer } from '../isa-spec/container.ts';
+import { decodeBf16 } from '../isa-spec/numerics.ts';
+import type { Machine } from '../isa-spec/machine.ts';
+import { sohu, sohu8 } from '../isa-spec/machines/sohu.ts';
+import { tiny, tiny2 } from '../isa-spec/machines/tiny.ts';
+import type { Program } from '../isa-spec/program.ts';
+import type { Precision } from '../passes/formats.ts';
+import type { Bounds } from '../passes/tile/lowering.ts';
+import { createMachineState, imageSource, type MachineState, readHbm } from '../simulator/functional/machine-state.ts';
+import { fitted, normative, raggedStep, smallBounds } from './passes/lower.ts';
+import { small, tinyLlama } from './passes/tiny-llama.ts';
+
+export const source = tinyLlama();
+export const store = randomStore(new Map(source.weights.flatMap((weight) => weight.instances.flatMap((instance) => (instance.kind === 'tensor' ? [[instance.name, { dtype: weight.dtype, shape: weight.shape }] as const] : [])))), 1);
+
+export const steps: readonly Step[] = [
+  raggedStep([{ id: 0, rows: 7, past: 0 }, { id: 1, rows: 12, past: 0 }], small.vocabulary),
+  raggedStep([{ id: 0, rows: 1, past: 7 }, { id: 2, rows: 5, past: 0 }, { id: 1, rows: 1, past: 12 }], small.vocabulary),
+];
+
+export type Variant = { readonly machine: Machine; readonly tp: number; readonly stageShare: number; readonly bounds: Bounds };
+
+/** The program as bytes and back, its weights packed, on a fresh machine. `change` makes another of it first. */
+export function machineFor({ machine, tp, stageShare, bounds }: Variant, precision: Precision, change: (program: Program) => Program = (program) => program): MachineState {
+  const fit = fitted(normative(source, machine, precision, tp), machine, stageShare, tp, bounds);
+  const { program, layout } = buildProgram(fit.tile, machine, 'step', {});
+  const from = { graph: fit.graph, values: new WeightValues(store, tp), tile: fit.tile.tile, lineBytes: machine.sram.lineBytes.value };
+  const images = Array.from({ length: tp }, (_, rank) => imageSource(Uint8Array.from(Buffer.concat([...packWeights(fit.tile, layout, from, rank)]))));
+  return createMachineState(change(readContainer(writeContainer(program))), images);
+}
+
+/** A result's rows, as the host reads them from a chip's memory. */
+export function resultOf(state: MachineState, program: Program, rows: number, chip: number): Float64Array {
+  const output = program.ioMap.outputs[0];
+  if (output === undefined) throw new Error('no output');
+  const line = program.machine.sram.lineBytes.value;
+  const bytes = new DataView(readHbm(state, chip, output.base, output.offset * line, rows * output.pitch * line).buffer);
+  return Float64Array.from({ length: rows * output.columns }, (_, i) => {
+    const at = Math.floor(i / output.columns) * output.pitch * line;
+    const column = i % output.columns;
+    return output.format === 'f32' ? bytes.getFloat32(at + 4 * column, true) : decodeBf16(bytes.getUint16(at + 2 * column, true));
+  });
+}
+
+export const variants: Readonly<Record<string, Variant>> = {
+  'the full-sized machine': { machine: sohu, tp: 1, stageShare: 0.25, bounds: smallBounds },
+  'small stages of it': { machine: sohu, tp: 1, stageShare: 0.008, bounds: smallBounds },
+  'a machine of 8x8 arrays and 8 KiB': { machine: tiny, tp: 1, stageShare: 0.25, bounds: smallBounds },
+  'values in HBM': { machine: tiny, tp: 1, stageShare: 0.2, bounds: { ...smallBounds, tokens: 150 } },
+  'two chips': { machine: sohu8, tp: 2, stageShare: 0.25, bounds: smallBounds },
+  'four chips, two to a KV head': { machine: sohu8, tp: 4, stageShare: 0.25, bounds: smallBounds },
+  'two small chips': { machine: tiny2, tp: 2, stageShare: 0.25, bounds: smallBounds },
+};
+
