@@ -1,7 +1,7 @@
 import { createToken, EmbeddedActionsParser, type IParserErrorMessageProvider, type IToken, Lexer, type ParserMethod, tokenLabel, type TokenType } from 'chevrotain';
 import { checkSection, type JsonKind, jsonKinds } from './container.ts';
 import { assemblyVersion } from './disassembly.ts';
-import { encodeAll, still } from './encoding.ts';
+import { encodeAll, isZero, still } from './encoding.ts';
 import { type FieldKind, strideSetMax } from './fields.ts';
 import { hbmBases, type Instruction, instructions, type Mnemonic, mnemonics, type Queue, queues, type StrideSet, type Token } from './instructions.ts';
 import type { Json } from './json.ts';
@@ -279,8 +279,14 @@ class AssemblyParser extends EmbeddedActionsParser {
         this.#keyword(200, m);
         const fields: Record<string, Value> = {};
         operands.forEach(({ field, kind, rule }, i) => {
-          if (rule === undefined) fields[field] = this.option(i, () => this.#keyword(i, field)) !== undefined;
-          else if (kind.kind === 'uint' && kind.optional) fields[field] = this.option(i, () => this.#operand(i, field, rule, kind)) ?? 0;
+          if (rule === undefined) {
+            const is = this.option(i, () => this.#keyword(i, field)) !== undefined;
+            if (is || kind.added !== true) fields[field] = is;
+          }
+          else if (kind.added === true) {
+            const value = this.option(i, () => this.#operand(i, field, rule, kind));
+            this.ACTION(() => { if (value !== undefined && !isZero(kind, value)) fields[field] = value; });
+          } else if (kind.kind === 'uint' && kind.optional) fields[field] = this.option(i, () => this.#operand(i, field, rule, kind)) ?? 0;
           else fields[field] = this.#operand(i, field, rule, kind);
         });
         const waits = tokensOf(200, 'wait');

@@ -23,6 +23,7 @@ const operand: { readonly [K in FieldKind['kind']]: (value: FieldValue<Extract<F
 };
 
 const fieldText = (name: string, field: FieldKind, value: unknown): string => {
+  if (value === undefined) return '';
   if (field.kind === 'flag') return value === true ? ` ${name}` : '';
   if (field.kind === 'uint' && field.optional && value === 0) return '';
   return ` ${name}=${(operand[field.kind] as (value: unknown) => string)(value)}`;

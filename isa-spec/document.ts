@@ -30,7 +30,7 @@ const described = (field: FieldKind): string => {
 };
 
 const fieldRow = ({ name, field, parts }: FieldPosition): string =>
-  `| ${parts.map((part) => `${range(part)}${part.name === '' ? '' : ` ${part.name}`}`).join(', ')} | \`${name}\` | ${described(field)} |`;
+  `| ${parts.map((part) => `${range(part)}${part.name === '' ? '' : ` ${part.name}`}`).join(', ')} | \`${name}\` | ${described(field)}${field.added === true ? '; absent where it is 0' : ''} |`;
 
 const rulesOf = (m: Mnemonic): readonly string[] => (legal[m].length === 0 ? [] : ['', `On a machine, ${m}:`, '', ...legal[m].map((rule) => `- ${rule.says}`)]);
 

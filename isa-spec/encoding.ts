@@ -84,6 +84,9 @@ const valueOf = (position: FieldPosition, parts: Parts): { readonly value: Value
   }
 };
 
+/** Whether a value of a field has no bit set. */
+export const isZero = (field: FieldKind, value: Value): boolean => partsOf(field, value)?.every((part) => part === 0) === true;
+
 const tokenSlots = {
   waits: [[common.wait0, common.waitCount0], [common.wait1, common.waitCount1]],
   posts: [[common.post0, common.postCount0], [common.post1, common.postCount1]],
@@ -126,7 +129,7 @@ export const encodeInto = (bytes: Uint8Array, offset: number, instruction: Instr
   const values = instruction.fields as Readonly<Record<string, Value>>;
   for (const position of layouts[instruction.op].fields) {
     const value = values[position.name];
-    const parts = value === undefined ? undefined : partsOf(position.field, value);
+    const parts = value !== undefined ? partsOf(position.field, value) : position.field.added === true ? position.parts.map(() => 0) : undefined;
     if (parts === undefined) throw new RangeError(`internal: ${position.name} of ${instruction.op} cannot be ${String(value)}`);
     position.parts.forEach((part, i) => putChecked(word, part, parts[i]!, () => `${position.name} of ${instruction.op}`));
   }
@@ -180,7 +183,9 @@ export const decode = (bytes: Uint8Array, offset: number, queue: Queue): Instruc
   });
   const fields: Record<string, Value> = {};
   for (const position of layout.fields) {
-    const found = valueOf(position, position.parts.map((part) => take(word, part)));
+    const parts = position.parts.map((part) => take(word, part));
+    if (position.field.added === true && parts.every((part) => part === 0)) continue;
+    const found = valueOf(position, parts);
     if (typeof found === 'string') throw new IllegalInstruction(offset, `${op}: ${found}`);
     fields[position.name] = found.value;
   }

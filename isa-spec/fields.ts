@@ -23,7 +23,7 @@ export type AccOperand = { readonly addr: number; readonly ss: number };
  */
 export type RowWindow = { readonly max: number; readonly reg: number; readonly level: number };
 
-export type FieldKind =
+type Kind =
   /** `optional`: assembly leaves it out when it is 0. */
   | { readonly kind: 'uint'; readonly bits: number; readonly minusOne: boolean; readonly optional: boolean }
   | { readonly kind: 'f32' }
@@ -33,6 +33,8 @@ export type FieldKind =
   | { readonly kind: 'hbm' }
   | { readonly kind: 'acc' }
   | { readonly kind: 'rows' };
+/** `added`: the field came after words of its instruction were written. Where its bits are all zero it is absent, and the instruction means what it did. */
+export type FieldKind = Kind & { readonly added?: true };
 
 export type FieldValue<K extends FieldKind> = K extends { kind: 'flag' }
   ? boolean
@@ -91,3 +93,5 @@ export const hbm = { kind: 'hbm' } as const;
 export const acc = { kind: 'acc' } as const;
 export const rows = { kind: 'rows' } as const;
 export const format = oneOf(3, formats);
+/** A field an instruction was given later. */
+export const added = <const K extends FieldKind>(field: K): K & { readonly added: true } => ({ ...field, added: true });

@@ -205,6 +205,7 @@ export const mnemonics = Object.keys(instructions) as readonly Mnemonic[];
 export type Token = { readonly semaphore: number; readonly count: number };
 
 type FieldsOf<M extends Mnemonic> = (typeof instructions)[M]['flags'] & (typeof instructions)[M]['payload'];
+type ValueOf<K> = K extends FieldKind ? FieldValue<K> : never;
 
 /** A decoded instruction: its mnemonic, up to two waits and two posts, and its fields by name. */
 export type Instruction = {
@@ -212,7 +213,9 @@ export type Instruction = {
     readonly op: M;
     readonly waits: readonly Token[];
     readonly posts: readonly Token[];
-    readonly fields: { readonly [F in keyof FieldsOf<M>]: FieldsOf<M>[F] extends FieldKind ? FieldValue<FieldsOf<M>[F]> : never };
+    readonly fields: { readonly [F in keyof FieldsOf<M> as FieldsOf<M>[F] extends { readonly added: true } ? never : F]: ValueOf<FieldsOf<M>[F]> } & {
+      readonly [F in keyof FieldsOf<M> as FieldsOf<M>[F] extends { readonly added: true } ? F : never]?: ValueOf<FieldsOf<M>[F]>;
+    };
   };
 }[Mnemonic];
 export type InstructionOf<M extends Mnemonic> = Extract<Instruction, { op: M }>;

@@ -162,7 +162,7 @@ export const illegalities = (instruction: Instruction, machine: Machine): readon
   const values = instruction.fields as Readonly<Record<string, unknown>>;
   const ofKinds = Object.entries(fields).flatMap(([name, field]) => {
     const rule = kindRules[field.kind];
-    return rule === undefined || rule.holds(values[name] as never, machine) ? [] : [`\`${name}\` of ${instruction.op} must be one that ${rule.says}`];
+    return rule === undefined || values[name] === undefined || rule.holds(values[name] as never, machine) ? [] : [`\`${name}\` of ${instruction.op} must be one that ${rule.says}`];
   });
   const rules = legal[instruction.op] as readonly Rule<Mnemonic>[];
   return [...ofKinds, ...rules.filter((rule) => !rule.holds(instruction.fields as never, machine)).map((rule) => `${instruction.op} must be one that ${rule.says}`)];

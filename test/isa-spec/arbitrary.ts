@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { type FieldKind, fieldParts } from '../../isa-spec/fields.ts';
+import { isZero } from '../../isa-spec/encoding.ts';
 import { hbmBases, type Instruction, instructions, mnemonics, type Queue, type StrideSet, type Token } from '../../isa-spec/instructions.ts';
 
 const finite = fc.float({ noNaN: true, noDefaultInfinity: true });
@@ -32,7 +33,8 @@ export const anyInstruction: fc.Arbitrary<{ readonly instruction: Instruction; r
       op: fc.constant(op),
       waits: tokens,
       posts: tokens,
-      fields: fc.record(Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, valueOf(field)]))),
+      fields: fc.record(Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, valueOf(field)]))).map((values) =>
+        Object.fromEntries(Object.entries(values).filter(([name, value]) => fields[name]!.added !== true || !isZero(fields[name]!, value as number)))),
     }) as unknown as fc.Arbitrary<Instruction>,
     queue: fc.constantFrom(...instructions[op].queues),
   });
