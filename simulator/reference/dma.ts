@@ -16,8 +16,8 @@ type Client = { transfer: Transfer | undefined; line: number; served: number };
 type Arrival = { readonly time: number; readonly arrive: () => void };
 
 /**
- * The HBM channel: one line at a time, of the unit served least so far among those that want one. What a line moves takes effect `latency`
- * cycles after it left the channel.
+ * The HBM channel, shared fairly (start-time fair queueing): one line at a time, of the unit served least among those that want one; a unit that
+ * wanted nothing for a while has not saved up for it. What a line moves takes effect `latency` cycles after it left the channel.
  */
 export class HbmChannel {
   readonly #latency: number;
@@ -25,17 +25,18 @@ export class HbmChannel {
   readonly #arrivals: Arrival[] = [];
   /** When the channel is free, to a fraction of a cycle. */
   #free = 0;
+  /** How far the unit served last had been served. */
+  #virtual = 0;
 
   constructor(clients: number, latency: number) {
     this.#latency = latency;
     this.#clients = Array.from({ length: clients }, () => ({ transfer: undefined, line: 0, served: 0 }));
   }
 
-  /** Starts a unit's transfer of at least one line. A unit that wanted nothing has not saved up for it. */
+  /** Starts a unit's transfer of at least one line. */
   begin(client: number, transfer: Transfer): void {
     const own = this.#clients[client]!;
-    const others = this.#clients.filter((other) => other !== own && other.transfer !== undefined);
-    if (others.length > 0) own.served = Math.max(own.served, Math.min(...others.map(({ served }) => served)));
+    own.served = Math.max(own.served, this.#virtual);
     own.transfer = transfer;
     own.line = 0;
   }
@@ -64,6 +65,7 @@ export class HbmChannel {
   #send(client: Client, transfer: Transfer, cycle: number): void {
     const wanted = transfer.from + client.line * transfer.pace;
     this.#free = Math.max(this.#free, cycle, wanted) + transfer.cost;
+    this.#virtual = client.served;
     client.served += transfer.cost;
     const left = Math.ceil(this.#free - 1e-6);
     this.#arrivals.push({ time: left + this.#latency, arrive: transfer.move(client.line) });

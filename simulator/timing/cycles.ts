@@ -41,9 +41,9 @@ const groupRows = (rows: number, split: number): number => Math.ceil(rows / 2 **
 
 /** Cycles to load one weight tile into an array's FIFO: a row a cycle, bf16 rows at the half-rate port. */
 export const tileLoadCycles = (format: string, rates: Rates): number => Math.ceil(rates.side * (format === 'bf16' ? rates.slow : 1));
-/** Cycles an array streams the rows of one k-tile. */
+/** Cycles an array streams the rows of one k-tile: a tile without rows goes by in one. The next starts no sooner than it can move in (fifo.ts). */
 export const tileStreamCycles = (rows: number, split: number, format: string, rates: Rates): number =>
-  Math.ceil(groupRows(rows, split) * (format === 'bf16' ? rates.slow : 1));
+  Math.max(1, Math.ceil(groupRows(rows, split) * (format === 'bf16' ? rates.slow : 1)));
 
 /**
  * The closed form of each instruction for `rows` effective rows. Uncontended: HBM flows add bytes / (share x efficiency), `coll`'s bytes are

@@ -1,14 +1,19 @@
 /**
  * One chip's weight FIFO and matrix pipe, tile by tile. A load takes its cycles as soon as the load before it is done and one of the
- * FIFO's `depth` places is free; a place is freed when the tile moves into its array. Tile t of a multiplication starts when tile t-1 has
- * streamed its rows and tile t is loaded: max(rows, load) a tile in the long run. Once a load and its multiplication have both started,
- * every time of both follows, so they are computed at once and ahead of the clock.
+ * FIFO's `depth` places is free. From the FIFO a tile moves into the array's shadow registers at the rate it was loaded at, its rows passing
+ * through as they come, once the tile before it is at work and needs them no more: that frees its place, so that with the one in the
+ * registers `depth` + 1 tiles wait. Tile t of a multiplication starts when tile t-1 has streamed its rows and tile t has moved in:
+ * max(rows, load) a tile even when the FIFO is full (the cycle-stepped reference has shown both: simulator/reference). Once a load and its
+ * multiplication have both started, every time of both follows, so they are computed at once and ahead of the clock.
  */
 export class WeightFifo {
-  readonly #depth: number;
+  /** Tiles there is room for: in the FIFO and in the shadow registers. */
+  readonly #places: number;
   readonly #mask: number;
   readonly #loaded: Float64Array;
-  readonly #popped: Float64Array;
+  /** Cycles each tile takes to load, and again to move in. */
+  readonly #moving: Float64Array;
+  readonly #started: Float64Array;
   readonly #entryTiles: Int32Array;
   #nextLoad = 0;
   #nextPop = 0;
@@ -16,6 +21,8 @@ export class WeightFifo {
   #entriesOut = 0;
   #loadLeft = 0;
   #loadCycles = 0;
+  /** When the tile at work started. */
+  #lastStart = -Infinity;
   #multiplyLeft = 0;
   #streamCycles = 0;
   /** When the load and the multiplication begun last are done, as far as known. */
@@ -27,11 +34,12 @@ export class WeightFifo {
   multiplying = false;
 
   constructor(depth: number) {
-    this.#depth = depth;
-    const size = 2 ** Math.ceil(Math.log2(depth + 2));
+    this.#places = depth + 1;
+    const size = 2 ** Math.ceil(Math.log2(depth + 3));
     this.#mask = size - 1;
     this.#loaded = new Float64Array(size);
-    this.#popped = new Float64Array(size);
+    this.#moving = new Float64Array(size);
+    this.#started = new Float64Array(size);
     this.#entryTiles = new Int32Array(size);
   }
 
@@ -69,17 +77,20 @@ export class WeightFifo {
   advance(): 0 | 1 | 2 | 3 {
     for (let moved = true; moved; ) {
       moved = false;
-      while (this.#loadLeft > 0 && this.#nextLoad - this.#nextPop < this.#depth) {
-        const freed = this.#nextLoad < this.#depth ? 0 : this.#popped[(this.#nextLoad - this.#depth) & this.#mask]!;
+      while (this.#loadLeft > 0 && this.#nextLoad - this.#nextPop < this.#places) {
+        const freed = this.#nextLoad < this.#places ? 0 : this.#started[(this.#nextLoad - this.#places) & this.#mask]!;
         this.loadTime = Math.max(this.loadTime, freed) + this.#loadCycles;
+        this.#moving[this.#nextLoad & this.#mask] = this.#loadCycles;
         this.#loaded[this.#nextLoad++ & this.#mask] = this.loadTime;
         this.#loadLeft--;
         moved = true;
       }
       while (this.#multiplyLeft > 0 && this.#nextPop < this.#nextLoad) {
-        const start = Math.max(this.multiplyTime, this.#loaded[this.#nextPop & this.#mask]!);
+        const tile = this.#nextPop++ & this.#mask;
+        const start = Math.max(this.multiplyTime, this.#loaded[tile]!, this.#lastStart + this.#moving[tile]!);
         this.waited += start - this.multiplyTime;
-        this.#popped[this.#nextPop++ & this.#mask] = start;
+        this.#started[tile] = start;
+        this.#lastStart = start;
         this.multiplyTime = start + this.#streamCycles;
         this.#multiplyLeft--;
         moved = true;

@@ -52,7 +52,7 @@ const ring = (stride: number, depth: number, l2: number, l3: number): StrideSet 
 const loop = (level: number, count: number, body: readonly Instruction[], waits: readonly Token[] = []): Instruction[] => [ins('loop', { level, count, body: body.length }, waits), ...body];
 
 /** Where things are in SRAM, and how many lines they take. In HBM's image: activations, residual, parameters and row scales, then all weights. */
-function linesOf({ side, format, rows, kTiles, chunks, ring: slots }: Products) {
+function linesOf({ side, format, rows, kTiles, chunks, groups, ring: slots, late }: Products) {
   const bytes = format === 'bf16' ? 2 : 1;
   const size = { pitch: chunks * kTiles * bytes, a: rows * chunks * kTiles * bytes, result: 2 * rows, params: 8, rowScale: Math.ceil((4 * rows) / side), chunk: kTiles * side * bytes };
   const residual = size.a;
@@ -61,13 +61,14 @@ function linesOf({ side, format, rows, kTiles, chunks, ring: slots }: Products) 
   const inputs = rowScale + size.rowScale;
   const weights = inputs;
   const out = weights + slots * size.chunk;
-  return { size, bytes, at: { a: 0, residual, params, rowScale, weights, out, idle: out + resultSlots * size.result }, inputs };
+  const image = Math.max(late, inputs + groups * chunks * size.chunk);
+  return { size, bytes, image, at: { a: 0, residual, params, rowScale, weights, out, idle: out + resultSlots * size.result }, inputs };
 }
 
 /** The program, the image of its weight region, and how many bytes of the `io` region it writes. */
 export function programFor(p: Products): { readonly program: Program; readonly image: Uint8Array; readonly resultBytes: number } {
   const { side, format, kTiles, chunks, groups } = p;
-  const { size, bytes, at: where, inputs } = linesOf(p);
+  const { size, bytes, image, at: where, inputs } = linesOf(p);
   const rows = { max: p.rows, reg: 1, level: 0 };
   const stepRows = ins('sreg', { reg: 1, count: 'tokens' });
   const load = (from: number, to: { addr: number; ss: number }, lines: number, waits: readonly Token[], posts: readonly Token[], ss = 0): Instruction =>
@@ -115,7 +116,7 @@ export function programFor(p: Products): { readonly program: Program; readonly i
   const resultBytes = groups * size.result * side;
   const program = programOf([code], {
     machine: oneArray(side, p.hbm),
-    regions: [{ base: 'weights', bytes: (inputs + groups * chunks * size.chunk) * side }, { base: 'io', bytes: resultBytes }],
+    regions: [{ base: 'weights', bytes: image * side }, { base: 'io', bytes: resultBytes }],
     strideSets: {
       dma0: [linear(chunks * size.chunk, size.chunk), ring(size.chunk, p.ring, chunks, 1)],
       wld: [ring(size.chunk, p.ring, chunks, 1)],
@@ -128,8 +129,8 @@ export function programFor(p: Products): { readonly program: Program; readonly i
 }
 
 function imageOf(p: Products): Uint8Array {
-  const { size, at: where, inputs } = linesOf(p);
-  const image = new Uint8Array((inputs + p.groups * p.chunks * size.chunk) * p.side);
+  const { size, image: lines, at: where, inputs } = linesOf(p);
+  const image = new Uint8Array(lines * p.side);
   const view = new DataView(image.buffer);
   const next = numbers(1 + p.rows + 100 * p.kTiles);
   const operands = (from: number, to: number): void => {

@@ -72,16 +72,24 @@ test('accounts close and no bound is beaten', () => {
   );
 });
 
-/** The FIFO one cycle at a time: a loader, `depth` places, a pipe. */
+/** The FIFO one cycle at a time: a loader, `depth` places, shadow registers a tile moves into, a pipe. */
 function stepped(depth: number, entries: readonly { readonly tiles: number; readonly load: number; readonly stream: number }[]): number {
   const loads = entries.flatMap(({ tiles, load }) => Array.from({ length: tiles }, () => load));
   const streams = entries.flatMap(({ tiles, stream }) => Array.from({ length: tiles }, () => stream));
-  let [loaded, started, loading, streaming, cycle] = [0, 0, 0, 0, 0];
+  let [loading, moving, streaming, cycle] = [0, 0, 0, 0];
+  // Tiles whose load has begun and ended, whose move has begun, that have started.
+  let [fetched, loaded, moved, started] = [0, 0, 0, 0];
   for (; started < streams.length || streaming > 0; cycle++) {
     if (loading > 0 && --loading === 0) loaded++;
+    if (moving > 0) moving--;
     if (streaming > 0) streaming--;
-    while (streaming === 0 && started < loaded) streaming = streams[started++]!;
-    if (loading === 0 && loaded < loads.length && loaded - started < depth) loading = loads[loaded]!;
+    for (let changed = true; changed; ) {
+      changed = true;
+      if (streaming === 0 && moved > started && moving === 0 && loaded > started) streaming = streams[started++]!;
+      else if (moved === started && fetched > moved) moving = loads[moved++]!;
+      else if (loading === 0 && fetched < loads.length && fetched - moved < depth) loading = loads[fetched++]!;
+      else changed = false;
+    }
   }
   return cycle - 1;
 }
