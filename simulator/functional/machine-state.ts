@@ -2,6 +2,7 @@ import { decodeAll, still } from '../../isa-spec/encoding.ts';
 import { type HbmBase, queues } from '../../isa-spec/instructions.ts';
 import type { ChipCode, Program } from '../../isa-spec/program.ts';
 import { type ByteSource, HbmRegion, Sram } from '../memory.ts';
+import { simdEngine } from '../wasm/engine.ts';
 import { Accumulators } from './accumulators.ts';
 import { type PreparedQueue, prepare } from './queue.ts';
 import type { Chip, Geometry, StepData } from './state.ts';
@@ -28,7 +29,10 @@ const geometryOf = ({ machine }: Program): Geometry => {
   return geometry;
 };
 
-const chipOf = (program: Program, rank: number, weights: ByteSource): Chip => {
+/** Which inner loops compute products and attention: both give the same bits. `simd`: where WebAssembly SIMD is missing, plain. */
+export type Kernels = 'plain' | 'simd';
+
+const chipOf = (program: Program, rank: number, weights: ByteSource, kernels: Kernels): Chip => {
   const geometry = geometryOf(program);
   const hbm: Partial<Record<HbmBase, HbmRegion>> = {};
   for (const { base, bytes } of program.regions) hbm[base] = new HbmRegion(base, bytes, base === 'weights' ? weights : undefined);
@@ -36,6 +40,7 @@ const chipOf = (program: Program, rank: number, weights: ByteSource): Chip => {
     rank, geometry, hbm,
     sram: new Sram(program.machine.sram.bytes.value, geometry.lineBytes),
     accumulators: new Accumulators(geometry),
+    simd: kernels === 'simd' ? simdEngine() : undefined,
     weightFifo: [], semaphores: new Uint8Array(256), events: [], attention: undefined, step: noStep, gathered: [],
   };
 };
@@ -44,11 +49,11 @@ const chipOf = (program: Program, rank: number, weights: ByteSource): Chip => {
  * The machine with the program loaded: HBM regions with the program's limits, everything but the weights undefined. `weights[chip]` reads a
  * chip's weight region.
  */
-export const createMachineState = (program: Program, weights: readonly ByteSource[]): MachineState => {
+export const createMachineState = (program: Program, weights: readonly ByteSource[], kernels: Kernels = 'simd'): MachineState => {
   const chips = Array.from({ length: program.chips }, (_, rank) => {
     const source = weights[rank];
     if (source === undefined) throw new RangeError(`no weights for chip ${rank}`);
-    return chipOf(program, rank, source);
+    return chipOf(program, rank, source, kernels);
   });
   const decoded = new Map<number, readonly (readonly PreparedQueue[])[]>();
   const decode = (code: ChipCode): readonly PreparedQueue[] =>

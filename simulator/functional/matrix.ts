@@ -5,7 +5,8 @@ import { type Accumulators, type GroupRows, placeRows } from './accumulators.ts'
 import { linesOf, readElements } from './elements.ts';
 import type { Execute } from './execute.ts';
 import { kernels, panelColumns, putPanelRow, putTripleRow, tripleRows } from './kernel.ts';
-import { addressOf, type WeightEntry, windowOf } from './state.ts';
+import { addressOf, type Chip, type WeightEntry, windowOf } from './state.ts';
+import { type Job, multiplyBf16, multiplyE4m3 } from '../wasm/matrix.ts';
 
 /** Entries the weight FIFO of the functional machine holds. */
 export const weightFifoEntries = 2;
@@ -68,12 +69,17 @@ export const mm: Execute<'mm'> = (chip, queue, { format: named, accumulate, spli
   chip.accumulators.touch('write', groups, nTiles);
   if (accumulate === 'no' || (accumulate === 'first' && queue.I[3] === 0)) for (const group of groups) clear(chip.accumulators, group, nTiles, size);
 
-  const w = new Float64Array(size * size);
-  const x = new Float64Array(rows * size);
   const line = addressOf(queue, a);
   const rowBytes = ((kTiles - 1) * size + kLast) * formatBytes[format];
   for (let r = 0; r < rows; r++) sram.at(line + r * pitch, rowBytes);
+  if (chip.simd !== undefined) {
+    const job = jobOf(chip, entry, { kLast, rows, groups, line, pitch });
+    (format === 'e4m3' ? multiplyE4m3 : multiplyBf16)(chip.simd, job);
+    return;
+  }
 
+  const w = new Float64Array(size * size);
+  const x = new Float64Array(rows * size);
   const { triple, row: single } = kernels[format];
   for (let kt = 0; kt < kTiles; kt++) {
     const depth = kt === kTiles - 1 ? kLast : size;
@@ -95,6 +101,26 @@ export const mm: Execute<'mm'> = (chip, queue, { format: named, accumulate, spli
       }
     }
   }
+};
+
+/** The product for the SIMD kernels. `line` and `pitch` are of the activations, in lines. */
+const jobOf = (
+  { sram, geometry: { lineBytes }, accumulators }: Chip,
+  { format, size, kTiles, nTiles, rowBytes, memory }: WeightEntry,
+  { kLast, rows, groups, line, pitch }: { readonly kLast: number; readonly rows: number; readonly groups: readonly GroupRows[]; readonly line: number; readonly pitch: number },
+): Job => {
+  const bytes = formatBytes[format];
+  return {
+    size, kTiles, kLast, nTiles, rows,
+    x: bytes === 1 ? sram.views.u8 : sram.views.u16,
+    xAt: (r) => ((line + r * pitch) * lineBytes) / bytes,
+    tiles: bytes === 1 ? memory.u8 : memory.u16,
+    pitch: rowBytes / bytes,
+    places: groups.map((group) => ({
+      row: group.row, rows: group.rows, at: group.accumulatorRow * size,
+      sums: (nt) => accumulators.of(group.firstArray + nt, group.accumulatorRow + group.rows),
+    })),
+  };
 };
 
 /** Rows of a group as the kernels take them: triples interleaved, what is left one by one. */

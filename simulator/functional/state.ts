@@ -3,6 +3,7 @@ import { move, still } from '../../isa-spec/encoding.ts';
 import { hbmBases, type HbmBase, type HostTable, type Instruction, type Queue, type StepCount, type StrideSet } from '../../isa-spec/instructions.ts';
 import { SimulationFault } from '../fault.ts';
 import type { HbmRegion, Sram, Views } from '../memory.ts';
+import type { Engine } from '../wasm/engine.ts';
 import type { Accumulators } from './accumulators.ts';
 import type { AttentionRows } from './attention.ts';
 
@@ -24,6 +25,8 @@ export type Chip = {
   readonly sram: Sram;
   readonly hbm: Readonly<Partial<Record<HbmBase, HbmRegion>>>;
   readonly accumulators: Accumulators;
+  /** The SIMD kernels; none: the plain loops, which are the reference. */
+  readonly simd: Engine | undefined;
   readonly weightFifo: WeightEntry[];
   readonly semaphores: Uint8Array;
   readonly events: number[];

@@ -1,0 +1,78 @@
+import { e4m3Values } from '../../isa-spec/numerics.ts';
+import { assemble } from './assembler.ts';
+import { definitions, firstFree, tableAt } from './kernels.ts';
+
+type Call = (...args: readonly number[]) => number;
+/** The functions of kernels.ts, by name; addresses are bytes of the engine's memory. */
+export type Functions = { readonly [F in 'productF32' | 'productF64' | 'productI16' | 'packI16' | 'packF32' | 'gatherF32' | 'gatherF64' | 'addListed' | 'addRow']: Call };
+
+type Memory = { readonly buffer: ArrayBuffer; grow(pages: number): number };
+/** What is used of the engine's WebAssembly, which no type library of a program without a browser declares. */
+type Host = {
+  readonly validate: (bytes: Uint8Array) => boolean;
+  readonly Module: new (bytes: Uint8Array) => object;
+  readonly Memory: new (limits: { readonly initial: number }) => Memory;
+  readonly Instance: new (module: object, imports: object) => { readonly exports: object };
+};
+
+const pageBytes = 1 << 16;
+const align = 64;
+
+export type EngineViews = {
+  readonly u8: Uint8Array; readonly u16: Uint16Array; readonly i16: Int16Array;
+  readonly i32: Int32Array; readonly f32: Float32Array; readonly f64: Float64Array;
+};
+
+/** Kernels and the memory they work in. What is in the memory lasts until the next `reserve`. */
+export class Engine {
+  readonly functions: Functions;
+  readonly #memory: Memory;
+  #views: EngineViews;
+
+  constructor(functions: Functions, memory: Memory) {
+    this.functions = functions;
+    this.#memory = memory;
+    this.#views = viewsOver(memory.buffer);
+    this.#views.f64.set(e4m3Values, tableAt / 8);
+  }
+
+  /** The memory. Growing it detaches views taken before: take them after `reserve`. */
+  get views(): EngineViews {
+    return this.#views;
+  }
+
+  /** Addresses of areas of so many bytes each. */
+  reserve<const K extends string>(sizes: Readonly<Record<K, number>>): Readonly<Record<K, number>> {
+    let next = firstFree;
+    const addresses = Object.fromEntries(
+      Object.entries<number>(sizes).map(([name, bytes]) => {
+        const at = next;
+        next += Math.ceil(bytes / align) * align;
+        return [name, at];
+      }),
+    ) as Record<K, number>;
+    const missing = next - this.#memory.buffer.byteLength;
+    if (missing > 0) {
+      this.#memory.grow(Math.ceil(missing / pageBytes));
+      this.#views = viewsOver(this.#memory.buffer);
+    }
+    return addresses;
+  }
+}
+
+const viewsOver = (buffer: ArrayBuffer): EngineViews => ({
+  u8: new Uint8Array(buffer), u16: new Uint16Array(buffer), i16: new Int16Array(buffer), i32: new Int32Array(buffer), f32: new Float32Array(buffer), f64: new Float64Array(buffer),
+});
+
+let made: Engine | undefined;
+
+/** The engine of this process, made when first asked for; undefined where WebAssembly SIMD is missing. */
+export const simdEngine = (): Engine | undefined => {
+  const host = (globalThis as { readonly WebAssembly?: Host }).WebAssembly;
+  if (made !== undefined || host === undefined) return made;
+  const bytes = assemble(definitions);
+  if (!host.validate(bytes)) return undefined;
+  const memory = new host.Memory({ initial: 1 });
+  const instance = new host.Instance(new host.Module(bytes), { env: { memory } });
+  return (made = new Engine(instance.exports as Functions, memory));
+};
