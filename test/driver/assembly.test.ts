@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { example, folder, root, sohuc, stackTrace } from './command.ts';
+import { example, folder, root, sohuc, spawned, stackTrace } from './command.ts';
 
 /** Every model under examples/ that compiles, and what it takes to. */
 const examples = readdirSync(join(root, 'examples'), { recursive: true, encoding: 'utf8' })
@@ -10,8 +10,10 @@ const examples = readdirSync(join(root, 'examples'), { recursive: true, encoding
 
 /** Compiles a model into `at` and gives the program's path. */
 async function compiled(path: string, at: string, ...more: readonly string[]): Promise<string> {
+  // Plug-ins are loaded by the built command alone.
+  const run = path.startsWith('custom-layer') ? spawned : sohuc;
   const plugin = path.startsWith('custom-layer') ? ['--plugin', example('custom-layer/relu-squared.ts')] : [];
-  const { code, stderr } = await sohuc(example(path), '--quiet', '--no-weights', '--out', at, ...plugin, ...more);
+  const { code, stderr } = await run(example(path), '--quiet', '--no-weights', '--out', at, ...plugin, ...more);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   return join(at, readdirSync(at).find((file) => file.endsWith('.sohu')) as string);
 }

@@ -1,7 +1,8 @@
+import { exec } from 'node:child_process';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
-import { example, folder, sohuc, stackTrace } from './command.ts';
+import { describe, expect, it, vi } from 'vitest';
+import { example, folder, type Ran, root, sohuc, spawned, stackTrace } from './command.ts';
 
 const llama = example('llama/hf');
 
@@ -58,6 +59,37 @@ describe('how a command is called wrongly: exit code 2, one line that says how',
     expect(stderr).toMatch(/cannot write to/);
     expect(code).toBe(2);
     expect(readdirSync(join(at, 'out'))).toEqual(['model.sohu']);
+  });
+});
+
+describe('the built command', () => {
+  it.each<[number, readonly string[]]>([
+    [0, ['--help']],
+    [0, [llama, '--stop-after', 'raise', '--quiet']],
+    [1, [example('refused/mamba.json')]],
+    [2, ['none.onnx']],
+  ])('ends with exit code %i for %j', async (code, words) => {
+    const [there, here] = [await spawned(...words), await sohuc(...words)];
+    expect(there).toEqual(here);
+    expect(there.code).toBe(code);
+  });
+
+  it('does not mind a reader who has read enough', async () => {
+    const { code, stdout, stderr } = await new Promise<Ran>((done) => {
+      const command = `'${process.execPath}' '${join(root, 'dist/sohuc.js')}' '${example('bert/encoder.dynamo.onnx')}' --stop-after emit | head -1`;
+      exec(command, (error, out, err) => done({ code: error === null ? 0 : 1, stdout: out, stderr: err }));
+    });
+    expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: '.sasm 1\n', stderr: '' });
+  });
+});
+
+describe('exit code 70', () => {
+  it('for an exception: ours, with where it happened', async () => {
+    vi.spyOn(JSON, 'stringify').mockImplementation(() => {
+      throw new Error('of our own');
+    });
+    const ran = await sohuc('machines', '--json').finally(() => vi.restoreAllMocks());
+    expect(ran).toMatchObject({ code: 70, stdout: '', stderr: expect.stringMatching(/^this is a bug in sohuc, not in your model: Error: of our own\n {4}at /) as string });
   });
 });
 
