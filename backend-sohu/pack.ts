@@ -99,7 +99,7 @@ function normRow(buffer: Buffer, packing: Extract<Packing, { kind: 'norm' }>, li
 }
 
 /** Column groups of a weight: the weight rows (output columns) each of a group's tiles is of. */
-export function* groupsOf(rows: number, tile: number, groupTiles: number, gated: boolean): Generator<readonly number[]> {
+function* groupsOf(rows: number, tile: number, groupTiles: number, gated: boolean): Generator<readonly number[]> {
   const half = gated ? rows / 2 : rows;
   const units = Math.ceil(half / tile);
   const perGroup = gated ? groupTiles / 2 : groupTiles;

@@ -48,21 +48,6 @@ export const sizeAt = (shape: readonly number[], axis: number): number => {
   return size;
 };
 
-/** Names of the source tensors an expression reads. */
-export function tensorsOf(expr: WeightExpr): readonly string[] {
-  switch (expr.kind) {
-    case 'tensor':
-      return [expr.name];
-    case 'values':
-    case 'rope':
-      return [];
-    case 'concat':
-      return expr.of.flatMap(tensorsOf);
-    default:
-      return tensorsOf(expr.of);
-  }
-}
-
 /** Whether chips have different data. */
 export function isSharded(expr: WeightExpr): boolean {
   switch (expr.kind) {

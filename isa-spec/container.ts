@@ -24,8 +24,8 @@ export class ProgramError extends Error {
  * 64, gaps are zero; a section equal to an earlier one is that one, an empty one is at 0.
  */
 const magic = 0x55484f53; // 'SOHU'
-export const containerVersion = 1;
-export const isaVersion = 1;
+const containerVersion = 1;
+const isaVersion = 1;
 const headerBytes = 64;
 const entryBytes = 64;
 const alignment = 64;

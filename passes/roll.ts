@@ -180,7 +180,7 @@ class Rolling {
 const rolledCache = 'kv';
 
 /** Names that differ in one number alone, with `{}` in its place. */
-export function templateOf(names: readonly string[]): string | undefined {
+function templateOf(names: readonly string[]): string | undefined {
   const split = names.map((name) => name.split(/(\d+)/));
   const [first] = split as [string[]];
   const differing = first.flatMap((_, i) => (split.every((parts) => parts[i] === first[i]) ? [] : [i]));

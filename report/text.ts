@@ -9,7 +9,7 @@ export type RunFacts = {
 
 /** Colours a piece of text by what it is. */
 export type Paint = (role: 'heading' | 'value' | 'bar' | 'quiet', text: string) => string;
-export const plain: Paint = (_role, text) => text;
+const plain: Paint = (_role, text) => text;
 
 const width = 80;
 const margin = 13;

@@ -38,7 +38,7 @@ export function readRope(config: ConfigReader, traits: RopeTraits, headDim: numb
 }
 
 /** theta^(-2i/n) for each of n/2 pairs, in the FP32 steps of the published code (`1.0 / base ** (arange(0, n, 2) / n)`). */
-export const inverseFrequencies = (theta: number, rotary: number): readonly number[] =>
+const inverseFrequencies = (theta: number, rotary: number): readonly number[] =>
   Array.from({ length: rotary / 2 }, (_, i) => Math.fround(1 / Math.fround(theta ** Math.fround((2 * i) / rotary))));
 
 type Scaling = (frequencies: readonly number[], settings: ConfigReader) => readonly number[];

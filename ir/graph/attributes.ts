@@ -14,7 +14,7 @@ type KindOf<V> = [V] extends [boolean]
       : [V] extends [readonly number[]] ? 'numbers' : [V] extends [readonly string[]] ? 'texts' : 'record';
 
 /** The attributes of every kind of op, in the order they are printed. The text form and the tests' generator follow this table. */
-export const attributeKinds: { readonly [K in OpKind]: { readonly [F in keyof GraphAttrs[K]]: KindOf<GraphAttrs[K][F]> } } = {
+const attributeKinds: { readonly [K in OpKind]: { readonly [F in keyof GraphAttrs[K]]: KindOf<GraphAttrs[K][F]> } } = {
   weight: { name: 'text' },
   embed: {},
   norm: { norm: ['rms', 'layer'], epsilon: 'number' },

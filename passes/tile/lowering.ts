@@ -97,7 +97,7 @@ export function overRows(low: Lowering, reads: readonly Place[], writes: readonl
 }
 
 /** Equal row tiles, as tall as `bytesPerRow` of stage each lets them be. */
-export function rowTiling(low: Lowering, of: 'tokens' | 'samples', bytesPerRow: number): { rowTile: number; rowTiles: number } {
+function rowTiling(low: Lowering, of: 'tokens' | 'samples', bytesPerRow: number): { rowTile: number; rowTiles: number } {
   const limit = rowLimit(low, of);
   const most = Math.min(limit, rowsFieldMax, bytesPerRow === 0 ? limit : Math.floor(low.homes.stageBytes / bytesPerRow));
   if (most < 1) throw new DoesNotFit();

@@ -4,7 +4,7 @@ import type { TileAttrs, TileKind } from '../../ir/tile/ops.ts';
 
 /** An affine position: `base` plus steps of loop levels 0 to 3. */
 export const affine = (base: number, layer = 0, row = 0, group = 0, chunk = 0): Affine => ({ base, steps: [layer, row, group, chunk] });
-export const zero: Affine = affine(0);
+const zero: Affine = affine(0);
 
 /** The same position, further on. */
 export const shift = (at: Affine, by: number): Affine => ({ base: at.base + by, steps: at.steps });

@@ -54,7 +54,7 @@ export const program: Program = {
 const prompt = { firstRow: 0, rows: 9, keys: 9, firstPosition: 0, firstPage: 0 };
 const going = { firstRow: 9, rows: 1, keys: 40, firstPosition: 39, firstPage: 1 };
 const row = Array.from({ length: 10 }, () => 0);
-export const block = encodeStepBlock({
+const block = encodeStepBlock({
   entry: 0, counts: { tokens: 10, sequences: 2, samples: 2 }, ids: row, positions: row, types: row, slots: row, samples: [8, 9], worklist: [prompt, going], pages: [0, 1, 2, 3],
 });
 

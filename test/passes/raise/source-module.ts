@@ -1,7 +1,7 @@
 import { GraphBuilder } from '../../../ir/graph/build.ts';
 import { inferResults } from '../../../ir/graph/infer.ts';
 import type { GraphModule } from '../../../ir/graph/module.ts';
-import type { DType, Dim, TensorType, ValueId } from '../../../ir/types.ts';
+import type { DType, TensorType, ValueId } from '../../../ir/types.ts';
 import type { TensorStore, Weight } from '../../../ir/weights.ts';
 
 /** Writes a source graph by hand: weights are made up from their names' lengths and their indices. */
@@ -73,5 +73,3 @@ export function onRows(width: number, fill: (write: SourceWriter, x: ValueId) =>
   });
   return { module, store: write.store };
 }
-
-export const shape = (...dims: Dim[]): TensorType => ({ dtype: 'f32', shape: dims });
