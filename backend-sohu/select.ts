@@ -52,10 +52,10 @@ export class Addressing {
     return { base: hbmBases.indexOf(this.address(region).base), off: at, ss };
   }
 
-  /** An accumulator region is a whole ring slot; slots are `rows` accumulator rows apart. */
-  acc(region: Region, rows: number): AccOperand {
-    const { depth } = this.buffer(region);
-    return { addr: 0, ss: this.#strideSet([0, 0, 0, 0], rows, depth, region.slot) };
+  /** An accumulator region is a whole ring slot. Two slots are a bank each: a bank serves the arrays or the epilogue in a cycle, not both. */
+  acc(region: Region): AccOperand {
+    const { at, slot } = this.address(region);
+    return { addr: at, ss: this.#strideSet([0, 0, 0, 0], slot, this.buffer(region).depth, region.slot) };
   }
 
   /** A list starts on its first line and is not moved. */
@@ -116,13 +116,13 @@ const selectors: { readonly [K in TileKind]: Select<K> } = {
   }),
   multiply: ({ attrs: { accumulate, split, kTiles, kLast, nTiles }, regions: { a, acc }, rows }, to) => ({
     op: 'mm',
-    fields: { format: to.buffer(a).format, accumulate, split, a: to.sram(a), pitch: to.pitch(a), acc: to.acc(acc, Math.ceil(rows.max / 2 ** split)), kTiles, kLast, nTiles, rows: window(rows) },
+    fields: { format: to.buffer(a).format, accumulate, split, a: to.sram(a), pitch: to.pitch(a), acc: to.acc(acc), kTiles, kLast, nTiles, rows: window(rows) },
   }),
   drain: ({ attrs: { activation, scale, bias, gated, split, nTiles, nLast }, regions: { acc, params, residual, rowScale, out }, rows }, to) => ({
     op: 'epi',
     fields: {
       format: to.buffer(out).format, activation, scale, bias, residual: residual !== undefined, gated, split,
-      acc: to.acc(acc, Math.ceil(rows.max / 2 ** split)), out: to.sram(out), pitch: to.pitch(out), params: params === undefined ? nowhere : to.sram(params),
+      acc: to.acc(acc), out: to.sram(out), pitch: to.pitch(out), params: params === undefined ? nowhere : to.sram(params),
       residualAt: residual === undefined ? nowhere : to.sram(residual), rowScale: to.list(rowScale), nTiles, nLast, rows: window(rows),
     },
   }),
