@@ -1,4 +1,4 @@
-import { acc, count, f32, type FieldKind, type FieldValue, flag, format, hbm, oneOf, rows, slot, sram, uint } from './fields.ts';
+import { acc, added, count, f32, type FieldKind, type FieldValue, flag, format, hbm, oneOf, rows, slot, sram, uint } from './fields.ts';
 
 /** Instruction queues of a chip. Each issues and completes in order; nothing orders two queues but semaphores and the weight FIFO. */
 export const queues = ['ctl', 'dma0', 'dma1', 'wld', 'mxu', 'epi', 'att', 'vec', 'col'] as const;
@@ -192,9 +192,10 @@ export const instructions = {
     payload: { x: sram, xPitch: uint(12), out: sram, outPitch: uint(12), indices: uint(24), weights: uint(24), columns: count(16), k: count(4), rows },
   }),
   coll: instruction({
-    opcode: 0x3c, queues: ['col'], summary: 'all-gather: the first `bytes` bytes of row r of every chip\'s `src`, in rank order, side by side in row r of every chip\'s `out`',
-    flags: { kind: oneOf(4, ['allgather']) },
-    payload: { src: sram, srcPitch: uint(16), out: sram, outPitch: uint(16), bytes: count(20), tag: uint(12), rows },
+    opcode: 0x3c, queues: ['col'], summary: 'brings the first `bytes` bytes of each row of all chips together: side by side, added up, or from one to others',
+    /** `format`: of the elements a reduction adds up. `root`: the chip that sends; `peer`: the one that receives. */
+    flags: { kind: oneOf(4, ['allgather', 'allreduce', 'reducescatter', 'broadcast', 'send']), format: added(format) },
+    payload: { src: sram, srcPitch: uint(16), out: sram, outPitch: uint(16), bytes: count(20), tag: uint(12), rows, root: added(uint(8)), peer: added(uint(8)) },
   }),
 } as const;
 

@@ -30,6 +30,8 @@ const realOnly = 'works on numbers: no operand is i32';
 
 const unary: readonly string[] = ['copy', 'relu', 'silu', 'gelu', 'gelu_tanh', 'tanh', 'sigmoid'];
 
+const reduces = (kind: string): boolean => kind === 'allreduce' || kind === 'reducescatter';
+
 /** The rules of each instruction. */
 export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
   nop: [],
@@ -140,6 +142,9 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
     { says: targetApart, holds: (f, machine) => storeApart(f.outPitch, f.columns, f.format, { max: f.rows.max * (f.direction === 'combine' ? 1 : f.k) }, machine) },
   ],
   coll: [
+    { says: 'names a format only if it reduces, and none of integers', holds: (f) => f.format === undefined || (reduces(f.kind) && isReal(f.format)) },
+    { says: 'adds up whole elements', holds: (f) => !reduces(f.kind) || f.bytes % bytesOf(f.format ?? 'f32') === 0 },
+    { says: 'names a root only if it broadcasts or sends, and a peer only if it sends', holds: (f) => (f.root === undefined || f.kind === 'broadcast' || f.kind === 'send') && (f.peer === undefined || f.kind === 'send') },
     { says: targetApart, holds: (f, machine) => apart(f.outPitch, Math.ceil(f.bytes / machine.sram.lineBytes.value), f.rows) },
   ],
 };

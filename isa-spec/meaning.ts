@@ -55,5 +55,7 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
   perm:
     'P = count * k pairs; index is element j of `indices`. permute: for j < P: row j of the target <- row floor(index / k) of x. unpermute: row index of the target <- row j of x. combine: out[r, c] <- store(format, y), y <- fround(y + fround(weights[r * k + i] * x[j, c])) for i ascending from 0, y from +0, where index[j] is r * k + i. ' +
     'Elements are rounded to `format` once. Indices that are not each of 0 to P - 1 once are a fault.',
-  coll: 'All chips of the program meet here, in the same order of `tag`s. For r < count: the first `bytes` bytes of row r of every chip\'s `src`, in rank order, side by side from the start of row r of every chip\'s `out`.',
+  coll:
+    'All chips of the program meet here, in the same order of `tag`s, and with the same fields but for addresses and pitches. Of every chip the first `bytes` bytes of row r of `src`, for r < count, are brought. allgather: they are laid side by side in rank order from the start of row r of every chip\'s `out`. allreduce: row r of every chip\'s `out` <- their sum: ' +
+    'element by element s is that of chip 0, then s <- fround(s + x) for x of chip 1, 2, ..., then store(format, s); `format` absent is f32. reducescatter: of n equal parts of the bytes of that sum chip q gets part q. broadcast: row r of every chip\'s `out` <- that of chip `root` (absent: 0). send: of chip `peer`\'s `out` alone; the other chips only meet.',
 };

@@ -42,6 +42,9 @@ function poolRows({ bound }: Sizes): number | undefined {
   return pages === undefined || rows === undefined ? undefined : 2 * pages * rows;
 }
 
+/** Bytes of a row that a collective leaves on a chip. */
+const collected = ({ kind, bytes }: InstructionOf<'coll'>['fields'], chips: number): number => (kind === 'allgather' ? bytes * chips : kind === 'reducescatter' ? Math.ceil(bytes / chips) : bytes);
+
 /**
  * By mnemonic: everything the instruction reads or writes that can be known without its data. Rows picked by an index list
  * are the host's promise; of those only a KV pool's are bounded, by the entry's pool.
@@ -129,5 +132,5 @@ export const accesses: AccessesOf = {
       ...(f.direction === 'combine' ? [run('weights', still(f.weights), pairs)] : []),
     ];
   },
-  coll: (f, sizes) => [matrix('src', f.src, f.srcPitch, lines(f.bytes, sizes)), matrix('out', f.out, f.outPitch, lines(f.bytes * sizes.chips, sizes))],
+  coll: (f, sizes) => [matrix('src', f.src, f.srcPitch, lines(f.bytes, sizes)), matrix('out', f.out, f.outPitch, lines(collected(f, sizes.chips), sizes))],
 };

@@ -1,12 +1,13 @@
 import type { InstructionOf, Mnemonic } from '../../isa-spec/instructions.ts';
 import { afin, aq, attn } from './attention.ts';
+import { coll } from './collective.ts';
 import { loop, nop, sreg, sync, trace } from './control.ts';
 import { epi } from './epilogue.ts';
 import { mm, wld } from './matrix.ts';
 import { sample, vred } from './reduce.ts';
 import { perm, route } from './route.ts';
 import type { Chip, QueueState } from './state.ts';
-import { coll, dcp, dgat, dld, dsct, dst, event, hostw } from './transfer.ts';
+import { dcp, dgat, dld, dsct, dst, event, hostw } from './transfer.ts';
 import { vmap, vnorm, vqnt, vrope } from './vector.ts';
 
 /** The effect of an instruction on its chip, whole: its tokens are the scheduler's. Throws SimulationFault. */

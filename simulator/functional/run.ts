@@ -10,7 +10,7 @@ import type { Prepared, PreparedQueue } from './queue.ts';
 import { Races, type Shadow, shadowOf } from './races.ts';
 import { roundRobin, type Schedule } from './schedule.ts';
 import type { Chip, QueueState } from './state.ts';
-import { offerOf } from './transfer.ts';
+import { offerOf } from './collective.ts';
 
 /** Told of every instruction after its effect, before its posts; `queue.pc` and `queue.I` are the instruction's. */
 export type Observe = (chip: Chip, queue: QueueState) => void;
@@ -66,8 +66,9 @@ const keyOf = (chip: Chip, semaphore: number): number => chip.rank * 256 + semap
 export class StepRun {
   instructions = 0;
   readonly runners: readonly Runner[];
+  /** The entry of the program the step runs. */
+  readonly entry: number;
   readonly #state: MachineState;
-  readonly #entry: number;
   readonly #schedule: Schedule;
   readonly #observe: Observe | undefined;
   readonly #limit: number;
@@ -79,11 +80,11 @@ export class StepRun {
   constructor(state: MachineState, blocks: readonly Uint8Array[], schedule: Schedule, observe: Observe | undefined, checks: Checks) {
     const opened = state.chips.map((_, rank) => openStepBlock((blocks[rank] ?? blocks[0])!));
     this.#state = state;
-    this.#entry = opened[0]!.entry;
+    this.entry = opened[0]!.entry;
     this.#schedule = schedule;
     this.#observe = observe;
     this.#limit = checks.instructions;
-    const code = state.codeOf(this.#entry);
+    const code = state.codeOf(this.entry);
     this.runners = state.chips.flatMap((chip, rank) => {
       begin(chip, opened[rank]!);
       return code[rank]!.map((queue, i): Runner => ({ index: rank * code[rank]!.length + i, chip, queue: queueState(queue), prepared: queue.code }));
@@ -162,12 +163,12 @@ export class StepRun {
 
   #placeAt({ chip, queue }: Runner, pc: number, I: readonly number[]): FaultPlace {
     const { labels, entries } = this.#state.program.debugMap;
-    const label = labels[entries[this.#entry]?.[queue.name]?.[pc] ?? -1]?.label;
+    const label = labels[entries[this.entry]?.[queue.name]?.[pc] ?? -1]?.label;
     return { chip: chip.rank, queue: queue.name, pc, op: queue.code[pc]!.op, I: [...I], ...(label === undefined ? {} : { label }) };
   }
 
   #purposeOf(semaphore: number): string | undefined {
-    return this.#state.program.semaphores.find(({ entry, id }) => entry === this.#entry && id === semaphore)?.purpose;
+    return this.#state.program.semaphores.find(({ entry, id }) => entry === this.entry && id === semaphore)?.purpose;
   }
 
   #canGo({ chip, queue, prepared }: Runner): boolean {

@@ -13,8 +13,8 @@ export type StepData = { readonly counts: Readonly<Record<StepCount, number>>; r
 /** Weight tiles as one `wld` pushed them: `size` rows of `size` elements each, a row taking `rowBytes`, k-tiles outermost. */
 export type WeightEntry = { readonly format: 'bf16' | 'e4m3'; readonly kTiles: number; readonly nTiles: number; readonly split: number; readonly size: number; readonly rowBytes: number; readonly memory: Views };
 
-/** What a chip brings to a collective: its rows, packed. */
-export type Offer = { readonly tag: number; readonly rows: number; readonly rowBytes: number; readonly bytes: Uint8Array };
+/** What a chip brings to a collective: its rows, packed, and what is to be done with them, which all must agree on. */
+export type Offer = { readonly what: string; readonly tag: number; readonly rows: number; readonly rowBytes: number; readonly bytes: Uint8Array };
 
 /** The sizes of a chip the semantics depend on. */
 export type Geometry = { readonly size: number; readonly arrays: number; readonly accumulatorRows: number; readonly lineBytes: number };

@@ -1,8 +1,6 @@
 import type { RowWindow } from '../../isa-spec/fields.ts';
-import { SimulationFault } from '../fault.ts';
 import type { Execute } from './execute.ts';
-import { type Chip, hbmOf, addressOf, type Offer, type QueueState, windowOf } from './state.ts';
-import type { InstructionOf } from '../../isa-spec/instructions.ts';
+import { type Chip, hbmOf, addressOf, type QueueState, windowOf } from './state.ts';
 
 /** Copies the step's table, as much as there is up to `bytes`. */
 export const hostw: Execute<'hostw'> = (chip, queue, { table, dst, bytes }) => {
@@ -78,33 +76,4 @@ export const dsct: Execute<'dsct'> = (chip, queue, { src, srcPitch, dst: to, dst
     const at = chip.sram.at(line + i * srcPitch, bytes);
     region.write(offset + row * dstPitch * chip.geometry.lineBytes, chip.sram.views.u8.subarray(at, at + bytes));
   });
-};
-
-/** The rows a chip brings to a collective. */
-export const offerOf = (chip: Chip, queue: QueueState, { src, srcPitch, bytes: rowBytes, tag, rows: window }: InstructionOf<'coll'>['fields']): Offer => {
-  const { rows } = windowOf(queue, window);
-  const bytes = new Uint8Array(rows * rowBytes);
-  const line = addressOf(queue, src);
-  for (let r = 0; r < rows; r++) {
-    const at = chip.sram.at(line + r * srcPitch, rowBytes);
-    bytes.set(chip.sram.views.u8.subarray(at, at + rowBytes), r * rowBytes);
-  }
-  return { tag, rows, rowBytes, bytes };
-};
-
-/** Lays what all chips brought side by side. */
-export const coll: Execute<'coll'> = (chip, queue, { out, outPitch }) => {
-  const own = chip.gathered[chip.rank]!;
-  const line = addressOf(queue, out);
-  let column = 0;
-  for (const [rank, offer] of chip.gathered.entries()) {
-    if (offer.tag !== own.tag || offer.rows !== own.rows || offer.rowBytes !== own.rowBytes) {
-      throw new SimulationFault('collective', `brings ${own.rows} rows of ${own.rowBytes} bytes under tag ${own.tag}, chip ${rank} brings ${offer.rows} of ${offer.rowBytes} under ${offer.tag}`);
-    }
-    for (let r = 0; r < offer.rows; r++) {
-      const at = chip.sram.writingRange((line + r * outPitch) * chip.geometry.lineBytes + column, offer.rowBytes);
-      chip.sram.views.u8.set(offer.bytes.subarray(r * offer.rowBytes, (r + 1) * offer.rowBytes), at);
-    }
-    column += offer.rowBytes;
-  }
 };

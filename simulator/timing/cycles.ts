@@ -36,6 +36,13 @@ const lanes = (elements: number, passes: number, rates: Rates): Cost =>
 const attentionMove = (rows: number, heads: number, headDim: number, rates: Rates): Cost =>
   unit((rows * heads * headDim) / (rates.attentionArrays * rates.attentionSide));
 
+/** Bytes of a row the busiest chip sends: a reduction gives each chip its part of the row to add up, and an all-reduce then hands the sums round. */
+const linkBytes = ({ kind, bytes }: InstructionOf<'coll'>['fields'], chips: number): number => {
+  const part = Math.ceil(bytes / chips) * (chips - 1);
+  const sent = { allgather: bytes * (chips - 1), allreduce: 2 * part, reducescatter: part, broadcast: bytes * (chips - 1), send: chips > 1 ? bytes : 0 };
+  return sent[kind];
+};
+
 /** Rows of a window that one of `2^split` groups of arrays takes. */
 const groupRows = (rows: number, split: number): number => Math.ceil(rows / 2 ** split);
 
@@ -89,7 +96,7 @@ export const costs: { readonly [M in Mnemonic]: Closed<M> } = {
   route: (fields, rows, rates) => lanes(rows * fields.experts, lanePasses.special + 2 * lanePasses.move + fields.k, rates),
   perm: (fields, rows, rates) => lanes(rows * fields.k * fields.columns, fields.direction === 'combine' ? 2 * lanePasses.move : lanePasses.move, rates),
   coll: (fields, rows, rates) => {
-    const bytes = rows * fields.bytes * (rates.chips - 1);
+    const bytes = rows * linkBytes(fields, rates.chips);
     return unit(bytes / rates.link, { latency: bytes === 0 ? 0 : rates.linkLatency, linkBytes: bytes });
   },
 };

@@ -1,0 +1,87 @@
+import { type Format, formatBytes } from '../../isa-spec/fields.ts';
+import type { InstructionOf } from '../../isa-spec/instructions.ts';
+import { SimulationFault } from '../fault.ts';
+import { viewsOf } from '../memory.ts';
+import { readElements, writeElements } from './elements.ts';
+import type { Execute } from './execute.ts';
+import { addressOf, type Chip, type Offer, type QueueState, windowOf } from './state.ts';
+
+type Fields = InstructionOf<'coll'>['fields'];
+
+/** The rows a chip brings to a collective. */
+export const offerOf = (chip: Chip, queue: QueueState, { kind, format = 'f32', root = 0, peer = 0, src, srcPitch, bytes: rowBytes, tag, rows: window }: Fields): Offer => {
+  const { rows } = windowOf(queue, window);
+  const bytes = new Uint8Array(rows * rowBytes);
+  const line = addressOf(queue, src);
+  for (let r = 0; r < rows; r++) {
+    const at = chip.sram.at(line + r * srcPitch, rowBytes);
+    bytes.set(chip.sram.views.u8.subarray(at, at + rowBytes), r * rowBytes);
+  }
+  return { what: `${kind} of ${format} from ${root} to ${peer}`, tag, rows, rowBytes, bytes };
+};
+
+const agree = (offers: readonly Offer[], own: Offer): void => {
+  for (const [rank, offer] of offers.entries()) {
+    if (offer.tag !== own.tag || offer.rows !== own.rows || offer.rowBytes !== own.rowBytes || offer.what !== own.what) {
+      throw new SimulationFault('collective', `brings ${own.rows} rows of ${own.rowBytes} bytes under tag ${own.tag} for ${own.what}, chip ${rank} brings ${offer.rows} of ${offer.rowBytes} under ${offer.tag} for ${offer.what}`);
+    }
+  }
+};
+
+/** The sum over ranks of what all brought: FP32 from the first rank's on, rounded to the format once. */
+const reduced = (offers: readonly Offer[], format: Format): Uint8Array => {
+  const bytes = offers[0]!.bytes.length;
+  const count = bytes / formatBytes[format];
+  const raw = viewsOf(bytes);
+  const [sums, next] = [new Float64Array(count), new Float64Array(count)];
+  offers.forEach((offer, rank) => {
+    raw.u8.set(offer.bytes);
+    readElements[format](raw, 0, count, rank === 0 ? sums : next);
+    if (rank > 0) for (let i = 0; i < count; i++) sums[i] = Math.fround(sums[i]! + next[i]!);
+  });
+  writeElements[format](raw, 0, count, sums);
+  return raw.u8.subarray(0, bytes);
+};
+
+const part = (own: Offer, chips: number, format: Format): number => {
+  if (own.rowBytes % (chips * formatBytes[format]) !== 0) throw new SimulationFault('collective', `${own.rowBytes} bytes are not ${chips} equal parts of ${format}`);
+  return own.rowBytes / chips;
+};
+
+const offerFrom = (offers: readonly Offer[], rank: number): Offer => {
+  const offer = offers[rank];
+  if (offer === undefined) throw new SimulationFault('collective', `names chip ${rank} of ${offers.length}`);
+  return offer;
+};
+
+/** Does with what all chips brought as the kind says. */
+export const coll: Execute<'coll'> = (chip, queue, { kind, format = 'f32', root = 0, peer = 0, out, outPitch }) => {
+  const offers = chip.gathered;
+  const own = offers[chip.rank]!;
+  agree(offers, own);
+  const line = addressOf(queue, out);
+  /** `length` bytes of each row, `from` on, go to its place in `out`, `column` on. */
+  const put = (bytes: Uint8Array, from: number, length: number, column: number): void => {
+    for (let r = 0; r < own.rows; r++) {
+      const at = chip.sram.writingRange((line + r * outPitch) * chip.geometry.lineBytes + column, length);
+      chip.sram.views.u8.set(bytes.subarray(r * own.rowBytes + from, r * own.rowBytes + from + length), at);
+    }
+  };
+  switch (kind) {
+    case 'allgather':
+      return offers.forEach((offer, rank) => put(offer.bytes, 0, own.rowBytes, rank * own.rowBytes));
+    case 'allreduce':
+      return put(reduced(offers, format), 0, own.rowBytes, 0);
+    case 'reducescatter': {
+      const length = part(own, offers.length, format);
+      return put(reduced(offers, format), chip.rank * length, length, 0);
+    }
+    case 'broadcast':
+      return put(offerFrom(offers, root).bytes, 0, own.rowBytes, 0);
+    case 'send': {
+      const sent = offerFrom(offers, root);
+      offerFrom(offers, peer);
+      return chip.rank === peer ? put(sent.bytes, 0, own.rowBytes, 0) : undefined;
+    }
+  }
+};
