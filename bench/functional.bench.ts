@@ -60,8 +60,14 @@ const values = (count: number, format: MatrixFormat): Uint8Array => {
 };
 
 let seed = 1;
-const uniform = (): number => (seed = (Math.imul(seed, 48271) >>> 0) % 2147483647) / 2147483647;
-const normals = (count: number): Float64Array => Float64Array.from({ length: count }, () => Math.sqrt(-2 * Math.log(uniform() + 1e-12)) * Math.cos(2 * Math.PI * uniform()));
+/** Mulberry32: (0, 1). */
+const uniform = (): number => {
+  seed = (seed + 0x6d2b79f5) | 0;
+  let t = Math.imul(seed ^ (seed >>> 15), seed | 1);
+  t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+  return (((t ^ (t >>> 14)) >>> 0) + 0.5) / 2 ** 32;
+};
+const normals = (count: number): Float64Array => Float64Array.from({ length: count }, () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform()));
 
 const block = encodeStepBlock({ entry: 0, counts: { tokens: 0, sequences: 0, samples: 0 }, ids: [], positions: [], types: [], slots: [], samples: [], worklist: [], pages: [] });
 

@@ -24,18 +24,34 @@ const roundUp = (value: number, to: number): number => Math.ceil(value / to) * t
 /** Columns the packing kernels take at a time. */
 const lanes = 16;
 const quad = 4;
-/** Rows of a tile whose products, counted in sixty-fourths, a 32-bit sum holds: 128 x 3584^2 < 2^31. */
-const wholeDepth = 128;
+/** Rows of a tile taken at a time: products counted in sixty-fourths, a 32-bit sum holds so many, 128 x 3584^2 < 2^31. */
+const sliceDepth = 128;
 
-type Shape = { readonly depth: number; readonly deep: number; readonly width: number };
+/** Rows [first, first + depth) of k-tile `kt`, filled up with zeros to `deep`; k of the first in the packed rows of activations. */
+type Slice = { readonly kt: number; readonly first: number; readonly depth: number; readonly deep: number; readonly at: number };
 
-/** Copies the first `depth` rows of a tile to `to`, `width` elements apart, zeros where there are none up to `deep` rows. */
-const copyTile = ({ tiles, pitch, size }: Job, index: number, { depth, deep, width }: Shape, into: Uint8Array | Uint16Array, to: number): void => {
-  const first = index * size * pitch;
-  if (pitch === width && size === width) into.set(tiles.subarray(first, first + depth * pitch), to);
+const slicesOf = ({ size, kTiles, kLast }: Job): readonly Slice[] => {
+  const slices: Slice[] = [];
+  let at = 0;
+  for (let kt = 0; kt < kTiles; kt++) {
+    const rows = kt === kTiles - 1 ? kLast : size;
+    for (let first = 0; first < rows; first += sliceDepth) {
+      const depth = Math.min(sliceDepth, rows - first);
+      const deep = roundUp(depth, quad);
+      slices.push({ kt, first, depth, deep, at });
+      at += deep;
+    }
+  }
+  return slices;
+};
+
+/** Copies a slice of tile column `nt` to `to`, rows `width` elements apart. */
+const copySlice = ({ tiles, pitch, size, nTiles }: Job, nt: number, { kt, first, depth, deep }: Slice, into: Uint8Array | Uint16Array, [to, width]: readonly [number, number]): void => {
+  const from = ((kt * nTiles + nt) * size + first) * pitch;
+  if (pitch === width && size === width) into.set(tiles.subarray(from, from + depth * pitch), to);
   else {
     into.fill(0, to, to + depth * width);
-    for (let k = 0; k < depth; k++) into.set(tiles.subarray(first + k * pitch, first + k * pitch + size), to + k * width);
+    for (let k = 0; k < depth; k++) into.set(tiles.subarray(from + k * pitch, from + k * pitch + size), to + k * width);
   }
   into.fill(0, to + depth * width, to + deep * width);
 };
@@ -59,7 +75,7 @@ const isSmall = Uint8Array.from(e4m3Values, (value) => (value !== 0 && Math.abs(
 /** Of 8 elements, or of 12, more than one below 1: then doubles are faster than the exceptions. */
 const smallShare = { activations: 1 / 8, weights: 1 / 12 };
 
-/** Activations of one k-tile: elements below 1, as r * deep + k, and whether eighths and those suffice. */
+/** Activations of one slice: elements below 1, as r * deep + k, and whether eighths and those suffice. */
 type Exceptions = { readonly small: readonly number[]; readonly whole: boolean };
 
 /**
@@ -67,25 +83,24 @@ type Exceptions = { readonly small: readonly number[]; readonly whole: boolean }
  * summed in 32; the few others are multiplied apart, in doubles. Where there are many, or NaN, all are.
  */
 export const multiplyE4m3 = (engine: Engine, job: Job): void => {
-  const { size, kTiles, kLast, nTiles, rows } = job;
+  const { size, nTiles, rows } = job;
+  const slices = slicesOf(job);
   const width = roundUp(size, lanes);
-  const deep = roundUp(size, quad);
-  const xPitch = kTiles * deep;
+  const xPitch = slices.reduce((sum, { deep }) => sum + deep, 0);
   const { tileAt, packedAt, listAt, wholeAt, codesAt, doublesAt, cAt } = engine.reserve({
-    tileAt: deep * width, packedAt: deep * width * 8, listAt: deep * width * 4, wholeAt: rows * xPitch * 2, codesAt: rows * xPitch, doublesAt: rows * deep * 8, cAt: rows * width * 8,
+    tileAt: sliceDepth * width, packedAt: sliceDepth * width * 8, listAt: sliceDepth * width * 4,
+    wholeAt: rows * xPitch * 2, codesAt: rows * xPitch, doublesAt: rows * sliceDepth * 8, cAt: rows * width * 8,
   });
   const { u8, i16, i32, f64 } = engine.views;
   const { productI16, productF64, packI16, gatherF64, addListed, addRow } = engine.functions;
   const c = f64.subarray(cAt / 8, cAt / 8 + rows * width);
-  const depthOf = (kt: number): number => (kt === kTiles - 1 ? kLast : size);
 
-  const readTile = (kt: number): Exceptions => {
+  const read = ({ kt, first, depth, deep, at }: Slice): Exceptions => {
     const small: number[] = [];
-    const depth = depthOf(kt);
-    let whole = deep <= wholeDepth;
+    let whole = true;
     for (let r = 0; r < rows; r++) {
-      const from = job.xAt(r) + kt * size;
-      const to = r * xPitch + kt * deep;
+      const from = job.xAt(r) + kt * size + first;
+      const to = r * xPitch + at;
       for (let k = 0; k < deep; k++) {
         const code = k < depth ? job.x[from + k]! : 0;
         u8[codesAt + to + k] = code;
@@ -96,31 +111,30 @@ export const multiplyE4m3 = (engine: Engine, job: Job): void => {
     }
     return { small, whole: whole && small.length <= rows * depth * smallShare.activations };
   };
-  const read = Array.from({ length: kTiles }, (_, kt) => readTile(kt));
+  const exceptions = slices.map(read);
+  const isNan = (): boolean => [0, 1, 2, 3].some((word) => i32[noticedAt / 4 + word] !== 0);
 
   for (let nt = 0; nt < nTiles; nt++) {
     loadSums(job, nt, c, width);
-    for (let kt = 0; kt < kTiles; kt++) {
-      const depth = roundUp(depthOf(kt), quad);
-      const { small, whole } = read[kt]!;
-      copyTile(job, kt * nTiles + nt, { depth: depthOf(kt), deep: depth, width }, u8, tileAt);
-      const listed = whole ? packI16(tileAt, width, packedAt, depth, width, listAt) : Infinity;
-      const sawNan = i32[noticedAt / 4] !== 0 || i32[noticedAt / 4 + 1] !== 0 || i32[noticedAt / 4 + 2] !== 0 || i32[noticedAt / 4 + 3] !== 0;
-      const codes = codesAt + kt * deep;
-      if (listed > depth * width * smallShare.weights || sawNan) {
-        for (let r = 0; r < rows; r++) for (let k = 0; k < depth; k++) f64[doublesAt / 8 + r * deep + k] = e4m3Values[u8[codes + r * xPitch + k]!]!;
-        gatherF64(tileAt, width, 1, packedAt, depth, width, depth);
-        productF64(cAt, width * 8, doublesAt, deep * 8, packedAt, depth, rows, width / 4);
-      } else {
-        productI16(cAt, width * 8, wholeAt + kt * deep * 2, xPitch * 2, packedAt, depth / 2, rows, width / 8);
-        addListed(cAt, width * 8, codes, xPitch, tileAt, width, listAt, listed, rows);
-        for (const at of small) {
-          const k = at % deep;
-          const r = (at - k) / deep;
-          addRow(cAt + r * width * 8, packedAt + (k >> 1) * 32, depth * 16, codes + r * xPitch + k, k & 1, width / 8);
-        }
+    slices.forEach((slice, i) => {
+      const { deep, at } = slice;
+      const { small, whole } = exceptions[i]!;
+      copySlice(job, nt, slice, u8, [tileAt, width]);
+      const listed = whole ? packI16(tileAt, width, packedAt, deep, width, listAt) : Infinity;
+      if (listed > deep * width * smallShare.weights || isNan()) {
+        for (let r = 0; r < rows; r++) for (let k = 0; k < deep; k++) f64[doublesAt / 8 + r * deep + k] = e4m3Values[u8[codesAt + r * xPitch + at + k]!]!;
+        gatherF64(tileAt, width, 1, packedAt, deep, width, deep);
+        productF64(cAt, width * 8, doublesAt, deep * 8, packedAt, deep, rows, width / 4);
+        return;
       }
-    }
+      productI16(cAt, width * 8, wholeAt + at * 2, xPitch * 2, packedAt, deep / 2, rows, width / 8);
+      addListed(cAt, width * 8, codesAt + at, xPitch, tileAt, width, listAt, listed, rows);
+      for (const one of small) {
+        const k = one % deep;
+        const r = (one - k) / deep;
+        addRow(cAt + r * width * 8, packedAt + (k >> 1) * 32, deep * 16, codesAt + at + r * xPitch + k, k & 1, width / 8);
+      }
+    });
     storeSums(job, nt, c, width);
   }
 };
@@ -162,37 +176,36 @@ export const noticed = (u16: Uint16Array): Magnitudes => {
  * are not is chained in doubles, which for sums of FP32 values round as FP32 does (53 >= 2 x 24 + 2 bits).
  */
 export const multiplyBf16 = (engine: Engine, job: Job): void => {
-  const { size, kTiles, kLast, nTiles, rows } = job;
+  const { size, nTiles, rows } = job;
+  const slices = slicesOf(job);
   const width = roundUp(size, lanes);
-  const deep = roundUp(size, quad);
-  const xPitch = kTiles * deep;
-  const { tileAt, packedAt, xAt, cAt } = engine.reserve({ tileAt: deep * width * 2, packedAt: deep * width * 4, xAt: rows * xPitch * 4, cAt: rows * width * 4 });
+  const xPitch = slices.reduce((sum, { deep }) => sum + deep, 0);
+  const { tileAt, packedAt, xAt, cAt } = engine.reserve({ tileAt: sliceDepth * width * 2, packedAt: sliceDepth * width * 4, xAt: rows * xPitch * 4, cAt: rows * width * 4 });
   const { u16, i32, f32 } = engine.views;
   const c = f32.subarray(cAt / 4, cAt / 4 + rows * width);
-  const depthOf = (kt: number): number => (kt === kTiles - 1 ? kLast : size);
 
-  const read = Array.from({ length: kTiles }, (_, kt) => {
+  const read = ({ kt, first, depth, deep, at }: Slice): Magnitudes => {
     let magnitudes: Magnitudes = { most: 0, least: 0xffff };
-    const depth = depthOf(kt);
     for (let r = 0; r < rows; r++) {
-      const from = job.xAt(r) + kt * size;
-      const to = xAt / 4 + r * xPitch + kt * deep;
+      const from = job.xAt(r) + kt * size + first;
+      const to = xAt / 4 + r * xPitch + at;
       magnitudes = magnitudesOf(job.x, from, depth, magnitudes);
       for (let k = 0; k < deep; k++) i32[to + k] = k < depth ? job.x[from + k]! << 16 : 0;
     }
     return magnitudes;
-  });
+  };
+  const seen = slices.map(read);
 
   for (let nt = 0; nt < nTiles; nt++) {
     loadSums(job, nt, c, width);
-    for (let kt = 0; kt < kTiles; kt++) {
-      const depth = roundUp(depthOf(kt), quad);
-      copyTile(job, kt * nTiles + nt, { depth: depthOf(kt), deep: depth, width }, u16, tileAt / 2);
-      engine.functions.packF32(tileAt, width * 2, packedAt, depth, width);
-      const x = xAt + kt * deep * 4;
-      if (exactProducts(read[kt]!, noticed(u16))) engine.functions.productF32(cAt, width * 4, x, xPitch * 4, packedAt, depth, rows, width / 8);
-      else chain(f32, { c: cAt / 4, width, x: x / 4, xPitch, w: packedAt / 4, depth, rows });
-    }
+    slices.forEach((slice, i) => {
+      const { deep, at } = slice;
+      copySlice(job, nt, slice, u16, [tileAt / 2, width]);
+      engine.functions.packF32(tileAt, width * 2, packedAt, deep, width);
+      const x = xAt + at * 4;
+      if (exactProducts(seen[i]!, noticed(u16))) engine.functions.productF32(cAt, width * 4, x, xPitch * 4, packedAt, deep, rows, width / 8);
+      else chain(f32, { c: cAt / 4, width, x: x / 4, xPitch, w: packedAt / 4, depth: deep, rows });
+    });
     storeSums(job, nt, c, width);
   }
 };
