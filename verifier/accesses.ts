@@ -1,5 +1,5 @@
-import { type AccOperand, formatBytes, type Format, type HbmOperand, type SramOperand } from '../isa-spec/fields.ts';
-import { hbmBases, type InstructionOf, type Mnemonic, samplingBytes, workEntryBytes } from '../isa-spec/instructions.ts';
+import { type AccOperand, formatBytes, type Format, type HbmOperand, type RowWindow, type SramOperand } from '../isa-spec/fields.ts';
+import { hbmBases, type Instruction, type InstructionOf, type Mnemonic, samplingBytes, workEntryBytes } from '../isa-spec/instructions.ts';
 
 /**
  * Memory an instruction touches by one operand: `rows` rows, `pitch` units apart, of `units` units each, from where the
@@ -7,14 +7,19 @@ import { hbmBases, type InstructionOf, type Mnemonic, samplingBytes, workEntryBy
  */
 export type Access = {
   readonly name: string;
+  readonly does: Does;
   readonly space: 'sram' | 'acc' | 'hbm';
   readonly operand: SramOperand | AccOperand | HbmOperand;
   readonly rows: 'window' | number;
   readonly pitch: number;
   readonly units: number;
+  /** Rows are picked by an index list: they may be any from the operand to the end of the table it is in. */
+  readonly picked: boolean;
 };
+/** `updates`: reads and writes. */
+export type Does = 'reads' | 'writes' | 'updates';
 /** A row list: packed elements of which the window takes its own. */
-type ListAccess = { readonly name: string; readonly list: number };
+export type ListAccess = { readonly name: string; readonly does: Does; readonly list: number };
 /** What an instruction touches. */
 export type Touched = readonly (Access | ListAccess)[];
 
@@ -32,9 +37,11 @@ type AccessesOf = { readonly [M in Mnemonic]: (fields: InstructionOf<M>['fields'
 const lines = (bytes: number, { lineBytes }: Sizes): number => Math.ceil(bytes / lineBytes);
 const rowLines = (columns: number, format: Format, sizes: Sizes): number => lines(columns * formatBytes[format], sizes);
 const still = (addr: number): SramOperand => ({ addr, ss: 0 });
-const matrix = (name: string, operand: SramOperand, pitch: number, units: number): Access => ({ name, space: 'sram', operand, rows: 'window', pitch, units });
-const run = (name: string, operand: SramOperand, units: number): Access => ({ name, space: 'sram', operand, rows: 1, pitch: 0, units });
-const far = (name: string, operand: HbmOperand, pitch: number, units: number): Access => ({ name, space: 'hbm', operand, rows: 'window', pitch, units });
+const matrix = (name: string, does: Does, operand: SramOperand, pitch: number, units: number): Access => ({ name, does, space: 'sram', operand, rows: 'window', pitch, units, picked: false });
+const run = (name: string, does: Does, operand: SramOperand, units: number): Access => ({ name, does, space: 'sram', operand, rows: 1, pitch: 0, units, picked: false });
+const far = (name: string, does: Does, operand: HbmOperand, pitch: number, units: number): Access => ({ name, does, space: 'hbm', operand, rows: 'window', pitch, units, picked: false });
+const sums = (does: Does, f: { readonly acc: AccOperand; readonly rows: RowWindow; readonly split: number }): Access =>
+  ({ name: 'acc', does, space: 'acc', operand: f.acc, rows: 1, pitch: 0, units: Math.ceil(f.rows.max / 2 ** f.split), picked: false });
 
 /** Rows of a KV pool from its first plane on: pages of two planes. */
 function poolRows({ bound }: Sizes): number | undefined {
@@ -49,88 +56,98 @@ const collected = ({ kind, bytes }: InstructionOf<'coll'>['fields'], chips: numb
  * By mnemonic: everything the instruction reads or writes that can be known without its data. Rows picked by an index list
  * are the host's promise; of those only a KV pool's are bounded, by the entry's pool.
  */
-export const accesses: AccessesOf = {
+const accesses: AccessesOf = {
   nop: () => [],
   sync: () => [],
   loop: () => [],
   sreg: () => [],
   trace: () => [],
   event: () => [],
-  hostw: ({ dst, bytes }, sizes) => [run('dst', dst, lines(bytes, sizes))],
-  dld: (f) => [far('src', f.src, f.srcPitch, f.lines), matrix('dst', f.dst, f.dstPitch, f.lines)],
-  dst: (f) => [matrix('src', f.src, f.srcPitch, f.lines), far('dst', f.dst, f.dstPitch, f.lines)],
-  dcp: (f) => [...(f.fill ? [] : [matrix('src', f.src, f.srcPitch, f.lines)]), matrix('dst', f.dst, f.dstPitch, f.lines)],
-  dgat: (f) => [{ ...far('src', f.src, 0, f.lines), rows: 1 }, { name: 'index', list: f.index }, matrix('dst', f.dst, f.dstPitch, f.lines)],
+  hostw: ({ dst, bytes }, sizes) => [run('dst', 'writes', dst, lines(bytes, sizes))],
+  dld: (f) => [far('src', 'reads', f.src, f.srcPitch, f.lines), matrix('dst', 'writes', f.dst, f.dstPitch, f.lines)],
+  dst: (f) => [matrix('src', 'reads', f.src, f.srcPitch, f.lines), far('dst', 'writes', f.dst, f.dstPitch, f.lines)],
+  dcp: (f) => [...(f.fill ? [] : [matrix('src', 'reads', f.src, f.srcPitch, f.lines)]), matrix('dst', 'writes', f.dst, f.dstPitch, f.lines)],
+  dgat: (f) => [{ ...far('src', 'reads', f.src, 0, f.lines), rows: 1, picked: true }, { name: 'index', does: 'reads', list: f.index }, matrix('dst', 'writes', f.dst, f.dstPitch, f.lines)],
   dsct: (f, sizes) => {
     // Slots are rows of key planes: the last of them is a plane before the pool's end.
     const pool = hbmBases[f.dst.base] === 'kv' ? poolRows(sizes) : undefined;
     const rows = pool === undefined ? 1 : pool - sizes.bound('pageRows')!;
-    return [matrix('src', f.src, f.srcPitch, f.lines), { name: 'index', list: f.index }, { ...far('dst', f.dst, f.dstPitch, f.lines), rows }];
+    return [matrix('src', 'reads', f.src, f.srcPitch, f.lines), { name: 'index', does: 'reads', list: f.index }, { ...far('dst', 'writes', f.dst, f.dstPitch, f.lines), rows, picked: pool === undefined }];
   },
-  wld: (f, sizes) => [run('src', f.src, f.kTiles * f.nTiles * sizes.side * rowLines(sizes.side, f.format, sizes))],
-  mm: (f, sizes) => [
-    matrix('a', f.a, f.pitch, rowLines((f.kTiles - 1) * sizes.side + f.kLast, f.format, sizes)),
-    { name: 'acc', space: 'acc', operand: f.acc, rows: 1, pitch: 0, units: Math.ceil(f.rows.max / 2 ** f.split) },
-  ],
+  wld: (f, sizes) => [run('src', 'reads', f.src, f.kTiles * f.nTiles * sizes.side * rowLines(sizes.side, f.format, sizes))],
+  mm: (f, sizes) => [matrix('a', 'reads', f.a, f.pitch, rowLines((f.kTiles - 1) * sizes.side + f.kLast, f.format, sizes)), sums(f.accumulate === 'no' ? 'writes' : 'updates', f)],
   epi: (f, sizes) => {
     const columns = ((f.gated ? f.nTiles / 2 : f.nTiles) - 1) * sizes.side + f.nLast;
     const parts = (f.scale ? 1 : 0) + (f.bias ? 1 : 0);
     const width = rowLines(columns, f.format, sizes);
     return [
-      { name: 'acc', space: 'acc', operand: f.acc, rows: 1, pitch: 0, units: Math.ceil(f.rows.max / 2 ** f.split) },
-      matrix('out', f.out, f.pitch, width),
-      ...(parts === 0 ? [] : [run('params', f.params, parts * rowLines(f.nTiles * sizes.side, 'f32', sizes))]),
-      ...(f.residual ? [matrix('residualAt', f.residualAt, f.pitch, width)] : []),
-      ...(f.scale ? [{ name: 'rowScale', list: f.rowScale }] : []),
+      sums('reads', f),
+      ...(parts === 0 ? [] : [run('params', 'reads', f.params, parts * rowLines(f.nTiles * sizes.side, 'f32', sizes))]),
+      ...(f.residual ? [matrix('residualAt', 'reads', f.residualAt, f.pitch, width)] : []),
+      ...(f.scale ? [{ name: 'rowScale', does: 'reads', list: f.rowScale } as const] : []),
+      matrix('out', 'writes', f.out, f.pitch, width),
     ];
   },
-  aq: (f, sizes) => [matrix('q', f.q, f.pitch, rowLines(f.heads * f.headDim, f.format, sizes)), run('worklist', still(f.worklist), lines((sizes.bound('sequences') ?? 0) * workEntryBytes, sizes))],
-  attn: (f, sizes) => [
-    { ...far('kv', f.kv, f.kvLines, f.kvLines), rows: poolRows(sizes) ?? 1 },
-    run('pages', still(f.pages), lines((sizes.bound('pageListEntries') ?? 0) * formatBytes.i32, sizes)),
+  aq: (f, sizes) => [
+    matrix('q', 'reads', f.q, f.pitch, rowLines(f.heads * f.headDim, f.format, sizes)),
+    run('worklist', 'reads', still(f.worklist), lines((sizes.bound('sequences') ?? 0) * workEntryBytes, sizes)),
   ],
-  afin: (f, sizes) => [matrix('out', f.out, f.pitch, sizes.queries === undefined ? 0 : rowLines(sizes.queries.heads * sizes.queries.headDim, f.format, sizes))],
+  attn: (f, sizes) => [
+    { ...far('kv', 'reads', f.kv, f.kvLines, f.kvLines), rows: poolRows(sizes) ?? 1, picked: poolRows(sizes) === undefined },
+    run('pages', 'reads', still(f.pages), lines((sizes.bound('pageListEntries') ?? 0) * formatBytes.i32, sizes)),
+  ],
+  afin: (f, sizes) => [...(f.sink === true && f.sinks !== undefined ? [run('sinks', 'reads', f.sinks, sizes.queries === undefined ? 0 : rowLines(sizes.queries.heads, 'f32', sizes))] : []), matrix('out', 'writes', f.out, f.pitch, sizes.queries === undefined ? 0 : rowLines(sizes.queries.heads * sizes.queries.headDim, f.format, sizes))],
   vmap: (f, sizes) => {
-    const binary = f.function === 'add' || f.function === 'multiply';
-    const y = binary ? [matrix('y', f.y, f.yPitch, rowLines(f.columns, f.yFormat, sizes))] : [];
-    return [matrix('x', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)), ...y, matrix('out', f.out, f.outPitch, rowLines(f.columns, f.format, sizes))];
+    const y = isBinary(f.function) ? [matrix('y', 'reads', f.y, f.yPitch, rowLines(f.columns, f.yFormat, sizes))] : [];
+    return [matrix('x', 'reads', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)), ...y, matrix('out', 'writes', f.out, f.outPitch, rowLines(f.columns, f.format, sizes))];
   },
-  vred: (f, sizes) => [matrix('x', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)), { name: 'out', list: f.out }],
+  vred: (f, sizes) => [matrix('x', 'reads', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)), { name: 'out', does: 'writes', list: f.out }],
   vnorm: (f, sizes) => [
-    matrix('x', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)),
-    run('params', f.params, 1 + (f.kind === 'layer' ? 2 : 1) * rowLines(f.columns, 'f32', sizes)),
-    matrix('out', f.out, f.outPitch, rowLines(f.columns, f.format, sizes)),
+    matrix('x', 'reads', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)),
+    run('params', 'reads', f.params, 1 + (f.kind === 'layer' ? 2 : 1) * rowLines(f.columns, 'f32', sizes)),
+    matrix('out', 'writes', f.out, f.outPitch, rowLines(f.columns, f.format, sizes)),
   ],
   vrope: (f, sizes) => {
     const angles = rowLines(f.rotary, 'f32', sizes);
-    return [matrix('x', f.x, f.xPitch, rowLines(f.heads * f.headDim, f.xFormat, sizes)), matrix('table', f.table, angles, angles), matrix('out', f.out, f.outPitch, rowLines(f.heads * f.headDim, f.format, sizes))];
+    const width = f.heads * f.headDim;
+    return [matrix('x', 'reads', f.x, f.xPitch, rowLines(width, f.xFormat, sizes)), matrix('table', 'reads', f.table, angles, angles), matrix('out', 'writes', f.out, f.outPitch, rowLines(width, f.format, sizes))];
   },
-  vqnt: (f, sizes) => [matrix('x', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)), matrix('out', f.out, f.outPitch, rowLines(f.columns, f.format, sizes)), { name: 'rowScale', list: f.rowScale }],
+  vqnt: (f, sizes) => [
+    matrix('x', 'reads', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)),
+    matrix('out', 'writes', f.out, f.outPitch, rowLines(f.columns, f.format, sizes)),
+    { name: 'rowScale', does: 'writes', list: f.rowScale },
+  ],
   sample: (f, sizes) => {
     const drawn = lines(samplingBytes, sizes);
     return [
-      matrix('x', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)),
-      ...(f.mode === 'draw' ? [matrix('params', f.params, drawn, drawn)] : []),
-      { name: 'out', list: f.out },
+      matrix('x', 'reads', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)),
+      ...(f.mode === 'draw' ? [matrix('params', 'reads', f.params, drawn, drawn)] : []),
+      { name: 'out', does: 'writes', list: f.out },
     ];
   },
   route: (f, sizes) => {
     const pairs = lines(f.rows.max * f.k * 4, sizes);
     return [
-      matrix('x', f.x, f.xPitch, rowLines(f.experts, f.xFormat, sizes)),
-      ...(f.bias ? [run('biases', still(f.biases), rowLines(f.experts, 'f32', sizes))] : []),
-      run('indices', still(f.indices), pairs), run('weights', still(f.weights), pairs), run('offsets', still(f.offsets), rowLines(f.experts + 1, 'i32', sizes)),
+      matrix('x', 'reads', f.x, f.xPitch, rowLines(f.experts, f.xFormat, sizes)),
+      ...(f.bias ? [run('biases', 'reads', still(f.biases), rowLines(f.experts, 'f32', sizes))] : []),
+      run('indices', 'writes', still(f.indices), pairs), run('weights', 'writes', still(f.weights), pairs), run('offsets', 'writes', still(f.offsets), rowLines(f.experts + 1, 'i32', sizes)),
     ];
   },
   perm: (f, sizes) => {
     const pairs = lines(f.rows.max * f.k * 4, sizes);
     const all = f.rows.max * f.k;
-    const x = matrix('x', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes));
-    const out = matrix('out', f.out, f.outPitch, rowLines(f.columns, f.format, sizes));
+    const x = matrix('x', 'reads', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes));
+    const out = matrix('out', 'writes', f.out, f.outPitch, rowLines(f.columns, f.format, sizes));
     return [
-      f.direction === 'permute' ? x : { ...x, rows: all }, f.direction === 'combine' ? out : { ...out, rows: all }, run('indices', still(f.indices), pairs),
-      ...(f.direction === 'combine' ? [run('weights', still(f.weights), pairs)] : []),
+      f.direction === 'permute' ? x : { ...x, rows: all }, f.direction === 'combine' ? out : { ...out, rows: all }, run('indices', 'reads', still(f.indices), pairs),
+      ...(f.direction === 'combine' ? [run('weights', 'reads', still(f.weights), pairs)] : []),
     ];
   },
-  coll: (f, sizes) => [matrix('src', f.src, f.srcPitch, lines(f.bytes, sizes)), matrix('out', f.out, f.outPitch, lines(collected(f, sizes.chips), sizes))],
+  coll: (f, sizes) => [matrix('src', 'reads', f.src, f.srcPitch, lines(f.bytes, sizes)), matrix('out', 'writes', f.out, f.outPitch, lines(collected(f, sizes.chips), sizes))],
 };
+
+/** `vmap` reads its second operand. */
+export const isBinary = (name: InstructionOf<'vmap'>['fields']['function']): boolean => name === 'add' || name === 'multiply';
+
+/** What an instruction touches. */
+export const touchedBy = (instruction: Instruction, sizes: Sizes): Touched => (accesses[instruction.op] as (fields: unknown, sizes: Sizes) => Touched)(instruction.fields, sizes);

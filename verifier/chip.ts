@@ -1,9 +1,12 @@
-import { decodeAll } from '../isa-spec/encoding.ts';
 import { type Instruction, type Queue, queues, type StrideSet } from '../isa-spec/instructions.ts';
 import type { ChipCode, Program } from '../isa-spec/program.ts';
 
-/** The rules the verifier knows, by the numbers the documentation gives them. */
-export type RuleId = 'V01' | 'V04' | 'V05' | 'V06' | 'V10';
+/** The rules, by the numbers the documentation gives them. */
+export const ruleIds = [
+  'V01', 'V02', 'V03', 'V04', 'V05', 'V06', 'V07', 'V08', 'V09', 'V10', 'V11', 'V12',
+  'V13', 'V14', 'V15', 'V16', 'V17', 'V18', 'V19', 'V20', 'V21', 'V22', 'V23', 'V24',
+] as const;
+export type RuleId = (typeof ruleIds)[number];
 
 /** Where in a program: `pc` counts a queue's instructions. All chips of `chips` have the same code there. */
 export type Place = { readonly entry: string; readonly chips: readonly number[]; readonly queue?: Queue; readonly pc?: number };
@@ -17,12 +20,6 @@ export type RawChip = { readonly program: Program; readonly entry: number; reado
 export type QueueView = { readonly queue: Queue; readonly code: readonly Instruction[]; readonly strideSets: readonly StrideSet[] };
 /** The same, decoded: what every rule but the first works on. Queues without code are left out. */
 export type ChipView = Omit<RawChip, 'code'> & { readonly queues: readonly QueueView[] };
-
-/** Decodes code found legal. */
-export const viewOf = ({ program, entry, chips, code }: RawChip): ChipView => ({
-  program, entry, chips,
-  queues: queues.filter((queue) => code[queue].words.length > 0).map((queue) => ({ queue, code: decodeAll(code[queue].words, queue), strideSets: code[queue].strideSets })),
-});
 
 /** The chips of an entry by the code they run: equal code needs one proof. */
 export function groupChips(program: Program, entry: number): readonly RawChip[] {
@@ -58,3 +55,9 @@ export function semaphoreName({ program, entry }: Where, id: number): string {
   const known = program.semaphores.find((semaphore) => semaphore.entry === entry && semaphore.id === id);
   return known === undefined ? `s${id}` : `s${id} (${known.purpose})`;
 }
+
+/** ` at I0=3 I2=1`: the loop indices that are not 0. */
+export const iterationText = (I: ArrayLike<number>): string => {
+  const set = Array.from(I).flatMap((index, level) => (index === 0 ? [] : [`I${level}=${index}`]));
+  return set.length === 0 ? '' : ` at ${set.join(' ')}`;
+};

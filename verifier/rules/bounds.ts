@@ -1,8 +1,8 @@
 import { printInstruction } from '../../isa-spec/disassembly.ts';
 import { formatBytes, type RowWindow } from '../../isa-spec/fields.ts';
-import { hbmBases, type Instruction, type StepCount, type StrideSet } from '../../isa-spec/instructions.ts';
-import { type Access, accesses, type Sizes, type Touched } from '../accesses.ts';
-import { type ChipView, type Finding, nameOf, placeOf, type QueueView } from '../chip.ts';
+import { hbmBases, type StepCount, type StrideSet } from '../../isa-spec/instructions.ts';
+import { type Access, type Sizes, touchedBy } from '../accesses.ts';
+import { type ChipView, type Finding, iterationText, nameOf, placeOf, type QueueView } from '../chip.ts';
 import { extent, type Range, windowParts } from '../extent.ts';
 import { loopsAround } from '../unroll.ts';
 
@@ -39,8 +39,6 @@ function boundsOfQueue(chip: ChipView, { queue, code, strideSets }: QueueView): 
   });
 }
 
-const touchedBy = (instruction: Instruction, sizes: Sizes): Touched => (accesses[instruction.op] as (fields: unknown, sizes: Sizes) => Touched)(instruction.fields, sizes);
-
 /** Sizes of the memories in their units, and what the units are called. */
 type Limits = { readonly [space in Access['space']]: (base: number) => { readonly size: number; readonly what: string } };
 type Box = {
@@ -68,8 +66,8 @@ function accessProblem({ space, operand, rows, pitch, units }: Access, { ranges,
   for (const part of parts) {
     const { low, high } = extent(strideSets[operand.ss], part.ranges);
     const end = start + high.by + (part.rows - 1) * pitch + units;
-    if (start + low.by < 0) return `starts ${-(start + low.by)} before the first of ${size} ${what}${at(low.I)}`;
-    if (units > 0 && end > size) return `ends at ${end} of ${size} ${what}${at(high.I)}`;
+    if (start + low.by < 0) return `starts ${-(start + low.by)} before the first of ${size} ${what}${iterationText(low.I)}`;
+    if (units > 0 && end > size) return `ends at ${end} of ${size} ${what}${iterationText(high.I)}`;
   }
   return undefined;
 }
@@ -82,8 +80,3 @@ function listProblem({ list }: { readonly list: number }, { ranges, window, boun
   const { size, what } = limits.sram(0);
   return end > size ? `ends at ${end} of ${size} ${what}` : undefined;
 }
-
-const at = (I: readonly number[]): string => {
-  const set = I.flatMap((index, level) => (index === 0 ? [] : [`I${level}=${index}`]));
-  return set.length === 0 ? '' : ` at ${set.join(' ')}`;
-};

@@ -1,14 +1,14 @@
 import { alg, Graph } from '@dagrejs/graphlib';
 import { printInstruction } from '../../isa-spec/disassembly.ts';
 import type { Queue } from '../../isa-spec/instructions.ts';
-import { type ChipView, type Finding, nameOf, placeOf, semaphoreName } from '../chip.ts';
+import { type ChipView, type Finding, iterationText, nameOf, placeOf, semaphoreName } from '../chip.ts';
 import { type Blocked, fifoEntries, type Game, type Want } from '../token-game.ts';
 import { usesOf } from './single-waiter.ts';
 
 /** V05. Every queue comes to its end, whatever the timing. The counter-example is the cycle of queues that wait for each other, or who waits for nobody. */
 export function deadlock(chip: ChipView, game: Game): readonly Finding[] {
   if (game.end === 'done') return [];
-  if (game.end === 'unknown') return [{ rule: 'V05', place: placeOf(chip), message: 'not proved: the queues are still running after twenty million instructions', notes: game.blocked.map((blocked) => `${nameOf(chip, blocked.queue, blocked.pc)}${indices(blocked)}`) }];
+  if (game.end === 'unknown') return [{ rule: 'V05', place: placeOf(chip), message: 'not proved: the queues are still running after twenty million instructions', notes: game.blocked.map((blocked) => `${nameOf(chip, blocked.queue, blocked.pc)}${iterationText(blocked.I)}`) }];
 
   const helpers = helpersOf(chip, game);
   const notes = (stuck: readonly Blocked[]): readonly string[] => stuck.map((blocked) => noteOf(chip, game, blocked));
@@ -57,7 +57,7 @@ function firstFirst(cycle: readonly Blocked[], order: readonly Blocked[]): reado
 function noteOf(chip: ChipView, game: Game, blocked: Blocked): string {
   const { queue, pc, wants } = blocked;
   const instruction = chip.queues.find((view) => view.queue === queue)!.code[pc]!;
-  return `${nameOf(chip, queue, pc)}${indices(blocked)} \`${printInstruction(instruction)}\` waits for ${wants.map((want) => wantText(chip, game, want)).join(' and for ')}`;
+  return `${nameOf(chip, queue, pc)}${iterationText(blocked.I)} \`${printInstruction(instruction)}\` waits for ${wants.map((want) => wantText(chip, game, want)).join(' and for ')}`;
 }
 
 function wantText(chip: ChipView, game: Game, want: Want): string {
@@ -67,8 +67,3 @@ function wantText(chip: ChipView, game: Game, want: Want): string {
   const given = last === undefined ? 'never posted' : `last posted by ${nameOf(chip, last.queue, last.pc)}`;
   return `${want.needs} of ${semaphoreName(chip, want.semaphore)}, has ${want.has}, ${given}`;
 }
-
-const indices = ({ I }: Blocked): string => {
-  const set = I.flatMap((index, level) => (index === 0 ? [] : [`I${level}=${index}`]));
-  return set.length === 0 ? '' : ` at ${set.join(' ')}`;
-};

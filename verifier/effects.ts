@@ -1,0 +1,139 @@
+import { formatBytes, type RowWindow } from '../isa-spec/fields.ts';
+import { move } from '../isa-spec/encoding.ts';
+import { hbmBases, type Instruction, type StepCount, type StrideSet } from '../isa-spec/instructions.ts';
+import { type Access, type ListAccess, type Sizes, touchedBy } from './accesses.ts';
+import { type Box, endOf, overlap } from './boxes.ts';
+import type { Certificate } from './certificate.ts';
+import type { ChipView, QueueView } from './chip.ts';
+import { extent, type Range } from './extent.ts';
+import { type Frame, loopsAround } from './unroll.ts';
+
+/** Numbers of memories: SRAM, accumulators, then HBM by base register. */
+const sramSpace = 0;
+const accSpace = 1;
+const hbmSpace = 2;
+export const spaceNames: readonly string[] = ['SRAM', 'the accumulators', ...hbmBases.map((base) => `\`${base}\``)];
+
+/** One operand of an instruction as memory it touches. `hull`: what it may touch in all iterations. `outer`: how far an iteration of the outermost loop around moves it, apart from its ring. */
+export type Effect = {
+  readonly field: string;
+  /** What of it the window of rows bounds: its rows; its elements, being a list of the step; nothing. */
+  readonly windowed: 'rows' | 'elements' | 'all';
+  readonly reads: boolean;
+  readonly writes: boolean;
+  readonly hull: Box;
+  readonly outer: number;
+  readonly box: (I: ArrayLike<number>) => Box;
+};
+
+/** An instruction with what it touches. Of its window in an iteration: the first row of the step, and how many. */
+export type Site = {
+  readonly instruction: Instruction;
+  readonly loops: readonly Frame[];
+  readonly effects: readonly Effect[];
+  readonly sizes: Sizes;
+  readonly firstAt: (I: ArrayLike<number>) => number;
+  readonly rowsAt: (I: ArrayLike<number>) => number;
+};
+
+/** By queue, in the order of the chip's queues, and pc. */
+export type Effects = readonly (readonly Site[])[];
+
+type Surroundings = { readonly chip: ChipView; readonly strideSets: readonly StrideSet[]; readonly loops: readonly Frame[]; readonly window: RowWindow | undefined; readonly bound: number | undefined; readonly certificate: Certificate | undefined };
+
+/** What every instruction of a chip touches, as a function of the loop indices. */
+export function effectsOf(chip: ChipView, certificate: Certificate | undefined): Effects {
+  return chip.queues.map((view) => effectsOfQueue(chip, view, certificate));
+}
+
+function effectsOfQueue(chip: ChipView, { code, strideSets }: QueueView, certificate: Certificate | undefined): readonly Site[] {
+  const { program } = chip;
+  const bounds = program.entries[chip.entry]?.bounds ?? {};
+  const around = loopsAround(code);
+  const registers = new Map<number, StepCount>();
+  let sizes: Sizes = { side: program.machine.arrays.size.value, lineBytes: program.machine.sram.lineBytes.value, chips: program.chips, bound: (name) => bounds[name], queries: undefined };
+  return code.map((instruction, pc): Site => {
+    if (instruction.op === 'sreg') registers.set(instruction.fields.reg, instruction.fields.count);
+    if (instruction.op === 'aq') sizes = { ...sizes, queries: instruction.fields };
+    const window = 'rows' in instruction.fields ? instruction.fields.rows : undefined;
+    const count = window === undefined ? undefined : registers.get(window.reg);
+    const bound = count === undefined ? undefined : bounds[count];
+    const site: Surroundings = { chip, strideSets, loops: around[pc]!, window, bound, certificate };
+    const rowsAt = (I: ArrayLike<number>): number => (window === undefined ? 1 : bound === undefined ? window.max : Math.min(window.max, Math.max(0, bound - window.max * I[window.level]!)));
+    const effects = touchedBy(instruction, sizes).map((access) => ('list' in access ? listEffect(access, site, rowsAt) : effect(access, site, rowsAt)));
+    const firstAt = (I: ArrayLike<number>): number => (window === undefined ? 0 : window.max * I[window.level]!);
+    return { instruction, loops: site.loops, effects, sizes, firstAt, rowsAt };
+  });
+}
+
+function effect({ name, does, space, operand, rows, pitch, units, picked }: Access, site: Surroundings, rowsAt: Site['rowsAt']): Effect {
+  const base = 'off' in operand ? operand.off : operand.addr;
+  const set = operand.ss === 0 ? undefined : site.strideSets[operand.ss];
+  const number = space === 'sram' ? sramSpace : space === 'acc' ? accSpace : hbmSpace + ('base' in operand ? operand.base : 0);
+  const ranges = rangesOf(site.loops);
+  const { low, high } = extent(set, ranges);
+  const most = rows === 'window' ? (site.window?.max ?? 1) : rows;
+  const reach = picked ? tableEnd(site, number, base + high.by) - (base + high.by) : 0;
+  const width = Math.max(units, reach);
+  const hull: Box = { space: number, start: base + low.by, rows: 1, pitch: 0, units: high.by - low.by + (most - 1) * pitch + width };
+  const box = (I: ArrayLike<number>): Box => ({ space: number, start: base + (set === undefined ? 0 : move(set, I)), rows: rows === 'window' ? rowsAt(I) : rows, pitch, units: width });
+  const outer = site.loops[0] === undefined || set === undefined ? 0 : set.strides[site.loops[0].level]!;
+  return { field: name, windowed: rows === 'window' ? 'rows' : 'all', reads: does !== 'writes', writes: does !== 'reads', hull, outer, box };
+}
+
+/** Elements of a list: the window's, from the one numbered like its first row on. */
+function listEffect({ name, does, list }: ListAccess, site: Surroundings, rowsAt: Site['rowsAt']): Effect {
+  const { window } = site;
+  const line = site.chip.program.machine.sram.lineBytes.value;
+  const at = (first: number, count: number): Box => {
+    const start = list + Math.floor((first * formatBytes.f32) / line);
+    return { space: sramSpace, start, rows: 1, pitch: 0, units: count === 0 ? 0 : list + Math.ceil(((first + count) * formatBytes.f32) / line) - start };
+  };
+  const last = window === undefined ? 0 : rangesOf(site.loops)[window.level]![1];
+  const reach = window === undefined ? 1 : Math.min(window.max * (last + 1), site.bound ?? Infinity);
+  const box = (I: ArrayLike<number>): Box => (window === undefined ? at(0, 1) : at(window.max * I[window.level]!, rowsAt(I)));
+  return { field: name, windowed: 'elements', reads: does !== 'writes', writes: does !== 'reads', hull: at(0, reach), outer: window !== undefined && site.loops[0]?.level === window.level ? NaN : 0, box };
+}
+
+const rangesOf = (loops: readonly Frame[]): readonly Range[] => {
+  const ranges: Range[] = [[0, 0], [0, 0], [0, 0], [0, 0]];
+  for (const { level, count } of loops) ranges[level] = [0, count - 1];
+  return ranges;
+};
+
+/** Where the table that starts at or before a line ends: its buffer, if the certificate has one there, else the region. */
+function tableEnd({ chip, certificate }: Surroundings, space: number, line: number): number {
+  const base = hbmBases[space - hbmSpace];
+  const buffer = certificate?.buffers.find((one) => one.space === 'hbm' && one.base === base && one.at <= line && line < one.at + one.size);
+  if (buffer !== undefined) return buffer.at + buffer.size;
+  return Math.floor((chip.program.regions.find((region) => region.base === base)?.bytes ?? 0) / chip.program.machine.sram.lineBytes.value);
+}
+
+/** Two operands of different queues that may touch the same memory, one of them writing: queue and pc of each. */
+export type Conflict = { readonly a: number; readonly aPc: number; readonly aEffect: Effect; readonly b: number; readonly bPc: number; readonly bEffect: Effect };
+
+/** Every pair of operands that iterations of two queues may clash over, judged by all they may touch. */
+export function conflictsOf(effects: Effects): readonly Conflict[] {
+  const bySpace = new Map<number, { readonly queue: number; readonly pc: number; readonly effect: Effect }[]>();
+  effects.forEach((sites, queue) => sites.forEach((site, pc) => site.effects.forEach((one) => {
+    const list = bySpace.get(one.hull.space) ?? [];
+    bySpace.set(one.hull.space, list);
+    list.push({ queue, pc, effect: one });
+  })));
+  const found: Conflict[] = [];
+  for (const list of bySpace.values()) {
+    // A sweep by start: what ends before another starts cannot meet it.
+    const sorted = list.toSorted((x, y) => x.effect.hull.start - y.effect.hull.start);
+    let open: typeof sorted = [];
+    for (const one of sorted) {
+      open = open.filter(({ effect: other }) => endOf(other.hull) > one.effect.hull.start);
+      for (const other of open) {
+        if (other.queue === one.queue || !(other.effect.writes || one.effect.writes) || !overlap(other.effect.hull, one.effect.hull)) continue;
+        const [a, b] = other.queue < one.queue ? [other, one] : [one, other];
+        found.push({ a: a.queue, aPc: a.pc, aEffect: a.effect, b: b.queue, bPc: b.pc, bEffect: b.effect });
+      }
+      open.push(one);
+    }
+  }
+  return found;
+}

@@ -1,0 +1,35 @@
+import { type ChipView, type Finding, nameOf, placeOf } from '../chip.ts';
+import { loopsAround } from '../unroll.ts';
+
+/**
+ * V18. All chips come to the same collectives in the same order: kind, tag, rows and bytes. As their queues of collectives
+ * agree and each chip comes to its end by itself (V05), the chips come to theirs together: a chip can only be held up by
+ * another that has still to come to the same collective, and the one that is furthest behind is held up by none.
+ */
+export function collectives(views: readonly ChipView[]): readonly Finding[] {
+  const [first, ...others] = views;
+  if (first === undefined) return [];
+  const wanted = shapeOf(first);
+  return others.flatMap((view): readonly Finding[] => {
+    const found = shapeOf(view);
+    const at = found.findIndex((one, i) => one.text !== wanted[i]?.text);
+    if (at < 0 && found.length === wanted.length) return [];
+    const [mine, theirs] = [found[at], wanted[at < 0 ? found.length : at]];
+    const say = (chip: ChipView, one: (typeof found)[number] | undefined): string => `chip ${chip.chips.join(', ')} ${one === undefined ? 'has none left' : `comes to ${one.text} (${nameOf(chip, 'col', one.pc)})`}`;
+    return [{ rule: 'V18', place: placeOf(view, 'col', mine?.pc), message: `chips do not come to the same collectives: ${say(first, theirs)}, ${say(view, mine)}`, notes: [] }];
+  });
+}
+
+/** A queue's collectives in order, each with the loops around it. */
+const shapeOf = ({ queues }: ChipView): readonly { readonly pc: number; readonly text: string }[] => {
+  const code = queues.find(({ queue }) => queue === 'col')?.code ?? [];
+  const around = loopsAround(code);
+  const counts = new Map<number, string>();
+  return code.flatMap((instruction, pc) => {
+    if (instruction.op === 'sreg') counts.set(instruction.fields.reg, instruction.fields.count);
+    if (instruction.op !== 'coll') return [];
+    const { kind, tag, bytes, rows } = instruction.fields;
+    const loops = around[pc]!.map(({ count, level }) => `, I${level} < ${count}`).join('');
+    return [{ pc, text: `${kind} ${tag} of ${rows.max} rows (of ${counts.get(rows.reg) ?? 'all'}, by I${rows.level}) of ${bytes} bytes${loops}` }];
+  });
+};

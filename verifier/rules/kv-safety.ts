@@ -1,0 +1,60 @@
+import { formatBytes } from '../../isa-spec/fields.ts';
+import { hbmBases, type HostTable, type InstructionOf, workEntryBytes } from '../../isa-spec/instructions.ts';
+import { type ChipView, type Finding, nameOf, placeOf, type QueueView } from '../chip.ts';
+import { still } from '../../isa-spec/encoding.ts';
+
+type Kv = { readonly off: number; readonly strides: string; readonly fields: InstructionOf<'attn'>['fields'] };
+
+/**
+ * V19, as far as it can be known before a step. Keys and values go to, and come from, pages of one layout; rows, pages and work
+ * lists are those of the host's tables for it, copied whole. That slots are apart, pages allocated and lists in range is
+ * the host's promise for each step, which the loader's step-control block is checked for.
+ */
+export function kvSafety(chip: ChipView): readonly Finding[] {
+  const lists = listsOf(chip);
+  const { bounds } = chip.program.entries[chip.entry]!;
+  const pools = chip.queues.flatMap(({ code, strideSets }) => code.flatMap((instruction): readonly Kv[] => (instruction.op === 'attn' ? [kvOf(instruction.fields, strideSets)] : [])));
+  return chip.queues.flatMap((view) => view.code.flatMap((instruction, pc): readonly Finding[] => {
+    const from = (field: string, line: number, tables: readonly HostTable[]): readonly string[] => {
+      const table = lists.get(line);
+      return table !== undefined && tables.includes(table) ? [] : [`\`${field}\` is ${table === undefined ? 'no list of the host\'s' : `the host's list of ${table}`}, not that of ${tables.join(' or ')}`];
+    };
+    const problems = ((): readonly string[] => {
+      switch (instruction.op) {
+        case 'hostw': return wholeProblems(instruction.fields, bounds);
+        case 'dgat': return from('index', instruction.fields.index, ['ids', 'positions', 'types', 'samples']);
+        case 'dsct': return [...from('index', instruction.fields.index, ['slots']), ...appendProblems(instruction.fields, view, pools)];
+        case 'aq': return from('worklist', instruction.fields.worklist, ['worklist']);
+        case 'attn': return [
+          ...from('pages', instruction.fields.pages, ['pages']),
+          ...(instruction.fields.pageRows === bounds['pageRows'] ? [] : [`has pages of ${instruction.fields.pageRows} rows; the entry's have ${bounds['pageRows']}`]),
+        ];
+        default: return [];
+      }
+    })();
+    return problems.map((problem) => ({ rule: 'V19', place: placeOf(chip, view.queue, pc), message: `${nameOf(chip, view.queue, pc)}: ${problem}`, notes: [] }));
+  }));
+}
+
+/** The host's lists by the SRAM line they start at. */
+const listsOf = ({ queues }: ChipView): ReadonlyMap<number, HostTable> =>
+  new Map(queues.flatMap(({ code }) => code.flatMap((instruction) => (instruction.op === 'hostw' ? [[instruction.fields.dst.addr, instruction.fields.table] as const] : []))));
+
+const stridesText = (ss: number, strideSets: QueueView['strideSets']): string => (strideSets[ss] ?? still).strides.join(' ');
+const kvOf = (fields: InstructionOf<'attn'>['fields'], strideSets: QueueView['strideSets']): Kv => ({ off: fields.kv.off, strides: stridesText(fields.kv.ss, strideSets), fields });
+
+function wholeProblems({ table, bytes }: InstructionOf<'hostw'>['fields'], bounds: Readonly<Record<string, number>>): readonly string[] {
+  const elements = { ids: 'tokens', positions: 'tokens', types: 'tokens', slots: 'tokens', samples: 'samples', worklist: 'sequences', pages: 'pageListEntries' } as const;
+  const count = bounds[elements[table]];
+  const each = table === 'worklist' ? workEntryBytes : formatBytes.i32;
+  return count === undefined || bytes === count * each ? [] : [`copies ${bytes} bytes of ${table}; a step has up to ${count * each}`];
+}
+
+/** A scatter to the pool writes the key plane, or the value plane, of the pool some attention reads, in its pitch. */
+function appendProblems({ dst, dstPitch, lines }: InstructionOf<'dsct'>['fields'], { strideSets }: QueueView, pools: readonly Kv[]): readonly string[] {
+  if (hbmBases[dst.base] !== 'kv') return [`scatters to \`${hbmBases[dst.base]}\`, not to a pool of keys and values`];
+  const strides = stridesText(dst.ss, strideSets);
+  const near = pools.filter(({ off, strides: moves, fields: { pageRows, kvLines } }) => moves === strides && (dst.off === off || dst.off === off + pageRows * kvLines));
+  if (pools.length > 0 && near.length === 0) return ['scatters to neither plane of a pool that is read'];
+  return near.some(({ fields: { kvLines } }) => dstPitch !== kvLines || lines > kvLines) ? ['scatters rows of another pitch than attention reads'] : [];
+}

@@ -1,0 +1,75 @@
+import { formatBytes } from '../../isa-spec/fields.ts';
+import { type Instruction, instructions, type InstructionOf, type Queue } from '../../isa-spec/instructions.ts';
+import { type ChipView, type Finding, nameOf, placeOf } from '../chip.ts';
+import { loopsAround } from '../unroll.ts';
+
+type Triple = { readonly pc: number; readonly aq: InstructionOf<'aq'>['fields']; attn: InstructionOf<'attn'>['fields'] | undefined };
+
+/**
+ * V20. Results are those of the normative arithmetic and do not depend on the bucket. Every instruction's arithmetic is fixed by
+ * the specification (block of softmax, order of sums: V15); what a program could still get wrong is that queries, keys and results of
+ * attention do not belong together, and that entries compute different functions.
+ */
+export const numerics = (chip: ChipView, first: ChipView): readonly Finding[] => [...attention(chip), ...(chip.entry === first.entry ? [] : likeFirst(chip, first))];
+
+function attention(chip: ChipView): readonly Finding[] {
+  const code = chip.queues.find(({ queue }) => queue === 'att')?.code ?? [];
+  const around = loopsAround(code).map((loops) => loops.at(-1)?.begin ?? -1);
+  const line = chip.program.machine.sram.lineBytes.value;
+  let open: Triple | undefined;
+  return code.flatMap((instruction, pc): readonly Finding[] => {
+    const problems = ((): readonly string[] => {
+      if (instruction.op === 'aq') {
+        const before = open;
+        open = { pc, aq: instruction.fields, attn: undefined };
+        return before === undefined ? [] : [`loads queries while those of ${nameOf(chip, 'att', before.pc)} have not been stored`];
+      }
+      if (instruction.op !== 'attn' && instruction.op !== 'afin') return [];
+      if (open === undefined || around[open.pc] !== around[pc]) return ['has no queries: an aq comes before it, in the same loop'];
+      if (instruction.op === 'attn') {
+        open.attn = instruction.fields;
+        return keyProblems(open.aq, instruction.fields, line);
+      }
+      const { aq, attn } = open;
+      open = undefined;
+      const { rows } = instruction.fields;
+      const same = rows.max === aq.rows.max && rows.reg === aq.rows.reg && rows.level === aq.rows.level;
+      return [...(attn === undefined ? ['stores what nothing has attended to'] : []), ...(same ? [] : ['stores other rows than were loaded'])];
+    })();
+    return problems.map((problem) => ({ rule: 'V20', place: placeOf(chip, 'att', pc), message: `${nameOf(chip, 'att', pc)} ${problem}`, notes: [] }));
+  });
+}
+
+const keyProblems = ({ format, heads, headDim }: InstructionOf<'aq'>['fields'], keys: InstructionOf<'attn'>['fields'], line: number): readonly string[] => [
+  ...(keys.format === format ? [] : [`reads keys of ${keys.format} for queries of ${format}`]),
+  ...(heads % keys.kvHeads === 0 ? [] : [`has ${keys.kvHeads} heads of keys for ${heads} of queries`]),
+  ...(keys.kvHeads * headDim * formatBytes[keys.format] <= keys.kvLines * line ? [] : [`reads ${keys.kvHeads} heads of ${headDim} from rows of ${keys.kvLines} lines`]),
+];
+
+/** What an instruction computes, apart from where and how much at a time. */
+function functionOf({ op, fields }: Instruction): string {
+  const row = instructions[op];
+  const kinds = Object.entries({ ...row.flags, ...row.payload });
+  const chosen = kinds.filter(([name, { kind }]) => (kind === 'enum' || kind === 'flag' || kind === 'f32' || name === 'window') && name !== 'accumulate');
+  return `${op} ${chosen.map(([name]) => `${name}=${String((fields as Readonly<Record<string, unknown>>)[name])}`).join(' ')}`;
+}
+
+/** Entries are buckets of one model: under one label they compute one thing. */
+function likeFirst(chip: ChipView, first: ChipView): readonly Finding[] {
+  const { program, entry } = chip;
+  const labelOf = (view: ChipView, queue: Queue, pc: number): number => program.debugMap.entries[view.entry]?.[queue][pc] ?? -1;
+  const known = new Map<number, Set<string>>();
+  for (const { queue, code } of first.queues) {
+    code.forEach((instruction, pc) => {
+      const label = labelOf(first, queue, pc);
+      known.set(label, (known.get(label) ?? new Set()).add(functionOf(instruction)));
+    });
+  }
+  return chip.queues.flatMap(({ queue, code }) => code.flatMap((instruction, pc): readonly Finding[] => {
+    const functions = known.get(labelOf(chip, queue, pc));
+    if (steering.has(instruction.op) || functions === undefined || functions.has(functionOf(instruction))) return [];
+    return [{ rule: 'V20', place: placeOf(chip, queue, pc), message: `${nameOf(chip, queue, pc)} computes something else than in entry \`${program.entries[first.entry]!.name}\``, notes: [functionOf(instruction), ...functions, `entry ${entry}`] }];
+  }));
+}
+
+const steering: ReadonlySet<Instruction['op']> = new Set(['sync', 'loop', 'sreg', 'event', 'nop', 'trace']);

@@ -1,0 +1,37 @@
+import { type ChipView, type Finding, nameOf, placeOf } from '../chip.ts';
+import type { Effects } from '../effects.ts';
+import type { Instance, Watcher } from '../walk.ts';
+
+/** Largest magnitude of an e4m3 element, and what an accumulator of 54 bits with 18 of them fraction holds: below 2^35. */
+const elementMax = 448;
+const accumulatorMax = 2 ** 35;
+
+/** V21. No exact sum can leave its accumulator: K * 448 * 448 < 2^35, with K all that is added up before the sum is overwritten. */
+export class Overflow implements Watcher {
+  readonly findings: Finding[] = [];
+  readonly #chip: ChipView;
+  readonly #effects: Effects;
+  readonly #k = new Map<number, number>();
+
+  constructor(chip: ChipView, effects: Effects) {
+    this.#chip = chip;
+    this.#effects = effects;
+  }
+
+  issued({ queue, pc, I }: Instance): void {
+    const { instruction, effects, sizes: { side } } = this.#effects[queue]![pc]!;
+    if (instruction.op !== 'mm' || instruction.fields.format !== 'e4m3') return;
+    const { accumulate, kTiles, kLast } = instruction.fields;
+    const { start } = effects.find(({ field }) => field === 'acc')!.box(I);
+    const begins = accumulate === 'no' || (accumulate === 'first' && I[3] === 0);
+    const k = (begins ? 0 : (this.#k.get(start) ?? 0)) + (kTiles - 1) * side + kLast;
+    this.#k.set(start, k);
+    if (k * elementMax * elementMax < accumulatorMax || this.findings.length > 0) return;
+    const name = nameOf(this.#chip, 'mxu', pc);
+    this.findings.push({ rule: 'V21', place: placeOf(this.#chip, 'mxu', pc), message: `${name} adds up ${k} products of e4m3: ${k} * 448 * 448 is not below 2^35`, notes: ['drain the sum and go on with another, or multiply in bf16'] });
+  }
+
+  state(): string {
+    return [...this.#k].map(([start, k]) => `${start} ${k}`).join(',');
+  }
+}

@@ -1,0 +1,104 @@
+import type { Box } from '../boxes.ts';
+import { endOf, overlap } from '../boxes.ts';
+import { type ChipView, type Finding, iterationText, nameOf, placeOf } from '../chip.ts';
+import { type Conflict, type Effect, spaceNames } from '../effects.ts';
+import type { Instance, Standing, Watcher } from '../walk.ts';
+
+type Pair = { readonly mine: Effect; readonly theirs: Effect };
+type Issued = { readonly pc: number; readonly index: number; readonly I: number[] };
+
+/**
+ * V11. Two accesses of the same memory, one of them a write, are ordered by tokens. Every instruction is held against those of
+ * other queues that were issued before it and that it does not know to have completed: no schedule can bring others together
+ * with it, as clocks are the same in all.
+ */
+export class Races implements Watcher {
+  readonly findings: Finding[] = [];
+  readonly #chip: ChipView;
+  /** By queue and pc: by other queue and its pc, what they may clash over. */
+  readonly #pairs: readonly (readonly (ReadonlyMap<number, ReadonlyMap<number, readonly Pair[]>> | undefined)[])[];
+  /** By queue: what has been issued that others may clash with and do not all know of, oldest first. */
+  readonly #issued: Issued[][];
+  readonly #reported = new Set<string>();
+
+  constructor(chip: ChipView, conflicts: readonly Conflict[]) {
+    this.#chip = chip;
+    this.#pairs = pairsOf(chip, conflicts);
+    this.#issued = chip.queues.map(() => []);
+  }
+
+  issued({ queue, pc, index, I, clock }: Instance): void {
+    const pairs = this.#pairs[queue]![pc];
+    if (pairs === undefined) return;
+    for (const [other, byPc] of pairs) {
+      const issued = this.#issued[other]!;
+      const known = clock[other]!;
+      for (let i = issued.length - 1; i >= 0 && issued[i]!.index >= known; i--) {
+        const their = issued[i]!;
+        for (const { mine, theirs } of byPc.get(their.pc) ?? []) {
+          const [here, there] = [mine.box(I), theirs.box(their.I)];
+          if (overlap(here, there)) this.#report({ queue, pc, I }, { queue: other, pc: their.pc, I: their.I }, { mine, theirs, here, there });
+        }
+      }
+    }
+    this.#issued[queue]!.push({ pc, index, I: [...I] });
+  }
+
+  state({ floor }: Standing): string {
+    this.#issued.forEach((issued, queue) => {
+      const from = issued.findIndex(({ index }) => index >= floor[queue]!);
+      issued.splice(0, from < 0 ? issued.length : from);
+    });
+    return '';
+  }
+
+  skip(by: number, { began, level }: Standing): void {
+    this.#issued.forEach((issued, queue) => {
+      for (const one of issued) if (one.index >= began[queue]!) one.I[level[queue]!]! += by;
+    });
+  }
+
+  #report(mine: At, theirs: At, { mine: effect, theirs: other, here, there }: Pair & { readonly here: Box; readonly there: Box }): void {
+    const key = [mine.queue, mine.pc, theirs.queue, theirs.pc].join(' ');
+    if (this.#reported.has(key)) return;
+    this.#reported.add(key);
+    const [queue, from] = [this.#chip.queues[mine.queue]!.queue, this.#chip.queues[theirs.queue]!.queue];
+    const [name, first] = [nameOf(this.#chip, queue, mine.pc), nameOf(this.#chip, from, theirs.pc)];
+    this.findings.push({
+      rule: 'V11', place: placeOf(this.#chip, queue, mine.pc),
+      message: `${name} ${verb(effect)} ${spaceNames[effect.hull.space]} that ${first} ${verb(other)}, in either order`,
+      notes: [
+        `${name}${iterationText(mine.I)} \`${effect.field}\`: ${linesOf(here)}`,
+        `${first}${iterationText(theirs.I)} \`${other.field}\`: ${linesOf(there)}`,
+        `missing: a token ${from} posts after ${first}, and ${queue} waits for before ${name} (or the other way round)`,
+      ],
+    });
+  }
+}
+
+type At = { readonly queue: number; readonly pc: number; readonly I: ArrayLike<number> };
+
+const verb = ({ reads, writes }: Effect): string => (writes ? (reads ? 'updates' : 'writes') : 'reads');
+
+/** `lines 16 to 23`, `3 rows of 8 lines, 32 apart, from 16`. */
+export const linesOf = (box: Box): string => {
+  const unit = box.space === 1 ? 'rows' : 'lines';
+  if (box.rows <= 1 || box.pitch === box.units) return `${unit} ${box.start} to ${endOf(box) - 1}`;
+  return `${box.rows} rows of ${box.units} ${unit}, ${box.pitch} apart, from ${box.start}`;
+};
+
+function pairsOf(chip: ChipView, conflicts: readonly Conflict[]): readonly (readonly (ReadonlyMap<number, ReadonlyMap<number, readonly Pair[]>> | undefined)[])[] {
+  const table = chip.queues.map(({ code }) => code.map((): Map<number, Map<number, Pair[]>> | undefined => undefined));
+  const add = (queue: number, pc: number, other: number, otherPc: number, pair: Pair): void => {
+    const site = table[queue]![pc] ?? new Map<number, Map<number, Pair[]>>();
+    table[queue]![pc] = site;
+    const byPc = site.get(other) ?? new Map<number, Pair[]>();
+    site.set(other, byPc);
+    byPc.set(otherPc, [...(byPc.get(otherPc) ?? []), pair]);
+  };
+  for (const { a, aPc, aEffect, b, bPc, bEffect } of conflicts) {
+    add(a, aPc, b, bPc, { mine: aEffect, theirs: bEffect });
+    add(b, bPc, a, aPc, { mine: bEffect, theirs: aEffect });
+  }
+  return table;
+}

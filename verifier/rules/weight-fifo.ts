@@ -1,0 +1,41 @@
+import type { InstructionOf } from '../../isa-spec/instructions.ts';
+import { type ChipView, type Finding, nameOf, placeOf } from '../chip.ts';
+import type { Effects } from '../effects.ts';
+import type { Instance, Watcher } from '../walk.ts';
+
+type Geometry = Pick<InstructionOf<'wld' | 'mm'>['fields'], 'format' | 'kTiles' | 'nTiles' | 'split'>;
+
+/** V17. What a product takes from the weight FIFO is what was pushed for it: the same format, tiles and split. That there is as much of it as is taken is V05 and V06. */
+export class WeightFifo implements Watcher {
+  readonly findings: Finding[] = [];
+  readonly #chip: ChipView;
+  readonly #effects: Effects;
+  readonly #pushed: number[] = [];
+  readonly #reported = new Set<string>();
+
+  constructor(chip: ChipView, effects: Effects) {
+    this.#chip = chip;
+    this.#effects = effects;
+  }
+
+  issued({ queue, pc }: Instance): void {
+    const { instruction } = this.#effects[queue]![pc]!;
+    if (instruction.op === 'wld') this.#pushed.push(pc);
+    if (instruction.op !== 'mm') return;
+    const pushed = this.#pushed.shift()!;
+    const push = this.#effects[this.#chip.queues.findIndex((view) => view.queue === 'wld')]![pushed]!.instruction as InstructionOf<'wld'>;
+    const [is, should] = [geometry(instruction.fields), geometry(push.fields)];
+    if (is === should || this.#reported.has(`${pc} ${pushed}`)) return;
+    this.#reported.add(`${pc} ${pushed}`);
+    this.findings.push({
+      rule: 'V17', place: placeOf(this.#chip, 'mxu', pc),
+      message: `${nameOf(this.#chip, 'mxu', pc)} multiplies by ${is}, ${nameOf(this.#chip, 'wld', pushed)} has pushed ${should}`, notes: [],
+    });
+  }
+
+  state(): string {
+    return this.#pushed.join(' ');
+  }
+}
+
+const geometry = ({ format, kTiles, nTiles, split }: Geometry): string => `${format} ${kTiles} x ${nTiles} tiles, for ${2 ** split} groups`;

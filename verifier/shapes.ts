@@ -1,0 +1,45 @@
+import { type Format, formatBytes } from '../isa-spec/fields.ts';
+import type { InstructionOf, Instruction, Mnemonic } from '../isa-spec/instructions.ts';
+import { isBinary, type Sizes } from './accesses.ts';
+
+/** What an instruction says of an operand's elements: their format, and how many a row has; or a row's bytes; or its lines. */
+export type Shape = { readonly format?: Format; readonly columns?: number; readonly bytes?: number; readonly lines?: number; readonly rows?: number };
+type Shapes = { readonly [field: string]: Shape };
+type ShapesOf = { readonly [M in Mnemonic]?: (fields: InstructionOf<M>['fields'], sizes: Sizes) => Shapes };
+
+const words = { format: 'i32' } as const;
+const scales = { format: 'f32' } as const;
+const bothLines = ({ lines }: { readonly lines: number }): Shapes => ({ src: { lines }, dst: { lines } });
+
+/** By mnemonic and field, of the instructions compiled programs have. Rows are those of the window where nothing else is said. */
+const shapes: ShapesOf = {
+  hostw: ({ bytes }) => ({ dst: { format: 'i32', columns: bytes / formatBytes.i32, rows: 1 } }),
+  dld: bothLines,
+  dst: bothLines,
+  dcp: bothLines,
+  dgat: (f) => ({ ...bothLines(f), index: words }),
+  dsct: (f) => ({ ...bothLines(f), index: words }),
+  wld: (f, { side }) => ({ src: { format: f.format, columns: side * side, rows: f.kTiles * f.nTiles } }),
+  mm: (f, { side }) => ({ a: { format: f.format, columns: (f.kTiles - 1) * side + f.kLast }, acc: { format: 'f32', columns: f.nTiles * side } }),
+  epi: (f, { side }) => {
+    const out = { format: f.format, columns: ((f.gated ? f.nTiles / 2 : f.nTiles) - 1) * side + f.nLast };
+    return { acc: { format: 'f32', columns: f.nTiles * side }, out, residualAt: out, params: { format: 'f32', columns: ((f.scale ? 1 : 0) + (f.bias ? 1 : 0)) * f.nTiles * side, rows: 1 }, rowScale: scales };
+  },
+  aq: (f) => ({ q: { format: f.format, columns: f.heads * f.headDim }, worklist: words }),
+  attn: (f, { queries }) => ({ kv: { format: f.format, ...(queries === undefined ? {} : { columns: f.kvHeads * queries.headDim }) }, pages: words }),
+  afin: (f, { queries }) => ({ out: { format: f.format, ...(queries === undefined ? {} : { columns: queries.heads * queries.headDim }) } }),
+  vmap: (f) => ({ x: { format: f.xFormat, columns: f.columns }, ...(isBinary(f.function) ? { y: { format: f.yFormat, columns: f.columns } } : {}), out: { format: f.format, columns: f.columns } }),
+  vnorm: (f, { lineBytes }) => {
+    const line = lineBytes / formatBytes.f32;
+    const vectors = f.kind === 'layer' ? 2 : 1;
+    return { x: { format: f.xFormat, columns: f.columns }, params: { format: 'f32', columns: line * (1 + vectors * Math.ceil(f.columns / line)), rows: 1 }, out: { format: f.format, columns: f.columns } };
+  },
+  vrope: (f) => ({ x: { format: f.xFormat, columns: f.heads * f.headDim }, table: { format: 'f32', columns: f.rotary }, out: { format: f.format, columns: f.heads * f.headDim } }),
+  vqnt: (f) => ({ x: { format: f.xFormat, columns: f.columns }, out: { format: f.format, columns: f.columns }, rowScale: scales }),
+  coll: ({ bytes }, { chips }) => ({ src: { bytes }, out: { bytes: bytes * chips } }),
+};
+
+export const shapesOf = (instruction: Instruction, sizes: Sizes): Shapes => (shapes[instruction.op] as ((fields: unknown, sizes: Sizes) => Shapes) | undefined)?.(instruction.fields, sizes) ?? {};
+
+/** Instructions that hand on what they read as it is, and from which field. */
+export const copies: Readonly<Partial<Record<Mnemonic, string>>> = { dld: 'src', dst: 'src', dcp: 'src', dgat: 'src', dsct: 'src', coll: 'src' };

@@ -1,0 +1,222 @@
+import { type Certificate, type CertifiedAccess, type CertifiedBuffer, loopsOf } from './certificate.ts';
+import type { ChipView } from './chip.ts';
+import type { Effects } from './effects.ts';
+import { type Extent, type Grid, gridOf, type Part, partOf } from './grid.ts';
+import { copies } from './shapes.ts';
+import type { Instance, Standing, Watcher } from './walk.ts';
+
+/** An op in an iteration. */
+export type Turn = { readonly op: number; readonly I: readonly number[] };
+
+/** A read that does not see what it should. `found`: who wrote what is there; `lost`: what wrote over the whole buffer, from another. */
+export type WrongRead = {
+  readonly kind: 'undefined' | 'overwritten' | 'other';
+  readonly reader: Turn;
+  readonly access: CertifiedAccess;
+  readonly buffer: CertifiedBuffer;
+  readonly part: Part;
+  readonly found: Turn | undefined;
+};
+
+/** A drain, and which ops quantised the product's operand and made the row scales: the same, or the result is wrong. */
+export type Drain = { readonly op: number; readonly operand: number; readonly scales: number | undefined };
+
+/** A source a use may see: of the op, in the same turn of `common` loops, or in the turn before of the loop at `carried`. */
+type Source = { readonly common: readonly number[]; readonly carried: number };
+type Use = { readonly access: CertifiedAccess; readonly extent: Extent; readonly sources: ReadonlyMap<number, readonly Source[]>; readonly when: 'always' | 'not first' };
+type Define = { readonly access: CertifiedAccess; readonly extent: Extent };
+type Op = { readonly uses: readonly (Use & { readonly home: Home })[]; readonly defines: readonly (Define & { readonly home: Home })[]; readonly copies: string | undefined };
+
+/** A buffer's values. `cells`: the tag of who wrote each; 0, nobody. A KV pool's rows are the host's to choose: of it, only the last of each op. */
+type Home = {
+  readonly buffer: CertifiedBuffer;
+  readonly grid: Grid;
+  readonly cells: Int32Array;
+  readonly pool: Map<number, number>;
+  /** Buffers that lie where this one does. */
+  neighbours: readonly Home[];
+  held: boolean;
+  wiped: number;
+};
+
+/**
+ * Who wrote what every read sees, by the certificate's buffers, in the order of the walk: in every order, if there are no
+ * races. Tags number the instances that have written.
+ */
+export class Values implements Watcher {
+  readonly wrong: WrongRead[] = [];
+  readonly drains = new Map<number, Drain>();
+  readonly #certificate: Certificate;
+  readonly #ops: readonly (readonly (number | undefined)[])[];
+  readonly #byOp: readonly Op[];
+  readonly #homes: readonly (Home | undefined)[];
+  readonly #tags: { readonly op: number; readonly queue: number; readonly index: number; readonly I: number[]; readonly origin: number }[] = [{ op: -1, queue: 0, index: -1, I: [], origin: -1 }];
+  readonly #reported = new Set<string>();
+
+  constructor(chip: ChipView, effects: Effects, certificate: Certificate) {
+    this.#certificate = certificate;
+    this.#ops = chip.queues.map(({ queue, code }) => code.map((_, pc) => certificate.opAt(queue, pc)));
+    const extents = certificate.ops.map(({ queue, pc }) => {
+      const site = effects[chip.queues.findIndex((view) => view.queue === queue)]![pc]!;
+      return (field: string): Extent => ({ windowed: site.effects.find((effect) => effect.field === field)?.windowed ?? 'all', firstAt: site.firstAt, rowsAt: site.rowsAt });
+    });
+    this.#homes = certificate.buffers.map((buffer) => homeOf(certificate, buffer, (access) => extents[access.op]!(access.field)));
+    for (const home of this.#homes) if (home !== undefined) home.neighbours = this.#homes.filter((other) => other !== undefined && other !== home && sharesMemory(home.buffer, other.buffer)) as Home[];
+    this.#byOp = certificate.ops.map(({ queue, pc }, number) => {
+      const { instruction } = effects[chip.queues.findIndex((view) => view.queue === queue)]![pc]!;
+      const touches = certificate.touches[number]!.flatMap(({ buffer, access }) => {
+        const home = this.#homes[buffer];
+        return home === undefined ? [] : [{ home, access, extent: extents[number]!(access.field) }];
+      });
+      const first = instruction.op === 'mm' && instruction.fields.accumulate === 'first';
+      return {
+        uses: touches.filter(({ access }) => access.does !== 'defines').map((touch) => ({ ...touch, sources: sourcesOf(certificate, touch.access), when: first && touch.access.field === 'acc' ? 'not first' : 'always' })),
+        defines: touches.filter(({ access }) => access.does !== 'uses'),
+        copies: copies[instruction.op],
+      };
+    });
+  }
+
+  issued({ queue, pc, index, I }: Instance): void {
+    const number = this.#ops[queue]![pc];
+    if (number === undefined) return;
+    const { uses, defines, copies: copied } = this.#byOp[number]!;
+    let origin = number;
+    const seen: { operand?: number; scales?: number } = {};
+    for (const use of uses) {
+      if (use.when === 'not first' && I[3] === 0) continue;
+      const tag = this.#read(use, number, I);
+      if (tag === 0) continue;
+      const { origin: of } = this.#tags[tag]!;
+      if (use.access.field === copied || use.access.field === 'a') origin = of;
+      if (use.access.field === 'acc') seen.operand = of;
+      if (use.access.field === 'rowScale') seen.scales = of;
+    }
+    if (seen.operand !== undefined && !defines.some(({ access }) => access.field === 'acc')) this.drains.set(number, { op: number, operand: seen.operand, scales: seen.scales });
+    if (defines.length === 0) return;
+    const tag = this.#tags.length;
+    this.#tags.push({ op: number, queue, index, I: [...I], origin });
+    for (const { home, access, extent } of defines) this.#write(home, partOf(access, extent, home.grid.depth, I), tag, number);
+  }
+
+  /** The tag of the first cell read; 0 if there is none. */
+  #read(use: Use & { readonly home: Home }, op: number, I: readonly number[]): number {
+    const { home, access, extent } = use;
+    const part = partOf(access, extent, home.grid.depth, I);
+    if (home.buffer.role === 'kv') {
+      for (const [from] of access.from) this.#judge(use, op, I, part, home.pool.get(from) ?? 0);
+      return 0;
+    }
+    let first = 0;
+    let last = -1;
+    for (const cell of cellsOf(home.grid, part)) {
+      const tag = home.cells[cell]!;
+      if (tag === last) continue;
+      last = tag;
+      if (first === 0) first = tag;
+      if (!this.#judge(use, op, I, part, tag)) return 0;
+    }
+    return first;
+  }
+
+  #judge({ home, access, sources }: Use & { readonly home: Home }, op: number, I: readonly number[], part: Part, tag: number): boolean {
+    const found = tag === 0 ? undefined : this.#tags[tag]!;
+    if (found !== undefined && (sources.get(found.op) ?? []).some((source) => agrees(source, found.I, I))) return true;
+    const key = `${op} ${access.field} ${found?.op}`;
+    if (this.#reported.has(key)) return false;
+    this.#reported.add(key);
+    const lost = found === undefined && home.wiped !== 0 ? this.#tags[home.wiped]! : undefined;
+    this.wrong.push({ kind: found !== undefined ? 'other' : lost === undefined ? 'undefined' : 'overwritten', reader: { op, I: [...I] }, access, buffer: home.buffer, part, found: found ?? lost });
+    return false;
+  }
+
+  #write(home: Home, part: Part, tag: number, op: number): void {
+    for (const other of home.neighbours) {
+      if (!other.held) continue;
+      other.cells.fill(0);
+      other.held = false;
+      other.wiped = tag;
+    }
+    home.held = true;
+    if (home.buffer.role === 'kv') home.pool.set(op, tag);
+    else for (const cell of cellsOf(home.grid, part)) home.cells[cell] = tag;
+  }
+
+  state({ began, level, base }: Standing): string {
+    const names = new Map<number, string>([[0, '-']]);
+    const nameOf = (tag: number): string => {
+      const known = names.get(tag);
+      if (known !== undefined) return known;
+      const { op, queue, index, I } = this.#tags[tag]!;
+      const name = `${op}.${index >= began[queue]! ? I.map((i, l) => (l === level[queue] ? i - base : i)).join('.') : `x${I.join('.')}`}`;
+      names.set(tag, name);
+      return name;
+    };
+    let text = '';
+    for (const home of this.#homes) {
+      if (home === undefined || !home.held) continue;
+      text += `;${[...home.pool.values()].map(nameOf).join(' ')}`;
+      let last = -1;
+      home.cells.forEach((tag, cell) => {
+        if (tag === last) return;
+        text += ` ${cell}=${nameOf(tag)}`;
+        last = tag;
+      });
+    }
+    return text;
+  }
+
+  skip(by: number, { began, level }: Standing): void {
+    const tags = new Set<number>();
+    for (const home of this.#homes) {
+      home?.cells.forEach((tag) => tags.add(tag));
+      home?.pool.forEach((tag) => tags.add(tag));
+    }
+    tags.delete(0);
+    for (const number of tags) {
+      const tag = this.#tags[number]!;
+      if (tag.index >= began[tag.queue]!) tag.I[level[tag.queue]!]! += by;
+    }
+  }
+
+  /** Whether the certificate could be followed throughout. */
+  get certificate(): Certificate {
+    return this.#certificate;
+  }
+}
+
+/** Undefined for weights, which are there from the start and only read, and for what has too many parts to follow. */
+function homeOf(certificate: Certificate, buffer: CertifiedBuffer, extentOf: (access: CertifiedAccess) => Extent): Home | undefined {
+  if (buffer.role === 'weights') return undefined;
+  const nothing: Grid = { depth: 1, rows: new Map(), columns: new Map() };
+  const grid = buffer.role === 'kv' ? nothing : gridOf(certificate, buffer.accesses.map((access) => ({ access, extent: extentOf(access) })), Math.max(1, buffer.depth));
+  if (grid === undefined) return undefined;
+  return { buffer, grid, cells: new Int32Array(grid.depth * grid.rows.size * grid.columns.size), pool: new Map(), neighbours: [], held: false, wiped: 0 };
+}
+
+const sharesMemory = (a: CertifiedBuffer, b: CertifiedBuffer): boolean => a.space === b.space && a.base === b.base && a.at < b.at + b.size && b.at < a.at + a.size;
+
+function* cellsOf({ rows, columns }: Grid, { slot, row, rowEnd, column, columnEnd }: Part): Generator<number> {
+  if (rowEnd <= row || columnEnd <= column) return;
+  const [r0, r1, c0, c1] = [rows.get(row)!, rows.get(rowEnd)!, columns.get(column)!, columns.get(columnEnd)!];
+  for (let r = r0; r < r1; r++) for (let c = c0; c < c1; c++) yield (slot * rows.size + r) * columns.size + c;
+}
+
+function sourcesOf(certificate: Certificate, access: CertifiedAccess): ReadonlyMap<number, readonly Source[]> {
+  const mine = loopsOf(certificate, access.op);
+  const byOp = new Map<number, Source[]>();
+  for (const [from, carried] of access.from) {
+    const common = mine.filter(({ first, last }) => first <= from && from <= last).map(({ level }) => level);
+    byOp.set(from, [...(byOp.get(from) ?? []), { common, carried }]);
+  }
+  return byOp;
+}
+
+/** Whether a value written in iteration `wrote` is the one a source means for a read in iteration `reads`. */
+function agrees({ common, carried }: Source, wrote: readonly number[], reads: readonly number[]): boolean {
+  for (const level of common) {
+    if (level === carried) return wrote[level]! === reads[level]! - 1;
+    if (wrote[level]! !== reads[level]!) return false;
+  }
+  return carried < 0;
+}
