@@ -3,7 +3,7 @@ import type { Program } from '../isa-spec/program.ts';
 import { encodeStepBlock, type StepTables } from '../isa-spec/step-block.ts';
 import { readElements } from '../simulator/functional/elements.ts';
 import { createMachineState, type MachineState, readHbm } from '../simulator/functional/machine-state.ts';
-import { type Observe, runStep, type StepResult } from '../simulator/functional/run.ts';
+import { type Checks, noChecks, type Observe, type StepResult, StepRun } from '../simulator/functional/run.ts';
 import { roundRobin, type Schedule } from '../simulator/functional/schedule.ts';
 import { type ByteSource, viewsOf } from '../simulator/memory.ts';
 import { tablesOf } from './step-tables.ts';
@@ -25,6 +25,9 @@ export type Output = { readonly rows: number; readonly columns: number; readonly
 
 /** What a step was and gave. `outputs`: by the source model's names, one row a token or a sampled row, in the order of `step`. */
 export type SessionStep = { readonly step: Step; readonly tables: StepTables; readonly outputs: ReadonlyMap<string, Output>; readonly result: StepResult };
+
+/** A step under way: to be run to its end, then ended. */
+export type Begun = { readonly run: StepRun; readonly end: () => SessionStep };
 
 /** A step the program cannot take: too large for its bounds, or not made of sequences. */
 export class HostError extends Error {
@@ -121,8 +124,19 @@ export class HostSession {
    * fit (nothing has changed then), and SimulationFault if the program stops.
    */
   step(sequences: readonly SequenceRows[], schedule: Schedule = roundRobin, observe?: Observe): SessionStep {
+    const { run, end } = this.begin(sequences, schedule, noChecks, observe);
+    while (run.advance());
+    return end();
+  }
+
+  /** As `step`, for who runs it an instruction at a time. */
+  begin(sequences: readonly SequenceRows[], schedule: Schedule, checks: Checks, observe?: Observe): Begun {
     const planned = this.#plan(sequences);
-    const result = runStep(this.state, [encodeStepBlock(planned.tables)], schedule, observe);
+    const run = new StepRun(this.state, [encodeStepBlock(planned.tables)], schedule, observe, checks);
+    return { run, end: () => this.#ended(planned, run.finish()) };
+  }
+
+  #ended(planned: Planned, result: StepResult): SessionStep {
     const outputs = this.#outputs(planned.tables);
     if (this.#program.entries[planned.tables.entry]!.name === 'encode') this.#pool.give(planned.taken);
     else for (const [id, cached] of planned.cached) this.#cached.set(id, cached);

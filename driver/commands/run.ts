@@ -7,19 +7,22 @@ import { imageSource } from '../../simulator/functional/machine-state.ts';
 import { SimulationFault } from '../../simulator/fault.ts';
 import { Comparing, type Comparison } from '../compare.ts';
 import { compile, type Compiled, type Imported, type Serving } from '../compile.ts';
-import { HostSession, type SequenceRows } from '../host.ts';
+import { HostSession } from '../host.ts';
 import type { Options } from '../options.ts';
 import { openReference, type Reference } from '../reference.ts';
 import { withinFloat32 } from '../similarity.ts';
+import { conductOf, promptsOf, Running } from '../running.ts';
 import { findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
 import { renderComparison } from '../text.ts';
 import { Terminal } from '../terminal.ts';
 import { boundsOf } from '../workload.ts';
 import { operandBytes, reportOf, targetOf, weightImages } from './compile.ts';
 import { renderText } from '../../report/text.ts';
+import { runProgram } from './run-program.ts';
 
 /** `sohuc run model`: compiles for the prompts at hand, runs the program's bytes, and says what came out. */
 export async function runCommand(path: string, options: Options): Promise<boolean> {
+  if (path.endsWith('.sohu')) return runProgram(path, options);
   const terminal = new Terminal(options);
   const diagnostics = new Diagnostics();
   const source = findSource(path);
@@ -37,13 +40,16 @@ export async function runCommand(path: string, options: Options): Promise<boolea
   const session = new HostSession(program, Array.from({ length: options.tp }, (_, rank) => imageSource(image.subarray(rank * perChip, (rank + 1) * perChip))));
   terminal.stage('pack', `${image.length} bytes of weights`);
 
-  const running = new Running(compiled, session, prompts);
+  const conduct = conductOf(options, session, terminal);
+  const running = new Running(program, session, prompts, conduct);
   const comparing = options.compare ? new Comparing(compiled, store, options.tp) : undefined;
   const reference = options.compare ? await referenceFor(source, compiled, terminal) : undefined;
   checkIds(prompts, compiled.rows);
   try {
     for (let step = 0; step <= options.generate; step++) {
-      const { rows, made } = running.step();
+      const ran = await running.step();
+      if (ran === undefined) return true;
+      const { rows, made } = ran;
       const runtime = await reference?.step(rows);
       comparing?.add(made, runtime);
       terminal.stage(step === 0 ? 'prefill' : `decode ${step}`, `${rows.reduce((sum, { ids }) => sum + ids.length, 0)} rows, ${made.result.instructions} instructions`);
@@ -52,6 +58,8 @@ export async function runCommand(path: string, options: Options): Promise<boolea
     if (!(error instanceof SimulationFault)) throw error;
     diagnostics.report({ code: 'E6001', message: error.message, origin: { kind: 'none' } });
     return !terminal.diagnostics(diagnostics);
+  } finally {
+    conduct.close();
   }
   const comparison = comparing?.result();
   const report = reportOf(program, writeContainer(program).length, compiled.workload, compiled);
@@ -61,18 +69,6 @@ export async function runCommand(path: string, options: Options): Promise<boolea
   terminal.value({ sequences: running.sequences, ...(comparison === undefined ? {} : { comparison }), report });
   terminal.diagnostics(diagnostics);
   return comparison === undefined || agrees(comparison);
-}
-
-/** `1,2,3;4,5`: one prompt each. */
-function promptsOf({ prompt }: Options): readonly (readonly number[])[] {
-  const text = prompt === '' ? '1,5,9,2,7,3,8;4,1,6' : prompt;
-  return text.split(';').map((sequence) =>
-    sequence.split(',').map((id) => {
-      const value = Number(id);
-      if (id.trim() === '' || !Number.isInteger(value) || value < 0) throw new UsageError(`\`--prompt\` takes token ids, and \`${id}\` is none`);
-      return value;
-    }),
-  );
 }
 
 function compileFor(imported: Imported, prompts: readonly (readonly number[])[], options: Options, diagnostics: Diagnostics, terminal: Terminal): Compiled | undefined {
@@ -104,58 +100,6 @@ function checkIds(prompts: readonly (readonly number[])[], module: GraphModule):
   const size = table?.shape[0];
   const beyond = prompts.flat().find((id) => typeof size === 'number' && id >= size);
   if (beyond !== undefined) throw new UsageError(`token id ${beyond} is beyond the model's vocabulary of ${String(size)}`);
-}
-
-/** Sequences under way: a prompt first, then the tokens chosen, the most likely each time. */
-class Running {
-  readonly sequences: { readonly prompt: readonly number[]; readonly generated: number[] }[];
-  readonly #compiled: Compiled;
-  readonly #session: HostSession;
-  #last: { readonly name: string; readonly columns: number; readonly rows: readonly Float64Array[] } | undefined;
-
-  constructor(compiled: Compiled, session: HostSession, prompts: readonly (readonly number[])[]) {
-    this.#compiled = compiled;
-    this.#session = session;
-    this.sequences = prompts.map((prompt) => ({ prompt, generated: [] }));
-  }
-
-  step(): { readonly rows: readonly SequenceRows[]; readonly made: ReturnType<HostSession['step']> } {
-    const cached = this.#compiled.normative.caches.length > 0;
-    const rows = this.sequences.map(({ prompt, generated }, id): SequenceRows => {
-      const whole = [...prompt, ...generated];
-      return { id, ids: cached && generated.length > 0 ? whole.slice(-1) : whole, samples: 'last' };
-    });
-    const made = this.#session.step(rows);
-    this.#choose(made);
-    return { rows, made };
-  }
-
-  /** The last row of each sequence of the first result: logits, of which the largest is the next token. */
-  #choose({ step, outputs }: ReturnType<HostSession['step']>): void {
-    const [entry] = outputs;
-    if (entry === undefined) return;
-    const [name, { rows, columns, data }] = entry;
-    const perToken = rows === step.ids.length;
-    const picked = step.sequences.map((_, s) => {
-      const row = perToken ? (step.samples[s] ?? 0) : s;
-      return data.subarray(row * columns, (row + 1) * columns);
-    });
-    this.#last = { name, columns, rows: picked };
-    picked.forEach((logits, s) => this.sequences[s]?.generated.push(largest(logits)));
-  }
-
-  text(): string {
-    const lm = this.#compiled.rows.outputs.some(({ name }) => /logits/i.test(name));
-    if (lm) return this.sequences.map(({ prompt, generated }, i) => `sequence ${i}: ${prompt.join(',')} -> ${generated.join(',')}`).join('\n');
-    const shown = (row: Float64Array): string => `[${[...row.subarray(0, 4)].map((value) => value.toFixed(4)).join(', ')}, ...]`;
-    return (this.#last?.rows ?? []).map((row, i) => `sequence ${i}: ${this.#last?.name ?? ''}, last row of ${this.#last?.columns ?? 0}: ${shown(row)}`).join('\n');
-  }
-}
-
-function largest(values: Float64Array): number {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) if ((values[i] as number) > (values[best] as number)) best = i;
-  return best;
 }
 
 /** The program must be the graph's bits; the graph must be the source's values, in single precision. */
