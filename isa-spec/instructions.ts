@@ -143,8 +143,9 @@ export const instructions = {
   }),
   afin: instruction({
     opcode: 0x2a, queues: ['att'], summary: 'divides O by l, rounds and stores the window loaded by `aq`',
-    flags: { format },
-    payload: { out: sram, pitch: uint(16), rows },
+    /** `sink`: every row sees one more key, of value 0 and the logit `sinks` has for the head, FP32. */
+    flags: { format, sink: added(flag) },
+    payload: { out: sram, pitch: uint(16), rows, sinks: added(sram) },
   }),
   vmap: instruction({
     opcode: 0x30, queues: ['vec'], summary: 'o[rows, columns] <- function(x, y), in FP32, rounded to the output format',

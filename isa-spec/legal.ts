@@ -107,7 +107,10 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
     { says: 'has at least a line of keys a row', holds: (f) => f.kvLines > 0 },
     { says: 'has a window only with the causal mask', holds: (f) => f.window === 0 || f.mask === 'causal' },
   ],
-  afin: [{ says: 'stores f32, bf16 or e4m3', holds: (f) => isReal(f.format) }],
+  afin: [
+    { says: 'stores f32, bf16 or e4m3', holds: (f) => isReal(f.format) },
+    { says: 'names sinks only if it has them', holds: (f) => f.sink === true || f.sinks === undefined },
+  ],
   vmap: [
     { says: realOnly, holds: (f) => isReal(f.xFormat) && isReal(f.yFormat) && isReal(f.format) },
     { says: 'names y only if its function has two operands', holds: (f) => !unary.includes(f.function) || (isUnset(f.y) && f.yPitch === 0) },

@@ -34,7 +34,9 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
     'or if window > 0 and the key is `window` or more before it. A block without unmasked keys is skipped. m\' = max(m, max z); alpha = 2^fround(m - m\') (0 if m is -Infinity); p = bf16(2^fround(z - m\')), 0 below 2^-18; ' +
     'l <- fround(fround(l * alpha) + fround(sum p)), that sum exact; O <- fround(fround(O * alpha) + p . v), exact then fround for e4m3, a chain for bf16, keys ascending; m <- m\'. ' +
     'Key j of a sequence is row j mod pageRows of the page that element firstPage + floor(j / pageRows) of the list at line `pages` names; page x starts 2 * pageRows * kvLines * x lines after `kv`: a K plane, then a V plane.',
-  afin: 'out[r] <- store(format, l == 0 ? 0 : fround(O / l)) for each row and head that `aq` loaded and r < count.',
+  afin:
+    'out[r] <- store(format, l == 0 ? 0 : fround(O / l)) for each row and head that `aq` loaded and r < count. With `sink` before that, s being element h of the FP32 numbers at `sinks` for head h, unless it is -Infinity: z = fround(s * fround(log2 e)), m\' = max(m, z), alpha = 2^fround(m - m\') (0 if m is -Infinity), ' +
+    'l <- fround(fround(l * alpha) + 2^fround(z - m\')), O <- fround(O * alpha).',
   vmap: 'out[r, c] <- store(format, function(x[r, c], y[r, c])) for c < columns: copy x; add fround(x + y); multiply fround(x * y); or an activation of x, one rounding to FP32.',
   vred:
     'Element `first + r` of the FP32 row list at line `out` <- the reduction of row r over c < columns: lane j of 16 takes elements j, j + 16, ... in this order, then lane j takes lane j + 8, + 4, + 2, + 1. sum: FP32 additions from +0. max, min: from -Infinity, Infinity; +0 is above -0. amax: the largest |x|, from +0. NaN if an element is. ' +

@@ -185,17 +185,30 @@ const addScaledChained = (sums: Float64Array, p: number, v: Float64Array, at: nu
   for (let d = 0, q = at | 0; d < n; d++, q++) sums[d] = Math.fround(sums[d]! + p * v[q]!);
 };
 
-export const afin: Execute<'afin'> = (chip, queue, { format, out, pitch, rows: window }) => {
+export const afin: Execute<'afin'> = (chip, queue, { format, sink = false, out, pitch, rows: window, sinks = { addr: 0, ss: 0 } }) => {
   const state = loaded(chip);
   const { rows } = windowOf(queue, window);
   if (rows !== state.rows) throw new SimulationFault('operand', `stores ${rows} rows, loaded were ${state.rows}`);
   const columns = state.heads * state.headDim;
   const values = new Float64Array(columns);
+  const logits = new Float64Array(state.heads).fill(-Infinity);
+  if (sink && rows > 0) readElements.f32(chip.sram.views, chip.sram.at(addressOf(queue, sinks), 4 * state.heads), state.heads, logits);
   for (let r = 0; r < rows; r++) {
-    for (let i = 0; i < columns; i++) {
-      const l = state.l[r * state.heads + Math.floor(i / state.headDim)]!;
-      values[i] = l === 0 ? 0 : Math.fround(state.o[r * columns + i]! / l);
+    for (let head = 0; head < state.heads; head++) {
+      const [share, l] = withSink(state.m[r * state.heads + head]!, state.l[r * state.heads + head]!, logits[head]!);
+      for (let i = head * state.headDim; i < (head + 1) * state.headDim; i++) values[i] = l === 0 ? 0 : Math.fround(Math.fround(state.o[r * columns + i]! * share) / l);
     }
     writeElements[format](chip.sram.views, chip.sram.writing(addressOf(queue, out) + r * pitch, columns * formatBytes[format]), columns, values);
   }
+};
+
+const log2e = Math.fround(1.4426950408889634);
+
+/** What O is multiplied by, and l, once a key of this logit and of value 0 has been seen; -Infinity: there is none. */
+const withSink = (m: number, l: number, logit: number): readonly [number, number] => {
+  if (logit === -Infinity) return [1, l];
+  const z = Math.fround(logit * log2e);
+  const most = Math.max(m, z);
+  const alpha = m === -Infinity ? 0 : exp2f(Math.fround(m - most));
+  return [alpha, Math.fround(Math.fround(l * alpha) + exp2f(Math.fround(z - most)))];
 };

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { decodeBf16, decodeE4m3, encodeBf16, encodeE4m3, exp2f, toBf16 } from '../../../isa-spec/numerics.ts';
 import type { WorkEntry } from '../../../isa-spec/step-block.ts';
 import { SimulationFault } from '../../../simulator/fault.ts';
+import type { InstructionOf } from '../../../isa-spec/instructions.ts';
 import { all, at, hbmAt, Image, ins, numbers, runOnImage, token } from './harness.ts';
 
 const { fround } = Math;
@@ -15,7 +16,7 @@ const dot = (format: Format, a: readonly number[], b: readonly number[]): number
 type Cache = { readonly k: readonly (readonly number[])[]; readonly v: readonly (readonly number[])[] };
 
 /** One query against its sequence: the whole of the online softmax, with a mask for each key. */
-const naive = (format: Format, q: readonly number[], { k, v }: Cache, factor: number, sees: (key: number) => boolean): number[] => {
+const naive = (format: Format, q: readonly number[], { k, v }: Cache, factor: number, { sees, sink }: { readonly sees: (key: number) => boolean; readonly sink?: number }): number[] => {
   let m = -Infinity;
   let l = 0;
   let o = q.map(() => 0);
@@ -29,6 +30,13 @@ const naive = (format: Format, q: readonly number[], { k, v }: Cache, factor: nu
     l = fround(fround(l * alpha) + fround(p.reduce((sum, value) => sum + value, 0)));
     o = o.map((value, d) => fround(fround(value * alpha) + dot(format, p, keys.map((j) => v[j]![d]!))));
     m = most;
+  }
+  if (sink !== undefined) {
+    const z = fround(sink * fround(Math.LOG2E));
+    const most = Math.max(m, z);
+    const alpha = m === -Infinity ? 0 : exp2f(fround(m - most));
+    l = fround(fround(l * alpha) + exp2f(fround(z - most)));
+    o = o.map((value) => fround(value * alpha));
   }
   return o.map((value) => (l === 0 ? 0 : fround(value / l)));
 };
@@ -68,7 +76,10 @@ describe.each(['e4m3', 'bf16'] as const)('attention over paged %s keys', (format
   const pitch = Math.ceil((heads * headDim * bytes) / 8);
   q.forEach((row, r) => (bytes === 1 ? image.codes8(r * pitch, row.map(encode)) : image.codes16(r * pitch, row.map(encode))));
 
-  const run = (mask: 'full' | 'causal', window: number): Image => {
+  const sinks = [-1.25, 2.5, 40, -Infinity];
+  image.f32(490, sinks);
+
+  const run = (mask: 'full' | 'causal', window: number, finish: Partial<InstructionOf<'afin'>['fields']> = {}): Image => {
     const rows = { max: 4, reg: 1, level: 1 };
     const ring = { stride: 0, depth: 0, base: 0, steps: [0, 0, 0, 0] } as const;
     const att = [
@@ -76,7 +87,7 @@ describe.each(['e4m3', 'bf16'] as const)('attention over paged %s keys', (format
       ins('loop', { level: 1, count: 3, body: 3 }),
       ins('aq', { format, q: at(0, 1), pitch, worklist: 400, heads, headDim, scale, rows }),
       ins('attn', { format, mask, kv: hbmAt('kv', layerOffset), pages: 460, pageRows, kvLines, kvHeads, window }),
-      ins('afin', { format: 'f32', out: at(500, 2), pitch: 12, rows }),
+      ins('afin', { format: 'f32', out: at(500, 2), pitch: 12, rows, ...finish }),
       ins('loop', { level: 0, count: 1, body: 1 }, [], [token(10)]), ins('sreg', { reg: 2, count: 'tokens' }),
     ];
     return runOnImage(
@@ -88,8 +99,8 @@ describe.each(['e4m3', 'bf16'] as const)('attention over paged %s keys', (format
     ).image;
   };
 
-  test.each([['full', 0], ['causal', 0], ['causal', 20], ['causal', 1]] as const)('%s mask, window %d', (mask, window) => {
-    const after = run(mask, window);
+  test.each([['full', 0, false], ['causal', 0, false], ['causal', 20, false], ['causal', 1, false], ['causal', 0, true], ['causal', 20, true]] as const)('%s mask, window %d, sinks %s', (mask, window, sink) => {
+    const after = run(mask, window, sink ? { sink, sinks: at(490) } : {});
     const factor = fround(scale * 1.4426950408889634);
     let r = 0;
     for (const { rows, past, k, v } of sequences) {
@@ -98,7 +109,7 @@ describe.each(['e4m3', 'bf16'] as const)('attention over paged %s keys', (format
           const at = Math.floor(head / (heads / kvHeads)) * headDim;
           const part = (row: readonly number[]): number[] => row.slice(at, at + headDim);
           const sees = (key: number): boolean => mask === 'full' || (key <= past + i && (window === 0 || key > past + i - window));
-          return naive(format, q[r]!.slice(head * headDim, (head + 1) * headDim), { k: k.map(part), v: v.map(part) }, factor, sees);
+          return naive(format, q[r]!.slice(head * headDim, (head + 1) * headDim), { k: k.map(part), v: v.map(part) }, factor, sink ? { sees, sink: sinks[head]! } : { sees });
         });
         expect(after.readF32(500 + 12 * r, heads * headDim)).toEqual(wanted.flat());
       }
