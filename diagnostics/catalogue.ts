@@ -27,6 +27,7 @@ export const catalogue = {
   E5003: { severity: 'error', title: 'an instruction is not legal' },
   E5004: { severity: 'error', title: 'the module breaks a rule of the IR' },
   E6001: { severity: 'error', title: 'the program stopped with a fault' },
+  E6002: { severity: 'error', title: 'a step is none the program can run' },
 } as const satisfies Record<string, { severity: 'error' | 'warning'; title: string }>;
 
 export type Code = keyof typeof catalogue;

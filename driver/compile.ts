@@ -3,7 +3,7 @@ import { buildProgram } from '../backend-sohu/program.ts';
 import { allocate, type Layout } from '../backend-sohu/allocate.ts';
 import { Diagnostics } from '../diagnostics/diagnostic.ts';
 import { CustomLayerError } from '../ir/graph/custom.ts';
-import type { GraphModule } from '../ir/graph/module.ts';
+import { allOps, type GraphModule } from '../ir/graph/module.ts';
 import { verifyGraph } from '../ir/graph/verify.ts';
 import type { TileModule } from '../ir/tile/module.ts';
 import { verifyTile } from '../ir/tile/verify.ts';
@@ -169,8 +169,23 @@ function programMeta(rows: GraphModule, target: Target, { workload }: Serving): 
   return {
     compiler: 'sohuc', model: { name: rows.name, family: rows.family, parameters, layers },
     recognition: { sourceNodes: nodes.length, hardware: count('hardware'), folded: count('folded'), host: count('host'), refused: count('refused') },
-    precision: target.precision, workload: { ...workload }, mapping: { machine: target.machine.name, chips: target.tp, tp: target.tp, pp: 1, ep: 1, replicas: 1 },
+    precision: target.precision, limits: limitsOf(rows), workload: { ...workload }, mapping: { machine: target.machine.name, chips: target.tp, tp: target.tp, pp: 1, ep: 1, replicas: 1 },
   };
+}
+
+/** How many ids, positions and types there are: rows of the tables they are looked up in. A program reads what lies behind a table as if it were a row. */
+function limitsOf({ body, inputs, types }: GraphModule): Readonly<Record<string, number>> {
+  const limits = new Map<string, number>();
+  const limit = (feed: string, rows: unknown): void => {
+    if (typeof rows === 'number') limits.set(feed, Math.min(rows, limits.get(feed) ?? rows));
+  };
+  for (const op of allOps(body)) {
+    const [first, table] = op.operands;
+    const feed = inputs[body.params.findIndex((param) => param === first)]?.feed;
+    if (op.kind === 'embed' && feed !== undefined && table !== undefined) limit(feed, types[table]?.shape[0]);
+    else if (op.kind === 'rope') limit('positions', op.attrs.positions);
+  }
+  return Object.fromEntries([...limits].toSorted());
 }
 
 function fitsHbm({ regions }: Layout, machine: Machine, diagnostics: Diagnostics): void {

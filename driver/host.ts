@@ -51,6 +51,16 @@ const boundsOf = (program: Program, entry: number): Bounds => {
   ) as Record<keyof Bounds, number>;
 };
 
+/** Why a step's ids, positions or types are none the model has, if so: what lies behind a table would be read as a row of it. */
+const beyond = (meta: Program['meta'], step: Step): string | undefined => {
+  const limits = (meta['limits'] ?? {}) as Readonly<Record<string, unknown>>;
+  return (['ids', 'positions', 'types'] as const).flatMap((feed) => {
+    const limit = limits[feed];
+    const value = typeof limit === 'number' ? step[feed].find((one) => !Number.isInteger(one) || one < 0 || one >= limit) : undefined;
+    return value === undefined ? [] : [`${feed.slice(0, -1)} ${value} where the model has ${String(limit)}`];
+  })[0];
+};
+
 /** Why a step is too large for an entry, if it is. */
 const excess = (bounds: Bounds, tables: StepTables): string | undefined => {
   const wanted = { ...tables.counts, pageListEntries: tables.pages.length };
@@ -153,13 +163,15 @@ export class HostSession {
       const rows = before.rows + sequence.ids.length;
       return { sequence, before, rows, more: Math.ceil(rows / pageRows) - before.pages.length };
     });
+    const step = stepOf(wanted.map(({ sequence, before }) => ({ sequence, past: before.rows })));
+    const outside = beyond(this.#program.meta, step);
+    if (outside !== undefined) throw new HostError(outside);
     const pages = wanted.reduce((sum, { more }) => sum + more, 0);
     if (pages > this.#pool.free) throw new HostError(`a step that takes ${pages} more pages of the KV pool, which has ${this.#pool.free} free`);
 
     const taken = this.#pool.take(pages);
     let used = 0;
     const cached = new Map(wanted.map(({ sequence, before, rows, more }) => [sequence.id, { rows, pages: [...before.pages, ...taken.slice(used, (used += more))] }]));
-    const step = stepOf(wanted.map(({ sequence, before }) => ({ sequence, past: before.rows })));
     const tables = tablesOf(step, (id) => cached.get(id)!.pages, pageRows);
     const entry = this.#bounds.findIndex((bounds) => excess(bounds, tables) === undefined);
     if (entry < 0) {

@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander';
+import type { Code } from '../diagnostics/catalogue.ts';
 import { defaults, flagName, options, type Options, type Scope } from './options.ts';
 
 /** Exit codes: the model was refused; the call was wrong; the compiler is. */
@@ -39,7 +40,7 @@ export async function main(words: readonly string[]): Promise<number> {
     }
     command.action(async () => {
       const given = { ...defaults, ...command.opts<Partial<Options>>() };
-      isDone = await run(command.args, given).catch((error: unknown) => customFault(error, given));
+      isDone = await run(command.args, given).catch((error: unknown) => modelFault(error, given));
     });
   }
   try {
@@ -57,15 +58,18 @@ function parentOf(program: Command, name: string): Command {
   return program.commands.find((command) => command.name() === group) ?? program.command(group).description('modules in text form').exitOverride();
 }
 
-/** What a custom layer's own functions did wrong while they ran is the model's fault. */
-async function customFault(error: unknown, given: Options): Promise<boolean> {
-  const { CustomLayerError } = await import('../ir/graph/custom.ts');
-  if (!(error instanceof CustomLayerError)) throw error;
+/** Exceptions that are about the model and not ours: a custom layer's own functions, a file that went away, a step the model has no rows for. */
+async function modelFault(error: unknown, given: Options): Promise<boolean> {
+  const code = error instanceof Error ? faultCodes.get(error.name) : undefined;
+  if (code === undefined) throw error;
   const [{ Diagnostics }, { Terminal }] = await Promise.all([import('../diagnostics/diagnostic.ts'), import('./terminal.ts')]);
   const diagnostics = new Diagnostics();
-  diagnostics.report({ code: 'E3003', message: error.message, origin: { kind: 'none' } });
+  diagnostics.report({ code, message: (error as Error).message, origin: error instanceof Error && 'path' in error ? { kind: 'file', path: String(error.path) } : { kind: 'none' } });
   return !new Terminal(given).diagnostics(diagnostics);
 }
+
+/** By name: their classes come with code that `--help` does without. */
+const faultCodes = new Map<string, Code>([['CustomLayerError', 'E3003'], ['FileRefused', 'E2006'], ['HostError', 'E6002']]);
 
 function flagOf(key: string, option: (typeof options)[keyof typeof options]): Option {
   const off = option.default === true;

@@ -76,9 +76,22 @@ export function targetOf(options: Options): Target {
   const precision = options.precision === 'bf16' ? 'bf16' : 'fp8';
   const serve = (module: GraphModule): Serving => {
     const workload = workloadOf(module, options);
+    checkWorkload(workload, module);
     return { workload, bounds: boundsOf(module, machine, steadyStep(workload), workload.isl + workload.osl, operandBytes[precision]) };
   };
   return { machine, precision, tp: options.tp, stageShare: options.stageShare, serve };
+}
+
+/** Rows of the longest step that is laid out, far above what any machine holds; sequences as many. */
+const mostRows = 2 ** 22;
+
+/** A workload the model has no positions for, or whose steps are beyond any machine, is a matter of how the command was called. */
+function checkWorkload({ isl, osl, batch }: Workload, { source: { maxPositions } }: GraphModule): void {
+  // The last token of a request is given out and not taken in.
+  const context = isl + Math.max(0, osl - 1);
+  if (context > maxPositions) throw new UsageError(`\`--isl ${isl}\`${osl === 0 ? '' : ` with \`--osl ${osl}\``}: contexts of ${context} tokens, and the model has ${maxPositions} positions`);
+  const rows = (isl * batch) / Math.max(1, osl) + batch;
+  if (rows > mostRows) throw new UsageError(`\`--batch ${batch}\` makes steps of ${Math.round(rows)} rows; ${mostRows} are the most`);
 }
 
 /** Bytes of an element of keys and values. */

@@ -5,6 +5,9 @@ import type { Code } from '../../diagnostics/catalogue.ts';
 import { Diagnostics } from '../../diagnostics/diagnostic.ts';
 import { compile, type Serving, type Target } from '../../driver/compile.ts';
 import { readProgram } from '../../driver/commands/assembly.ts';
+import { targetOf } from '../../driver/commands/compile.ts';
+import { HostError, HostSession } from '../../driver/host.ts';
+import { defaults } from '../../driver/options.ts';
 import { type Files, memoryFiles } from '../../frontend/files.ts';
 import { importFolder } from '../../frontend/huggingface/import.ts';
 import { importOnnx } from '../../frontend/onnx/import.ts';
@@ -120,6 +123,16 @@ export const samples: { readonly [C in Code]: Sample } = {
     } catch (error) {
       if (!(error instanceof SimulationFault)) throw error;
       diagnostics.report({ code: 'E6001', message: error.message, origin: { kind: 'none' } });
+    }
+  },
+  E6002: (diagnostics) => {
+    const imported = importFolder(memoryFiles(new Map([['config.json', example('gpt2/hf/config.json')]])), diagnostics);
+    const made = imported === undefined ? undefined : compile({ ...imported, primitive: false }, targetOf(defaults), diagnostics);
+    try {
+      if (made !== undefined) new HostSession(made.program, [() => fail('nothing is read')]).step([{ id: 0, ids: [1], positions: [64], samples: 'last' }]);
+    } catch (error) {
+      if (!(error instanceof HostError)) throw error;
+      diagnostics.report({ code: 'E6002', message: error.message, origin: { kind: 'none' } });
     }
   },
 };

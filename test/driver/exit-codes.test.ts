@@ -108,3 +108,23 @@ describe('exit code 0', () => {
     expect(parsed.map(({ name }) => name)).toContain('sohu-8');
   });
 });
+
+describe('what the model has no rows for', () => {
+  it.each<[string, readonly string[], number, RegExp]>([
+    ['contexts beyond its positions', [example('gpt2/hf'), '--isl', '60', '--osl', '8', '--stop-after', 'time'], 2, /`--isl 60` with `--osl 8`: contexts of 67 tokens, and the model has 64 positions/],
+    ['inputs beyond its positions', [example('bert/hf'), '--isl', '65', '--stop-after', 'time'], 2, /`--isl 65`: contexts of 65 tokens, and the model has 64 positions/],
+    ['steps beyond any machine', [llama, '--batch', '1000000000', '--stop-after', 'time'], 2, /`--batch 1000000000` makes steps of \d+ rows/],
+    ['a prompt beyond its positions', ['run', example('gpt2/hf'), '--prompt', Array.from({ length: 65 }, (_, i) => i).join(',')], 1, /error\[E6002\]: position 64 where the model has 64/],
+    ['tokens generated beyond its positions', ['run', example('gpt2/decoder-past.dynamo.onnx'), '--prompt', Array.from({ length: 63 }, (_, i) => i).join(','), '--generate', '2', '--compare'], 1, /error\[E6002\]: position 64 where the model has 64/],
+  ])('%s', async (_, words, code, message) => {
+    const ran = await sohuc(...words, '--quiet');
+    expect(ran.stderr).toMatch(message);
+    expect(ran.stderr).not.toMatch(stackTrace);
+    expect(ran).toMatchObject({ code, stdout: '' });
+  });
+
+  it('the last position is served', async () => {
+    expect(await sohuc('run', example('gpt2/hf'), '--prompt', Array.from({ length: 62 }, (_, i) => i).join(','), '--generate', '2', '--quiet')).toMatchObject({ code: 0 });
+    expect(await sohuc(example('gpt2/hf'), '--isl', '60', '--osl', '5', '--stop-after', 'time', '--quiet')).toMatchObject({ code: 0 });
+  });
+});
