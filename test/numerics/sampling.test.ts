@@ -94,6 +94,26 @@ describe('sampling', () => {
     );
   });
 
+  /** A position where the number drawn is as wanted. */
+  const positionWhere = (holds: (u: number) => boolean): number => {
+    for (let at = 0; at < 1_000_000; at++) if (holds(uniformAt(seed, at))) return at;
+    throw new Error('no such position');
+  };
+
+  it('takes the next candidate where the number drawn is just the sum so far', () => {
+    const at = positionWhere((u) => u > 0 && Number.isInteger(4096 * u));
+    expect(sample(new Float32Array(4096), plain, at)).toBe(4096 * uniformAt(seed, at));
+  });
+
+  it('sums in FP32: a thousand weights of 2^-25 after 1 are nothing', () => {
+    const logits = Float32Array.from({ length: 1001 }, (_, id) => (id === 0 ? 0 : -25));
+    expect(sample(logits, { ...plain, temperature: 1.4426950408889634 }, positionWhere((u) => u > 1 - 2 ** -16))).toBe(0);
+  });
+
+  it('subtracts in FP32: a difference beyond its range weighs nothing', () => {
+    expect(sample([3e38, -3e38], { ...plain, temperature: 1e38 }, positionWhere((u) => u > 1 - 2 ** -16))).toBe(0);
+  });
+
   it('does not change its logits, nor what a candidate below all weight is', () => {
     const logits = Float32Array.of(1, -500, 2, 0);
     const draws = Array.from({ length: 200 }, (_, at) => sample(logits, plain, at));
