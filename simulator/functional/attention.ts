@@ -4,6 +4,8 @@ import { exp2f, toBf16 } from '../../isa-spec/numerics.ts';
 import { SimulationFault } from '../fault.ts';
 import { viewsOf } from '../memory.ts';
 import { readElements, writeElements } from './elements.ts';
+import { type BlockProducts, blockProducts } from '../wasm/attention.ts';
+import { type Magnitudes, magnitudesOf } from '../wasm/matrix.ts';
 import type { Execute } from './execute.ts';
 import { type Chip, hbmOf, addressOf, windowOf } from './state.ts';
 
@@ -24,6 +26,8 @@ export type AttentionRows = {
   readonly factor: number;
   readonly segments: readonly Segment[];
   readonly q: Float64Array;
+  /** Of BF16 queries. */
+  readonly magnitudes: Magnitudes;
   readonly m: Float64Array;
   readonly l: Float64Array;
   readonly o: Float64Array;
@@ -51,14 +55,18 @@ export const aq: Execute<'aq'> = (chip, queue, { format, q, pitch, worklist, hea
   const { first, rows } = windowOf(queue, window);
   const columns = heads * headDim;
   const queries = new Float64Array(rows * columns);
+  let magnitudes: Magnitudes = { most: 0, least: 0xffff };
   for (let r = 0; r < rows; r++) {
-    readElements[format](chip.sram.views, chip.sram.at(addressOf(queue, q) + r * pitch, columns * formatBytes[format]), columns, queries, r * columns);
+    const at = chip.sram.at(addressOf(queue, q) + r * pitch, columns * formatBytes[format]);
+    readElements[format](chip.sram.views, at, columns, queries, r * columns);
+    if (format === 'bf16') magnitudes = magnitudesOf(chip.sram.views.u16, at / 2, columns, magnitudes);
   }
   chip.attention = {
     format, rows, heads, headDim,
     factor: Math.fround(scale * 1.4426950408889634),
     segments: segmentsOf(chip, worklist, first, rows),
     q: queries,
+    magnitudes,
     m: new Float64Array(rows * heads).fill(-Infinity),
     l: new Float64Array(rows * heads),
     o: new Float64Array(rows * columns),
@@ -80,16 +88,18 @@ export const attn: Execute<'attn'> = (chip, queue, fields) => {
   if (state.heads % kvHeads !== 0) throw new SimulationFault('operand', `${state.heads} heads do not share ${kvHeads} heads of keys`);
   if (rowBytes > kvLines * lineBytes) throw new SimulationFault('operand', `a row of keys has ${rowBytes} bytes in ${kvLines} lines of ${lineBytes}`);
   const { region, offset } = hbmOf(chip, queue, kv);
+  const products = chip.simd === undefined ? undefined
+    : blockProducts(chip.simd, { format: state.format, headDim: state.headDim, rowBytes, group: state.heads / kvHeads, keys: blockKeys, magnitudes: state.magnitudes });
   const raw = viewsOf(blockKeys * rowBytes);
   const block: Block = { k: new Float64Array(blockKeys * width), v: new Float64Array(blockKeys * width), width, group: state.heads / kvHeads, from: 0, to: 0 };
 
-  const readPlane = (segment: Segment, plane: 0 | 1, from: number, to: number, out: Float64Array): void => {
+  const readPlane = (segment: Segment, plane: 0 | 1, into: Uint8Array, at: number): void => {
+    const { from, to } = block;
     for (let key = from; key < to; key++) {
       const listed = chip.sram.range(pages * lineBytes + 4 * (segment.firstPage + Math.floor(key / pageRows)), 4) / 4;
       const row = (2 * chip.sram.views.i32[listed]! + plane) * pageRows + (key % pageRows);
-      region.read(offset + row * kvLines * lineBytes, rowBytes, raw.u8, (key - from) * rowBytes);
+      region.read(offset + row * kvLines * lineBytes, rowBytes, into, at + (key - from) * rowBytes);
     }
-    readElements[format](raw, 0, (to - from) * width, out);
   };
 
   for (const segment of state.segments) {
@@ -103,14 +113,27 @@ export const attn: Execute<'attn'> = (chip, queue, fields) => {
     for (let start = low - (low % blockKeys); start < high; start += blockKeys) {
       block.from = Math.max(low, start);
       block.to = Math.min(high, start + blockKeys);
-      readPlane(segment, 0, block.from, block.to, block.k);
-      readPlane(segment, 1, block.from, block.to, block.v);
-      for (let i = 0; i < segment.rows; i++) {
+      const within = (i: number): readonly [number, number] => {
         const [first, end] = seen(i);
-        const from = Math.max(first, block.from);
-        const to = Math.min(end, block.to);
-        if (from < to) for (let head = 0; head < state.heads; head++) attend(state, segment.row + i, head, block, [from, to]);
+        return [Math.max(first, block.from), Math.min(end, block.to)];
+      };
+      let decoded = false;
+      const plain = (i: number, head: number): void => {
+        if (!decoded) for (const [plane, out] of [[0, block.k], [1, block.v]] as const) {
+          readPlane(segment, plane, raw.u8, 0);
+          readElements[format](raw, 0, (block.to - block.from) * width, out);
+        }
+        decoded = true;
+        const keys = within(i);
+        if (keys[0] < keys[1]) attend(state, segment.row + i, head, block, keys);
+      };
+      if (products === undefined) {
+        for (let i = 0; i < segment.rows; i++) for (let head = 0; head < state.heads; head++) plain(i, head);
+        continue;
       }
+      readPlane(segment, 0, products.bytes, products.keysAt);
+      readPlane(segment, 1, products.bytes, products.valuesAt);
+      for (let head = 0; head < kvHeads; head++) attendTogether(state, segment, head, { block, products, within, plain });
     }
   }
 };
@@ -124,7 +147,7 @@ const part = new Float64Array(1024);
 
 /** One block of the online softmax, base 2: keys [from, to) of the block for one query row and head. */
 const attend = (state: AttentionRows, row: number, head: number, block: Block, [from, to]: readonly [number, number]): void => {
-  const { headDim, heads, format, factor, q, m, l, o } = state;
+  const { headDim, heads, format, q, o } = state;
   const { k, v, width } = block;
   const at = row * heads + head;
   const query = at * headDim;
@@ -132,11 +155,18 @@ const attend = (state: AttentionRows, row: number, head: number, block: Block, [
   const first = (from - block.from) * width + column;
   const count = to - from;
   const exact = format === 'e4m3';
+  for (let j = 0; j < count; j++) z[j] = (exact ? dotExact : dotChained)(q, query, k, first + j * width, headDim);
+  const alpha = soften(state, at, count);
+  part.fill(0, 0, headDim);
+  for (let j = 0; j < count; j++) (exact ? addScaled : addScaledChained)(part, z[j]!, v, first + j * width, headDim);
+  carry(o, query, alpha, part.subarray(0, headDim));
+};
 
+/** The first `count` dot products in `z` become weights; the softmax's maximum and sum `at` take them in. Returns what earlier outputs are scaled by. */
+const soften = ({ factor, m, l }: AttentionRows, at: number, count: number): number => {
   let most = m[at]!;
   for (let j = 0; j < count; j++) {
-    const dot = exact ? dotExact(q, query, k, first + j * width, headDim) : dotChained(q, query, k, first + j * width, headDim);
-    z[j] = Math.fround(Math.fround(dot) * factor);
+    z[j] = Math.fround(Math.fround(z[j]!) * factor);
     most = Math.max(most, z[j]!);
   }
   const alpha = m[at] === -Infinity ? 0 : exp2f(Math.fround(m[at]! - most));
@@ -148,9 +178,70 @@ const attend = (state: AttentionRows, row: number, head: number, block: Block, [
   }
   m[at] = most;
   l[at] = Math.fround(Math.fround(l[at]! * alpha) + Math.fround(sum));
-  part.fill(0, 0, headDim);
-  for (let j = 0; j < count; j++) (exact ? addScaled : addScaledChained)(part, z[j]!, v, first + j * width, headDim);
-  for (let d = 0; d < headDim; d++) o[query + d] = Math.fround(Math.fround(o[query + d]! * alpha) + Math.fround(part[d]!));
+  return alpha;
+};
+
+const carry = (o: Float64Array, at: number, alpha: number, sums: Float64Array | Float32Array): void => {
+  for (let d = 0; d < sums.length; d++) o[at + d] = Math.fround(Math.fround(o[at + d]! * alpha) + Math.fround(sums[d]!));
+};
+
+type Together = {
+  readonly block: Block;
+  readonly products: BlockProducts;
+  /** Keys of the block that row i of the segment sees. */
+  readonly within: (i: number) => readonly [number, number];
+  /** The plain loops for row i and a head. */
+  readonly plain: (i: number, head: number) => void;
+};
+
+/** One block of the online softmax for all rows of a segment and the heads that share key head `keyHead`. */
+const attendTogether = (state: AttentionRows, { row: firstRow, rows }: Segment, keyHead: number, { block, products, within, plain }: Together): void => {
+  const { headDim, heads, q, m, l, o } = state;
+  const { group } = block;
+  const { chunk, queries, scores, weights, outputs } = products;
+  if (!products.load(keyHead, block.to - block.from)) {
+    for (let i = 0; i < rows; i++) for (let g = 0; g < group; g++) plain(i, keyHead * group + g);
+    return;
+  }
+  const before = new Float64Array(3 * chunk * group);
+  for (let start = 0; start < rows; start += chunk) {
+    const used = Math.min(chunk, rows - start);
+    /** The softmax's place for row start + i and the first head of the group. */
+    const placeOf = (i: number): number => (firstRow + start + i) * heads + keyHead * group;
+    for (let i = 0; i < used; i++) queries.set(q.subarray(placeOf(i) * headDim, (placeOf(i) + group) * headDim), i * group * headDim);
+    products.score(used * group);
+    weights.fill(0, 0, used * group * blockKeys);
+    for (let i = 0; i < used; i++) {
+      const [from, to] = within(start + i);
+      for (let g = 0; g < group && from < to; g++) {
+        const r = i * group + g;
+        const at = placeOf(i) + g;
+        const first = r * blockKeys + from - block.from;
+        before[3 * r] = m[at]!;
+        before[3 * r + 1] = l[at]!;
+        z.set(scores.subarray(first, first + to - from));
+        before[3 * r + 2] = soften(state, at, to - from);
+        weights.set(z.subarray(0, to - from), first);
+      }
+    }
+    products.mix(used * group);
+    for (let i = 0; i < used; i++) {
+      const [from, to] = within(start + i);
+      for (let g = 0; g < group && from < to; g++) {
+        const r = i * group + g;
+        const at = placeOf(i) + g;
+        const sums = outputs.subarray(r * headDim, (r + 1) * headDim);
+        if (to - from === block.to - block.from || sums.every(Number.isFinite)) {
+          carry(o, at * headDim, before[3 * r + 2]!, sums);
+          continue;
+        }
+        // A value of a key the row does not see may be what is not finite: 0 times it is NaN.
+        m[at] = before[3 * r]!;
+        l[at] = before[3 * r + 1]!;
+        plain(start + i, keyHead * group + g);
+      }
+    }
+  }
 };
 
 const dotExact = (a: Float64Array, at: number, b: Float64Array, bt: number, n: number): number => {

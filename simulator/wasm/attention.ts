@@ -1,0 +1,79 @@
+import type { Engine } from './engine.ts';
+import { exactProducts, type Magnitudes, noticed } from './matrix.ts';
+
+/** Query rows of all heads of a group taken at a time, at least one row. */
+const rowsAtATime = 128;
+
+/** The products of attention in SIMD: of the queries that share a key head with a block of keys, and of their weights with its values. */
+export type BlockProducts = {
+  /** Query rows to take at a time. */
+  readonly chunk: number;
+  /** The memory, and where in it keys and values of a block go, as they are in HBM. */
+  readonly bytes: Uint8Array;
+  readonly keysAt: number;
+  readonly valuesAt: number;
+  /** Unpacks `count` rows of key head `head`. False: FP32 would not hold all products exactly. */
+  readonly load: (head: number, count: number) => boolean;
+  /** Row r's queries go to queries[r * headDim ..]; its dot products with key j are scores[r * keys + j]. */
+  readonly queries: Float32Array | Float64Array;
+  readonly scores: Float32Array | Float64Array;
+  readonly score: (rows: number) => void;
+  /** Weight of key j in row r: weights[r * keys + j]; the sum of values: outputs[r * headDim ..]. */
+  readonly weights: Float32Array | Float64Array;
+  readonly outputs: Float32Array | Float64Array;
+  readonly mix: (rows: number) => void;
+};
+
+type Shape = { readonly format: 'bf16' | 'e4m3'; readonly headDim: number; readonly rowBytes: number; readonly group: number; readonly keys: number; readonly magnitudes: Magnitudes };
+
+/** Weights of keys are 0 or from 2^-18 to 1, in BF16. */
+const ofWeights: Magnitudes = { most: 127 << 7, least: (127 - 18) << 7 };
+
+/** Undefined where the kernels do not fit: heads that are no multiple of a panel. `keys`: the most in a block, even. */
+export const blockProducts = (engine: Engine, { format, headDim, rowBytes, group, keys, magnitudes }: Shape): BlockProducts | undefined => {
+  if (headDim % 8 !== 0) return undefined;
+  const exact = format === 'e4m3';
+  const bytes = exact ? 8 : 4;
+  const lanes = exact ? 4 : 8;
+  const elementBytes = exact ? 1 : 2;
+  const chunk = Math.max(1, Math.floor(rowsAtATime / group));
+  const rows = chunk * group;
+  const { keysAt, valuesAt, kAt, vAt, qAt, zAt, pAt, oAt } = engine.reserve({
+    keysAt: keys * rowBytes, valuesAt: keys * rowBytes, kAt: keys * headDim * bytes, vAt: keys * headDim * bytes,
+    qAt: rows * headDim * bytes, zAt: rows * keys * bytes, pAt: rows * keys * bytes, oAt: rows * headDim * bytes,
+  });
+  const { u8, u16, f32, f64 } = engine.views;
+  const { gatherF32, gatherF64, packF32, productF32, productF64 } = engine.functions;
+  const gather = exact ? gatherF64 : gatherF32;
+  const product = exact ? productF64 : productF32;
+  const area = (at: number, count: number): Float32Array | Float64Array => (exact ? f64 : f32).subarray(at / bytes, at / bytes + count);
+  const scores = area(zAt, rows * keys);
+  const outputs = area(oAt, rows * headDim);
+  let loaded = 0;
+  return {
+    chunk, bytes: u8, keysAt, valuesAt, scores, outputs,
+    queries: area(qAt, rows * headDim),
+    weights: area(pAt, rows * keys),
+    load: (head, count) => {
+      const from = head * headDim * elementBytes;
+      loaded = count + (count % 2);
+      if (loaded > count) u8.fill(0, valuesAt + count * rowBytes, valuesAt + loaded * rowBytes);
+      if (!exact) {
+        packF32(keysAt + from, rowBytes, kAt, count, headDim);
+        if (!exactProducts(magnitudes, noticed(u16))) return false;
+        packF32(valuesAt + from, rowBytes, vAt, loaded, headDim);
+        if (!exactProducts(ofWeights, noticed(u16))) return false;
+      } else gather(valuesAt + from, rowBytes, elementBytes, vAt, loaded, headDim, loaded);
+      gather(keysAt + from, elementBytes, rowBytes, kAt, headDim, count, headDim);
+      return true;
+    },
+    score: (used) => {
+      scores.fill(0, 0, used * keys);
+      product(zAt, keys * bytes, qAt, headDim * bytes, kAt, headDim, used, Math.ceil(loaded / lanes));
+    },
+    mix: (used) => {
+      outputs.fill(0, 0, used * headDim);
+      product(oAt, headDim * bytes, pAt, keys * bytes, vAt, loaded, used, headDim / lanes);
+    },
+  };
+};
