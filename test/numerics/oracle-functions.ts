@@ -19,7 +19,7 @@ export const valueOf = (x: Fixed): Finite => rational(x, unit);
 export const scaled = (x: Fixed, scale: number): bigint => x >> (places - BigInt(scale));
 
 /** e^x: Taylor's series of x / 2^32, squared 32 times with 64 places more. */
-export const exp = (x: Fixed): Fixed => {
+const exp = (x: Fixed): Fixed => {
   const more = 64n;
   const small = x << (more - 32n);
   const full = places + more;

@@ -1,7 +1,7 @@
 /** Whole operations, in the order the specification rounds them, on codes and exact rationals (see oracle.ts). */
 import { exp2Value, fixedOf, turn, valueOf } from './oracle-functions.ts';
 import {
-  add, bf16, chainedDot, compare, decode, divide, e4m3, encode, exact, exactDot, f64, infinite, type Layout, multiply, negated, one,
+  add, bf16, chainedDot, compare, decode, divide, e4m3, encode, exact, exactDot, f64, type Layout, multiply, one,
   product, quotient, rational, type Single, single, squareRoot, subtract, sum, type Value, values, zero,
 } from './oracle.ts';
 
@@ -18,7 +18,7 @@ export const fromDouble = (x: number): Value => {
   view.setFloat64(0, x);
   return decode(f64, view.getBigUint64(0));
 };
-export const count = (n: number): Single => single(rational(BigInt(n)));
+const count = (n: number): Single => single(rational(BigInt(n)));
 
 /** Sixteen sums, of elements j, j + 16, ...; then of halves. */
 const laneSum = (x: readonly Single[]): Single => {
@@ -134,6 +134,3 @@ export const attend = ({ format, q, k, v, factor, low, high }: Head): Single[] =
   }
   return out.map((o) => (isZero(l) ? 0 : divide(o, l)));
 };
-
-export const opposite = (code: Single): Single => single(negated(exact(code)));
-export const infinity: Single = single(infinite(false));

@@ -20,7 +20,7 @@ export const e4m3: Layout = { exponent: 4, mantissa: 3, top: 'e4m3', saturates: 
 export const e5m2: Layout = { exponent: 5, mantissa: 2, top: 'ieee', saturates: true, nan: 0x7e };
 export const e5m2Infinite: Layout = { ...e5m2, saturates: false };
 
-export const nan: Value = { kind: 'nan' };
+const nan: Value = { kind: 'nan' };
 export const infinite = (negative: boolean): Value => ({ kind: 'infinite', negative });
 export const rational = (n: bigint, d = 1n): Finite => ({ kind: 'finite', negative: n < 0n, n: n < 0n ? -n : n, d });
 const signed = ({ negative, n }: Finite): bigint => (negative ? -n : n);
@@ -115,7 +115,7 @@ const integerRoot = (n: bigint): bigint => {
 };
 
 /** A number that rounds to FP32 as the square root of `a` does: the root to 200 binary places, and half a place more if it is not exact. */
-export const root = (a: Value): Value => {
+const root = (a: Value): Value => {
   if (a.kind === 'nan' || (a.kind === 'finite' && a.n === 0n)) return a;
   if (a.negative) return nan;
   if (a.kind === 'infinite') return a;
