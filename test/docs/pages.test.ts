@@ -32,7 +32,7 @@ describe('what a page names exists', () => {
     const known = new Set(Object.keys(options).map(flagName));
     expect(flags.filter((flag) => !known.has(flag))).toEqual([]);
     expect([...text.matchAll(/--stop-after ([a-z]+)/g)].map(([, phase]) => phase as string).filter((phase) => !(phases as readonly string[]).includes(phase))).toEqual([]);
-    const commands = [...readFileSync(join(root, 'driver/cli.ts'), 'utf8').matchAll(/name: '(\w+)[\w ]*', takes/g)].map(([, name]) => name);
+    const commands = [...readFileSync(join(root, 'driver/main.ts'), 'utf8').matchAll(/name: '(\w+)[\w ]*', takes/g)].map(([, name]) => name);
     const called = [...text.matchAll(/`sohuc ([a-z]+)[ `]/g)].map(([, name]) => name as string).filter((name) => name !== 'model');
     expect(called.filter((name) => !commands.includes(name))).toEqual([]);
   });
