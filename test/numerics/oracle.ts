@@ -21,7 +21,7 @@ export const e5m2: Layout = { exponent: 5, mantissa: 2, top: 'ieee', saturates: 
 export const e5m2Infinite: Layout = { ...e5m2, saturates: false };
 
 const nan: Value = { kind: 'nan' };
-export const infinite = (negative: boolean): Value => ({ kind: 'infinite', negative });
+const infinite = (negative: boolean): Value => ({ kind: 'infinite', negative });
 export const rational = (n: bigint, d = 1n): Finite => ({ kind: 'finite', negative: n < 0n, n: n < 0n ? -n : n, d });
 const signed = ({ negative, n }: Finite): bigint => (negative ? -n : n);
 
@@ -86,7 +86,7 @@ export const sum = (a: Value, b: Value): Value => {
   const n = signed(a) * b.d + signed(b) * a.d;
   return n === 0n ? { kind: 'finite', negative: a.negative && b.negative, n, d: 1n } : rational(n, a.d * b.d);
 };
-export const negated = (a: Value): Value => (a.kind === 'nan' ? a : { ...a, negative: !a.negative });
+const negated = (a: Value): Value => (a.kind === 'nan' ? a : { ...a, negative: !a.negative });
 export const product = (a: Value, b: Value): Value => {
   if (a.kind === 'nan' || b.kind === 'nan') return nan;
   const negative = a.negative !== b.negative;
