@@ -208,6 +208,7 @@ export class Debugger {
       case 'delete':
         if (this.#stops[Number(first) - 1] === undefined) throw new Misunderstood(`there is no breakpoint \`${first}\``);
         this.#stops.splice(Number(first) - 1, 1);
+        this.#say('removed; those after it have new numbers');
         return false;
       case 'print':
         this.#say(this.#print(words).join('\n'));
@@ -227,6 +228,7 @@ export class Debugger {
       case 'chip':
         if (this.#state.chips[Number(first)] === undefined || first === '') throw new Misunderstood(`there is no chip \`${first}\``);
         this.#chip = Number(first);
+        this.#say(`print and watch mean chip ${first}`);
         return false;
       case 'help':
         this.#say(helpText);

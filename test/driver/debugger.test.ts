@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -143,4 +143,15 @@ describe('sohuc run', () => {
     expect(ran.stdout).toContain('the program has stopped');
     expect([ran.code, ran.stderr]).toEqual([1, expect.stringContaining('error[E6001]: limit:')]);
   });
+});
+
+it('docs/debugging.md: its session is understood', async () => {
+  const page = readFileSync(join(root, 'docs/debugging.md'), 'utf8');
+  const called = /^\$ sohuc run (.*)$/m.exec(page)?.[1]?.split(' ') ?? [];
+  const lines = [...page.matchAll(/^\(sohuc\) (.*)$/gm)].map(([, line]) => line as string);
+  expect(lines.length).toBeGreaterThan(3);
+  const ran = await piped([...lines, 'print sram 0x10:4 bf16 64', 'print hbm kv 0 e4m3', 'print acc 0 0:4', 'quit'], ...called.map((word) => (word.startsWith('examples/') ? join(root, word) : word)));
+  expect([ran.code, ran.stderr]).toEqual([0, '']);
+  expect(ran.stdout).not.toMatch(/no such command|is called|there is no|`print/);
+  expect(ran.stdout).toMatch(/has changed/);
 });
