@@ -33,6 +33,7 @@ const string = token('string', /"(?:[^"\\\n\r]|\\.)*"/, 'a string');
 const semaphore = token('semaphore', /s\d+(?:\*\d+)?/, 'a semaphore such as `s3` or `s3*2`');
 const strideSet = token('strideSet', /ss\d+/, 'a stride set such as `ss1`');
 const register = token('register', /R\d+/, 'a register such as `R1`');
+const predicate = token('predicate', /P\d+/, 'a predicate such as `P1`');
 const name = token('name', /[A-Za-z_]\w*/, 'a name');
 const directive = token('directive', /\.[A-Za-z]\w*/, 'a directive');
 const marks = Object.fromEntries([...'=@+:,()[]{}'].map((mark) => [mark, token(mark, mark)])) as Readonly<Record<string, TokenType>>;
@@ -41,7 +42,7 @@ const marks = Object.fromEntries([...'=@+:,()[]{}'].map((mark) => [mark, token(m
 const longestFirst = (list: Iterable<string>): readonly string[] => [...list].toSorted((a, b) => b.length - a.length);
 
 const words = new Set<string>([
-  'wait', 'post', 'ring', 'true', 'false', 'null', ...mnemonics, ...queues, ...hbmBases,
+  'if', 'wait', 'post', 'ring', 'true', 'false', 'null', ...mnemonics, ...queues, ...hbmBases,
   ...mnemonics.flatMap((m) => fieldsOf(m).flatMap(([field, kind]) => (kind.kind === 'enum' ? [field, ...kind.names] : [field]))),
 ]);
 const keywords = new Map(longestFirst(words).map((word) => [word, createToken({ name: `'${word}'`, pattern: word, label: `\`${word}\``, longer_alt: name })]));
@@ -49,7 +50,7 @@ const directives = new Map(
   longestFirst(['sasm', 'chips', 'entry', 'chip', 'queue', 'ss', ...jsonKinds]).map((word) => [word, createToken({ name: `.${word}`, pattern: `.${word}`, label: `\`.${word}\``, longer_alt: directive })]),
 );
 const vocabulary = [
-  skipped('space', /[ \t\r\n]+/), skipped('comment', /;[^\n\r]*/), string, number, semaphore, strideSet, register,
+  skipped('space', /[ \t\r\n]+/), skipped('comment', /;[^\n\r]*/), string, number, semaphore, strideSet, register, predicate,
   ...keywords.values(), ...directives.values(), name, directive, ...Object.values(marks),
 ];
 
@@ -289,9 +290,14 @@ class AssemblyParser extends EmbeddedActionsParser {
           } else if (kind.kind === 'uint' && kind.optional) fields[field] = this.option(i, () => this.#operand(i, field, rule, kind)) ?? 0;
           else fields[field] = this.#operand(i, field, rule, kind);
         });
+        const under = this.option(202, () => {
+          this.#keyword(202, 'if');
+          const at = this.consume(0, predicate);
+          return this.ACTION(() => integerOf(at, 1, 7));
+        });
         const waits = tokensOf(200, 'wait');
         const posts = tokensOf(201, 'post');
-        return { op: m, waits, posts, fields } as Instruction;
+        return { op: m, ...(under === undefined ? {} : { predicate: under }), waits, posts, fields } as Instruction;
       });
     });
     return this.RULE('instruction', (): Instruction => this.or(0, rules.map((rule, i) => ({ ALT: () => this.subrule(i, rule) }))));

@@ -35,9 +35,10 @@ export const printInstruction = (instruction: Instruction): string => {
   const fields: Readonly<Record<string, FieldKind>> = { ...row.flags, ...row.payload };
   const values = instruction.fields as Readonly<Record<string, unknown>>;
   const operands = Object.entries(fields).map(([name, field]) => fieldText(name, field, values[name]));
+  const under = instruction.predicate === undefined ? '' : ` if P${instruction.predicate}`;
   const waits = instruction.waits.length === 0 ? '' : ` wait(${instruction.waits.map(tokenText).join(', ')})`;
   const posts = instruction.posts.length === 0 ? '' : ` post(${instruction.posts.map(tokenText).join(', ')})`;
-  return `${instruction.op}${operands.join('')}${waits}${posts}`;
+  return `${instruction.op}${operands.join('')}${under}${waits}${posts}`;
 };
 
 const printStrideSet = ({ strides, ring }: StrideSet, number: number): string => {

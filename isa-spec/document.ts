@@ -2,7 +2,7 @@ import { accuracy } from './accuracy.ts';
 import { type FieldKind, formats, strideSetMax } from './fields.ts';
 import { activations, hbmBases, hostTables, instructions, type Mnemonic, mnemonics, queues, stepCounts, vectorFunctions, workEntryBytes } from './instructions.ts';
 import { type BitRange, common, type FieldPosition, layouts } from './layout.ts';
-import { kindSentences, legal } from './legal.ts';
+import { kindSentences, legal, unconditional } from './legal.ts';
 import { meaning } from './meaning.ts';
 
 const list = (names: readonly string[]): string => names.map((name) => `\`${name}\``).join(', ');
@@ -57,6 +57,9 @@ queues nothing is ordered but by semaphores and the weight FIFO. A word is 32 by
 |---|---|`;
 
 const rules = `
+An instruction with a predicate (1 to 7) has its effect only while that predicate of its queue is true; its waits and posts happen
+all the same. 0: no predicate. ${list(unconditional)} have none: others rely on their effects.
+
 A wait holds the instruction until the semaphore's value is at least the count, and takes the count off it, in one step. A post adds
 its count once the instruction's effects can be seen. Semaphores are numbered 1 to 255; number 0 means none and then the count is 0;
 the second of a pair is used only with the first. The count of a semaphore in use is 1 to 15. Flags fill bits 16 to 31, operands bits
@@ -80,7 +83,7 @@ stride sets alone. Rows beyond the count are neither read nor written; waits and
 
 **Base registers.** ${list(hbmBases)}, from 0. The loader sets each to a region of HBM; leaving the region is a fault.
 
-**Registers.** Each queue has R0 to R31. R0 is 2^32 - 1. Counts a step has: ${list(stepCounts)}.
+**Registers.** Each queue has R0 to R31 and predicates P1 to P7. R0 is 2^32 - 1; predicates are false when a step begins. Counts a step has: ${list(stepCounts)}.
 
 **Tables of a step.** ${list(hostTables)}. An entry of the work list has ${workEntryBytes} bytes: u32 first row, rows, keys (past and new), position of the first
 row, first page (index into \`pages\`), then zeros.

@@ -124,6 +124,7 @@ export const encodeInto = (bytes: Uint8Array, offset: number, instruction: Instr
   const word = new Uint32Array(8);
   put(word, common.op, row.opcode);
   put(word, common.queue, queues.indexOf(queue));
+  putChecked(word, common.predicate, instruction.predicate ?? 0, () => `the predicate of ${instruction.op}`);
   putTokens(word, instruction, 'waits');
   putTokens(word, instruction, 'posts');
   const values = instruction.fields as Readonly<Record<string, Value>>;
@@ -189,7 +190,8 @@ export const decode = (bytes: Uint8Array, offset: number, queue: Queue): Instruc
     if (typeof found === 'string') throw new IllegalInstruction(offset, `${op}: ${found}`);
     fields[position.name] = found.value;
   }
-  return { op, waits: takeTokens(word, offset, 'waits'), posts: takeTokens(word, offset, 'posts'), fields } as Instruction;
+  const predicate = take(word, common.predicate);
+  return { op, ...(predicate === 0 ? {} : { predicate }), waits: takeTokens(word, offset, 'waits'), posts: takeTokens(word, offset, 'posts'), fields } as Instruction;
 };
 
 /** Every instruction of a queue's code. Throws IllegalInstruction as `decode` does, and if the code ends inside a word. */

@@ -69,6 +69,11 @@ export const instructions = {
     flags: {},
     payload: { reg: uint(5), count: oneOf(4, stepCounts) },
   }),
+  setp: instruction({
+    opcode: 0x06, queues: every, summary: 'P[target] <- whether R[reg] compares so with `value`, unsigned',
+    flags: { compare: oneOf(3, ['eq', 'ne', 'lt', 'le', 'gt', 'ge']) },
+    payload: { target: uint(3), reg: uint(5), value: slot(32) },
+  }),
   trace: instruction({
     opcode: 0x07, queues: every, summary: 'marks a place in time by `tag`, or asserts that least <= R[reg] <= most',
     flags: { kind: oneOf(3, ['timestamp', 'assert']) },
@@ -209,10 +214,11 @@ export type Token = { readonly semaphore: number; readonly count: number };
 type FieldsOf<M extends Mnemonic> = (typeof instructions)[M]['flags'] & (typeof instructions)[M]['payload'];
 type ValueOf<K> = K extends FieldKind ? FieldValue<K> : never;
 
-/** A decoded instruction: its mnemonic, up to two waits and two posts, and its fields by name. */
+/** A decoded instruction: its mnemonic, the predicate (1 to 7) it has its effect under if it has one, up to two waits and two posts, and its fields by name. */
 export type Instruction = {
   readonly [M in Mnemonic]: {
     readonly op: M;
+    readonly predicate?: number;
     readonly waits: readonly Token[];
     readonly posts: readonly Token[];
     readonly fields: { readonly [F in keyof FieldsOf<M> as FieldsOf<M>[F] extends { readonly added: true } ? never : F]: ValueOf<FieldsOf<M>[F]> } & {
@@ -222,7 +228,7 @@ export type Instruction = {
 }[Mnemonic];
 export type InstructionOf<M extends Mnemonic> = Extract<Instruction, { op: M }>;
 
-/** Common fields of every word: op 7:0, queue 11:8, flags 31:16, wait0/1 39:32 47:40, post0/1 55:48 63:56, their counts 67:64 71:68 75:72 79:76. */
+/** Common fields of every word: op 7:0, queue 11:8, predicate 14:12, flags 31:16, wait0/1 39:32 47:40, post0/1 55:48 63:56, their counts 67:64 71:68 75:72 79:76. */
 export const wordBytes = 32;
 
 /**

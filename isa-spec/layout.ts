@@ -18,6 +18,7 @@ export type Layout = { readonly mnemonic: Mnemonic; readonly fields: readonly Fi
 export const common = {
   op: { at: 0, bits: 8 },
   queue: { at: 8, bits: 4 },
+  predicate: { at: 12, bits: 3 },
   wait0: { at: 32, bits: 8 },
   wait1: { at: 40, bits: 8 },
   post0: { at: 48, bits: 8 },
@@ -29,8 +30,8 @@ export const common = {
 } as const satisfies Record<string, BitRange>;
 
 const spaces = { flags: { at: 16, bits: 16 }, payload: { at: 80, bits: 176 } } as const satisfies Record<string, BitRange>;
-/** Bits 12 to 15 mean nothing yet and are zero. */
-const unassigned: BitRange = { at: 12, bits: 4 };
+/** Bit 15 means nothing yet and is zero. */
+const unassigned: BitRange = { at: 15, bits: 1 };
 
 const place = (mnemonic: Mnemonic, group: 'flags' | 'payload'): { readonly fields: readonly FieldPosition[]; readonly rest: BitRange } => {
   const space = spaces[group];

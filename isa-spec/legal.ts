@@ -46,6 +46,7 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
   ],
   loop: [],
   sreg: [{ says: 'does not write R0', holds: (f) => f.reg !== 0 }],
+  setp: [{ says: 'writes a predicate: P1 to P7', holds: (f) => f.target !== 0 }],
   trace: [
     { says: 'names a register and its bounds only to assert', holds: (f) => f.kind === 'assert' || (f.reg === 0 && f.least === 0 && f.most === 0) },
     { says: 'asserts what can hold: least <= most', holds: (f) => f.least <= f.most },
@@ -152,6 +153,9 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
   ],
 };
 
+/** Instructions others rely on having had their effect: they have no predicate. */
+export const unconditional: readonly Mnemonic[] = ['loop', 'sreg', 'setp', 'wld', 'mm', 'aq', 'coll'];
+
 /** What must hold of every operand of a kind. */
 const kindRules: { readonly [K in FieldKind['kind']]?: { readonly says: string; readonly holds: (value: never, machine: Machine) => boolean } } = {
   sram: { says: 'starts within SRAM', holds: (value: Operand, machine) => value.addr < machine.sram.bytes.value / machine.sram.lineBytes.value },
@@ -173,5 +177,6 @@ export const illegalities = (instruction: Instruction, machine: Machine): readon
     return rule === undefined || values[name] === undefined || rule.holds(values[name] as never, machine) ? [] : [`\`${name}\` of ${instruction.op} must be one that ${rule.says}`];
   });
   const rules = legal[instruction.op] as readonly Rule<Mnemonic>[];
-  return [...ofKinds, ...rules.filter((rule) => !rule.holds(instruction.fields as never, machine)).map((rule) => `${instruction.op} must be one that ${rule.says}`)];
+  const conditional = instruction.predicate !== undefined && unconditional.includes(instruction.op) ? [`${instruction.op} must be one that has no predicate`] : [];
+  return [...ofKinds, ...conditional, ...rules.filter((rule) => !rule.holds(instruction.fields as never, machine)).map((rule) => `${instruction.op} must be one that ${rule.says}`)];
 };

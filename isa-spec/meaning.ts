@@ -9,6 +9,7 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
   sync: 'Takes each of its further waits and makes each of its further posts, beyond the two of each that every word has. A wait or post with semaphore 0 is none.',
   loop: 'Runs the next `body` instructions `count` times. I[level] is 0 in the first pass, counts up by one a pass, and is 0 again afterwards. Loops nest; a loop inside another has another level. Its own waits and posts happen once, before the first pass.',
   sreg: 'R[reg] <- the named count of the step-control block. R0 always holds 2^32 - 1, which shortens nothing.',
+  setp: 'P[target] <- whether R[reg] is equal to (eq), not equal to (ne), below (lt), at most (le), above (gt) or at least (ge) `value`. P1 to P7 of every queue are false when a step begins.',
   trace: 'timestamp: the trace of the queue gets `tag` and the cycle; nothing a program can see changes. assert: a fault that names `tag` unless least <= R[reg] <= most, all unsigned.',
   hostw: 'Copies the first min(bytes, length) bytes of a table of this step\'s control block to SRAM from line `dst` on. Nothing beyond them is written.',
   event: 'Tells the host `tag`. The entry has ended when its last event was told.',

@@ -61,6 +61,7 @@ const accesses: AccessesOf = {
   sync: () => [],
   loop: () => [],
   sreg: () => [],
+  setp: () => [],
   trace: () => [],
   event: () => [],
   hostw: ({ dst, bytes }, sizes) => [run('dst', 'writes', dst, lines(bytes, sizes))],

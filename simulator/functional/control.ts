@@ -1,3 +1,4 @@
+import type { InstructionOf } from '../../isa-spec/instructions.ts';
 import { SimulationFault } from '../fault.ts';
 import type { Execute } from './execute.ts';
 import type { QueueState } from './state.ts';
@@ -17,6 +18,15 @@ export const sync: Execute<'sync'> = () => {};
 export const sreg: Execute<'sreg'> = (chip, queue, { reg, count }) => {
   if (reg === 0) throw new SimulationFault('operand', 'writes R0');
   queue.R[reg] = chip.step.counts[count];
+};
+
+const comparisons = {
+  eq: (a: number, b: number) => a === b, ne: (a: number, b: number) => a !== b, lt: (a: number, b: number) => a < b,
+  le: (a: number, b: number) => a <= b, gt: (a: number, b: number) => a > b, ge: (a: number, b: number) => a >= b,
+} as const satisfies Record<InstructionOf<'setp'>['fields']['compare'], (a: number, b: number) => boolean>;
+
+export const setp: Execute<'setp'> = (_chip, queue, { compare, target, reg, value }) => {
+  queue.P[target] = comparisons[compare](queue.R[reg]!, value) ? 1 : 0;
 };
 
 /** Opens a frame of the `body` instructions that follow. */

@@ -35,11 +35,13 @@ const furtherTokens = (instruction: Instruction): { readonly waits: readonly Tok
 export const prepare = (instruction: Instruction): Prepared => {
   const further = furtherTokens(instruction);
   const effect = effects[instruction.op] as Execute<Mnemonic>;
-  const { fields } = instruction;
+  const { fields, predicate } = instruction;
   return {
     instruction,
     waits: together([...instruction.waits, ...further.waits]),
     posts: together([...instruction.posts, ...further.posts]),
-    run: (chip, queue) => effect(chip, queue, fields as never),
+    run: predicate === undefined
+      ? (chip, queue) => effect(chip, queue, fields as never)
+      : (chip, queue) => { if (queue.P[predicate] === 1) effect(chip, queue, fields as never); },
   };
 };

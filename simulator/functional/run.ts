@@ -50,7 +50,7 @@ const begin = (chip: Chip, step: Chip['step']): void => {
 const queueState = ({ name, code, strideSets }: PreparedQueue): QueueState => {
   const R = new Float64Array(32);
   R[0] = 2 ** 32 - 1;
-  return { name, code: code.map(({ instruction }) => instruction), strideSets, I: [0, 0, 0, 0], R, frames: [], pc: 0, offer: undefined };
+  return { name, code: code.map(({ instruction }) => instruction), strideSets, I: [0, 0, 0, 0], R, P: new Uint8Array(8), frames: [], pc: 0, offer: undefined };
 };
 
 const checkBalance = (chip: Chip): void => {

@@ -47,6 +47,8 @@ export type QueueState = {
   readonly strideSets: readonly StrideSet[];
   readonly I: [number, number, number, number];
   readonly R: Float64Array;
+  /** Predicates, 0 or 1; the first is none. */
+  readonly P: Uint8Array;
   readonly frames: Frame[];
   pc: number;
   /** What this queue offers to the collective it waits in. */

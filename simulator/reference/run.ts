@@ -212,6 +212,6 @@ const ended = ({ queue, flights, code }: Lane): boolean => queue.pc >= code.leng
 function laneOf({ name, code, strideSets }: PreparedQueue): Lane {
   const R = new Float64Array(32);
   R[0] = 2 ** 32 - 1;
-  const queue: QueueState = { name, code: code.map(({ instruction }) => instruction), strideSets, I: [0, 0, 0, 0], R, frames: [], pc: 0, offer: undefined };
+  const queue: QueueState = { name, code: code.map(({ instruction }) => instruction), strideSets, I: [0, 0, 0, 0], R, P: new Uint8Array(8), frames: [], pc: 0, offer: undefined };
   return { queue, code, flights: [], occupied: () => false, complete: 0 };
 }

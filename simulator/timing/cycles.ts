@@ -61,6 +61,7 @@ export const costs: { readonly [M in Mnemonic]: Closed<M> } = {
   sync: () => unit(1),
   loop: () => idle,
   sreg: () => idle,
+  setp: () => idle,
   trace: () => unit(1),
   hostw: (fields, _rows, rates) => unit(fields.bytes / rates.lineBytes),
   event: () => unit(1),

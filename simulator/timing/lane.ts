@@ -32,6 +32,7 @@ export class Lane {
   /** Slot of costs of the instruction at work, -1 if it has none. */
   slot = -1;
   readonly registers = new Float64Array(registers).fill(0);
+  readonly predicates = new Uint8Array(8);
   readonly indices = new Int32Array(levels);
   depth = 0;
   readonly loopStart = new Int32Array(levels);
@@ -74,6 +75,21 @@ export class Lane {
   /** R[register] <- value; R0 stays what it is. */
   setRegister(register: number, value: number): void {
     if (register !== 0) this.registers[register] = value;
+  }
+
+  /** Sets the predicate of the `setp` at `pc`. */
+  compare(pc: number): void {
+    const instruction = this.stream.instructions[pc]!;
+    if (instruction.op !== 'setp') return;
+    const { compare, target, reg, value } = instruction.fields;
+    const order = Math.sign(this.registers[reg]! - value);
+    this.predicates[target] = ({ eq: [0], ne: [-1, 1], lt: [-1], le: [-1, 0], gt: [1], ge: [0, 1] } as const satisfies Record<typeof compare, readonly number[]>)[compare].some((sign) => sign === order) ? 1 : 0;
+  }
+
+  /** Whether the instruction at `pc` has its effect. */
+  acts(pc: number): boolean {
+    const predicate = this.stream.predicate[pc]!;
+    return predicate === 0 || this.predicates[predicate] === 1;
   }
 
   /** First row of the window of the instruction at `pc`. */

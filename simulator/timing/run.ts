@@ -22,7 +22,7 @@ export type TimingFault = {
 const highestCount = 15;
 const { ctl, wld, mxu, att, col } = queueIndex;
 const { ready, busy, waiting, joining, finished } = laneState;
-const { loop, count, dma, weights, multiply, drain: drains, query, attend, finish, gather } = actionCode;
+const { loop, count, compare, dma, weights, multiply, drain: drains, query, attend, finish, gather } = actionCode;
 
 /** The event loop over the simulated chips of a program. After `run`, what happened is in the chips. */
 export class Simulation {
@@ -90,10 +90,11 @@ export class Simulation {
       if (++this.instructions > this.#budget) return this.#fail('budget', lane, `more than ${this.#budget} instructions`);
       lane.issued++;
       const action = stream.action[pc]!;
-      if (action === loop) {
+      if (action === compare) lane.compare(pc);
+      else if (action === loop) {
         if (!lane.openLoop(pc)) return this.#fail('malformedLoop', lane, 'a loop nests more than four deep, or its body runs past what is around it');
       } else if (action === count) lane.setRegister(stream.a[pc]!, this.#chips[lane.chip]!.step.counts[stream.b[pc]!]!);
-      else {
+      else if (lane.acts(pc)) {
         lane.enter(busy, this.#now);
         return this.#issue(lane, action);
       }

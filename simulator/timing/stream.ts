@@ -4,11 +4,11 @@ import { type Cost, costs, tileLoadCycles, tileStreamCycles } from './cycles.ts'
 import type { Rates } from './rates.ts';
 
 /** How the event loop treats an instruction. */
-const actions = ['fixed', 'loop', 'count', 'dma', 'weights', 'multiply', 'drain', 'query', 'attend', 'finish', 'gather'] as const;
+const actions = ['fixed', 'loop', 'count', 'compare', 'dma', 'weights', 'multiply', 'drain', 'query', 'attend', 'finish', 'gather'] as const;
 type Action = (typeof actions)[number];
 
 const actionOf: { readonly [M in Mnemonic]: Action } = {
-  nop: 'fixed', sync: 'fixed', loop: 'loop', sreg: 'count', trace: 'fixed', dcp: 'fixed', hostw: 'fixed', event: 'fixed', dld: 'dma', dst: 'dma', dgat: 'dma', dsct: 'dma', wld: 'weights', mm: 'multiply',
+  nop: 'fixed', sync: 'fixed', loop: 'loop', sreg: 'count', setp: 'compare', trace: 'fixed', dcp: 'fixed', hostw: 'fixed', event: 'fixed', dld: 'dma', dst: 'dma', dgat: 'dma', dsct: 'dma', wld: 'weights', mm: 'multiply',
   epi: 'drain', aq: 'query', attn: 'attend', afin: 'finish', vmap: 'fixed', vred: 'fixed', sample: 'fixed', route: 'fixed', perm: 'fixed', vnorm: 'fixed', vrope: 'fixed', vqnt: 'fixed', coll: 'gather',
 };
 export const actionCode = Object.fromEntries(actions.map((name, code) => [name, code])) as { readonly [A in Action]: number };
@@ -35,6 +35,8 @@ export type Stream = {
   readonly postStart: Int32Array;
   readonly postSemaphore: Uint8Array;
   readonly postCount: Uint8Array;
+  /** Predicate each has its effect under, 0: always. */
+  readonly predicate: Uint8Array;
   /** Row window; rowsMax is 0 for an instruction without one. */
   readonly rowsMax: Float64Array;
   readonly rowsRegister: Uint8Array;
@@ -128,6 +130,7 @@ function streamOf(code: QueueCode, rates: Rates): Stream {
     action: new Uint8Array(n),
     waitStart: waits.start, waitSemaphore: waits.semaphore, waitCount: waits.count,
     postStart: posts.start, postSemaphore: posts.semaphore, postCount: posts.count,
+    predicate: Uint8Array.from(code.instructions, (instruction) => instruction.predicate ?? 0),
     rowsMax: column(), rowsRegister: new Uint8Array(n), rowsLevel: new Uint8Array(n),
     a: column(), b: column(), level: new Uint8Array(n),
     accRow: new Int32Array(n), accStride: new Uint8Array(n), accumulate: new Uint8Array(n), slow: new Uint8Array(n),

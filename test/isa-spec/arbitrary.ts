@@ -31,11 +31,12 @@ export const anyInstruction: fc.Arbitrary<{ readonly instruction: Instruction; r
   return fc.record({
     instruction: fc.record({
       op: fc.constant(op),
+      predicate: fc.integer({ min: -4, max: 7 }),
       waits: tokens,
       posts: tokens,
       fields: fc.record(Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, valueOf(field)]))).map((values) =>
         Object.fromEntries(Object.entries(values).filter(([name, value]) => fields[name]!.added !== true || !isZero(fields[name]!, value as number)))),
-    }) as unknown as fc.Arbitrary<Instruction>,
+    }).map(({ predicate, ...rest }) => ({ ...rest, ...(predicate > 0 ? { predicate } : {}) })) as unknown as fc.Arbitrary<Instruction>,
     queue: fc.constantFrom(...instructions[op].queues),
   });
 });
