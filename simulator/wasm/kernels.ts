@@ -12,8 +12,8 @@ export const noticedAt = 2048;
 export const firstFree = 4096;
 
 /** Bytes of a panel at one step of k. */
-export const panelBytes = 32;
-const tripleOf = 4;
+const panelBytes = 32;
+const rowsAtATime = 4;
 const unroll = 2;
 
 type Arithmetic = {
@@ -44,8 +44,8 @@ const product = (name: string, kind: keyof typeof arithmetics): Definition =>
   define(name, 8, ([c, cPitch, x, xPitch, w, steps, rows, panels], local) => {
     const { splat, mul, add, step }: Arithmetic = arithmetics[kind];
     const [panel, row, cAt, xRow, at, end] = locals(6, () => local('i32'));
-    const xAt = Array.from({ length: tripleOf }, () => local('i32'));
-    const sums = Array.from({ length: tripleOf }, () => [local('v128'), local('v128')] as const);
+    const xAt = Array.from({ length: rowsAtATime }, () => local('i32'));
+    const sums = Array.from({ length: rowsAtATime }, () => [local('v128'), local('v128')] as const);
     const weights = [local('v128'), local('v128')] as const;
     const factor = local('v128');
     const cBytes = kind === 'i16' ? 2 * panelBytes : panelBytes;
@@ -86,7 +86,7 @@ const product = (name: string, kind: keyof typeof arithmetics): Definition =>
       ...loopWhile(panels.get, [
         ...end.set(i32.add(panel.get, i32.mul(steps.get, i32.const(panelBytes)))),
         ...cAt.set(c.get), ...xRow.set(x.get), ...row.set(i32.const(0)),
-        ...loopWhile(i32.ltS(row.get, i32.sub(rows.get, i32.const(tripleOf - 1))), block(tripleOf)),
+        ...loopWhile(i32.ltS(row.get, i32.sub(rows.get, i32.const(rowsAtATime - 1))), block(rowsAtATime)),
         ...loopWhile(i32.ltS(row.get, rows.get), block(1)),
         ...panel.set(end.get), ...c.step(cBytes), ...panels.step(-1),
       ]),

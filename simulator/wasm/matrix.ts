@@ -72,7 +72,7 @@ const storeSums = ({ places, size }: Job, nt: number, c: Float64Array | Float32A
 
 const inEighths = Int16Array.from(e4m3Values, (value) => (Math.abs(value) >= 1 ? value * eighths : 0));
 const isSmall = Uint8Array.from(e4m3Values, (value) => (value !== 0 && Math.abs(value) < 1 ? 1 : 0));
-/** Of 8 elements, or of 12, more than one below 1: then doubles are faster than the exceptions. */
+/** The shares of elements below 1 from which doubles are faster than exceptions. */
 const smallShare = { activations: 1 / 8, weights: 1 / 12 };
 
 /** Activations of one slice: elements below 1, as r * deep + k, and whether eighths and those suffice. */
