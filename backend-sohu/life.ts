@@ -31,7 +31,7 @@ type Access = { readonly leaf: Leaf; readonly field: string; readonly does: 'def
 /**
  * The certificate of an entry: its ops in program order and the instruction each became, the loops around them, and every
  * buffer with the ops that define and use it, in that order, each with its part of the buffer. `from` of a use: the ops
- * whose values it must find there. `pcs`: by queue, where its ops' instructions are, in order.
+ * whose values it must find there. `computes`: fields of the instruction that say what, not where. `pcs`: by queue, where its ops' instructions are, in order.
  */
 export function lifeOf(module: TileModule, layout: Layout, pcs: (queue: Queue) => readonly number[]): Json {
   const { leaves, spans } = walk(module.body);
@@ -40,7 +40,7 @@ export function lifeOf(module: TileModule, layout: Layout, pcs: (queue: Queue) =
     const queue = tileQueue[op.kind];
     const n = next.get(queue) ?? 0;
     next.set(queue, n + 1);
-    return { queue, pc: pcs(queue)[n] as number, max: op.rows.max, of: op.rows.of };
+    return { queue, pc: pcs(queue)[n] as number, max: op.rows.max, of: op.rows.of, computes: functionOf(op) };
   });
   const byBuffer = new Map<BufferId, Access[]>();
   for (const access of leaves.flatMap(accessesOf)) byBuffer.set(access.region.buffer, [...(byBuffer.get(access.region.buffer) ?? []), access]);
@@ -51,6 +51,22 @@ export function lifeOf(module: TileModule, layout: Layout, pcs: (queue: Queue) =
     return [{ ...shapeOf(buffer), space, base, at, size, pitch, slot, accesses: (byBuffer.get(i as BufferId) ?? []).map((access, _, all) => accessJson(access, all)) }];
   });
   return [{ ops, loops: spans.map(({ loop: { level, count }, first, last }) => ({ level, count, first, last })), buffers }];
+}
+
+/** What an op computes, apart from where and how much: attributes no other part of the certificate implies. */
+function functionOf({ kind, attrs }: TileOp): { readonly [field: string]: Json } {
+  switch (kind) {
+    case 'input': return { table: attrs.table };
+    case 'multiply': return { accumulate: attrs.accumulate };
+    case 'drain': return { activation: attrs.activation, gated: attrs.gated };
+    case 'query': return { scale: Math.fround(attrs.scale) };
+    case 'attend': return { mask: attrs.mask, window: attrs.window };
+    case 'map': return { function: attrs.function };
+    case 'norm': return { kind: attrs.norm };
+    case 'rope': return { interleaved: attrs.interleaved };
+    case 'allgather': return { tag: attrs.tag };
+    default: return {};
+  }
 }
 
 const shapeOf = ({ name, depth, rows, columns, format, role }: Buffer): { readonly [key: string]: Json } => ({ name, depth, rows, columns, format, role });

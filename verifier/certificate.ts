@@ -1,6 +1,6 @@
 import { formats } from '../isa-spec/fields.ts';
 import { hbmBases, type Queue, queues, stepCounts } from '../isa-spec/instructions.ts';
-import { type Check, type Checked, integerFrom, listOf, nameOf, record, text } from '../isa-spec/json.ts';
+import { anything, type Check, type Checked, integerFrom, type Json, listOf, mapOf, nameOf, record, text } from '../isa-spec/json.ts';
 import type { Program } from '../isa-spec/program.ts';
 
 const size = integerFrom(0, 2 ** 50);
@@ -27,7 +27,7 @@ const buffer = record({
   space: nameOf(['hbm', 'sram', 'acc']), base: nameOf(hbmBases), at: size, size, pitch: size, slot: size, accesses: listOf(access),
 });
 const loop = record({ level: integerFrom(0, 3), count: size, first: size, last: size });
-const op = record({ queue: nameOf(queues), pc: size, max: size, of: nameOf(['all', ...stepCounts]) });
+const op = record({ queue: nameOf(queues), pc: size, max: size, of: nameOf(['all', ...stepCounts]), computes: mapOf<Json>(anything) });
 const certificates = listOf(record({ ops: listOf(op), loops: listOf(loop), buffers: listOf(buffer) }));
 
 export type CertifiedBuffer = Checked<typeof buffer>;
@@ -40,7 +40,7 @@ export type Touch = { readonly buffer: number; readonly access: CertifiedAccess 
 
 /**
  * What the compiler claims of an entry's code (the container's `life`): its ops in program order, each the instruction at
- * `pc` of a queue, in `loops` (ops `first` to `last`); and every buffer, where it lies, with the ops that define and use it.
+ * `pc` of a queue, in `loops` (ops `first` to `last`), and what it `computes`, as fields of the instruction; and every buffer, where it lies, with the ops that define and use it.
  * A use says `from` which ops its values are: [op, -1] of the same turn of the loops around both, or [op, l] of the turn
  * before of a loop of level l. Claims are for the rules to check; nothing here is believed.
  */

@@ -60,18 +60,35 @@ export function loopsAround(code: readonly Instruction[]): readonly (readonly Fr
   });
 }
 
+type Tokens = { readonly waits: readonly Token[]; readonly posts: readonly Token[] };
+const known = new WeakMap<Instruction, Tokens>();
+
 /** All tokens an instruction takes, or gives: those of its word and, of a sync, the further ones; one entry a semaphore. */
 export function tokensOf(instruction: Instruction, side: 'waits' | 'posts'): readonly Token[] {
-  const all = [...instruction[side]];
-  if (instruction.op === 'sync') {
+  if (instruction.op !== 'sync') return instruction[side].length < 2 ? instruction[side] : summed(instruction[side]);
+  let tokens = known.get(instruction);
+  if (tokens === undefined) {
     const f = instruction.fields;
-    const further = side === 'waits'
-      ? [[f.wait2, f.waitCount2], [f.wait3, f.waitCount3], [f.wait4, f.waitCount4], [f.wait5, f.waitCount5]] as const
-      : [[f.post2, f.postCount2], [f.post3, f.postCount3], [f.post4, f.postCount4], [f.post5, f.postCount5]] as const;
-    for (const [semaphore, count] of further) if (semaphore !== 0) all.push({ semaphore, count });
+    const waits = further(instruction.waits, [f.wait2, f.wait3, f.wait4, f.wait5], [f.waitCount2, f.waitCount3, f.waitCount4, f.waitCount5]);
+    const posts = further(instruction.posts, [f.post2, f.post3, f.post4, f.post5], [f.postCount2, f.postCount3, f.postCount4, f.postCount5]);
+    tokens = { waits, posts };
+    known.set(instruction, tokens);
   }
-  if (all.length < 2) return all;
+  return tokens[side];
+}
+
+function further(tokens: readonly Token[], semaphores: readonly number[], counts: readonly number[]): readonly Token[] {
+  const all = [...tokens];
+  semaphores.forEach((semaphore, i) => {
+    if (semaphore !== 0) all.push({ semaphore, count: counts[i]! });
+  });
+  return summed(all);
+}
+
+/** One entry a semaphore. */
+function summed(tokens: readonly Token[]): readonly Token[] {
+  if (tokens.every(({ semaphore }, i) => tokens.findIndex((other) => other.semaphore === semaphore) === i)) return tokens;
   const sums = new Map<number, number>();
-  for (const { semaphore, count } of all) sums.set(semaphore, (sums.get(semaphore) ?? 0) + count);
+  for (const { semaphore, count } of tokens) sums.set(semaphore, (sums.get(semaphore) ?? 0) + count);
   return [...sums].map(([semaphore, count]) => ({ semaphore, count }));
 }

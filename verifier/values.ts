@@ -109,12 +109,16 @@ export class Values implements Watcher {
     }
     let first = 0;
     let last = -1;
-    for (const cell of cellsOf(home.grid, part)) {
-      const tag = home.cells[cell]!;
-      if (tag === last) continue;
-      last = tag;
-      if (first === 0) first = tag;
-      if (!this.#judge(use, op, I, part, tag)) return 0;
+    const { r0, r1, c0, c1 } = cellsOf(home.grid, part);
+    for (let r = r0; r < r1; r++) {
+      const line = r * home.grid.columns.size;
+      for (let cell = line + c0; cell < line + c1; cell++) {
+        const tag = home.cells[cell]!;
+        if (tag === last) continue;
+        last = tag;
+        if (first === 0) first = tag;
+        if (!this.#judge(use, op, I, part, tag)) return 0;
+      }
     }
     return first;
   }
@@ -138,8 +142,13 @@ export class Values implements Watcher {
       other.wiped = tag;
     }
     home.held = true;
-    if (home.buffer.role === 'kv') home.pool.set(op, tag);
-    else for (const cell of cellsOf(home.grid, part)) home.cells[cell] = tag;
+    if (home.buffer.role === 'kv') {
+      home.pool.set(op, tag);
+      return;
+    }
+    const { r0, r1, c0, c1 } = cellsOf(home.grid, part);
+    const width = home.grid.columns.size;
+    for (let r = r0; r < r1; r++) home.cells.fill(tag, r * width + c0, r * width + c1);
   }
 
   state({ began, level, base }: Standing): string {
@@ -179,27 +188,35 @@ export class Values implements Watcher {
     }
   }
 
-  /** Whether the certificate could be followed throughout. */
   get certificate(): Certificate {
     return this.#certificate;
   }
+
+  /** Buffers whose values were not followed: they are in too many parts. */
+  get unfollowed(): readonly CertifiedBuffer[] {
+    return this.#certificate.buffers.filter(({ role }, number) => role !== 'weights' && this.#homes[number] === undefined);
+  }
 }
+
+/** Most cells of a buffer that are worth following. */
+const cellsMax = 4_000_000;
 
 /** Undefined for weights, which are there from the start and only read, and for what has too many parts to follow. */
 function homeOf(certificate: Certificate, buffer: CertifiedBuffer, extentOf: (access: CertifiedAccess) => Extent): Home | undefined {
   if (buffer.role === 'weights') return undefined;
   const nothing: Grid = { depth: 1, rows: new Map(), columns: new Map() };
   const grid = buffer.role === 'kv' ? nothing : gridOf(certificate, buffer.accesses.map((access) => ({ access, extent: extentOf(access) })), Math.max(1, buffer.depth));
-  if (grid === undefined) return undefined;
+  if (grid === undefined || grid.depth * grid.rows.size * grid.columns.size > cellsMax) return undefined;
   return { buffer, grid, cells: new Int32Array(grid.depth * grid.rows.size * grid.columns.size), pool: new Map(), neighbours: [], held: false, wiped: 0 };
 }
 
 const sharesMemory = (a: CertifiedBuffer, b: CertifiedBuffer): boolean => a.space === b.space && a.base === b.base && a.at < b.at + b.size && b.at < a.at + a.size;
 
-function* cellsOf({ rows, columns }: Grid, { slot, row, rowEnd, column, columnEnd }: Part): Generator<number> {
-  if (rowEnd <= row || columnEnd <= column) return;
-  const [r0, r1, c0, c1] = [rows.get(row)!, rows.get(rowEnd)!, columns.get(column)!, columns.get(columnEnd)!];
-  for (let r = r0; r < r1; r++) for (let c = c0; c < c1; c++) yield (slot * rows.size + r) * columns.size + c;
+/** A part as cells: rows of cells [r0, r1), counted through all slots, and of each the cells [c0, c1). */
+function cellsOf({ rows, columns }: Grid, { slot, row, rowEnd, column, columnEnd }: Part): { readonly r0: number; readonly r1: number; readonly c0: number; readonly c1: number } {
+  const nothing = rowEnd <= row || columnEnd <= column;
+  const first = slot * rows.size;
+  return { r0: first + (nothing ? 0 : rows.get(row)!), r1: first + (nothing ? 0 : rows.get(rowEnd)!), c0: columns.get(column)!, c1: columns.get(columnEnd)! };
 }
 
 function sourcesOf(certificate: Certificate, access: CertifiedAccess): ReadonlyMap<number, readonly Source[]> {

@@ -1,7 +1,7 @@
 import type { Program } from '../isa-spec/program.ts';
 import { type Certificate, readCertificate } from './certificate.ts';
 import { type ChipView, type Finding, groupChips, placeOf, type RuleId, ruleIds } from './chip.ts';
-import { conflictsOf, effectsOf } from './effects.ts';
+import { conflictsOf, type Effects, effectsOf } from './effects.ts';
 import { balance } from './rules/balance.ts';
 import { bounds } from './rules/bounds.ts';
 import { collectives } from './rules/collectives.ts';
@@ -22,7 +22,7 @@ import { resources } from './rules/resources.ts';
 import { singleWaiter } from './rules/single-waiter.ts';
 import { Sums } from './rules/sums.ts';
 import { WeightFifo } from './rules/weight-fifo.ts';
-import { weights } from './rules/weights.ts';
+import { hasWeightMap, weights } from './rules/weights.ts';
 import { play } from './token-game.ts';
 import { Values } from './values.ts';
 import { walk } from './walk.ts';
@@ -133,32 +133,33 @@ function* examineChip(chip: ChipView, first: ChipView, skip: Skip): Generator<Fi
 
   const shared = singleWaiter(chip);
   yield* shared;
-  const game = shared.length > 0 ? undefined : play(chip);
-  if (game !== undefined) {
-    yield* deadlock(chip, game);
-    yield* balance(chip, game);
-    yield* game.end === 'done' && game.counts.every((count) => count === 0) ? neutral(chip) : [];
-  }
+  const effects = effectsOf(chip, certificate);
+  if (shared.length === 0) yield* examineWalk(chip, effects, certificate, skip);
+  else for (const rule of ['V05', 'V06', 'V08', ...ofWalk, ...ofCertificate] as const) skip(rule, 'needs V04');
   yield* bounds(chip);
   yield* kvSafety(chip);
-  yield* numerics(chip, first);
-  yield* weights(chip);
+  yield* numerics(chip, first, certificate);
+  if (hasWeightMap(chip)) yield* weights(chip);
+  else skip('V22', 'the program has no map of weights');
   yield* resources(chip, certificate);
-  if (game?.end === 'done') {
-    yield* examineWalk(chip, certificate, skip);
-    return;
-  }
-  for (const rule of [...(game === undefined ? (['V05', 'V06', 'V08'] as const) : (['V08'] as const)), ...ofWalk, ...ofCertificate]) skip(rule, game === undefined ? 'needs V04' : 'needs V05');
 }
 
-function* examineWalk(chip: ChipView, certificate: Certificate | undefined, skip: Skip): Generator<Finding, undefined> {
-  const effects = effectsOf(chip, certificate);
+function* examineWalk(chip: ChipView, effects: Effects, certificate: Certificate | undefined, skip: Skip): Generator<Finding, undefined> {
   const claims = certificate === undefined ? [] : operands(chip, effects, certificate);
   yield* claims;
   const conflicts = conflictsOf(effects);
   const [counts, races, sums, fifo, overflow] = [new Counts(chip), new Races(chip, conflicts), new Sums(chip, effects), new WeightFifo(chip, effects), new Overflow(chip, effects)];
   const values = certificate === undefined || claims.length > 0 ? undefined : new Values(chip, effects, certificate);
-  walk(chip, effects, conflicts, [counts, races, sums, fifo, overflow, ...(values === undefined ? [] : [values])]);
+  const walked = walk(chip, effects, conflicts, [counts, races, sums, fifo, overflow, ...(values === undefined ? [] : [values])]);
+  const game = walked ?? play(chip);
+  yield* deadlock(chip, game);
+  yield* balance(chip, game);
+  if (walked === undefined && game.end === 'done') yield { rule: 'V11', place: placeOf(chip), message: 'not proved: the queues do not repeat themselves within twenty million instructions', notes: [] };
+  if (game.end !== 'done') {
+    for (const rule of ['V08', ...ofWalk, ...ofCertificate] as const) skip(rule, 'needs V05');
+    return;
+  }
+  if (game.counts.every((count) => count === 0)) yield* neutral(chip);
   for (const { findings } of [counts, races, sums, fifo, overflow]) yield* findings;
   yield* sums.left();
   if (values === undefined || certificate === undefined) {

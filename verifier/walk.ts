@@ -1,19 +1,19 @@
 import type { Token } from '../isa-spec/instructions.ts';
 import type { ChipView } from './chip.ts';
 import type { Conflict, Effects } from './effects.ts';
-import { fifoEntries, patience } from './token-game.ts';
+import { fifoEntries, type Game, patience as instructionsMax } from './token-game.ts';
 import { Cursor, type Indices, tokensOf } from './unroll.ts';
 
 /**
  * An instruction as it is issued. `index` counts those of its queue. `clock`: by queue, how many of its instructions are sure
  * to have completed by now, whatever the timing. Both arrays change as the walk goes on.
  */
-export type Instance = { readonly queue: number; readonly pc: number; readonly index: number; readonly I: Indices; readonly clock: Int32Array };
+export type Instance = { readonly queue: number; readonly pc: number; readonly index: number; readonly I: Indices; readonly clock: readonly number[] };
 
 /** Where the walk stands when it asks whether it has been here before. */
 export type Standing = {
   /** By queue: instructions issued; and the index of the first in the outermost loop it is in, Infinity if it is in none. */
-  readonly played: Int32Array;
+  readonly played: readonly number[];
   readonly began: readonly number[];
   /** By queue: the level of that loop. */
   readonly level: readonly number[];
@@ -25,6 +25,7 @@ export type Standing = {
 
 /** Looks on as a chip's queues are played, and remembers what its rule needs. */
 export type Watcher = {
+  /** An instruction that touches memory. */
   readonly issued?: (instance: Instance) => void;
   readonly waited?: (token: Token, instance: Instance) => void;
   readonly posted?: (token: Token, instance: Instance) => void;
@@ -34,8 +35,8 @@ export type Watcher = {
   readonly skip?: (by: number, standing: Standing) => void;
 };
 
-type Player = { readonly cursor: Cursor; readonly waits: readonly (readonly Token[])[]; readonly posts: readonly (readonly Token[])[]; readonly fifo: Int8Array; readonly clock: Int32Array; began: number };
-type Batch = { left: number; readonly clock: Int32Array };
+type Player = { readonly cursor: Cursor; readonly waits: readonly (readonly Token[])[]; readonly posts: readonly (readonly Token[])[]; readonly fifo: Int8Array; readonly clock: number[]; began: number };
+type Batch = { left: number; readonly clock: readonly number[] };
 
 /**
  * Plays a chip's queues against each other, with vector clocks. With one poster and one waiter a semaphore (V04), the k-th
@@ -43,30 +44,36 @@ type Batch = { left: number; readonly clock: Int32Array };
  * as a semaphore of wld's for mxu; nothing is inferred from its being full.
  *
  * When a state of tokens, clocks and watchers comes again but for the indices of the outermost loops, what lies between repeats,
- * and the remaining repetitions are skipped. False if not every queue came to its end.
+ * and the remaining repetitions are skipped. Undefined if not every queue came to its end: the token game says why.
  */
-export function walk(chip: ChipView, effects: Effects, conflicts: readonly Conflict[], watchers: readonly Watcher[]): boolean {
-  const game = new Walk(chip, watchers);
+export function walk(chip: ChipView, effects: Effects, conflicts: readonly Conflict[], watchers: readonly Watcher[]): Game | undefined {
+  const game = new Walk(chip, effects, watchers);
   const repetition = new Repetition(chip, effects, conflicts);
   while (game.round()) repetition.skip(game);
-  return game.done;
+  return game.done ? { end: 'done', counts: game.counts, fifo: game.fifo.length, blocked: [], lastPost: new Map() } : undefined;
 }
 
 class Walk {
   readonly players: readonly Player[];
   readonly watchers: readonly Watcher[];
+  readonly #ofEffects: readonly Watcher[];
+  readonly #ofTokens: readonly Watcher[];
+  readonly #effects: Effects;
   readonly tokens: readonly Batch[][];
   readonly counts = new Uint32Array(256);
-  readonly fifo: Int32Array[] = [];
-  readonly played: Int32Array;
+  readonly fifo: (readonly number[])[] = [];
+  readonly played: number[];
   #total = 0;
 
-  constructor(chip: ChipView, watchers: readonly Watcher[]) {
+  constructor(chip: ChipView, effects: Effects, watchers: readonly Watcher[]) {
     this.watchers = watchers;
-    this.played = new Int32Array(chip.queues.length);
+    this.#ofEffects = watchers.filter(({ issued }) => issued !== undefined);
+    this.#ofTokens = watchers.filter(({ posted }) => posted !== undefined);
+    this.#effects = effects;
+    this.played = chip.queues.map(() => 0);
     this.tokens = Array.from({ length: 256 }, () => []);
     this.players = chip.queues.map(({ code }): Player => ({
-      cursor: new Cursor(code), clock: new Int32Array(chip.queues.length), began: Infinity,
+      cursor: new Cursor(code), clock: chip.queues.map(() => 0), began: Infinity,
       waits: code.map((instruction) => tokensOf(instruction, 'waits')), posts: code.map((instruction) => tokensOf(instruction, 'posts')),
       fifo: Int8Array.from(code, ({ op }) => (op === 'wld' ? 1 : op === 'mm' ? -1 : 0)),
     }));
@@ -85,7 +92,7 @@ class Walk {
         if (this.#issue(player, queue)) break;
       }
     });
-    return moved && this.#total < patience;
+    return moved && this.#total < instructionsMax;
   }
 
   #may({ cursor: { pc }, waits, fifo }: Player): boolean {
@@ -100,10 +107,10 @@ class Walk {
     const instance: Instance = { queue, pc, index, I: cursor.I, clock };
     for (const token of waits[pc]!) {
       this.#take(token, clock);
-      for (const watcher of this.watchers) watcher.waited?.(token, instance);
+      for (const watcher of this.#ofTokens) watcher.waited?.(token, instance);
     }
     if (fifo[pc] === -1) merge(clock, this.fifo.shift()!);
-    for (const watcher of this.watchers) watcher.issued?.(instance);
+    if (this.#effects[queue]![pc]!.effects.length > 0) for (const watcher of this.#ofEffects) watcher.issued!(instance);
     this.played[queue] = index + 1;
     clock[queue] = index + 1;
     if (fifo[pc] === 1) this.fifo.push(clock.slice());
@@ -112,7 +119,7 @@ class Walk {
       for (const token of posts[pc]!) {
         this.counts[token.semaphore]! += token.count;
         this.tokens[token.semaphore]!.push({ left: token.count, clock: known });
-        for (const watcher of this.watchers) watcher.posted?.(token, instance);
+        for (const watcher of this.#ofTokens) watcher.posted!(token, instance);
       }
     }
     const outside = cursor.frames.length === 0;
@@ -123,7 +130,7 @@ class Walk {
     return turned;
   }
 
-  #take({ semaphore, count }: Token, clock: Int32Array): void {
+  #take({ semaphore, count }: Token, clock: number[]): void {
     this.counts[semaphore]! -= count;
     const batches = this.tokens[semaphore]!;
     for (let left = count; left > 0; ) {
@@ -137,22 +144,34 @@ class Walk {
   }
 }
 
-const merge = (clock: Int32Array, other: Int32Array): void => {
+const merge = (clock: number[], other: readonly number[]): void => {
   for (let queue = 0; queue < clock.length; queue++) if (other[queue]! > clock[queue]!) clock[queue] = other[queue]!;
+};
+
+/** The outermost loops queues are in, and what an iteration of them does to memory. */
+type Loops = {
+  /** Two accesses in them that may clash are moved alike: then they clash in all iterations or in none. */
+  readonly alike: boolean;
+  /** Iterations after which all rings they turn are back where they were. */
+  readonly turn: number;
 };
 
 /** Finds out that the outermost loops repeat themselves, and skips what is left of them. */
 class Repetition {
+  readonly #chip: ChipView;
+  readonly #effects: Effects;
+  readonly #conflicts: readonly Conflict[];
   /** By queue, then queue: the last pc of the first that can clash with the second, or posts to it. Before it has passed that, it matters what it knows. */
   readonly #until: readonly Int32Array[];
-  readonly #conflicts: readonly Conflict[];
-  readonly #possible: boolean;
-  /** Iterations after which all rings moved by the outermost loops are back where they were. */
-  readonly #turn: number;
-  readonly #near = new Set<string>();
-  readonly #seen = new Map<string, number>();
+  readonly #loops = new Map<string, Loops>();
+  /** Where it looked last: once an iteration is enough. */
+  #last = 0;
+  /** A state that may come again. */
+  #before: { readonly near: string; readonly base: number; readonly state: string } | undefined;
 
   constructor(chip: ChipView, effects: Effects, conflicts: readonly Conflict[]) {
+    this.#chip = chip;
+    this.#effects = effects;
     this.#conflicts = conflicts;
     const count = chip.queues.length;
     this.#until = Array.from({ length: count }, () => new Int32Array(count).fill(-1));
@@ -169,35 +188,48 @@ class Repetition {
       const to = waiter.get(semaphore);
       if (to !== undefined && to !== queue) matters(queue, to, pc);
     })));
-    // Law: two accesses that an iteration of the outermost loops moves alike clash in all iterations or in none.
-    this.#possible = conflicts.every(({ aEffect, bEffect }) => aEffect.outer === bEffect.outer);
-    this.#turn = turnOf(chip, effects);
   }
 
   skip(game: Walk): void {
-    if (!this.#possible || this.#turn > turnMax) return;
     const looping = game.players.flatMap(({ cursor }) => (cursor.frames.length === 0 ? [] : [{ cursor, level: cursor.frames[0]!.level as 0, count: cursor.frames[0]!.count }]));
     if (looping.length === 0) return;
     const base = Math.min(...looping.map(({ cursor, level }) => cursor.I[level]));
-    const near = `${placesOf(game, base)};${base % this.#turn};${base === 0};${game.counts.join(' ')}`;
-    if (!this.#near.has(near)) {
-      this.#near.add(near);
-      return;
-    }
+    // The first iteration is like no other: products that overwrite in it add in the rest.
+    if (base === 0 || base === this.#last) return;
+    this.#last = base;
+    const near = `${placesOf(game, base)};${heldText(game.counts)}`;
+    const before = this.#before;
+    const again = before !== undefined && before.near === near && base > before.base;
+    if (again) {
+      const { alike, turn } = this.#loopsOf(game);
+      if (!alike || turn > turnMax || (base - before.base) % turn !== 0) return;
+    } else if (before !== undefined && base >= before.base && base <= before.base + patience) return;
     const standing = this.#standing(game, base);
     if (standing === undefined) return;
-    const state = `${near};${clocksOf(game, standing)};${game.watchers.map((watcher) => watcher.state?.(standing) ?? '').join(';')}`;
-    const before = this.#seen.get(state);
-    this.#seen.set(state, base);
-    if (before === undefined || base <= before) return;
-    const period = base - before;
+    const state = `${clocksOf(game, standing)};${game.watchers.map((watcher) => watcher.state?.(standing) ?? '').join(';')}`;
+    this.#before = { near, base, state };
+    if (!again || before.state !== state) return;
+    const period = base - before.base;
     const by = Math.min(...looping.map(({ cursor, level, count }) => Math.floor((count - 1 - cursor.I[level]) / period))) * period;
     if (by > 0) {
       for (const watcher of game.watchers) watcher.skip?.(by, standing);
       for (const { cursor, level } of looping) cursor.I[level] += by;
     }
-    this.#near.clear();
-    this.#seen.clear();
+    this.#before = undefined;
+  }
+
+  #loopsOf({ players }: Walk): Loops {
+    const outer = players.map(({ cursor: { frames } }) => frames[0]);
+    const key = outer.map((frame) => frame?.begin ?? '').join(' ');
+    const known = this.#loops.get(key);
+    if (known !== undefined) return known;
+    const inside = (queue: number, pc: number): boolean => outer[queue] !== undefined && pc >= outer[queue].begin && pc < outer[queue].end;
+    const loops: Loops = {
+      alike: this.#conflicts.every(({ a, aPc, aEffect, b, bPc, bEffect }) => aEffect.outer === bEffect.outer || !inside(a, aPc) || !inside(b, bPc)),
+      turn: turnOf(this.#chip, this.#effects, inside),
+    };
+    this.#loops.set(key, loops);
+    return loops;
   }
 
   /** Undefined while something from before a loop can still matter: then one turn of the loop is not like another. */
@@ -213,31 +245,35 @@ class Repetition {
     const began = players.map((player) => player.began);
     if (floor.some((least, queue) => began[queue]! !== Infinity && least < began[queue]!)) return undefined;
     const fixed = floor.map((least, queue) => began[queue] === Infinity && least < played[queue]!);
-    if (this.#conflicts.some(({ a, b, aEffect, bEffect }) => (fixed[a]! && bEffect.outer !== 0) || (fixed[b]! && aEffect.outer !== 0))) return undefined;
+    if (fixed.includes(true) && this.#conflicts.some(({ a, b, aEffect, bEffect }) => (fixed[a]! && bEffect.outer !== 0) || (fixed[b]! && aEffect.outer !== 0))) return undefined;
     return { played, began, level: players.map(({ cursor }) => cursor.frames[0]?.level ?? 0), base, floor };
   }
 }
 
-/** Longest turn of rings worth waiting for. */
+/** Longest turn of rings worth waiting for; and how long to wait for a state to come again. */
 const turnMax = 1024;
+const patience = 32;
 
-function turnOf(chip: ChipView, effects: Effects): number {
+function turnOf(chip: ChipView, effects: Effects, inside: (queue: number, pc: number) => boolean): number {
   let turn = 1;
-  effects.forEach((sites, queue) => {
-    const { strideSets } = chip.queues[queue]!;
-    for (const { instruction, loops } of sites) {
-      const level = loops[0]?.level;
-      if (level === undefined) continue;
-      for (const value of Object.values(instruction.fields) as unknown[]) {
-        if (typeof value !== 'object' || value === null || !('ss' in value)) continue;
-        const ring = strideSets[value.ss as number]?.ring;
-        if (ring !== undefined && ring.depth > 0) turn = lcm(turn, ring.depth / gcd(ring.depth, ring.steps[level]! % ring.depth));
-        if (turn > turnMax) return;
-      }
+  effects.forEach((sites, queue) => sites.forEach(({ instruction, loops }, pc) => {
+    const level = loops[0]?.level;
+    if (level === undefined || !inside(queue, pc) || turn > turnMax) return;
+    for (const value of Object.values(instruction.fields) as unknown[]) {
+      if (typeof value !== 'object' || value === null || !('ss' in value)) continue;
+      const ring = chip.queues[queue]!.strideSets[value.ss as number]?.ring;
+      if (ring !== undefined && ring.depth > 0) turn = lcm(turn, ring.depth / gcd(ring.depth, ring.steps[level]! % ring.depth));
     }
-  });
+  }));
   return turn;
 }
+
+/** The counts of the semaphores that have any. */
+const heldText = (counts: Uint32Array): string => {
+  let text = '';
+  for (let semaphore = 0; semaphore < counts.length; semaphore++) if (counts[semaphore]! > 0) text += `${semaphore}:${counts[semaphore]} `;
+  return text;
+};
 
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 const lcm = (a: number, b: number): number => (a / gcd(a, b)) * b;
@@ -247,7 +283,7 @@ const placesOf = ({ players, fifo }: Walk, base: number): string =>
 
 /** Clocks counted back from where each queue is. What nobody needs to know any more counts as known. */
 function clocksOf({ players, tokens, fifo, played }: Walk, { floor }: Standing): string {
-  const relative = (clock: Int32Array): string => {
+  const relative = (clock: readonly number[]): string => {
     let text = '';
     for (let queue = 0; queue < clock.length; queue++) text += ` ${Math.max(clock[queue]!, floor[queue]!) - played[queue]!}`;
     return text;

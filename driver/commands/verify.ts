@@ -1,5 +1,5 @@
 import { Diagnostics } from '../../diagnostics/diagnostic.ts';
-import { verify } from '../../verifier/verify.ts';
+import { prove, type Verdict } from '../../verifier/verify.ts';
 import type { Options } from '../options.ts';
 import { Terminal } from '../terminal.ts';
 import { readProgram } from './assembly.ts';
@@ -10,10 +10,14 @@ export async function verifyCommand(path: string, options: Options): Promise<boo
   const diagnostics = new Diagnostics();
   const program = readProgram(path, diagnostics);
   if (program === undefined) return !terminal.diagnostics(diagnostics);
-  const findings = verify(program);
-  terminal.value({ findings });
-  if (findings.length === 0) terminal.print(`${path}: no rule is broken`);
-  if (options.json) return findings.length === 0;
-  for (const { message } of findings) diagnostics.report({ code: 'E5003', message, origin: { kind: 'file', path } });
+  const { findings, verdicts } = prove(program);
+  for (const { rule, message, notes } of findings) diagnostics.report({ code: 'E5003', message: `${rule}: ${message}`, origin: { kind: 'file', path }, notes: notes.map((text) => ({ text })) });
+  terminal.print([...verdicts.map(verdictText), '', findings.length === 0 ? `${path}: no rule is broken` : `${path}: ${findings.length} findings`].join('\n'));
+  if (findings.length === 0) terminal.value({ findings, verdicts });
   return !terminal.diagnostics(diagnostics);
 }
+
+const verdictText = (verdict: Verdict): string => {
+  const mark = { proved: 'proved ', broken: 'BROKEN ', skipped: 'skipped' }[verdict.outcome];
+  return `${verdict.rule}  ${mark}  ${verdict.says}${verdict.outcome === 'skipped' ? ` (${verdict.reason})` : ''}`;
+};

@@ -58,8 +58,9 @@ function windowProblems(chip: ChipView, { instruction, loops }: Site, number: nu
 }
 
 /** V12. Each read sees the values of the ops the certificate says, of the turn it says: nothing undefined, nothing stale, no other ring slot. */
-export const wrongReads = (chip: ChipView, values: Values): readonly Finding[] =>
-  values.wrong.filter(({ kind }) => kind !== 'overwritten').map((wrong) => {
+export const wrongReads = (chip: ChipView, values: Values): readonly Finding[] => [
+  ...values.unfollowed.map(({ name }): Finding => ({ rule: 'V12', place: placeOf(chip), message: `not proved: \`${name}\` is accessed in too many different parts`, notes: [] })),
+  ...values.wrong.filter(({ kind }) => kind !== 'overwritten').map((wrong): Finding => {
     const { found, buffer, access } = wrong;
     const reader = turnText(chip, values.certificate, wrong.reader);
     const sources = access.from.map(([op, level]) => `${opName(chip, values.certificate, op)}${level < 0 ? '' : `, of the turn before of I${level}`}`);
@@ -68,7 +69,8 @@ export const wrongReads = (chip: ChipView, values: Values): readonly Finding[] =
       message: `${reader} reads ${found === undefined ? `what nobody has written` : `what ${turnText(chip, values.certificate, found)} wrote`}: ${partText(wrong)}`,
       notes: [`meant to read what was written by ${sources.length === 0 ? 'nobody' : sources.join('; ')}`, `\`${buffer.name}\` has ${buffer.rows} rows of ${buffer.columns}${buffer.depth > 1 ? `, ${buffer.depth} times over` : ''}`],
     };
-  });
+  }),
+];
 
 const opName = (chip: ChipView, { ops }: Certificate, op: number): string => nameOf(chip, ops[op]!.queue, ops[op]!.pc);
 export const turnText = (chip: ChipView, certificate: Certificate, { op, I }: Turn): string => `${opName(chip, certificate, op)}${iterationText(I)}`;

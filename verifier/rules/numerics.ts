@@ -1,5 +1,6 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
 import { type Instruction, instructions, type InstructionOf, type Queue } from '../../isa-spec/instructions.ts';
+import type { Certificate } from '../certificate.ts';
 import { type ChipView, type Finding, nameOf, placeOf } from '../chip.ts';
 import { loopsAround } from '../unroll.ts';
 
@@ -7,10 +8,25 @@ type Triple = { readonly pc: number; readonly aq: InstructionOf<'aq'>['fields'];
 
 /**
  * V20. Results are those of the normative arithmetic and do not depend on the bucket. Every instruction's arithmetic is fixed by
- * the specification (block of softmax, order of sums: V15); what a program could still get wrong is that queries, keys and results of
- * attention do not belong together, and that entries compute different functions.
+ * the specification (block of softmax, order of sums: V15); what a program could still get wrong is that an instruction computes
+ * another function than its op, that queries, keys and results of attention do not belong together, and that entries differ.
  */
-export const numerics = (chip: ChipView, first: ChipView): readonly Finding[] => [...attention(chip), ...(chip.entry === first.entry ? [] : likeFirst(chip, first))];
+export const numerics = (chip: ChipView, first: ChipView, certificate: Certificate | undefined): readonly Finding[] => [
+  ...attention(chip),
+  ...(certificate === undefined ? [] : functions(chip, certificate)),
+  ...(chip.entry === first.entry ? [] : likeFirst(chip, first)),
+];
+
+/** Every instruction computes what the certificate says of its op. */
+const functions = (chip: ChipView, { ops }: Certificate): readonly Finding[] =>
+  ops.flatMap(({ queue, pc, computes }) => {
+    const fields = chip.queues.find((view) => view.queue === queue)?.code[pc]?.fields as Readonly<Record<string, unknown>> | undefined;
+    return Object.entries(computes).flatMap(([name, value]): readonly Finding[] => {
+      if (fields === undefined || fields[name] === value) return [];
+      return [{ rule: 'V20', place: placeOf(chip, queue, pc), message: `${nameOf(chip, queue, pc)} has \`${name}\` ${String(fields[name])}; its op computes with ${String(value)}`, notes: [] }];
+    });
+  });
+
 
 function attention(chip: ChipView): readonly Finding[] {
   const code = chip.queues.find(({ queue }) => queue === 'att')?.code ?? [];

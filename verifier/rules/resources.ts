@@ -1,9 +1,8 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
 import type { Certificate } from '../certificate.ts';
 import { type ChipView, type Finding, placeOf } from '../chip.ts';
-import { tokensOf } from '../unroll.ts';
 
-/** V24. What the program says it takes is what it takes: SRAM, HBM regions, semaphores; and the machine has as much. */
+/** V24. What the program says it takes is what it takes: SRAM and HBM regions, with room for the results; and the machine has as much. */
 export function resources(chip: ChipView, certificate: Certificate | undefined): readonly Finding[] {
   const { program } = chip;
   const { machine, meta } = program;
@@ -29,9 +28,5 @@ export function resources(chip: ChipView, certificate: Certificate | undefined):
     if ((offset + pitch * count) * line > bytes) problems.push(`result \`${name}\` ends at line ${offset + pitch * count} of ${bytes / line} of \`${base}\``);
     if (columns * formatBytes[format] > pitch * line) problems.push(`rows of result \`${name}\` have ${columns * formatBytes[format]} bytes in ${pitch} lines`);
   }
-  const declared = new Set(program.semaphores.filter(({ entry }) => entry === chip.entry).map(({ id }) => id));
-  const used = new Set(chip.queues.flatMap(({ code }) => code.flatMap((instruction) => [...tokensOf(instruction, 'waits'), ...tokensOf(instruction, 'posts')].map(({ semaphore }) => semaphore))));
-  const undeclared = declared.size === 0 ? [] : [...used].filter((id) => !declared.has(id));
-  if (undeclared.length > 0) problems.push(`semaphores ${undeclared.map((id) => `s${id}`).join(', ')} are used and not declared`);
   return problems.map((problem) => ({ rule: 'V24', place: placeOf(chip), message: problem, notes: [] }));
 }
