@@ -12,12 +12,15 @@ export type Transfer = {
   readonly completed: { left: number | undefined; done: number | undefined };
 };
 
+/** Of times, for rounding. */
+const tolerance = 1e-6;
+
 type Client = { transfer: Transfer | undefined; line: number; served: number };
 type Arrival = { readonly time: number; readonly arrive: () => void };
 
 /**
- * The HBM channel, shared fairly (start-time fair queueing): one line at a time, of the unit served least among those that want one; a unit that
- * wanted nothing for a while has not saved up for it. What a line moves takes effect `latency` cycles after it left the channel.
+ * The HBM channel, shared fairly (start-time fair queueing): one line at a time, of the unit served least among those that want one, in turn if
+ * alike; a unit that wanted nothing for a while has not saved up for it. What a line moves takes effect `latency` cycles after it left the channel.
  */
 export class HbmChannel {
   readonly #latency: number;
@@ -25,7 +28,8 @@ export class HbmChannel {
   readonly #arrivals: Arrival[] = [];
   /** When the channel is free, to a fraction of a cycle. */
   #free = 0;
-  /** How far the unit served last had been served. */
+  /** The unit served last, and how far it had been served before. */
+  #last: Client | undefined;
   #virtual = 0;
 
   constructor(clients: number, latency: number) {
@@ -59,15 +63,17 @@ export class HbmChannel {
 
   #next(cycle: number): Client | undefined {
     const wanting = this.#clients.filter(({ transfer, line }) => transfer !== undefined && transfer.from + line * transfer.pace < cycle + 1);
-    return wanting.reduce<Client | undefined>((least, client) => (least === undefined || client.served < least.served ? client : least), undefined);
+    const before = (one: Client, other: Client): boolean => (Math.abs(one.served - other.served) > tolerance ? one.served < other.served : other === this.#last);
+    return wanting.reduce<Client | undefined>((least, client) => (least === undefined || before(client, least) ? client : least), undefined);
   }
 
   #send(client: Client, transfer: Transfer, cycle: number): void {
     const wanted = transfer.from + client.line * transfer.pace;
     this.#free = Math.max(this.#free, cycle, wanted) + transfer.cost;
+    this.#last = client;
     this.#virtual = client.served;
     client.served += transfer.cost;
-    const left = Math.ceil(this.#free - 1e-6);
+    const left = Math.ceil(this.#free - tolerance);
     this.#arrivals.push({ time: left + this.#latency, arrive: transfer.move(client.line) });
     if (++client.line < transfer.lines) return;
     client.transfer = undefined;

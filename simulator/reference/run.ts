@@ -151,9 +151,11 @@ class Clock {
       lane.occupied = occupied;
       return { completion, effect: () => {}, posts };
     };
+    if (instruction.predicate !== undefined && lane.queue.P[instruction.predicate] !== 1) return { completion: { done: cycle }, effect: () => {}, posts };
     switch (instruction.op) {
       case 'loop':
       case 'sreg':
+      case 'setp':
         run(this.#chip, lane.queue);
         return { completion: { done: cycle }, effect: () => {}, posts };
       case 'wld':

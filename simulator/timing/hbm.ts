@@ -39,8 +39,7 @@ export class SharedHbm {
   end(now: number): number {
     this.#settle(now);
     for (let slot = 0; slot < this.#slots; slot++) {
-      const rate = this.#rate[slot]!;
-      if (this.#cap[slot] === 0 || this.#remaining[slot]! > rate * 2 * tolerance) continue;
+      if (this.#cap[slot] === 0 || this.#remaining[slot]! > Math.max(tolerance, this.#rate[slot]! * 2 * tolerance)) continue;
       this.#cap[slot] = 0;
       this.#active--;
       this.#share();
@@ -55,22 +54,33 @@ export class SharedHbm {
     return this.#cap[slot]! > 0 && this.#rate[slot]! < this.#cap[slot]! * (1 - 1e-9);
   }
 
+  /** Moves the flows on to `now`. One that ends within a cycle leaves what is left of it to the others. */
   #settle(now: number): void {
-    const passed = now - this.#clock;
+    let left = now - this.#clock;
     this.#clock = now;
-    if (passed === 0 || this.#active === 0) return;
-    this.busy += passed;
-    for (let slot = 0; slot < this.#slots; slot++) if (this.#cap[slot]! > 0) this.#remaining[slot]! -= this.#rate[slot]! * passed;
+    if (left === 0 || this.#active === 0) return;
+    this.busy += left;
+    const rate = this.#rate, remaining = this.#remaining;
+    for (;;) {
+      let step = left;
+      for (let slot = 0; slot < this.#slots; slot++) if (rate[slot]! * step > remaining[slot]!) step = remaining[slot]! / rate[slot]!;
+      for (let slot = 0; slot < this.#slots; slot++) remaining[slot] = Math.max(0, remaining[slot]! - rate[slot]! * step);
+      left -= step;
+      if (this.#active === 1 || left <= tolerance) return;
+      this.#divide();
+    }
   }
 
-  /** Water-filling: flows capped below the fair share take their cap, the rest share what is left. */
-  #share(): void {
-    this.next = Infinity;
-    if (this.#active === 0) return;
+  /** Water-filling: flows capped below the fair share take their cap, the rest share what is left. Those with nothing left take none. */
+  #divide(): void {
     const rate = this.#rate, cap = this.#cap;
-    for (let slot = 0; slot < this.#slots; slot++) rate[slot] = cap[slot]! > 0 ? -1 : 0;
     let left = this.#capacity;
-    let open = this.#active;
+    let open = 0;
+    for (let slot = 0; slot < this.#slots; slot++) {
+      const wanting = cap[slot]! > 0 && this.#remaining[slot]! > tolerance;
+      rate[slot] = wanting ? -1 : 0;
+      if (wanting) open++;
+    }
     for (let settled = true; settled && open > 0; ) {
       settled = false;
       const fair = left / open;
@@ -82,10 +92,17 @@ export class SharedHbm {
         settled = true;
       }
     }
+    for (let slot = 0; slot < this.#slots; slot++) if (rate[slot] === -1) rate[slot] = left / open;
+  }
+
+  #share(): void {
+    this.next = Infinity;
+    if (this.#active === 0) return;
+    this.#divide();
     for (let slot = 0; slot < this.#slots; slot++) {
-      if (rate[slot] === 0) continue;
-      if (rate[slot] === -1) rate[slot] = left / open;
-      const end = this.#clock + Math.max(0, Math.ceil(this.#remaining[slot]! / rate[slot]! - tolerance));
+      if (this.#cap[slot] === 0) continue;
+      const rate = this.#rate[slot]!;
+      const end = this.#clock + (rate === 0 ? 0 : Math.max(0, Math.ceil(this.#remaining[slot]! / rate - tolerance)));
       if (end < this.next) this.next = end;
     }
   }

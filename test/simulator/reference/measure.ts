@@ -1,22 +1,28 @@
-import { encodeStepBlock } from '../../../isa-spec/step-block.ts';
-import { createMachineState, imageSource, readHbm } from '../../../simulator/functional/machine-state.ts';
+import type { Program } from '../../../isa-spec/program.ts';
+import { encodeStepBlock, type StepTables } from '../../../isa-spec/step-block.ts';
+import { createMachineState, imageSource, type MachineState, readHbm } from '../../../simulator/functional/machine-state.ts';
 import { runStep } from '../../../simulator/functional/run.ts';
 import { type ReferenceResult, runReference } from '../../../simulator/reference/run.ts';
 import { simulateTiming } from '../../../simulator/timing/simulate.ts';
-import { emptyStep } from '../functional/harness.ts';
-import { type Products, programFor } from './products.ts';
 
-/** Cycles of the event simulator and of the reference, and the results of the reference and of the functional simulator. */
-export type Measured = { readonly event: number; readonly reference: ReferenceResult; readonly values: Uint8Array; readonly functional: Uint8Array };
+/**
+ * Cycles of the event simulator and of the reference; of the reference, too, when SRAM's readers share a port of two rows a cycle. What the
+ * reference and the functional simulator have written to the `io` region.
+ */
+export type Measured = { readonly event: number; readonly reference: ReferenceResult; readonly shared: number; readonly written: Uint8Array; readonly functional: Uint8Array };
 
-export function measure(products: Products, shared: number | 'own' = 'own'): Measured {
-  const { program, image, resultBytes } = programFor(products);
-  const block = encodeStepBlock({ ...emptyStep, counts: { tokens: products.tokens, sequences: 1, samples: 0 } });
-  const fresh = () => createMachineState(program, [imageSource(image)]);
+const limit = 1_000_000;
+/** Banks a matrix array has on the described machine. */
+const banks = 2;
+
+export function measure({ program, image }: { readonly program: Program; readonly image: Uint8Array }, step: StepTables): Measured {
+  const block = encodeStepBlock(step);
+  const fresh = (): MachineState => createMachineState(program, [imageSource(image)]);
+  const written = (state: MachineState): Uint8Array => readHbm(state, 0, 'io', 0, program.regions.find(({ base }) => base === 'io')!.bytes);
   const [stepped, whole] = [fresh(), fresh()];
-  const reference = runReference(stepped, block, 1_000_000, shared);
+  const reference = runReference(stepped, block, limit);
   runStep(whole, [block]);
   const timing = simulateTiming(program, [block]);
   if (timing.kind === 'fault') throw new Error(timing.fault.message);
-  return { event: timing.cycles, reference, values: readHbm(stepped, 0, 'io', 0, resultBytes), functional: readHbm(whole, 0, 'io', 0, resultBytes) };
+  return { event: timing.cycles, reference, shared: runReference(fresh(), block, limit, banks).cycles, written: written(stepped), functional: written(whole) };
 }

@@ -1,4 +1,5 @@
-import { still } from '../../../isa-spec/encoding.ts';
+import { move, still } from '../../../isa-spec/encoding.ts';
+import type { HbmOperand, SramOperand } from '../../../isa-spec/fields.ts';
 import type { Instruction, Queue, StrideSet, Token } from '../../../isa-spec/instructions.ts';
 import type { Machine, Quantity } from '../../../isa-spec/machine.ts';
 import { tiny } from '../../../isa-spec/machines/tiny.ts';
@@ -32,6 +33,8 @@ export type Products = {
   readonly groups: number;
   readonly ring: number;
   readonly sums: 1 | 2;
+  /** Rows between slots of accumulators: a bank has 64. */
+  readonly apart: number;
   /** Bytes of HBM a cycle. */
   readonly hbm: number;
   /** Lines loaded before the activations: weights wait for these meanwhile. */
@@ -40,10 +43,12 @@ export type Products = {
   readonly residual: boolean;
   /** A product waits until the results of the one before are stored. */
   readonly dependent: boolean;
+  /** False: every iteration is written out. */
+  readonly loops: boolean;
   /** Rows the step has: at most so many of `rows` are there. */
   readonly tokens: number;
 };
-export const usual: Products = { side: 8, format: 'e4m3', rows: 16, kTiles: 4, kLast: 8, chunks: 1, groups: 1, ring: 2, sums: 2, hbm: 64, late: 0, scale: false, residual: false, dependent: false, tokens: 4096 };
+export const usual: Products = { side: 8, format: 'e4m3', rows: 16, kTiles: 4, kLast: 8, chunks: 1, groups: 1, ring: 2, sums: 2, apart: 64, hbm: 64, late: 0, scale: false, residual: false, dependent: false, loops: true, tokens: 4096 };
 
 const given = { activations: 1, others: 2, loaded: 3, free: 4, product: 5, drained: 6, result: 7, stored: 8 } as const;
 const resultSlots = 2;
@@ -65,23 +70,56 @@ function linesOf({ side, format, rows, kTiles, chunks, groups, ring: slots, late
   return { size, bytes, image, at: { a: 0, residual, params, rowScale, weights, out, idle: out + resultSlots * size.result }, inputs };
 }
 
-/** The program, the image of its weight region, and how many bytes of the `io` region it writes. */
-export function programFor(p: Products): { readonly program: Program; readonly image: Uint8Array; readonly resultBytes: number } {
+/** The same code without loops: every iteration written out, operands where they are in it. Tokens a loop takes are a `sync`'s. */
+function unrolled(code: readonly Instruction[], sets: readonly StrideSet[]): readonly Instruction[] {
+  const walk = (from: number, to: number, I: readonly number[]): Instruction[] => {
+    const out: Instruction[] = [];
+    for (let pc = from; pc < to; pc++) {
+      const instruction = code[pc]!;
+      if (instruction.op !== 'loop') {
+        out.push(placed(instruction, sets, I));
+        continue;
+      }
+      const { level, count, body } = instruction.fields;
+      if (instruction.waits.length > 0) out.push(sync(instruction.waits, []));
+      for (let i = 0; i < count; i++) out.push(...walk(pc + 1, pc + 1 + body, I.with(level, i)));
+      pc += body;
+    }
+    return out;
+  };
+  return walk(0, code.length, [0, 0, 0, 0]);
+}
+
+/** An instruction in iteration `I`, as one outside any loop. */
+function placed(instruction: Instruction, sets: readonly StrideSet[], I: readonly number[]): Instruction {
+  const fields = Object.fromEntries(
+    Object.entries(instruction.fields).map(([name, value]) => {
+      if (name === 'accumulate' && value === 'first') return [name, I[3] === 0 ? 'no' : 'yes'];
+      if (typeof value !== 'object' || !('ss' in value) || value.ss === 0) return [name, value];
+      const by = move(sets[value.ss - 1]!, I);
+      return [name, 'off' in value ? { ...value, off: value.off + by, ss: 0 } : { addr: value.addr + by, ss: 0 }];
+    }),
+  );
+  return { ...instruction, fields } as unknown as Instruction;
+}
+
+/** The program, and the image of its weight region. */
+export function programFor(p: Products): { readonly program: Program; readonly image: Uint8Array } {
   const { side, format, kTiles, chunks, groups } = p;
   const { size, bytes, image, at: where, inputs } = linesOf(p);
   const rows = { max: p.rows, reg: 1, level: 0 };
   const stepRows = ins('sreg', { reg: 1, count: 'tokens' });
-  const load = (from: number, to: { addr: number; ss: number }, lines: number, waits: readonly Token[], posts: readonly Token[], ss = 0): Instruction =>
-    ins('dld', { src: hbmAt('weights', from, ss), srcPitch: lines, dst: to, dstPitch: lines, lines, rows: all(1) }, waits, posts);
+  const load = (src: HbmOperand, dst: SramOperand, lines: number, waits: readonly Token[], posts: readonly Token[]): Instruction =>
+    ins('dld', { src, srcPitch: lines, dst, dstPitch: lines, lines, rows: all(1) }, waits, posts);
   const perChunk = (body: Instruction): Instruction[] => loop(2, groups, loop(3, chunks, [body]));
   // The product that may start takes this token; `before` is how many are there at first.
   const [free, before] = p.dependent ? [given.stored, 1] : [given.drained, p.sums];
   const code: Partial<Record<Queue, readonly Instruction[]>> = {
     dma0: [
-      ...(p.late === 0 ? [] : [load(0, at(where.idle), p.late, [], [])]),
-      load(0, at(where.a), size.a, [], [token(given.activations)]),
-      load(size.a, at(where.residual), inputs - size.a, [], [token(given.others)]),
-      ...perChunk(load(inputs, at(where.weights, 2), size.chunk, [token(given.free)], [token(given.loaded)], 1)),
+      ...(p.late === 0 ? [] : [load(hbmAt('weights', 0), at(where.idle), p.late, [], [])]),
+      load(hbmAt('weights', 0), at(where.a), size.a, [], [token(given.activations)]),
+      load(hbmAt('weights', size.a), at(where.residual), inputs - size.a, [], [token(given.others)]),
+      ...perChunk(load(hbmAt('weights', inputs, 1), at(where.weights, 2), size.chunk, [token(given.free)], [token(given.loaded)])),
       sync([token(given.free, p.ring)], []),
     ],
     wld: [sync([], [token(given.free, p.ring)]), ...perChunk(ins('wld', { format, src: at(where.weights, 1), kTiles, nTiles: 1, split: 0 }, [token(given.loaded)], [token(given.free)]))],
@@ -112,20 +150,20 @@ export function programFor(p: Products): { readonly program: Program; readonly i
       ...loop(2, groups, [ins('dst', { src: at(where.out, 1), srcPitch: 2, dst: hbmAt('io', 0, 2), dstPitch: 2, lines: 2, rows }, [token(given.result)], [token(given.stored)])]),
     ],
   };
-  const sumsApart = 128 / p.sums;
-  const resultBytes = groups * size.result * side;
-  const program = programOf([code], {
+  const strideSets: Partial<Record<Queue, readonly StrideSet[]>> = {
+    dma0: [linear(chunks * size.chunk, size.chunk), ring(size.chunk, p.ring, chunks, 1)],
+    wld: [ring(size.chunk, p.ring, chunks, 1)],
+    mxu: [ring(p.apart, p.sums, 1, 0), linear(0, kTiles * bytes)],
+    epi: [ring(p.apart, p.sums, 1, 0), ring(size.result, resultSlots, 1, 0)],
+    dma1: [ring(size.result, resultSlots, 1, 0), linear(size.result, 0)],
+  };
+  const written = Object.fromEntries(Object.entries(code).map(([queue, list]) => [queue, p.loops ? list : unrolled(list, strideSets[queue as Queue] ?? [])]));
+  const program = programOf([written], {
     machine: oneArray(side, p.hbm),
-    regions: [{ base: 'weights', bytes: image * side }, { base: 'io', bytes: resultBytes }],
-    strideSets: {
-      dma0: [linear(chunks * size.chunk, size.chunk), ring(size.chunk, p.ring, chunks, 1)],
-      wld: [ring(size.chunk, p.ring, chunks, 1)],
-      mxu: [ring(sumsApart, p.sums, 1, 0), linear(0, kTiles * bytes)],
-      epi: [ring(sumsApart, p.sums, 1, 0), ring(size.result, resultSlots, 1, 0)],
-      dma1: [ring(size.result, resultSlots, 1, 0), linear(size.result, 0)],
-    },
+    regions: [{ base: 'weights', bytes: image * side }, { base: 'io', bytes: groups * size.result * side }],
+    strideSets,
   });
-  return { program, image: imageOf(p), resultBytes };
+  return { program, image: imageOf(p) };
 }
 
 function imageOf(p: Products): Uint8Array {
