@@ -144,7 +144,7 @@ export const instructions = {
     summary: 'for every query loaded by `aq`: streams the pages of its sequence, QK, mask, online softmax, PV, in blocks of 128 keys ascending',
     /** A page is a K plane then a V plane, each `pageRows` rows of `kvLines` lines, all KV heads of the chip packed in a row. `window` 0: no window. */
     flags: { format, mask: oneOf(2, ['full', 'causal']) },
-    payload: { kv: hbm, pages: uint(24), pageRows: count(10), kvLines: uint(12), kvHeads: count(8), window: uint(20) },
+    payload: { kv: hbm, pages: uint(24), pageRows: count(10), kvLines: uint(12), kvHeads: count(8), window: uint(20), softCap: added(f32) },
   }),
   afin: instruction({
     opcode: 0x2a, queues: ['att'], summary: 'divides O by l, rounds and stores the window loaded by `aq`',

@@ -106,6 +106,7 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
   attn: [
     { says: 'reads e4m3 or bf16', holds: (f) => isMatrix(f.format) },
     { says: 'has at least a line of keys a row', holds: (f) => f.kvLines > 0 },
+    { says: 'caps scores at a positive number', holds: (f) => f.softCap === undefined || f.softCap > 0 },
     { says: 'has a window only with the causal mask', holds: (f) => f.window === 0 || f.mask === 'causal' },
   ],
   afin: [

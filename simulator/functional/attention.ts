@@ -1,6 +1,6 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
 import { workEntryBytes } from '../../isa-spec/instructions.ts';
-import { exp2f, toBf16 } from '../../isa-spec/numerics.ts';
+import { activate, exp2f, toBf16 } from '../../isa-spec/numerics.ts';
 import { SimulationFault } from '../fault.ts';
 import { viewsOf } from '../memory.ts';
 import { readElements, writeElements } from './elements.ts';
@@ -22,8 +22,11 @@ export type AttentionRows = {
   readonly rows: number;
   readonly heads: number;
   readonly headDim: number;
+  readonly scale: number;
   /** scale x log2 e, in FP32. */
   readonly factor: number;
+  /** Bound of scores, if they have one. */
+  readonly softCap: number | undefined;
   readonly segments: readonly Segment[];
   readonly q: Float64Array;
   /** Of BF16 queries. */
@@ -63,7 +66,9 @@ export const aq: Execute<'aq'> = (chip, queue, { format, q, pitch, worklist, hea
   }
   chip.attention = {
     format, rows, heads, headDim,
+    scale,
     factor: Math.fround(scale * 1.4426950408889634),
+    softCap: undefined,
     segments: segmentsOf(chip, worklist, first, rows),
     q: queries,
     magnitudes,
@@ -80,7 +85,7 @@ const loaded = (chip: Chip): AttentionRows => {
 
 export const attn: Execute<'attn'> = (chip, queue, fields) => {
   const { format, mask, kv, pages, pageRows, kvLines, kvHeads, window } = fields;
-  const state = loaded(chip);
+  const state: AttentionRows = { ...loaded(chip), softCap: fields.softCap };
   const { lineBytes } = chip.geometry;
   const width = kvHeads * state.headDim;
   const rowBytes = width * formatBytes[state.format];
@@ -163,10 +168,11 @@ const attend = (state: AttentionRows, row: number, head: number, block: Block, [
 };
 
 /** The first `count` dot products in `z` become weights; the softmax's maximum and sum `at` take them in. Returns what earlier outputs are scaled by. */
-const soften = ({ factor, m, l }: AttentionRows, at: number, count: number): number => {
+const soften = ({ scale, factor, softCap, m, l }: AttentionRows, at: number, count: number): number => {
   let most = m[at]!;
   for (let j = 0; j < count; j++) {
-    z[j] = Math.fround(Math.fround(z[j]!) * factor);
+    const s = Math.fround(z[j]!);
+    z[j] = softCap === undefined ? Math.fround(s * factor) : Math.fround(Math.fround(softCap * activate('tanh', Math.fround(Math.fround(s * scale) / softCap))) * log2e);
     most = Math.max(most, z[j]!);
   }
   const alpha = m[at] === -Infinity ? 0 : exp2f(Math.fround(m[at]! - most));

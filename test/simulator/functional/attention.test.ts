@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { decodeBf16, decodeE4m3, encodeBf16, encodeE4m3, exp2f, toBf16 } from '../../../isa-spec/numerics.ts';
+import { activate, decodeBf16, decodeE4m3, encodeBf16, encodeE4m3, exp2f, toBf16 } from '../../../isa-spec/numerics.ts';
 import type { WorkEntry } from '../../../isa-spec/step-block.ts';
 import { SimulationFault } from '../../../simulator/fault.ts';
 import type { InstructionOf } from '../../../isa-spec/instructions.ts';
@@ -16,14 +16,17 @@ const dot = (format: Format, a: readonly number[], b: readonly number[]): number
 type Cache = { readonly k: readonly (readonly number[])[]; readonly v: readonly (readonly number[])[] };
 
 /** One query against its sequence: the whole of the online softmax, with a mask for each key. */
-const naive = (format: Format, q: readonly number[], { k, v }: Cache, factor: number, { sees, sink }: { readonly sees: (key: number) => boolean; readonly sink?: number }): number[] => {
+const naive = (format: Format, q: readonly number[], { k, v }: Cache, factor: number, { sees, sink, cap }: { readonly sees: (key: number) => boolean; readonly sink?: number; readonly cap?: { readonly at: number; readonly scale: number } }): number[] => {
   let m = -Infinity;
   let l = 0;
   let o = q.map(() => 0);
   for (let block = 0; block < k.length; block += 128) {
     const keys = k.map((_, j) => j).filter((j) => j >= block && j < block + 128 && sees(j));
     if (keys.length === 0) continue;
-    const z = keys.map((j) => fround(dot(format, q, k[j]!) * factor));
+    const z = keys.map((j) => {
+      const s = dot(format, q, k[j]!);
+      return cap === undefined ? fround(s * factor) : fround(fround(cap.at * activate('tanh', fround(fround(s * cap.scale) / cap.at))) * fround(Math.LOG2E));
+    });
     const most = Math.max(m, ...z);
     const alpha = m === -Infinity ? 0 : exp2f(fround(m - most));
     const p = z.map((value) => toBf16(exp2f(fround(value - most)))).map((value) => (value < 2 ** -18 ? 0 : value));
@@ -79,14 +82,14 @@ describe.each(['e4m3', 'bf16'] as const)('attention over paged %s keys', (format
   const sinks = [-1.25, 2.5, 40, -Infinity];
   image.f32(490, sinks);
 
-  const run = (mask: 'full' | 'causal', window: number, finish: Partial<InstructionOf<'afin'>['fields']> = {}): Image => {
+  const run = (mask: 'full' | 'causal', window: number, finish: Partial<InstructionOf<'afin'>['fields']> = {}, capped: Partial<InstructionOf<'attn'>['fields']> = {}): Image => {
     const rows = { max: 4, reg: 1, level: 1 };
     const ring = { stride: 0, depth: 0, base: 0, steps: [0, 0, 0, 0] } as const;
     const att = [
       ins('sreg', { reg: 1, count: 'tokens' }, [token(5)]),
       ins('loop', { level: 1, count: 3, body: 3 }),
       ins('aq', { format, q: at(0, 1), pitch, worklist: 400, heads, headDim, scale, rows }),
-      ins('attn', { format, mask, kv: hbmAt('kv', layerOffset), pages: 460, pageRows, kvLines, kvHeads, window }),
+      ins('attn', { format, mask, kv: hbmAt('kv', layerOffset), pages: 460, pageRows, kvLines, kvHeads, window, ...capped }),
       ins('afin', { format: 'f32', out: at(500, 2), pitch: 12, rows, ...finish }),
       ins('loop', { level: 0, count: 1, body: 1 }, [], [token(10)]), ins('sreg', { reg: 2, count: 'tokens' }),
     ];
@@ -99,8 +102,8 @@ describe.each(['e4m3', 'bf16'] as const)('attention over paged %s keys', (format
     ).image;
   };
 
-  test.each([['full', 0, false], ['causal', 0, false], ['causal', 20, false], ['causal', 1, false], ['causal', 0, true], ['causal', 20, true]] as const)('%s mask, window %d, sinks %s', (mask, window, sink) => {
-    const after = run(mask, window, sink ? { sink, sinks: at(490) } : {});
+  test.each([['full', 0, false], ['causal', 0, false], ['causal', 20, false], ['causal', 1, false], ['causal', 0, true], ['causal', 20, true], ['causal', 0, false, 1.5], ['causal', 20, true, 6]] as const)('%s mask, window %d, sinks %s, soft cap %s', (mask, window, sink, softCap?: number) => {
+    const after = run(mask, window, sink ? { sink, sinks: at(490) } : {}, softCap === undefined ? {} : { softCap });
     const factor = fround(scale * 1.4426950408889634);
     let r = 0;
     for (const { rows, past, k, v } of sequences) {
@@ -109,7 +112,7 @@ describe.each(['e4m3', 'bf16'] as const)('attention over paged %s keys', (format
           const at = Math.floor(head / (heads / kvHeads)) * headDim;
           const part = (row: readonly number[]): number[] => row.slice(at, at + headDim);
           const sees = (key: number): boolean => mask === 'full' || (key <= past + i && (window === 0 || key > past + i - window));
-          return naive(format, q[r]!.slice(head * headDim, (head + 1) * headDim), { k: k.map(part), v: v.map(part) }, factor, sink ? { sees, sink: sinks[head]! } : { sees });
+          return naive(format, q[r]!.slice(head * headDim, (head + 1) * headDim), { k: k.map(part), v: v.map(part) }, factor, { sees, ...(sink ? { sink: sinks[head]! } : {}), ...(softCap === undefined ? {} : { cap: { at: softCap, scale } }) });
         });
         expect(after.readF32(500 + 12 * r, heads * headDim)).toEqual(wanted.flat());
       }
