@@ -24,6 +24,8 @@ const roundUp = (value: number, to: number): number => Math.ceil(value / to) * t
 /** Columns the packing kernels take at a time. */
 const lanes = 16;
 const quad = 4;
+/** Added to a row of activations, lest rows a power of two apart share few lines of a cache. */
+const spread = 32;
 /** Rows of a tile taken at a time: products counted in sixty-fourths, a 32-bit sum holds so many, 128 x 3584^2 < 2^31. */
 const sliceDepth = 128;
 
@@ -86,7 +88,7 @@ export const multiplyE4m3 = (engine: Engine, job: Job): void => {
   const { size, nTiles, rows } = job;
   const slices = slicesOf(job);
   const width = roundUp(size, lanes);
-  const xPitch = slices.reduce((sum, { deep }) => sum + deep, 0);
+  const xPitch = slices.reduce((sum, { deep }) => sum + deep, spread);
   const { tileAt, packedAt, listAt, wholeAt, codesAt, doublesAt, cAt } = engine.reserve({
     tileAt: sliceDepth * width, packedAt: sliceDepth * width * 8, listAt: sliceDepth * width * 4,
     wholeAt: rows * xPitch * 2, codesAt: rows * xPitch, doublesAt: rows * sliceDepth * 8, cAt: rows * width * 8,
@@ -179,7 +181,7 @@ export const multiplyBf16 = (engine: Engine, job: Job): void => {
   const { size, nTiles, rows } = job;
   const slices = slicesOf(job);
   const width = roundUp(size, lanes);
-  const xPitch = slices.reduce((sum, { deep }) => sum + deep, 0);
+  const xPitch = slices.reduce((sum, { deep }) => sum + deep, spread);
   const { tileAt, packedAt, xAt, cAt } = engine.reserve({ tileAt: sliceDepth * width * 2, packedAt: sliceDepth * width * 4, xAt: rows * xPitch * 4, cAt: rows * width * 4 });
   const { u16, i32, f32 } = engine.views;
   const c = f32.subarray(cAt / 4, cAt / 4 + rows * width);
