@@ -77,6 +77,7 @@ export class WeightFifo {
   advance(): 0 | 1 | 2 | 3 {
     for (let moved = true; moved; ) {
       moved = false;
+      this.#repeat();
       while (this.#loadLeft > 0 && this.#nextLoad - this.#nextPop < this.#places) {
         const freed = this.#nextLoad < this.#places ? 0 : this.#started[(this.#nextLoad - this.#places) & this.#mask]!;
         this.loadTime = Math.max(this.loadTime, freed) + this.#loadCycles;
@@ -106,5 +107,41 @@ export class WeightFifo {
       known = known === 1 ? 3 : 2;
     }
     return known;
+  }
+
+  /**
+   * Takes all tiles at once that the load and the multiplication under way have in common, if from here on they repeat: either the
+   * FIFO is full and a tile is loaded well before its turn, or it is empty and a tile multiplies as soon as it is loaded.
+   */
+  #repeat(): void {
+    const tiles = Math.min(this.#loadLeft, this.#multiplyLeft);
+    const [load, stream, mask] = [this.#loadCycles, this.#streamCycles, this.#mask];
+    const waiting = this.#nextLoad - this.#nextPop;
+    if (tiles <= this.#places) return;
+    const full = waiting === this.#places && stream >= load && this.loadTime <= this.multiplyTime && this.#alike(load) && this.#lastStart + load <= this.multiplyTime;
+    const empty = waiting === 0 && stream <= load && this.loadTime === this.#lastStart && this.multiplyTime === this.loadTime + stream && this.#nextLoad >= this.#places;
+    if (!full && !empty) return;
+    const period = full ? stream : load;
+    const first = full ? this.multiplyTime : this.loadTime + load;
+    for (let tile = Math.max(0, tiles - this.#places); tile < tiles; tile++) {
+      const start = first + tile * period;
+      this.#started[(this.#nextPop + tile) & mask] = start;
+      this.#loaded[(this.#nextLoad + tile) & mask] = full ? start + load : start;
+      this.#moving[(this.#nextLoad + tile) & mask] = load;
+    }
+    this.#nextLoad += tiles;
+    this.#nextPop += tiles;
+    this.#loadLeft -= tiles;
+    this.#multiplyLeft -= tiles;
+    this.#lastStart = first + (tiles - 1) * period;
+    this.loadTime = full ? this.#lastStart + load : this.#lastStart;
+    this.multiplyTime = this.#lastStart + stream;
+    if (empty) this.waited += tiles * (load - stream);
+  }
+
+  /** Whether all tiles waiting take `cycles` to move in. */
+  #alike(cycles: number): boolean {
+    for (let tile = this.#nextPop; tile < this.#nextLoad; tile++) if (this.#moving[tile & this.#mask] !== cycles) return false;
+    return true;
   }
 }
