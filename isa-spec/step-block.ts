@@ -80,6 +80,15 @@ export const openStepBlock = (bytes: Uint8Array): { readonly entry: number; read
   return { entry: view.getUint32(entryAt, true), counts, tables };
 };
 
+/** The entries of a work-list table, as `openStepBlock` gives it. */
+export const decodeWorklist = (table: Uint8Array): readonly WorkEntry[] => {
+  const view = new DataView(table.buffer, table.byteOffset, table.length);
+  return Array.from({ length: table.length / workEntryBytes }, (_, e): WorkEntry => {
+    const field = (f: number): number => view.getUint32(workEntryBytes * e + 4 * f, true);
+    return { firstRow: field(0), rows: field(1), keys: field(2), firstPosition: field(3), firstPage: field(4) };
+  });
+};
+
 /** `decodeStepBlock(encodeStepBlock(t)) = t`. Throws StepBlockError. */
 export const decodeStepBlock = (bytes: Uint8Array): StepTables => {
   const { entry, counts, tables } = openStepBlock(bytes);
@@ -87,13 +96,8 @@ export const decodeStepBlock = (bytes: Uint8Array): StepTables => {
     const view = new DataView(tables[table].buffer, tables[table].byteOffset, tables[table].length);
     return Array.from({ length: tables[table].length / 4 }, (_, i) => view.getInt32(4 * i, true));
   };
-  const words = list('worklist');
-  const worklist = Array.from({ length: tables.worklist.length / workEntryBytes }, (_, e): WorkEntry => {
-    const field = (f: number): number => words[(e * workEntryBytes) / 4 + f]! >>> 0;
-    return { firstRow: field(0), rows: field(1), keys: field(2), firstPosition: field(3), firstPage: field(4) };
-  });
   return {
-    entry, counts, worklist,
+    entry, counts, worklist: decodeWorklist(tables.worklist),
     ids: list('ids'), positions: list('positions'), types: list('types'), slots: list('slots'), samples: list('samples'), pages: list('pages'),
   };
 };

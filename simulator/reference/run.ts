@@ -1,5 +1,5 @@
 import type { Token } from '../../isa-spec/instructions.ts';
-import { decodeStepBlock, openStepBlock } from '../../isa-spec/step-block.ts';
+import { decodeWorklist, openStepBlock } from '../../isa-spec/step-block.ts';
 import { SimulationFault } from '../fault.ts';
 import { advancePc } from '../functional/control.ts';
 import type { MachineState } from '../functional/machine-state.ts';
@@ -76,7 +76,7 @@ class Clock {
     this.#stream = new RowStream(this.#array, this.#weights, ports.operands);
     this.#epilogue = new Epilogue(accumulators, ports.epilogue, pipelineCycles);
     this.#channel = new HbmChannel(attentionClient + 1, rates.hbmLatency);
-    this.#closed = new ClosedForms(chip, rates, decodeStepBlock(block).worklist);
+    this.#closed = new ClosedForms(chip, rates, decodeWorklist(step.tables.worklist));
   }
 
   run(limit: number): ReferenceResult {

@@ -1,7 +1,7 @@
 import { decodeAll } from '../../isa-spec/encoding.ts';
 import { hostTables, type Queue, queues, stepCounts } from '../../isa-spec/instructions.ts';
 import type { ChipCode as ProgramChip, Program } from '../../isa-spec/program.ts';
-import { decodeStepBlock, openStepBlock } from '../../isa-spec/step-block.ts';
+import { decodeWorklist, openStepBlock } from '../../isa-spec/step-block.ts';
 import type { StepInput } from './chip.ts';
 import { timeStep } from './core.ts';
 import type { TimingResult } from './result.ts';
@@ -44,7 +44,12 @@ const byQueue = <T>(of: (queue: Queue) => T): Readonly<Record<Queue, T>> => Obje
 
 const decodeChip = (chip: ProgramChip): ChipCode => byQueue((queue) => ({ instructions: decodeAll(chip[queue].words, queue), strideSets: chip[queue].strideSets }));
 
-const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => a === b || (a.length === b.length && a.every((byte, index) => byte === b[index]));
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  for (let index = 0; index < a.length; index++) if (a[index] !== b[index]) return false;
+  return true;
+}
 
 const sameCode = (a: ProgramChip, b: ProgramChip): boolean =>
   a === b || queues.every((queue) => sameBytes(a[queue].words, b[queue].words) && JSON.stringify(a[queue].strideSets) === JSON.stringify(b[queue].strideSets));
@@ -55,7 +60,7 @@ function stepInput(block: Uint8Array): StepInput {
   return {
     counts: stepCounts.map((name) => counts[name]),
     tableBytes: hostTables.map((table) => tables[table].length),
-    work: decodeStepBlock(block).worklist,
+    work: decodeWorklist(tables.worklist),
   };
 }
 
