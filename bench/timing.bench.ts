@@ -1,37 +1,32 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { rolldown } from 'rolldown';
 import { bench, describe } from 'vitest';
-import { hbmAt, codeOf, done, make, rows, stepOf, time } from '../test/simulator/timing/build.ts';
-import { sohu } from '../isa-spec/machines/sohu.ts';
+import type { Measurement } from './timing-runs.ts';
 
 /**
- * Layers in row tiles and column groups, double-buffered: the shape of a 70B step, with more layers to have
- * something to measure. The budget is 5 million instructions a second.
+ * The event simulator as users have it: bundled, in a process of its own. The budget is 5 million instructions a second, warm.
  */
-const layerLoop = { level: 0, count: 800 };
-const rowLoop = { level: 1, count: 4 };
-const groups = { level: 2, count: 8 };
-const around = (per: number, ...body: Parameters<typeof codeOf>[0][keyof Parameters<typeof codeOf>[0]] & object) => [
-  make('loop', { ...layerLoop, body: body.length + 2 }),
-  make('loop', { ...rowLoop, body: body.length + 1 }),
-  make('loop', { ...groups, count: per, body: body.length }),
-  ...body,
-];
-const code = codeOf({
-  dma0: [make('sync', {}, [], []), ...around(8, make('dld', { src: hbmAt(1), lines: 1024, srcPitch: 1024, rows: rows(64) }, [8], [1]))],
-  wld: [make('sync', {}, [], [8]), make('sync', {}, [], [8]), ...around(8, make('wld', { kTiles: 32, nTiles: 32, split: 1 }, [1], [8]))],
-  mxu: [make('sync', {}, [], []), ...around(8, make('mm', { kTiles: 32, kLast: 256, nTiles: 32, split: 1, rows: rows(512) }, [9], [2]))],
-  epi: [make('sync', {}, [], [9]), make('sync', {}, [], [9]), ...around(8, make('epi', { nTiles: 32, nLast: 256, split: 1, rows: rows(512) }, [2], [3, 9]))],
-  vec: [...around(8, make('vqnt', { columns: 8192, rows: rows(512) }, [3], [4]))],
-  dma1: [...around(8, make('dst', { dst: hbmAt(3), lines: 128, dstPitch: 128, rows: rows(512) }, [4]))],
-});
+const folder = mkdtempSync(join(tmpdir(), 'sohuc-bench-'));
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+const bundle = await rolldown({ input: resolve(import.meta.dirname, 'timing-runs.ts'), platform: 'node' });
+const script = join(folder, 'timing-runs.mjs');
+await bundle.write({ file: script, format: 'esm' });
+
+const run = (...args: readonly string[]): string => execFileSync(process.execPath, [script, ...args], { encoding: 'utf8' });
+const measure = (...args: readonly string[]): Measurement => JSON.parse(run(...args));
+run('compile', folder);
+const say = (what: string, { instructions, milliseconds }: Measurement): void =>
+  console.log(`${what}: ${instructions} instructions in ${milliseconds.toFixed(1)} ms, ${(instructions / milliseconds / 1000).toFixed(1)} M a second`);
+
+say('800 layers, warm', measure('layers'));
+say('a step of Llama 70B on 8 chips from its bytes, warm', measure('repeated', folder));
+say('the same, first run of a process', Array.from({ length: 5 }, () => measure('first', folder)).reduce((a, b) => (b.milliseconds < a.milliseconds ? b : a)));
 
 describe('timing simulation', () => {
-  const { instructions } = done(time(sohu, code, stepOf(2048)));
-  const started = process.hrtime.bigint();
-  const runs = 10;
-  for (let run = 0; run < runs; run++) time(sohu, code, stepOf(2048));
-  const seconds = Number(process.hrtime.bigint() - started) / 1e9;
-  console.log(`${instructions} instructions, ${((runs * instructions) / seconds / 1e6).toFixed(1)} M a second`);
-  bench(`${instructions} instructions`, () => {
-    time(sohu, code, stepOf(2048));
-  });
+  bench('a process that simulates one step of Llama 70B', () => {
+    measure('first', folder);
+  }, { iterations: 5, time: 0, warmupIterations: 0, warmupTime: 0 });
 });
