@@ -36,10 +36,10 @@ const shapes: ShapesOf = {
   },
   vrope: (f) => ({ x: { format: f.xFormat, columns: f.heads * f.headDim }, table: { format: 'f32', columns: f.rotary }, out: { format: f.format, columns: f.heads * f.headDim } }),
   vqnt: (f) => ({ x: { format: f.xFormat, columns: f.columns }, out: { format: f.format, columns: f.columns }, rowScale: scales }),
-  coll: ({ bytes }, { chips }) => ({ src: { bytes }, out: { bytes: bytes * chips } }),
+  coll: ({ kind, bytes }, { chips }) => ({ src: { bytes }, out: { bytes: kind === 'allgather' ? bytes * chips : kind === 'reducescatter' ? bytes / chips : bytes } }),
 };
 
 export const shapesOf = (instruction: Instruction, sizes: Sizes): Shapes => (shapes[instruction.op] as ((fields: unknown, sizes: Sizes) => Shapes) | undefined)?.(instruction.fields, sizes) ?? {};
 
-/** Instructions that hand on what they read as it is, and from which field. */
+/** Instructions that hand on what they read, in its format, and from which field. */
 export const copies: Readonly<Partial<Record<Mnemonic, string>>> = { dld: 'src', dst: 'src', dcp: 'src', dgat: 'src', dsct: 'src', coll: 'src' };

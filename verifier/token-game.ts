@@ -6,7 +6,7 @@ import { tokensOf } from './unroll.ts';
 /** Entries the weight FIFO of a chip holds: one being multiplied by, one coming. */
 export const fifoEntries = 2;
 /** Instructions to play before giving up: no compiled program comes near, a hostile one does. */
-export const patience = 20_000_000;
+const patience = 20_000_000;
 
 /** Why a queue cannot go on. */
 export type Want = { readonly kind: 'token'; readonly semaphore: number; readonly has: number; readonly needs: number } | { readonly kind: 'room' } | { readonly kind: 'weights' };

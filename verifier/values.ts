@@ -72,7 +72,7 @@ export class Values implements Watcher {
       return {
         uses: touches.filter(({ access }) => access.does !== 'defines').map((touch) => ({ ...touch, sources: sourcesOf(certificate, touch.access), when: first && touch.access.field === 'acc' ? 'not first' : 'always' })),
         defines: touches.filter(({ access }) => access.does !== 'uses'),
-        copies: copies[instruction.op],
+        copies: instruction.op === 'coll' && (instruction.fields.kind === 'allreduce' || instruction.fields.kind === 'reducescatter') ? undefined : copies[instruction.op],
       };
     });
   }

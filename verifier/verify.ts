@@ -17,6 +17,7 @@ import { lifetimes } from './rules/lifetimes.ts';
 import { neutral } from './rules/neutral.ts';
 import { numerics } from './rules/numerics.ts';
 import { Overflow } from './rules/overflow.ts';
+import { predicates } from './rules/predicates.ts';
 import { Races } from './rules/races.ts';
 import { resources } from './rules/resources.ts';
 import { singleWaiter } from './rules/single-waiter.ts';
@@ -37,7 +38,7 @@ export const rules: { readonly [id in RuleId]: string } = {
   V06: 'a step ends as it began: no tokens and no weights left',
   V07: 'no semaphore ever holds more than 15',
   V08: 'loops that exchange tokens are repeated alike, and neutral',
-  V09: 'predicated instructions still wait and post',
+  V09: 'predicates are set before anything depends on them, and values on none',
   V10: 'nothing is accessed outside SRAM, accumulators and HBM regions',
   V11: 'no two unordered accesses of the same memory, one of them a write',
   V12: 'every read sees the value it is meant to see',
@@ -58,7 +59,6 @@ export const rules: { readonly [id in RuleId]: string } = {
 /** Rules that are not for a program's code to keep or break, and why. */
 const without: Readonly<Partial<Record<RuleId, string>>> = {
   V02: 'proved by reading: the reader of containers refuses every other file',
-  V09: 'this instruction set has no predicates',
   V16: 'no machine says which lines share a bank: their conflicts are part of its rates',
 };
 
@@ -136,6 +136,7 @@ function* examineChip(chip: ChipView, first: ChipView, skip: Skip): Generator<Fi
   const effects = effectsOf(chip, certificate);
   if (shared.length === 0) yield* examineWalk(chip, effects, certificate, skip);
   else for (const rule of ['V05', 'V06', 'V08', ...ofWalk, ...ofCertificate] as const) skip(rule, 'needs V04');
+  yield* predicates(chip, certificate);
   yield* bounds(chip);
   yield* kvSafety(chip);
   yield* numerics(chip, first, certificate);
@@ -154,7 +155,7 @@ function* examineWalk(chip: ChipView, effects: Effects, certificate: Certificate
   const game = walked ?? play(chip);
   yield* deadlock(chip, game);
   yield* balance(chip, game);
-  if (walked === undefined && game.end === 'done') yield { rule: 'V11', place: placeOf(chip), message: 'not proved: the queues do not repeat themselves within twenty million instructions', notes: [] };
+  if (walked === undefined && game.end === 'done') yield { rule: 'V11', place: placeOf(chip), message: 'not proved: the queues do not repeat themselves within five million instructions', notes: [] };
   if (game.end !== 'done') {
     for (const rule of ['V08', ...ofWalk, ...ofCertificate] as const) skip(rule, 'needs V05');
     return;

@@ -1,7 +1,7 @@
 import type { Token } from '../isa-spec/instructions.ts';
 import type { ChipView } from './chip.ts';
 import type { Conflict, Effects } from './effects.ts';
-import { fifoEntries, type Game, patience as instructionsMax } from './token-game.ts';
+import { fifoEntries, type Game } from './token-game.ts';
 import { Cursor, type Indices, tokensOf } from './unroll.ts';
 
 /**
@@ -34,6 +34,9 @@ export type Watcher = {
   /** The outermost loops jump ahead by so many iterations: what it remembers of them moves along. */
   readonly skip?: (by: number, standing: Standing) => void;
 };
+
+/** Instructions to walk before giving up: no compiled program comes near. */
+const instructionsMax = 5_000_000;
 
 type Player = { readonly cursor: Cursor; readonly waits: readonly (readonly Token[])[]; readonly posts: readonly (readonly Token[])[]; readonly fifo: Int8Array; readonly clock: number[]; began: number };
 type Batch = { left: number; readonly clock: readonly number[] };
@@ -87,7 +90,7 @@ class Walk {
   round(): boolean {
     let moved = false;
     this.players.forEach((player, queue) => {
-      while (!player.cursor.done && this.#may(player)) {
+      while (!player.cursor.done && this.#total < instructionsMax && this.#may(player)) {
         moved = true;
         if (this.#issue(player, queue)) break;
       }

@@ -28,8 +28,8 @@ const shapeOf = ({ queues }: ChipView): readonly { readonly pc: number; readonly
   return code.flatMap((instruction, pc) => {
     if (instruction.op === 'sreg') counts.set(instruction.fields.reg, instruction.fields.count);
     if (instruction.op !== 'coll') return [];
-    const { kind, tag, bytes, rows } = instruction.fields;
+    const { kind, format, tag, bytes, rows, root, peer } = instruction.fields;
     const loops = around[pc]!.map(({ count, level }) => `, I${level} < ${count}`).join('');
-    return [{ pc, text: `${kind} ${tag} of ${rows.max} rows (of ${counts.get(rows.reg) ?? 'all'}, by I${rows.level}) of ${bytes} bytes${loops}` }];
+    return [{ pc, text: `${kind}${format === undefined ? '' : ` of ${format}`} ${tag} from ${root ?? 0} to ${peer ?? 0} of ${rows.max} rows (of ${counts.get(rows.reg) ?? 'all'}, by I${rows.level}) of ${bytes} bytes${loops}` }];
   });
 };
