@@ -115,9 +115,9 @@ export class WeightFifo {
    */
   #repeat(): void {
     const tiles = Math.min(this.#loadLeft, this.#multiplyLeft);
-    const [load, stream, mask] = [this.#loadCycles, this.#streamCycles, this.#mask];
-    const waiting = this.#nextLoad - this.#nextPop;
     if (tiles <= this.#places) return;
+    const load = this.#loadCycles, stream = this.#streamCycles, mask = this.#mask;
+    const waiting = this.#nextLoad - this.#nextPop;
     const full = waiting === this.#places && stream >= load && this.loadTime <= this.multiplyTime && this.#alike(load) && this.#lastStart + load <= this.multiplyTime;
     const empty = waiting === 0 && stream <= load && this.loadTime === this.#lastStart && this.multiplyTime === this.loadTime + stream && this.#nextLoad >= this.#places;
     if (!full && !empty) return;

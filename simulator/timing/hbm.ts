@@ -98,12 +98,23 @@ export class SharedHbm {
   #share(): void {
     this.next = Infinity;
     if (this.#active === 0) return;
+    if (this.#active === 1) return this.#alone();
     this.#divide();
     for (let slot = 0; slot < this.#slots; slot++) {
       if (this.#cap[slot] === 0) continue;
       const rate = this.#rate[slot]!;
       const end = this.#clock + (rate === 0 ? 0 : Math.max(0, Math.ceil(this.#remaining[slot]! / rate - tolerance)));
       if (end < this.next) this.next = end;
+    }
+  }
+
+  /** The usual case: one flow has it all. */
+  #alone(): void {
+    for (let slot = 0; slot < this.#slots; slot++) {
+      const cap = this.#cap[slot]!;
+      const rate = Math.min(cap, this.#capacity);
+      this.#rate[slot] = rate;
+      if (cap > 0) this.next = this.#clock + Math.max(0, Math.ceil(this.#remaining[slot]! / rate - tolerance));
     }
   }
 }

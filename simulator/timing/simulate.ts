@@ -44,10 +44,14 @@ const byQueue = <T>(of: (queue: Queue) => T): Readonly<Record<Queue, T>> => Obje
 
 const decodeChip = (chip: ProgramChip): ChipCode => byQueue((queue) => ({ instructions: decodeAll(chip[queue].words, queue), strideSets: chip[queue].strideSets }));
 
+/** Equal bytes, compared four at a time where they lie so. */
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   if (a === b) return true;
   if (a.length !== b.length) return false;
-  for (let index = 0; index < a.length; index++) if (a[index] !== b[index]) return false;
+  const aligned = (a.byteOffset | b.byteOffset | a.length) % 4 === 0;
+  const seen = (bytes: Uint8Array): Uint8Array | Uint32Array => (aligned ? new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4) : bytes);
+  const [left, right] = [seen(a), seen(b)];
+  for (let index = 0; index < left.length; index++) if (left[index] !== right[index]) return false;
   return true;
 }
 
