@@ -6,12 +6,17 @@ import { blankStep, boundsOf, freshTables, steadyStep } from '../driver/workload
 import { memoryFiles } from '../frontend/files.ts';
 import { importFolder } from '../frontend/huggingface/import.ts';
 import { readContainer, writeContainer } from '../isa-spec/container.ts';
+import { decodeAll } from '../isa-spec/encoding.ts';
+import { hostTables, queues, stepCounts } from '../isa-spec/instructions.ts';
 import { sohu, sohu8 } from '../isa-spec/machines/sohu.ts';
-import { encodeStepBlock } from '../isa-spec/step-block.ts';
+import { decodeWorklist, encodeStepBlock, openStepBlock } from '../isa-spec/step-block.ts';
+import { timeStep } from '../simulator/timing/core.ts';
+import type { QueueLabels } from '../simulator/timing/result.ts';
 import { simulateTiming } from '../simulator/timing/simulate.ts';
+import type { ChipCode } from '../simulator/timing/stream.ts';
 import { codeOf, done, hbmAt, make, rows, stepOf, time } from '../test/simulator/timing/build.ts';
 
-/** Run from a bundle, in a process of its own: `compile DIR`, `layers`, `first DIR`, `repeated DIR`; prints a Measurement. */
+/** Run from a bundle, in a process of its own: `compile DIR`, `layers`, `first DIR`, `repeated DIR`, `decoded DIR`; prints a Measurement. */
 export type Measurement = { readonly instructions: number; readonly milliseconds: number };
 
 const workload = { isl: 2048, osl: 128, batch: 256 };
@@ -53,6 +58,17 @@ function compiledStep(folder: string): () => number {
   return () => done(simulateTiming(program, [block])).instructions;
 }
 
+/** The same step, its words decoded beforehand. */
+function decodedStep(folder: string): () => number {
+  const program = readContainer(new Uint8Array(readFileSync(join(folder, 'model.sohu'))));
+  const { counts, tables } = openStepBlock(new Uint8Array(readFileSync(join(folder, 'step'))));
+  const [chip] = program.code[0]!;
+  const code = Object.fromEntries(queues.map((queue) => [queue, { instructions: decodeAll(chip![queue].words, queue), strideSets: chip![queue].strideSets }])) as unknown as ChipCode;
+  const labels = Object.fromEntries(queues.map((queue) => [queue, []])) as unknown as QueueLabels;
+  const step = { counts: stepCounts.map((name) => counts[name]), tableBytes: hostTables.map((table) => tables[table].length), work: decodeWorklist(tables.worklist) };
+  return () => done(timeStep({ machine: program.machine, entry: 'step', chips: program.chips, simulated: [{ code, labels, step }], budget: 1e8 })).instructions;
+}
+
 /** The fastest of `runs`: what else the computer does only adds. */
 function fastest(runs: number, run: () => number): Measurement {
   let best: Measurement = { instructions: 0, milliseconds: Infinity };
@@ -70,4 +86,5 @@ const print = (measurement: Measurement): void => console.log(JSON.stringify(mea
 if (what === 'compile') compileTo(folder);
 else if (what === 'layers') print(fastest(40, layers()));
 else if (what === 'first') print(fastest(1, compiledStep(folder)));
+else if (what === 'decoded') print(fastest(200, decodedStep(folder)));
 else if (what === 'repeated') print(fastest(200, compiledStep(folder)));

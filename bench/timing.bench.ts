@@ -22,7 +22,8 @@ const say = (what: string, { instructions, milliseconds }: Measurement): void =>
   console.log(`${what}: ${instructions} instructions in ${milliseconds.toFixed(1)} ms, ${(instructions / milliseconds / 1000).toFixed(1)} M a second`);
 
 say('800 layers, warm', measure('layers'));
-say('a step of Llama 70B on 8 chips from its bytes, warm', measure('repeated', folder));
+say('a step of Llama 70B on 8 chips, warm', measure('decoded', folder));
+say('the same from its bytes, decoded each time', measure('repeated', folder));
 say('the same, first run of a process', Array.from({ length: 5 }, () => measure('first', folder)).reduce((a, b) => (b.milliseconds < a.milliseconds ? b : a)));
 
 describe('timing simulation', () => {
