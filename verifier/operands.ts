@@ -36,7 +36,7 @@ function placeDifferences(touched: Access | ListAccess, site: Site, access: Cert
 
 const startOf = (operand: SramOperand | AccOperand | HbmOperand): number => ('off' in operand ? operand.off : operand.addr);
 
-function positionOf(operand: SramOperand | AccOperand | HbmOperand, strideSets: readonly StrideSet[], levels: readonly number[]): Position {
+export function positionOf(operand: SramOperand | AccOperand | HbmOperand, strideSets: readonly StrideSet[], levels: readonly number[]): Position {
   const { strides, ring } = strideSets[operand.ss] ?? still;
   return positionIn(startOf(operand), strides, ring, levels);
 }
@@ -83,5 +83,6 @@ function sizeDifferences(shape: Shape, access: CertifiedAccess, buffer: Certifie
     ...wrong('bytes a row', shape.bytes, bytes),
     ...wrong('lines a row', shape.lines, Math.ceil(bytes / lineBytes)),
     ...wrong('rows', shape.rows, access.rows),
+    ...(shape.apart === undefined || shape.apart === buffer.pitch ? [] : [`picks rows ${shape.apart} lines apart of \`${buffer.name}\`, they are ${buffer.pitch} apart`]),
   ];
 }

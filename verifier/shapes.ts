@@ -2,8 +2,8 @@ import { type Format, formatBytes } from '../isa-spec/fields.ts';
 import type { InstructionOf, Instruction, Mnemonic } from '../isa-spec/instructions.ts';
 import { isBinary, type Sizes } from './accesses.ts';
 
-/** What an instruction says of an operand's elements: their format, and how many a row has; or a row's bytes; or its lines. */
-export type Shape = { readonly format?: Format; readonly columns?: number; readonly bytes?: number; readonly lines?: number; readonly rows?: number };
+/** What an instruction says of an operand's elements: their format, and how many a row has; or a row's bytes; or its lines; and how far apart the rows of a table are that an index picks from. */
+export type Shape = { readonly format?: Format; readonly columns?: number; readonly bytes?: number; readonly lines?: number; readonly rows?: number; readonly apart?: number };
 type Shapes = { readonly [field: string]: Shape };
 type ShapesOf = { readonly [M in Mnemonic]?: (fields: InstructionOf<M>['fields'], sizes: Sizes) => Shapes };
 
@@ -17,8 +17,8 @@ const shapes: ShapesOf = {
   dld: bothLines,
   dst: bothLines,
   dcp: bothLines,
-  dgat: (f) => ({ ...bothLines(f), index: words }),
-  dsct: (f) => ({ ...bothLines(f), index: words }),
+  dgat: (f) => ({ src: { lines: f.lines, apart: f.srcPitch }, dst: { lines: f.lines }, index: words }),
+  dsct: (f) => ({ src: { lines: f.lines }, dst: { lines: f.lines, apart: f.dstPitch }, index: words }),
   wld: (f, { side }) => ({ src: { format: f.format, columns: side * side, rows: f.kTiles * f.nTiles } }),
   mm: (f, { side }) => ({ a: { format: f.format, columns: (f.kTiles - 1) * side + f.kLast }, acc: { format: 'f32', columns: f.nTiles * side } }),
   epi: (f, { side }) => {

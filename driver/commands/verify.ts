@@ -1,10 +1,12 @@
 import { Diagnostics } from '../../diagnostics/diagnostic.ts';
+import type { Program } from '../../isa-spec/program.ts';
+import { type ClassScore, mutationScore, type MutationScore } from '../../verifier/mutation/mutate.ts';
 import { prove, type Verdict } from '../../verifier/verify.ts';
 import type { Options } from '../options.ts';
 import { Terminal } from '../terminal.ts';
 import { readProgram } from './assembly.ts';
 
-/** `sohuc verify x.sohu`: what the bytes alone prove. */
+/** `sohuc verify x.sohu`: what the bytes alone prove. With `--mutate`: how good the verifier is at finding faults in them. */
 export async function verifyCommand(path: string, options: Options): Promise<boolean> {
   const terminal = new Terminal(options);
   const diagnostics = new Diagnostics();
@@ -12,7 +14,11 @@ export async function verifyCommand(path: string, options: Options): Promise<boo
   if (program === undefined) return !terminal.diagnostics(diagnostics);
   const { findings, verdicts } = prove(program);
   for (const { rule, message, notes } of findings) diagnostics.report({ code: 'E5003', message: `${rule}: ${message}`, origin: { kind: 'file', path }, notes: notes.map((text) => ({ text })) });
-  terminal.print([...verdicts.map(verdictText), '', findings.length === 0 ? `${path}: no rule is broken` : `${path}: ${findings.length} findings`].join('\n'));
+  if (options.mutate && findings.length === 0) {
+    mutate(program, options, terminal);
+    return true;
+  }
+  terminal.print([...verdicts.map(verdictText), '', `${path}: ${findings.length === 0 ? 'no rule is broken' : `${findings.length} ${findings.length === 1 ? 'finding' : 'findings'}`}`].join('\n'));
   if (findings.length === 0) terminal.value({ findings, verdicts });
   return !terminal.diagnostics(diagnostics);
 }
@@ -21,3 +27,22 @@ const verdictText = (verdict: Verdict): string => {
   const mark = { proved: 'proved ', broken: 'BROKEN ', skipped: 'skipped' }[verdict.outcome];
   return `${verdict.rule}  ${mark}  ${verdict.says}${verdict.outcome === 'skipped' ? ` (${verdict.reason})` : ''}`;
 };
+
+function mutate(program: Program, { mutants, seed }: Options, terminal: Terminal): void {
+  const score = mutationScore(program, mutants, seed);
+  terminal.print(scoreText(score));
+  terminal.value(score);
+}
+
+/** A line a class; then, by name, every mutant that got through, and every one that does what the program does. */
+function scoreText({ score, mutants, caught, equivalent, classes }: MutationScore): string {
+  const cells = (one: ClassScore): string =>
+    `${one.name.padEnd(20)} ${String(one.mutants).padStart(7)} ${String(one.caught).padStart(7)} ${String(one.equivalent.length).padStart(11)} ${String(one.survivors.length).padStart(9)}  ${Object.entries(one.by).map(([rule, count]) => `${rule} ${count}`).join(', ')}`;
+  const got = classes.flatMap((one) => one.survivors.map((survivor) => `survived: ${one.name}: ${survivor.name}: ${survivor.what}`));
+  const same = classes.flatMap((one) => one.equivalent.map((other) => `equivalent: ${one.name}: ${other.name}: ${other.what}: ${other.why}`));
+  return [
+    'fault                mutants  caught  equivalent  survivors  found first by', ...classes.map(cells), '',
+    ...got, ...same, ...(got.length + same.length === 0 ? [] : ['']),
+    `${(100 * score).toFixed(2)} % of ${mutants - equivalent} mutants caught (${caught}); ${equivalent} of ${mutants} do what the program does`,
+  ].join('\n');
+}

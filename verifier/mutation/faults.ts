@@ -1,0 +1,156 @@
+import { type FieldKind, formats } from '../../isa-spec/fields.ts';
+import { type Instruction, instructions, type Queue, type StrideSet, type Token } from '../../isa-spec/instructions.ts';
+import type { QueueView } from '../chip.ts';
+import { loopsAround, tokensOf } from '../unroll.ts';
+import { below, pick, type Random } from './random.ts';
+
+/** The code of a queue with one fault in it. `what`: the fault, in words. */
+export type Fault = { readonly queue: Queue; readonly pc: number; readonly what: string; readonly code: readonly Instruction[]; readonly strideSets: readonly StrideSet[] };
+/** One fault of a class, drawn at random; undefined if the draw found none. */
+type Draw = (queues: readonly QueueView[], random: Random) => Fault | undefined;
+
+type Values = Readonly<Record<string, unknown>>;
+const valuesOf = (instruction: Instruction): Values => instruction.fields as unknown as Values;
+const kindsOf = ({ op }: Instruction): Readonly<Record<string, FieldKind>> => ({ ...instructions[op].flags, ...instructions[op].payload });
+
+const replaced = (view: QueueView, pc: number, instruction: Instruction, what: string): Fault =>
+  ({ queue: view.queue, pc, what, code: view.code.map((one, at) => (at === pc ? instruction : one)), strideSets: view.strideSets });
+const withField = (instruction: Instruction, name: string, value: unknown): Instruction => ({ ...instruction, fields: { ...valuesOf(instruction), [name]: value } }) as unknown as Instruction;
+
+/** An instruction that holds so many tokens and no more: two in its word, four further ones if it is a sync. */
+function withTokens(instruction: Instruction, side: 'waits' | 'posts', tokens: readonly Token[]): Instruction | undefined {
+  if (tokens.length > (instruction.op === 'sync' ? 6 : 2)) return undefined;
+  if (instruction.op !== 'sync') return { ...instruction, [side]: tokens };
+  const fields: Record<string, unknown> = { ...valuesOf(instruction) };
+  const name = side === 'waits' ? 'wait' : 'post';
+  for (let slot = 2; slot < 6; slot++) {
+    fields[`${name}${slot}`] = tokens[slot]?.semaphore ?? 0;
+    fields[`${name}Count${slot}`] = tokens[slot]?.count ?? 0;
+  }
+  return { ...instruction, [side]: tokens.slice(0, 2), fields } as unknown as Instruction;
+}
+
+const sideName = { waits: 'wait for', posts: 'post of' } as const;
+
+/** Takes a token of an instruction away: all its counts, or one. */
+const dropped = (side: 'waits' | 'posts'): Draw => (queues, random) => {
+  const sites = queues.flatMap((view) => view.code.flatMap((instruction, pc) => tokensOf(instruction, side).map((token) => ({ view, pc, token }))));
+  const site = pick(random, sites);
+  if (site === undefined) return undefined;
+  const { view, pc, token } = site;
+  const partly = token.count > 1 && random() < 0.5;
+  const tokens = tokensOf(view.code[pc]!, side).flatMap((one) => (one.semaphore !== token.semaphore ? [one] : partly ? [{ ...one, count: one.count - 1 }] : []));
+  const instruction = withTokens(view.code[pc]!, side, tokens);
+  return instruction === undefined ? undefined : replaced(view, pc, instruction, `${partly ? 'one less of the' : 'no'} ${sideName[side]} s${token.semaphore}`);
+};
+
+/** Gives an instruction a token more: of a semaphore its queue has to do with anyway, or of any. */
+const extra = (side: 'waits' | 'posts'): Draw => (queues, random) => {
+  const view = pick(random, queues)!;
+  const own = view.code.flatMap((instruction) => tokensOf(instruction, side).map(({ semaphore }) => semaphore));
+  const all = queues.flatMap(({ code }) => code.flatMap((instruction) => tokensOf(instruction, side).map(({ semaphore }) => semaphore)));
+  const semaphore = pick(random, random() < 0.7 ? own : all);
+  const pc = below(random, view.code.length);
+  const before = tokensOf(view.code[pc]!, side);
+  if (semaphore === undefined) return undefined;
+  const known = before.some((token) => token.semaphore === semaphore);
+  if (before.some((token) => token.semaphore === semaphore && token.count === 15)) return undefined;
+  const tokens = known ? before.map((token) => (token.semaphore === semaphore ? { ...token, count: token.count + 1 } : token)) : [...before, { semaphore, count: 1 }];
+  const instruction = withTokens(view.code[pc]!, side, tokens);
+  return instruction === undefined ? undefined : replaced(view, pc, instruction, `one more ${sideName[side]} s${semaphore}`);
+};
+
+const swapped: Draw = (queues, random) => {
+  const view = pick(random, queues.filter(({ code }) => code.length > 1));
+  if (view === undefined) return undefined;
+  const pc = below(random, view.code.length - 1);
+  const code = view.code.map((one, at) => (at === pc ? view.code[pc + 1]! : at === pc + 1 ? view.code[pc]! : one));
+  return { queue: view.queue, pc, what: `${view.code[pc + 1]!.op} before ${view.code[pc]!.op}`, code, strideSets: view.strideSets };
+};
+
+/** Turns a ring on: every operand it moves is in the wrong slot. */
+const wrongSlot: Draw = (queues, random) => {
+  const rings = queues.flatMap((view) => view.strideSets.flatMap(({ ring }, number) => (ring.depth > 1 && ring.stride > 0 && users(view, number).length > 0 ? [{ view, number }] : [])));
+  const site = pick(random, rings);
+  if (site === undefined) return undefined;
+  const { view, number } = site;
+  const set = view.strideSets[number]!;
+  const by = 1 + below(random, set.ring.depth - 1);
+  const strideSets = view.strideSets.map((one, at) => (at === number ? { ...one, ring: { ...one.ring, base: (one.ring.base + by) % one.ring.depth } } : one));
+  return { queue: view.queue, pc: users(view, number)[0]!, what: `ring of ss${number} ${by} slots on`, code: view.code, strideSets };
+};
+
+const users = ({ code }: QueueView, number: number): readonly number[] =>
+  code.flatMap((instruction, pc) => (Object.values(valuesOf(instruction)).some((value) => typeof value === 'object' && value !== null && 'ss' in value && value.ss === number) ? [pc] : []));
+
+/** Fields that count something, apart from addresses: what is loaded, multiplied, stored, repeated. */
+const sizes: ReadonlySet<string> = new Set([
+  'lines', 'srcPitch', 'dstPitch', 'pitch', 'xPitch', 'yPitch', 'outPitch', 'kTiles', 'kLast', 'nTiles', 'nLast', 'split', 'heads', 'headDim', 'rotary', 'kvHeads', 'kvLines', 'pageRows', 'columns', 'bytes', 'count', 'body', 'rows',
+]);
+
+const sizeOffByOne: Draw = (queues, random) => {
+  const sites = queues.flatMap((view) => view.code.flatMap((instruction, pc) => Object.entries(kindsOf(instruction)).flatMap(([name, { kind }]) => (sizes.has(name) && (kind === 'uint' || kind === 'rows') && valuesOf(instruction)[name] !== undefined ? [{ view, pc, name }] : []))));
+  const site = pick(random, sites);
+  if (site === undefined) return undefined;
+  const { view, pc, name } = site;
+  const by = random() < 0.5 ? 1 : -1;
+  const value = valuesOf(view.code[pc]!)[name] as number | { readonly max: number };
+  const changed = typeof value === 'number' ? value + by : { ...value, max: value.max + by };
+  return replaced(view, pc, withField(view.code[pc]!, name, changed), `${name} ${by > 0 ? 'one more' : 'one less'}`);
+};
+
+/** An operand a line on or back, or a stride by which it moves one more or less. */
+const addressOffByOne: Draw = (queues, random) => {
+  const sites = queues.flatMap((view) => view.code.flatMap((instruction, pc) => Object.entries(kindsOf(instruction)).flatMap(([name, { kind }]) => (['sram', 'hbm', 'acc'].includes(kind) && valuesOf(instruction)[name] !== undefined || lists.has(name) && kind === 'uint' ? [{ view, pc, name }] : []))));
+  const site = pick(random, sites);
+  if (site === undefined) return undefined;
+  const { view, pc, name } = site;
+  const by = random() < 0.5 ? 1 : -1;
+  const value = valuesOf(view.code[pc]!)[name] as number | { readonly addr?: number; readonly off?: number; readonly ss: number };
+  if (typeof value === 'number') return replaced(view, pc, withField(view.code[pc]!, name, value + by), `${name} a line ${by > 0 ? 'on' : 'back'}`);
+  const levels = loopsAround(view.code)[pc]!.map(({ level }) => level);
+  if (value.ss !== 0 && levels.length > 0 && random() < 0.3) {
+    const level = pick(random, levels)!;
+    const strideSets = view.strideSets.map((set, at) => (at === value.ss ? { ...set, strides: set.strides.map((stride, l) => (l === level ? stride + by : stride)) as unknown as StrideSet['strides'] } : set));
+    return { queue: view.queue, pc, what: `stride ${level} of ss${value.ss} ${by > 0 ? 'one more' : 'one less'}`, code: view.code, strideSets };
+  }
+  const moved = value.off === undefined ? { ...value, addr: value.addr! + by } : { ...value, off: value.off + by };
+  return replaced(view, pc, withField(view.code[pc]!, name, moved), `${name} a line ${by > 0 ? 'on' : 'back'}`);
+};
+
+const lists: ReadonlySet<string> = new Set(['index', 'rowScale', 'worklist', 'pages']);
+
+const wrongFormat: Draw = (queues, random) => {
+  const sites = queues.flatMap((view) => view.code.flatMap((instruction, pc) => Object.entries(valuesOf(instruction)).flatMap(([name, value]) => (name.toLowerCase().endsWith('format') && value !== undefined ? [{ view, pc, name, value }] : []))));
+  const site = pick(random, sites);
+  if (site === undefined) return undefined;
+  const format = pick(random, formats.filter((one) => one !== site.value))!;
+  return replaced(site.view, site.pc, withField(site.view.code[site.pc]!, site.name, format), `${site.name} ${format}`);
+};
+
+/** Another activation, mask, table, flag, constant or window: what is computed, not where. */
+const wrongFunction: Draw = (queues, random) => {
+  const sites = queues.flatMap((view) => view.code.flatMap((instruction, pc) => Object.entries(kindsOf(instruction)).flatMap(([name, kind]) => (functionKinds.has(kind.kind) && !name.toLowerCase().endsWith('format') && valuesOf(instruction)[name] !== undefined || name === 'window' ? [{ view, pc, name, kind }] : []))));
+  const site = pick(random, sites);
+  if (site === undefined) return undefined;
+  const { view, pc, name, kind } = site;
+  const value = valuesOf(view.code[pc]!)[name];
+  const changed = kind.kind === 'flag' ? value !== true : kind.kind === 'f32' ? Math.fround((value as number) * 1.5) : kind.kind === 'enum' ? pick(random, kind.names.filter((one) => one !== value)) : (value as number) + 1;
+  return changed === undefined ? undefined : replaced(view, pc, withField(view.code[pc]!, name, changed), `${name} ${String(changed)}`);
+};
+
+const functionKinds: ReadonlySet<FieldKind['kind']> = new Set(['enum', 'flag', 'f32']);
+
+/** The classes of faults. */
+export const faultClasses: readonly { readonly name: string; readonly draw: Draw }[] = [
+  { name: 'dropped post', draw: dropped('posts') },
+  { name: 'extra post', draw: extra('posts') },
+  { name: 'dropped wait', draw: dropped('waits') },
+  { name: 'extra wait', draw: extra('waits') },
+  { name: 'neighbours swapped', draw: swapped },
+  { name: 'wrong buffer slot', draw: wrongSlot },
+  { name: 'size off by one', draw: sizeOffByOne },
+  { name: 'address off by one', draw: addressOffByOne },
+  { name: 'wrong format', draw: wrongFormat },
+  { name: 'wrong function', draw: wrongFunction },
+];
