@@ -1,5 +1,5 @@
 /** Where a flag belongs: every command, those that compile, or one command. */
-export type Scope = 'all' | 'compile' | 'run' | 'asm' | 'opt' | 'diff' | 'program';
+export type Scope = 'all' | 'compile' | 'run' | 'asm' | 'opt' | 'diff' | 'verify' | 'program';
 
 type Option = { readonly default: string | number | boolean | readonly string[]; readonly scope: readonly Scope[]; readonly value?: string; readonly choices?: readonly string[]; readonly help: string };
 
