@@ -114,7 +114,7 @@ export const samples: { readonly [C in Code]: Sample } = {
     }
   },
   E5003: (diagnostics) => {
-    for (const { message } of verify(programOf('.queue mxu\nsync wait(s1)\n'))) diagnostics.report({ code: 'E5003', message, origin: { kind: 'file', path: 'model.sohu' } });
+    for (const { message } of verify(programOf('.queue mxu\nsync wait(s7)\n'))) diagnostics.report({ code: 'E5003', message, origin: { kind: 'file', path: 'model.sohu' } });
   },
   E5004: sir(`${embedded}%3: f32[tokens, 5] = activate(%2) {activation relu}\nreturn`),
   E6001: (diagnostics) => {
