@@ -42,7 +42,7 @@ export class WeightValues {
     const scales = scalesOf(rows, count);
     const width = rows.length / count;
     const codes = new Uint8Array(rows.length);
-    for (let row = 0; row < count; row++) quantiseRow(rows, row * width, width, scales[row] as number, codes, row * width);
+    for (let row = 0; row < count; row++) quantiseRow(rows.subarray(row * width, (row + 1) * width), scales[row] as number, codes.subarray(row * width, (row + 1) * width));
     this.#remember(weight, part, start, scales);
     return { codes, scales };
   }
@@ -214,7 +214,7 @@ const singles: ReadonlySet<string> = new Set(['f32', 'f16', 'bf16', 'e4m3', 'e5m
 function scalesOf(rows: Float64Array, count: number): Float32Array {
   const width = rows.length / count;
   return Float32Array.from({ length: count }, (_, row) => {
-    const amax = amaxOfRow(rows, row * width, width);
+    const amax = amaxOfRow(rows.subarray(row * width, (row + 1) * width));
     return amax === 0 ? 1 : Math.fround(amax / 448);
   });
 }

@@ -118,7 +118,7 @@ export const withoutRoom = (instruction: Instruction): readonly string[] => {
 };
 
 /** Writes an instruction as 32 bytes at `offset`. Throws a RangeError if it does not fit the word or is not one of the queue's: a compiler's fault. */
-export const encodeInto = (bytes: Uint8Array, offset: number, instruction: Instruction, queue: Queue): void => {
+const encodeInto = (bytes: Uint8Array, offset: number, instruction: Instruction, queue: Queue): void => {
   const row = instructions[instruction.op];
   if (!row.queues.includes(queue)) throw new RangeError(`internal: ${instruction.op} cannot be in queue ${queue}`);
   const word = new Uint32Array(8);

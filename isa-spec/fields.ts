@@ -77,8 +77,6 @@ export const fieldParts = (field: FieldKind): readonly FieldPart[] => {
   }
 };
 
-/** Bits each kind takes in the word. */
-export const fieldBits = (field: FieldKind): number => fieldParts(field).reduce((sum, part) => sum + part.bits, 0);
 
 export const uint = (bits: number) => ({ kind: 'uint', bits, minusOne: false, optional: false }) as const;
 /** A number that is 0 where there is nothing. */

@@ -13,29 +13,29 @@ const [normalFrom, saturatesFrom, infinity] = [0x3c800000, 0x43e80000, 0x7f80000
 /** The FP32 exponent bias less E4M3's, in E4M3 codes: (127 - 7) * 8. */
 const rebias = 960;
 
-/** The largest magnitude of FP32(row). `count` elements from `start` on. */
-export function amaxOfRow(values: Float64Array, start: number, count: number): number {
+/** The largest magnitude of FP32(row). */
+export function amaxOfRow(values: Float64Array): number {
   let most = 0;
-  for (let i = start; i < start + count; i++) {
+  for (let i = 0; i < values.length; i++) {
     const magnitude = Math.abs(values[i] as number);
     if (magnitude > most) most = magnitude;
   }
   return Math.fround(most);
 }
 
-/** `codes[at + i] = encodeE4m3(fround(fround(values[start + i]) / scale))` for `count` elements. */
-export function quantiseRow(values: Float64Array, start: number, count: number, scale: number, codes: Uint8Array, at: number): void {
-  for (let i = 0; i < count; i++) {
-    single[0] = Math.fround(values[start + i] as number) / scale;
+/** `codes[i] = encodeE4m3(fround(fround(values[i]) / scale))` of every value. */
+export function quantiseRow(values: Float64Array, scale: number, codes: Uint8Array): void {
+  for (let i = 0; i < values.length; i++) {
+    single[0] = Math.fround(values[i] as number) / scale;
     const b = bits[0] as number;
     const magnitude = b & 0x7fffffff;
     const sign = (b >>> 24) & 0x80;
-    if (magnitude >= normalFrom && magnitude < saturatesFrom) codes[at + i] = sign | (((magnitude + 0x7ffff + ((magnitude >>> 20) & 1)) >>> 20) - rebias);
-    else if (magnitude > infinity) codes[at + i] = 0x7f;
-    else if (magnitude >= saturatesFrom) codes[at + i] = sign | 0x7e;
+    if (magnitude >= normalFrom && magnitude < saturatesFrom) codes[i] = sign | (((magnitude + 0x7ffff + ((magnitude >>> 20) & 1)) >>> 20) - rebias);
+    else if (magnitude > infinity) codes[i] = 0x7f;
+    else if (magnitude >= saturatesFrom) codes[i] = sign | 0x7e;
     else {
       single[0] = Math.abs(single[0] as number) + subnormalRounder;
-      codes[at + i] = sign | ((bits[0] as number) - subnormalRounderBits);
+      codes[i] = sign | ((bits[0] as number) - subnormalRounderBits);
     }
   }
 }

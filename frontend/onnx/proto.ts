@@ -5,7 +5,7 @@ import { toModel } from './convert.ts';
 import type { OnnxModel } from './model.ts';
 import { Malformed, readMessage } from './wire.ts';
 
-export type { OnnxAttribute, OnnxData, OnnxFunction, OnnxGraph, OnnxModel, OnnxNode, OnnxTensor, OnnxValue } from './model.ts';
+export type { OnnxModel } from './model.ts';
 
 /**
  * Reads an ONNX file, through windows: tensor data above a kilobyte stays in its file. Whatever is wrong with it is reported

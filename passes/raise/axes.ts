@@ -81,7 +81,7 @@ export function expanded(layout: Layout, from: readonly Dim[], to: readonly Dim[
   return { ...layout, axes };
 }
 
-export const volume = (factors: readonly Factor[]): Dim => factors.reduce<Dim>((product, { size }) => mulDims(product, size), 1);
+const volume = (factors: readonly Factor[]): Dim => factors.reduce<Dim>((product, { size }) => mulDims(product, size), 1);
 
 export const features = (factors: readonly Factor[]): readonly Extract<Factor, { axis: 'feature' }>[] =>
   factors.filter((factor): factor is Extract<Factor, { axis: 'feature' }> => factor.axis === 'feature');

@@ -15,13 +15,13 @@ describe('rows', () => {
     const values = Float64Array.from([...patterns.map(f32), ...patterns.map((p) => -f32(p)), 0, -0, NaN, Infinity, -Infinity, 448, 463.99, 464, 465, 1e30, 2 ** -9, 2 ** -10, 1.5 * 2 ** -10, 2 ** -40, 3.3e-39]);
     for (const scale of [1, 0.5, Math.fround(0.037), Math.fround(1e-30)]) {
       const codes = new Uint8Array(values.length);
-      quantiseRow(values, 0, values.length, scale, codes, 0);
+      quantiseRow(values, scale, codes);
       values.forEach((value, i) => expect(codes[i], `${value} / ${scale}`).toBe(encodeE4m3(Math.fround(Math.fround(value) / scale))));
     }
   });
 
   it('have the largest magnitude of their FP32 values', () => {
-    expect(amaxOfRow(Float64Array.from([9, -3, 2.00000001, -0]), 1, 3)).toBe(3);
-    expect(amaxOfRow(Float64Array.from([0.1, -0.1]), 0, 2)).toBe(Math.fround(0.1));
+    expect(amaxOfRow(Float64Array.from([-3, 2.00000001, -0]))).toBe(3);
+    expect(amaxOfRow(Float64Array.from([0.1, -0.1]))).toBe(Math.fround(0.1));
   });
 });

@@ -33,20 +33,20 @@ export function rotary(call: Call, emit: Emitter, x: Value, { cos, sin, position
 }
 
 /** [batch, rows, heads * headDim] -> [batch, heads, rows, headDim] */
-export function splitHeads(emit: Emitter, x: Value, heads: number): Value {
+function splitHeads(emit: Emitter, x: Value, heads: number): Value {
   const [batch, rows, width] = x.shape as readonly [Dim, Dim, Dim];
   const headDim = divDims(width, heads);
   if (headDim === undefined) throw new CannotImport('E1003', `${width} features are not ${heads} heads of equal size`);
   return emit.transpose(emit.reshape(x, [batch, rows, heads, headDim]), [0, 2, 1, 3]);
 }
 
-export function joinHeads(emit: Emitter, x: Value): Value {
+function joinHeads(emit: Emitter, x: Value): Value {
   const [batch, heads, rows, headDim] = x.shape as readonly [Dim, Dim, Dim, Dim];
   return emit.reshape(emit.transpose(x, [0, 2, 1, 3]), [batch, rows, mulDims(heads, headDim)]);
 }
 
 /** Keys and values of [batch, kvHeads, ...] for `heads` query heads: each serves heads / kvHeads neighbours. */
-export function repeatHeads(emit: Emitter, x: Value, heads: Dim): Value {
+function repeatHeads(emit: Emitter, x: Value, heads: Dim): Value {
   const [batch, kvHeads, keys, headDim] = x.shape as readonly [Dim, Dim, Dim, Dim];
   if (kvHeads === heads) return x;
   const group = divDims(heads, kvHeads);

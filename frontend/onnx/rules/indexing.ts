@@ -85,7 +85,7 @@ function constant(call: Call): Value {
 }
 
 /** The one element of an input. */
-export function single(call: Call, i: number): Dim {
+function single(call: Call, i: number): Dim {
   const [only, more] = call.sizes(i) ?? [];
   if (only === undefined || more !== undefined) throw new CannotImport('E1003', `input ${i} is not a single number`);
   return only;

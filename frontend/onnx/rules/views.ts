@@ -68,7 +68,7 @@ export const views: Rules = {
   },
 };
 
-export function unsqueezed(shape: readonly Dim[], axes: readonly number[]): readonly Dim[] {
+function unsqueezed(shape: readonly Dim[], axes: readonly number[]): readonly Dim[] {
   const rank = shape.length + axes.length;
   const at = new Set(axes.map((axis) => (axis < 0 ? axis + rank : axis)));
   if (at.size !== axes.length || [...at].some((axis) => axis < 0 || axis >= rank)) throw new CannotImport('E1003', `axes ${axes.join(', ')} cannot be put into [${shape.join(', ')}]`);
@@ -77,7 +77,7 @@ export function unsqueezed(shape: readonly Dim[], axes: readonly number[]): read
 }
 
 /** A target of Reshape with its 0 (as it was) and -1 (the rest) worked out. */
-export function targetShape(emit: Emitter, x: Value, target: readonly Dim[], allowZero: boolean): readonly Dim[] {
+function targetShape(emit: Emitter, x: Value, target: readonly Dim[], allowZero: boolean): readonly Dim[] {
   const copied = target.map((size, i) => (size === 0 && !allowZero ? (x.shape[i] ?? missingAxis(x, i)) : emit.sizes.settle(size)));
   const total = volumeOf(x.shape.map((dim) => emit.sizes.settle(dim)));
   const open = copied.indexOf(-1);

@@ -9,7 +9,7 @@ import { readMessage } from '../../../frontend/onnx/wire.ts';
 type Loaded = { readonly shape: readonly number[]; readonly data: Float64Array };
 
 /** A TensorProto by itself, as test data come: name and values. Undefined for lists, optionals and types without a meaning here. */
-export function loadTensor(file: string): { readonly name: string; readonly tensor: Loaded } | undefined {
+function loadTensor(file: string): { readonly name: string; readonly tensor: Loaded } | undefined {
   const bytes = readFileSync(file);
   const files = memoryFiles(new Map([['t.pb', bytes]]));
   let stored: OnnxTensor;

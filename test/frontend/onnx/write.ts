@@ -23,7 +23,7 @@ export const opset = (version: number, domain = ''): Uint8Array => message([[1, 
 
 export type AttributeValue = number | string | readonly number[] | { readonly float: number } | { readonly tensor: Uint8Array } | { readonly graph: Uint8Array };
 
-export function attribute(name: string, value: AttributeValue): Uint8Array {
+function attribute(name: string, value: AttributeValue): Uint8Array {
   if (typeof value === 'number') return message([[1, name], [3, value], [20, 2]]);
   if (typeof value === 'string') return message([[1, name], [4, value], [20, 3]]);
   if ('float' in value) return message([[1, name], [2, value], [20, 1]]);
