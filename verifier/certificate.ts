@@ -45,8 +45,9 @@ export type Touch = { readonly buffer: number; readonly access: CertifiedAccess 
  * before of a loop of level l. Claims are for the rules to check; nothing here is believed.
  */
 export type Certificate = Checked<typeof certificates>[number] & {
-  /** By op. */
+  /** By op: the parts of buffers it touches, and the loops around it, outermost first. */
   readonly touches: readonly (readonly Touch[])[];
+  readonly around: readonly (readonly CertifiedLoop[])[];
   /** The number of the op at a pc of a queue. */
   readonly opAt: (queue: Queue, pc: number) => number | undefined;
 };
@@ -65,12 +66,11 @@ export function readCertificate(program: Program, entry: number): Certificate | 
     for (const [from] of one.from) if (found.ops[from] === undefined) problems.push(`buffer \`${name}\` is used from op ${from} of ${found.ops.length}`);
   }));
   if (problems.length > 0) return { problems };
-  const numbers = new Map(found.ops.map(({ queue, pc }, number) => [`${queue} ${pc}`, number]));
-  return { ...found, touches, opAt: (queue, pc) => numbers.get(`${queue} ${pc}`) };
+  const numbers = new Map<Queue, Map<number, number>>();
+  found.ops.forEach(({ queue, pc }, number) => numbers.set(queue, (numbers.get(queue) ?? new Map<number, number>()).set(pc, number)));
+  const around = found.ops.map((_, number) => found.loops.filter(({ first, last }) => first <= number && number <= last));
+  return { ...found, touches, around, opAt: (queue, pc) => numbers.get(queue)?.get(pc) };
 }
-
-/** The loops around an op, outermost first. */
-export const loopsOf = ({ loops }: Certificate, number: number): readonly CertifiedLoop[] => loops.filter(({ first, last }) => first <= number && number <= last);
 
 /** The value of an affine position in an iteration. */
 export const valueAt = (position: readonly number[], I: ArrayLike<number>): number => {

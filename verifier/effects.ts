@@ -1,7 +1,7 @@
 import { formatBytes, type RowWindow } from '../isa-spec/fields.ts';
 import { move } from '../isa-spec/encoding.ts';
 import { hbmBases, type Instruction, type StepCount, type StrideSet } from '../isa-spec/instructions.ts';
-import { type Access, type ListAccess, type Sizes, touchedBy } from './accesses.ts';
+import { type Access, type ListAccess, type Sizes, type Touched, touchedBy } from './accesses.ts';
 import { type Box, endOf, overlap } from './boxes.ts';
 import type { Certificate } from './certificate.ts';
 import type { ChipView, QueueView } from './chip.ts';
@@ -14,7 +14,7 @@ const accSpace = 1;
 const hbmSpace = 2;
 export const spaceNames: readonly string[] = ['SRAM', 'the accumulators', ...hbmBases.map((base) => `\`${base}\``)];
 
-/** One operand of an instruction as memory it touches. `hull`: what it may touch in all iterations. `outer`: how far an iteration of the outermost loop around moves it, apart from its ring. */
+/** One operand of an instruction as memory it touches. `hull`: what it may touch in all iterations. `outer`: how far an iteration of the outermost loop around moves it, apart from its ring; `turn`: after how many its ring is where it was. */
 export type Effect = {
   readonly field: string;
   /** What of it the window of rows bounds: its rows; its elements, being a list of the step; nothing. */
@@ -23,6 +23,7 @@ export type Effect = {
   readonly writes: boolean;
   readonly hull: Box;
   readonly outer: number;
+  readonly turn: number;
   readonly box: (I: ArrayLike<number>) => Box;
 };
 
@@ -30,6 +31,7 @@ export type Effect = {
 export type Site = {
   readonly instruction: Instruction;
   readonly loops: readonly Frame[];
+  readonly touched: Touched;
   readonly effects: readonly Effect[];
   readonly sizes: Sizes;
   readonly firstAt: (I: ArrayLike<number>) => number;
@@ -60,9 +62,10 @@ function effectsOfQueue(chip: ChipView, { code, strideSets }: QueueView, certifi
     const bound = count === undefined ? undefined : bounds[count];
     const site: Surroundings = { chip, strideSets, loops: around[pc]!, window, bound, certificate };
     const rowsAt = (I: ArrayLike<number>): number => (window === undefined ? 1 : bound === undefined ? window.max : Math.min(window.max, Math.max(0, bound - window.max * I[window.level]!)));
-    const effects = touchedBy(instruction, sizes).map((access) => ('list' in access ? listEffect(access, site, rowsAt) : effect(access, site, rowsAt)));
+    const touched = touchedBy(instruction, sizes);
+    const effects = touched.map((access) => ('list' in access ? listEffect(access, site, rowsAt) : effect(access, site, rowsAt)));
     const firstAt = (I: ArrayLike<number>): number => (window === undefined ? 0 : window.max * I[window.level]!);
-    return { instruction, loops: site.loops, effects, sizes, firstAt, rowsAt };
+    return { instruction, loops: site.loops, touched, effects, sizes, firstAt, rowsAt };
   });
 }
 
@@ -77,9 +80,13 @@ function effect({ name, does, space, operand, rows, pitch, units, picked }: Acce
   const width = Math.max(units, reach);
   const hull: Box = { space: number, start: base + low.by, rows: 1, pitch: 0, units: high.by - low.by + (most - 1) * pitch + width };
   const box = (I: ArrayLike<number>): Box => ({ space: number, start: base + (set === undefined ? 0 : move(set, I)), rows: rows === 'window' ? rowsAt(I) : rows, pitch, units: width });
-  const outer = site.loops[0] === undefined || set === undefined ? 0 : set.strides[site.loops[0].level]!;
-  return { field: name, windowed: rows === 'window' ? 'rows' : 'all', reads: does !== 'writes', writes: does !== 'reads', hull, outer, box };
+  const outermost = site.loops[0]?.level;
+  const outer = outermost === undefined || set === undefined ? 0 : set.strides[outermost]!;
+  const turn = outermost === undefined || set === undefined || set.ring.depth < 2 ? 1 : set.ring.depth / gcd(set.ring.depth, set.ring.steps[outermost]! % set.ring.depth);
+  return { field: name, windowed: rows === 'window' ? 'rows' : 'all', reads: does !== 'writes', writes: does !== 'reads', hull, outer, turn, box };
 }
+
+export const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 
 /** Elements of a list: the window's, from the one numbered like its first row on. */
 function listEffect({ name, does, list }: ListAccess, site: Surroundings, rowsAt: Site['rowsAt']): Effect {
@@ -92,7 +99,7 @@ function listEffect({ name, does, list }: ListAccess, site: Surroundings, rowsAt
   const last = window === undefined ? 0 : rangesOf(site.loops)[window.level]![1];
   const reach = window === undefined ? 1 : Math.min(window.max * (last + 1), site.bound ?? Infinity);
   const box = (I: ArrayLike<number>): Box => (window === undefined ? at(0, 1) : at(window.max * I[window.level]!, rowsAt(I)));
-  return { field: name, windowed: 'elements', reads: does !== 'writes', writes: does !== 'reads', hull: at(0, reach), outer: window !== undefined && site.loops[0]?.level === window.level ? NaN : 0, box };
+  return { field: name, windowed: 'elements', reads: does !== 'writes', writes: does !== 'reads', hull: at(0, reach), outer: window !== undefined && site.loops[0]?.level === window.level ? NaN : 0, turn: 1, box };
 }
 
 const rangesOf = (loops: readonly Frame[]): readonly Range[] => {

@@ -1,4 +1,4 @@
-import { type Certificate, type CertifiedAccess, loopsOf, valueAt } from './certificate.ts';
+import { type Certificate, type CertifiedAccess, valueAt } from './certificate.ts';
 
 /** The rows and elements of a row an access touches in an iteration: [from, to) of each, and the ring slot. */
 export type Part = { readonly slot: number; readonly row: number; readonly rowEnd: number; readonly column: number; readonly columnEnd: number };
@@ -24,7 +24,7 @@ const positionsMax = 100_000;
 export function gridOf(certificate: Certificate, accesses: readonly { readonly access: CertifiedAccess; readonly extent: Extent }[], depth: number): Grid | undefined {
   const [rows, columns] = [new Set<number>(), new Set<number>()];
   for (const { access, extent } of accesses) {
-    const loops = loopsOf(certificate, access.op);
+    const loops = certificate.around[access.op]!;
     const moves = (position: readonly number[], level: number): boolean => (position[level + 1] ?? 0) !== 0;
     // A window's height and place in a list change with the loop of rows.
     const along = (position: readonly number[], windowed: boolean) => loops.filter(({ level }) => moves(position, level) || (windowed && level === rowLevel));

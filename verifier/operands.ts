@@ -1,27 +1,32 @@
 import { still } from '../isa-spec/encoding.ts';
 import { type AccOperand, formatBytes, type HbmOperand, type SramOperand } from '../isa-spec/fields.ts';
 import { hbmBases, type StrideSet } from '../isa-spec/instructions.ts';
-import { type Access, type ListAccess, touchedBy } from './accesses.ts';
-import type { CertifiedAccess, CertifiedBuffer } from './certificate.ts';
+import type { Access, ListAccess } from './accesses.ts';
+import type { CertifiedAccess, CertifiedBuffer, Touch } from './certificate.ts';
 import type { Site } from './effects.ts';
 import { type Shape, shapesOf } from './shapes.ts';
 
 /** Where an operand points, as a function of the loops around its instruction: what other loops would do does not count. */
 type Position = { readonly start: number; readonly strides: readonly number[]; readonly ring: { readonly stride: number; readonly depth: number; readonly base: number; readonly steps: readonly number[] } | undefined };
 
-/** How an operand of an instruction differs from what the certificate says of it; empty if it does not. */
-export function differences(site: Site, field: string, access: CertifiedAccess, buffer: CertifiedBuffer, strideSets: readonly StrideSet[]): readonly string[] {
-  const touched = touchedBy(site.instruction, site.sizes).find(({ name }) => name === field);
-  if (touched === undefined) return [`does not touch \`${buffer.name}\` by \`${field}\``];
-  const does = { reads: 'uses', writes: 'defines', updates: 'updates' }[touched.does];
-  const { lineBytes } = site.sizes;
-  const shape = shapesOf(site.instruction, site.sizes)[field] ?? {};
-  return [
-    ...(does === access.does ? [] : [`${does} \`${buffer.name}\`, not ${access.does}`]),
-    ...placeDifferences(touched, site, access, buffer, strideSets),
-    ...('list' in touched ? [] : [...pitchDifferences(touched, access, buffer), ...sizeDifferences(shape, access, buffer, lineBytes)]),
-  ];
+/** How the operands of an instruction differ from what the certificate says of them; empty if they do not. */
+export function differences(site: Site, touches: readonly Touch[], buffers: readonly CertifiedBuffer[], strideSets: readonly StrideSet[]): readonly string[] {
+  const { touched } = site;
+  const shapes = shapesOf(site.instruction, site.sizes);
+  return touches.flatMap(({ access, buffer: number }) => {
+    const buffer = buffers[number]!;
+    const operand = touched.find(({ name }) => name === access.field);
+    if (operand === undefined) return [`does not touch \`${buffer.name}\` by \`${access.field}\``];
+    const does = verbs[operand.does];
+    return [
+      ...(does === access.does ? [] : [`${does} \`${buffer.name}\`, not ${access.does}`]),
+      ...placeDifferences(operand, site, access, buffer, strideSets),
+      ...('list' in operand ? [] : [...pitchDifferences(operand, access, buffer), ...sizeDifferences(shapes[access.field] ?? {}, access, buffer, site.sizes.lineBytes)]),
+    ];
+  });
 }
+
+const verbs = { reads: 'uses', writes: 'defines', updates: 'updates' } as const;
 
 function placeDifferences(touched: Access | ListAccess, site: Site, access: CertifiedAccess, buffer: CertifiedBuffer, strideSets: readonly StrideSet[]): readonly string[] {
   if ('list' in touched) return touched.list === buffer.at ? [] : [`\`${touched.name}\` is the list at line ${touched.list}, \`${buffer.name}\` is at ${buffer.at}`];

@@ -1,4 +1,4 @@
-import { type Certificate, type CertifiedAccess, type CertifiedBuffer, loopsOf } from './certificate.ts';
+import type { Certificate, CertifiedAccess, CertifiedBuffer } from './certificate.ts';
 import type { ChipView } from './chip.ts';
 import type { Effects } from './effects.ts';
 import { type Extent, type Grid, gridOf, type Part, partOf } from './grid.ts';
@@ -220,7 +220,7 @@ function cellsOf({ rows, columns }: Grid, { slot, row, rowEnd, column, columnEnd
 }
 
 function sourcesOf(certificate: Certificate, access: CertifiedAccess): ReadonlyMap<number, readonly Source[]> {
-  const mine = loopsOf(certificate, access.op);
+  const mine = certificate.around[access.op]!;
   const byOp = new Map<number, Source[]>();
   for (const [from, carried] of access.from) {
     const common = mine.filter(({ first, last }) => first <= from && from <= last).map(({ level }) => level);

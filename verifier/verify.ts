@@ -137,7 +137,7 @@ function* examineChip(chip: ChipView, first: ChipView, skip: Skip): Generator<Fi
   if (shared.length === 0) yield* examineWalk(chip, effects, certificate, skip);
   else for (const rule of ['V05', 'V06', 'V08', ...ofWalk, ...ofCertificate] as const) skip(rule, 'needs V04');
   yield* predicates(chip, certificate);
-  yield* bounds(chip);
+  yield* bounds(chip, effects);
   yield* kvSafety(chip);
   yield* numerics(chip, first, certificate);
   if (hasWeightMap(chip)) yield* weights(chip);

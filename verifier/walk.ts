@@ -1,6 +1,6 @@
 import type { Token } from '../isa-spec/instructions.ts';
 import type { ChipView } from './chip.ts';
-import type { Conflict, Effects } from './effects.ts';
+import { type Conflict, type Effects, gcd } from './effects.ts';
 import { fifoEntries, type Game } from './token-game.ts';
 import { Cursor, type Indices, tokensOf } from './unroll.ts';
 
@@ -23,7 +23,7 @@ export type Standing = {
   readonly floor: readonly number[];
 };
 
-/** Looks on as a chip's queues are played, and remembers what its rule needs. */
+/** Looks on as a chip's queues are played, and remembers what its rule needs. Who sees posts sees waits. */
 export type Watcher = {
   /** An instruction that touches memory. */
   readonly issued?: (instance: Instance) => void;
@@ -89,17 +89,19 @@ class Walk {
   /** Moves every queue as far as it can, but no further than an iteration of its outermost loop. False if none moved. */
   round(): boolean {
     let moved = false;
-    this.players.forEach((player, queue) => {
+    for (let queue = 0; queue < this.players.length; queue++) {
+      const player = this.players[queue]!;
       while (!player.cursor.done && this.#total < instructionsMax && this.#may(player)) {
         moved = true;
         if (this.#issue(player, queue)) break;
       }
-    });
+    }
     return moved && this.#total < instructionsMax;
   }
 
   #may({ cursor: { pc }, waits, fifo }: Player): boolean {
-    for (const { semaphore, count } of waits[pc]!) if (this.counts[semaphore]! < count) return false;
+    const wanted = waits[pc]!;
+    for (let i = 0; i < wanted.length; i++) if (this.counts[wanted[i]!.semaphore]! < wanted[i]!.count) return false;
     return fifo[pc] === 0 || (fifo[pc] === 1 ? this.fifo.length < fifoEntries : this.fifo.length > 0);
   }
 
@@ -108,21 +110,23 @@ class Walk {
     const { pc } = cursor;
     const index = this.played[queue]!;
     const instance: Instance = { queue, pc, index, I: cursor.I, clock };
-    for (const token of waits[pc]!) {
-      this.#take(token, clock);
-      for (const watcher of this.#ofTokens) watcher.waited?.(token, instance);
+    const [taken, given] = [waits[pc]!, posts[pc]!];
+    for (let i = 0; i < taken.length; i++) {
+      this.#take(taken[i]!, clock);
+      for (let w = 0; w < this.#ofTokens.length; w++) this.#ofTokens[w]!.waited!(taken[i]!, instance);
     }
     if (fifo[pc] === -1) merge(clock, this.fifo.shift()!);
-    if (this.#effects[queue]![pc]!.effects.length > 0) for (const watcher of this.#ofEffects) watcher.issued!(instance);
+    if (this.#effects[queue]![pc]!.effects.length > 0) for (let w = 0; w < this.#ofEffects.length; w++) this.#ofEffects[w]!.issued!(instance);
     this.played[queue] = index + 1;
     clock[queue] = index + 1;
     if (fifo[pc] === 1) this.fifo.push(clock.slice());
-    if (posts[pc]!.length > 0) {
+    if (given.length > 0) {
       const known = clock.slice();
-      for (const token of posts[pc]!) {
-        this.counts[token.semaphore]! += token.count;
-        this.tokens[token.semaphore]!.push({ left: token.count, clock: known });
-        for (const watcher of this.#ofTokens) watcher.posted!(token, instance);
+      for (let i = 0; i < given.length; i++) {
+        const { semaphore, count } = given[i]!;
+        this.counts[semaphore]! += count;
+        this.tokens[semaphore]!.push({ left: count, clock: known });
+        for (let w = 0; w < this.#ofTokens.length; w++) this.#ofTokens[w]!.posted!(given[i]!, instance);
       }
     }
     const outside = cursor.frames.length === 0;
@@ -161,7 +165,6 @@ type Loops = {
 
 /** Finds out that the outermost loops repeat themselves, and skips what is left of them. */
 class Repetition {
-  readonly #chip: ChipView;
   readonly #effects: Effects;
   readonly #conflicts: readonly Conflict[];
   /** By queue, then queue: the last pc of the first that can clash with the second, or posts to it. Before it has passed that, it matters what it knows. */
@@ -173,7 +176,6 @@ class Repetition {
   #before: { readonly near: string; readonly base: number; readonly state: string } | undefined;
 
   constructor(chip: ChipView, effects: Effects, conflicts: readonly Conflict[]) {
-    this.#chip = chip;
     this.#effects = effects;
     this.#conflicts = conflicts;
     const count = chip.queues.length;
@@ -229,7 +231,7 @@ class Repetition {
     const inside = (queue: number, pc: number): boolean => outer[queue] !== undefined && pc >= outer[queue].begin && pc < outer[queue].end;
     const loops: Loops = {
       alike: this.#conflicts.every(({ a, aPc, aEffect, b, bPc, bEffect }) => aEffect.outer === bEffect.outer || !inside(a, aPc) || !inside(b, bPc)),
-      turn: turnOf(this.#chip, this.#effects, inside),
+      turn: turnOf(this.#effects, inside),
     };
     this.#loops.set(key, loops);
     return loops;
@@ -257,16 +259,10 @@ class Repetition {
 const turnMax = 1024;
 const patience = 32;
 
-function turnOf(chip: ChipView, effects: Effects, inside: (queue: number, pc: number) => boolean): number {
+function turnOf(effects: Effects, inside: (queue: number, pc: number) => boolean): number {
   let turn = 1;
-  effects.forEach((sites, queue) => sites.forEach(({ instruction, loops }, pc) => {
-    const level = loops[0]?.level;
-    if (level === undefined || !inside(queue, pc) || turn > turnMax) return;
-    for (const value of Object.values(instruction.fields) as unknown[]) {
-      if (typeof value !== 'object' || value === null || !('ss' in value)) continue;
-      const ring = chip.queues[queue]!.strideSets[value.ss as number]?.ring;
-      if (ring !== undefined && ring.depth > 0) turn = lcm(turn, ring.depth / gcd(ring.depth, ring.steps[level]! % ring.depth));
-    }
+  effects.forEach((sites, queue) => sites.forEach(({ effects: ofSite }, pc) => {
+    for (const one of ofSite) if (one.turn > 1 && turn <= turnMax && inside(queue, pc)) turn = (turn / gcd(turn, one.turn)) * one.turn;
   }));
   return turn;
 }
@@ -277,9 +273,6 @@ const heldText = (counts: Uint32Array): string => {
   for (let semaphore = 0; semaphore < counts.length; semaphore++) if (counts[semaphore]! > 0) text += `${semaphore}:${counts[semaphore]} `;
   return text;
 };
-
-const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
-const lcm = (a: number, b: number): number => (a / gcd(a, b)) * b;
 
 const placesOf = ({ players, fifo }: Walk, base: number): string =>
   `${players.map(({ cursor: { pc, I, frames } }) => `${pc} ${I.map((i, level) => (level === frames[0]?.level ? i - base : i)).join(' ')}`).join(';')};${fifo.length}`;

@@ -2,18 +2,37 @@ import { describe, expect, it } from 'vitest';
 import { buildProgram } from '../../backend-sohu/program.ts';
 import { decodeAll, encodeAll } from '../../isa-spec/encoding.ts';
 import { type Instruction, type Queue, queues } from '../../isa-spec/instructions.ts';
-import { sohu } from '../../isa-spec/machines/sohu.ts';
-import { tiny } from '../../isa-spec/machines/tiny.ts';
+import type { Machine } from '../../isa-spec/machine.ts';
+import { sohu, sohu8 } from '../../isa-spec/machines/sohu.ts';
+import { tiny, tiny2 } from '../../isa-spec/machines/tiny.ts';
 import type { Program } from '../../isa-spec/program.ts';
-import { verify } from '../../verifier/verify.ts';
-import { fitted, normative } from '../passes/lower.ts';
+import { mutationScore } from '../../verifier/mutation/mutate.ts';
+import { firstFinding, prove } from '../../verifier/verify.ts';
+import { fitted, normative, smallBounds } from '../passes/lower.ts';
 import { tinyLlama } from '../passes/tiny-llama.ts';
 
-const compiled = (precision: 'fp8' | 'bf16', machine: typeof sohu, share: number): Program => buildProgram(fitted(normative(tinyLlama(), machine, precision), machine, share).tile, machine, 'step', {}).program;
+type Variant = { readonly machine: Machine; readonly share: number; readonly tp: number; readonly tokens: number };
+
+const compiled = (precision: 'fp8' | 'bf16', { machine, share, tp, tokens }: Variant): Program =>
+  buildProgram(fitted(normative(tinyLlama(), machine, precision, tp), machine, share, tp, { ...smallBounds, tokens }).tile, machine, 'step', {}).program;
+
+const plain: Variant = { machine: sohu, share: 0.25, tp: 1, tokens: smallBounds.tokens };
+const variants: Readonly<Record<string, Variant>> = {
+  'the full-sized machine': plain,
+  'small stages of it': { ...plain, share: 0.008 },
+  'a machine of 8x8 arrays': { ...plain, machine: tiny },
+  'small stages of that': { ...plain, machine: tiny, share: 0.19 },
+  'values in HBM': { ...plain, machine: tiny, share: 0.2, tokens: 150 },
+  'two chips': { ...plain, machine: sohu8, tp: 2 },
+  'four chips, two to a KV head': { ...plain, machine: sohu8, tp: 4 },
+  'two small chips': { ...plain, machine: tiny2, tp: 2 },
+};
 
 describe.each(['fp8', 'bf16'] as const)('what the compiler makes of %s', (precision) => {
-  it.each([['sohu', sohu, 0.25], ['tiny', tiny, 0.25], ['tiny with small stages', tiny, 0.19]] as const)('is sound on %s', (_, machine, share) => {
-    expect(verify(compiled(precision, machine, share))).toEqual([]);
+  it.each(Object.entries(variants))('is sound on %s', (_, variant) => {
+    const { findings, verdicts } = prove(compiled(precision, variant));
+    expect(findings).toEqual([]);
+    expect(verdicts.filter(({ outcome }) => outcome !== 'proved').map(({ rule }) => rule)).toEqual(['V02', 'V16']);
   });
 });
 
@@ -31,15 +50,33 @@ function without(program: Program, queue: Queue, n: number): Program | undefined
 }
 
 it('no token of a compiled program can be left out', () => {
-  const program = compiled('fp8', tiny, 0.19);
+  const program = compiled('fp8', variants['small stages of that']!);
   let tried = 0;
   for (const queue of queues) {
     for (let n = 0; ; n++) {
       const mutant = without(program, queue, n);
       if (mutant === undefined) break;
       tried++;
-      expect(verify(mutant), `token ${n} of ${queue}`).not.toEqual([]);
+      expect(firstFinding(mutant), `token ${n} of ${queue}`).toBeDefined();
     }
   }
   expect(tried).toBeGreaterThan(50);
+});
+
+describe('mutants', () => {
+  const score = mutationScore(compiled('fp8', variants['small stages of that']!), 12, 7);
+
+  it('are all found, or shown to do what the program does', () => {
+    expect(score.classes.flatMap(({ name, survivors }) => survivors.map(({ name: where, what }) => `${name}: ${where}: ${what}`))).toEqual([]);
+    expect(score.classes.map(({ mutants }) => mutants)).toEqual(score.classes.map(() => 12));
+    expect(score.caught + score.equivalent).toBe(score.mutants);
+    expect(score.score).toBe(1);
+  });
+
+  it('are the same for the same seed, and others for another', () => {
+    const program = compiled('fp8', plain);
+    const of = (seed: number): string => JSON.stringify(mutationScore(program, 3, seed));
+    expect(of(1)).toBe(of(1));
+    expect(of(1)).not.toBe(of(2));
+  });
 });

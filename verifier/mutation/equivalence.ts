@@ -15,11 +15,17 @@ export function whyEquivalent(before: ChipView, after: ChipView): string | undef
   if (before.queues.length !== after.queues.length) return undefined;
   const [did, does] = [before.queues.map((view, q) => stream(view, was[q]!)), after.queues.map((view, q) => stream(view, is[q]!))];
   if (did.every((one, q) => one.effects === does[q]!.effects)) {
-    if (did.every((one, q) => one.tokens === does[q]!.tokens)) return 'what differs has no effect: a field nobody reads, or tokens taken (or given) together in another order';
+    if (did.every((one, q) => one.tokens === does[q]!.tokens)) return before.queues.every(({ code }, q) => sameFields(code, after.queues[q]!.code)) ? 'tokens taken (or given) one after the other, registers set, in another order' : 'a field that has no effect there';
     return sameOrder(before, was, after, is) ? 'other tokens give the same order: all accesses that clash are ordered as before' : undefined;
   }
   return undefined;
 }
+
+/** Whether the same instructions touch memory in the same way to the letter. */
+const sameFields = (a: readonly Instruction[], b: readonly Instruction[]): boolean => {
+  const texts = (code: readonly Instruction[]): string => JSON.stringify(code.filter(({ op }) => op !== 'sync' && op !== 'sreg' && op !== 'nop').map(({ op, fields }) => [op, fields]));
+  return texts(a) === texts(b);
+};
 
 /** A queue's code reduced to what it does: its effects in order; and, with them, the tokens taken before and given after each. */
 function stream({ code, strideSets }: QueueView, sites: readonly Site[]): { readonly effects: string; readonly tokens: string } {

@@ -1,47 +1,46 @@
 import { printInstruction } from '../../isa-spec/disassembly.ts';
 import { formatBytes, type RowWindow } from '../../isa-spec/fields.ts';
 import { hbmBases, type StepCount, type StrideSet } from '../../isa-spec/instructions.ts';
-import { type Access, type Sizes, touchedBy } from '../accesses.ts';
-import { type ChipView, type Finding, iterationText, nameOf, placeOf, type QueueView } from '../chip.ts';
+import type { Access, Sizes } from '../accesses.ts';
+import { endOf } from '../boxes.ts';
+import { type ChipView, type Finding, iterationText, nameOf, placeOf } from '../chip.ts';
+import type { Effects } from '../effects.ts';
 import { extent, type Range, windowParts } from '../extent.ts';
-import { loopsAround } from '../unroll.ts';
 
 /**
  * V10. Whatever the loop indices, and however many rows the step has within the entry's bounds, an instruction stays inside
  * SRAM, the accumulators, and the regions of HBM its base registers are set to. Interval arithmetic: a ring counts as all its slots.
  */
-export function bounds(chip: ChipView): readonly Finding[] {
-  return chip.queues.flatMap((view) => boundsOfQueue(chip, view));
-}
-
-function boundsOfQueue(chip: ChipView, { queue, code, strideSets }: QueueView): readonly Finding[] {
-  const { program } = chip;
-  const entryBounds = program.entries[chip.entry]?.bounds ?? {};
-  const registers = new Map<number, StepCount>();
-  const around = loopsAround(code);
-  let sizes: Sizes = { side: program.machine.arrays.size.value, lineBytes: program.machine.sram.lineBytes.value, chips: program.chips, bound: (name) => entryBounds[name], queries: undefined };
-
-  return code.flatMap((instruction, pc): readonly Finding[] => {
-    if (instruction.op === 'sreg') registers.set(instruction.fields.reg, instruction.fields.count);
-    if (instruction.op === 'aq') sizes = { ...sizes, queries: instruction.fields };
-    const ranges: Range[] = [[0, 0], [0, 0], [0, 0], [0, 0]];
-    for (const { level, count } of around[pc]!) ranges[level] = [0, count - 1];
-    const window = 'rows' in instruction.fields ? instruction.fields.rows : undefined;
-    const count = window === undefined ? undefined : registers.get(window.reg);
-    const bound = count === undefined ? undefined : entryBounds[count];
-    const box: Box = { ranges, window, bound, strideSets, sizes, limits: limitsOf(chip) };
-    return touchedBy(instruction, sizes).flatMap((access) => {
-      const problem = 'list' in access ? listProblem(access, box) : accessProblem(access, box);
-      if (problem === undefined) return [];
-      const notes = [`\`${printInstruction(instruction)}\``, ...(count === undefined ? [] : [`a step has at most ${bound ?? 'any number of'} ${count}`])];
-      return [{ rule: 'V10', place: placeOf(chip, queue, pc), message: `${nameOf(chip, queue, pc)}: \`${access.name}\` ${problem}`, notes }];
+export function bounds(chip: ChipView, effects: Effects): readonly Finding[] {
+  const limits = limitsOf(chip);
+  const entryBounds = chip.program.entries[chip.entry]?.bounds ?? {};
+  return chip.queues.flatMap(({ queue, strideSets }, q) => {
+    const registers = new Map<number, StepCount>();
+    return effects[q]!.flatMap(({ instruction, touched, effects: ofSite, loops, sizes }, pc): readonly Finding[] => {
+      if (instruction.op === 'sreg') registers.set(instruction.fields.reg, instruction.fields.count);
+      // What no iteration could leave even with whole windows needs no closer look.
+      if (ofSite.every(({ hull }) => hull.start >= 0 && endOf(hull) <= sizeOfSpace(hull.space, limits))) return [];
+      const ranges: Range[] = [[0, 0], [0, 0], [0, 0], [0, 0]];
+      for (const { level, count } of loops) ranges[level] = [0, count - 1];
+      const window = 'rows' in instruction.fields ? instruction.fields.rows : undefined;
+      const count = window === undefined ? undefined : registers.get(window.reg);
+      const bound = count === undefined ? undefined : entryBounds[count];
+      const reach: Reach = { ranges, window, bound, strideSets, sizes, limits };
+      return touched.flatMap((access) => {
+        const problem = 'list' in access ? listProblem(access, reach) : accessProblem(access, reach);
+        if (problem === undefined) return [];
+        const notes = [`\`${printInstruction(instruction)}\``, ...(count === undefined ? [] : [`a step has at most ${bound ?? 'any number of'} ${count}`])];
+        return [{ rule: 'V10', place: placeOf(chip, queue, pc), message: `${nameOf(chip, queue, pc)}: \`${access.name}\` ${problem}`, notes }];
+      });
     });
   });
 }
 
+const sizeOfSpace = (space: number, limits: Limits): number => (space === 0 ? limits.sram(0) : space === 1 ? limits.acc(0) : limits.hbm(space - 2)).size;
+
 /** Sizes of the memories in their units, and what the units are called. */
 type Limits = { readonly [space in Access['space']]: (base: number) => { readonly size: number; readonly what: string } };
-type Box = {
+type Reach = {
   readonly ranges: readonly Range[];
   readonly window: RowWindow | undefined;
   readonly bound: number | undefined;
@@ -59,7 +58,7 @@ const limitsOf = ({ program }: ChipView): Limits => {
   };
 };
 
-function accessProblem({ space, operand, rows, pitch, units }: Access, { ranges, window, bound, strideSets, limits }: Box): string | undefined {
+function accessProblem({ space, operand, rows, pitch, units }: Access, { ranges, window, bound, strideSets, limits }: Reach): string | undefined {
   const start = 'off' in operand ? operand.off : operand.addr;
   const { size, what } = limits[space]('base' in operand ? operand.base : 0);
   const parts = rows === 'window' && window !== undefined ? windowParts(window, ranges, bound) : [{ ranges, rows: rows === 'window' ? 1 : rows }];
@@ -73,7 +72,7 @@ function accessProblem({ space, operand, rows, pitch, units }: Access, { ranges,
 }
 
 /** A list is not moved: a window takes elements max * I[level] on, as far as the step has any. */
-function listProblem({ list }: { readonly list: number }, { ranges, window, bound, sizes, limits }: Box): string | undefined {
+function listProblem({ list }: { readonly list: number }, { ranges, window, bound, sizes, limits }: Reach): string | undefined {
   if (window === undefined) return undefined;
   const reach = window.max * (ranges[window.level]![1] + 1);
   const end = list + Math.ceil((Math.min(reach, bound ?? reach) * formatBytes.f32) / sizes.lineBytes);

@@ -1,4 +1,3 @@
-import type { RowWindow } from '../../isa-spec/fields.ts';
 import type { Instruction, Queue } from '../../isa-spec/instructions.ts';
 import { type ChipView, type Finding, nameOf, placeOf } from '../chip.ts';
 
@@ -35,11 +34,8 @@ function nesting(code: readonly Instruction[], queue: Queue, report: Report): vo
 
 function registers(code: readonly Instruction[], report: Report): void {
   const set = new Set([0]);
-  code.forEach((instruction, pc) => {
-    if (instruction.op === 'sreg') set.add(instruction.fields.reg);
-    for (const [name, value] of Object.entries(instruction.fields) as [string, unknown][]) {
-      if (typeof value !== 'object' || value === null || !('reg' in value)) continue;
-      if (!set.has((value as RowWindow).reg)) report(pc, `\`${name}\` is shortened by R${(value as RowWindow).reg}, which nothing has set`);
-    }
+  code.forEach(({ op, fields }, pc) => {
+    if (op === 'sreg') set.add(fields.reg);
+    if ('rows' in fields && !set.has(fields.rows.reg)) report(pc, `\`rows\` is shortened by R${fields.rows.reg}, which nothing has set`);
   });
 }

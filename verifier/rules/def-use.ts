@@ -1,4 +1,4 @@
-import { type Certificate, loopsOf } from '../certificate.ts';
+import type { Certificate } from '../certificate.ts';
 import { type ChipView, type Finding, iterationText, nameOf, placeOf } from '../chip.ts';
 import type { Effects, Site } from '../effects.ts';
 import { rowLevel } from '../grid.ts';
@@ -10,9 +10,8 @@ import type { Turn, Values, WrongRead } from '../values.ts';
  * the code. The second half is `wrongReads`.
  */
 export function operands(chip: ChipView, effects: Effects, certificate: Certificate): readonly Finding[] {
-  const known = new Set(certificate.ops.map(({ queue, pc }) => `${queue} ${pc}`));
   const unknown = chip.queues.flatMap(({ queue, code }, q) => code.flatMap((_, pc): readonly Finding[] => {
-    if (effects[q]![pc]!.effects.length === 0 || known.has(`${queue} ${pc}`)) return [];
+    if (effects[q]![pc]!.effects.length === 0 || certificate.opAt(queue, pc) !== undefined) return [];
     return [{ rule: 'V12', place: placeOf(chip, queue, pc), message: `${nameOf(chip, queue, pc)} touches memory, and the certificate has no such op`, notes: [] }];
   }));
   const last = new Map<string, number>();
@@ -31,14 +30,14 @@ function opProblems(chip: ChipView, site: Site, number: number, certificate: Cer
   const touches = certificate.touches[number]!;
   const fields = new Set(touches.map(({ access }) => access.field));
   const missing = site.effects.filter(({ field }) => !fields.has(field)).map(({ field }) => `touches memory by \`${field}\`, of which the certificate says nothing`);
-  const loops = loopsOf(certificate, number);
+  const loops = certificate.around[number]!;
   const alike = loops.length === site.loops.length && loops.every(({ level, count }, i) => level === site.loops[i]!.level && count === site.loops[i]!.count);
   const turns = (all: readonly { readonly level: number; readonly count: number }[]): string => (all.length === 0 ? 'no loop' : `loops ${all.map(({ level, count }) => `I${level} < ${count}`).join(', ')}`);
   return [
     ...(alike ? [] : [`is in ${turns(site.loops)}; the certificate has it in ${turns(loops)}`]),
     ...windowProblems(chip, site, number, certificate, queue),
     ...missing,
-    ...touches.flatMap(({ buffer, access }) => differences(site, access.field, access, certificate.buffers[buffer]!, chip.queues[queue]!.strideSets)),
+    ...differences(site, touches, certificate.buffers, chip.queues[queue]!.strideSets),
   ];
 }
 

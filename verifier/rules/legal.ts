@@ -23,7 +23,9 @@ export function legal(chip: RawChip): readonly Finding[] | ChipView {
     if (found.length > 0) return found;
     code.forEach((instruction, pc) => illegalities(instruction, chip.program.machine).forEach((message) => report(pc, message)));
     code.forEach((instruction, pc) => {
-      for (const [name, value] of Object.entries(instruction.fields) as [string, unknown][]) {
+      const fields = instruction.fields as Readonly<Record<string, unknown>>;
+      for (const name in fields) {
+        const value = fields[name];
         if (typeof value !== 'object' || value === null || !('ss' in value) || value.ss === 0) continue;
         if ((value.ss as number) >= strideSets.length) report(pc, `\`${name}\` is moved by stride set ${value.ss as number}, which is not defined`);
       }

@@ -5,6 +5,8 @@ import { type Conflict, type Effect, spaceNames } from '../effects.ts';
 import type { Instance, Standing, Watcher } from '../walk.ts';
 
 type Pair = { readonly mine: Effect; readonly theirs: Effect };
+/** By queue and pc: for every other queue, by its pc, what the two may clash over. */
+type Pairs = readonly (readonly (readonly { readonly other: number; readonly byPc: ReadonlyMap<number, readonly Pair[]> }[] | undefined)[])[];
 type Issued = { readonly pc: number; readonly index: number; readonly I: number[] };
 
 /**
@@ -15,8 +17,7 @@ type Issued = { readonly pc: number; readonly index: number; readonly I: number[
 export class Races implements Watcher {
   readonly findings: Finding[] = [];
   readonly #chip: ChipView;
-  /** By queue and pc: by other queue and its pc, what they may clash over. */
-  readonly #pairs: readonly (readonly (ReadonlyMap<number, ReadonlyMap<number, readonly Pair[]>> | undefined)[])[];
+  readonly #pairs: Pairs;
   /** By queue: what has been issued that others may clash with and do not all know of, oldest first. */
   readonly #issued: Issued[][];
   readonly #reported = new Set<string>();
@@ -28,14 +29,17 @@ export class Races implements Watcher {
   }
 
   issued({ queue, pc, index, I, clock }: Instance): void {
-    const pairs = this.#pairs[queue]![pc];
-    if (pairs === undefined) return;
-    for (const [other, byPc] of pairs) {
+    const sites = this.#pairs[queue]![pc];
+    if (sites === undefined) return;
+    for (let s = 0; s < sites.length; s++) {
+      const { other, byPc } = sites[s]!;
       const issued = this.#issued[other]!;
       const known = clock[other]!;
       for (let i = issued.length - 1; i >= 0 && issued[i]!.index >= known; i--) {
         const their = issued[i]!;
-        for (const { mine, theirs } of byPc.get(their.pc) ?? []) {
+        const pairs = byPc.get(their.pc);
+        if (pairs === undefined) continue;
+        for (const { mine, theirs } of pairs) {
           const [here, there] = [mine.box(I), theirs.box(their.I)];
           if (overlap(here, there)) this.#report({ queue, pc, I }, { queue: other, pc: their.pc, I: their.I }, { mine, theirs, here, there });
         }
@@ -87,14 +91,15 @@ export const linesOf = (box: Box): string => {
   return `${box.rows} rows of ${box.units} ${unit}, ${box.pitch} apart, from ${box.start}`;
 };
 
-function pairsOf(chip: ChipView, conflicts: readonly Conflict[]): readonly (readonly (ReadonlyMap<number, ReadonlyMap<number, readonly Pair[]>> | undefined)[])[] {
-  const table = chip.queues.map(({ code }) => code.map((): Map<number, Map<number, Pair[]>> | undefined => undefined));
+function pairsOf(chip: ChipView, conflicts: readonly Conflict[]): Pairs {
+  const table = chip.queues.map(({ code }) => code.map((): { other: number; byPc: Map<number, Pair[]> }[] | undefined => undefined));
   const add = (queue: number, pc: number, other: number, otherPc: number, pair: Pair): void => {
-    const site = table[queue]![pc] ?? new Map<number, Map<number, Pair[]>>();
-    table[queue]![pc] = site;
-    const byPc = site.get(other) ?? new Map<number, Pair[]>();
-    site.set(other, byPc);
-    byPc.set(otherPc, [...(byPc.get(otherPc) ?? []), pair]);
+    const sites = (table[queue]![pc] ??= []);
+    let site = sites.find((one) => one.other === other);
+    if (site === undefined) sites.push((site = { other, byPc: new Map() }));
+    const pairs = site.byPc.get(otherPc);
+    if (pairs === undefined) site.byPc.set(otherPc, [pair]);
+    else pairs.push(pair);
   };
   for (const { a, aPc, aEffect, b, bPc, bEffect } of conflicts) {
     add(a, aPc, b, bPc, { mine: aEffect, theirs: bEffect });

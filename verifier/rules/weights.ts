@@ -1,8 +1,7 @@
-import { hbmBases, type Queue } from '../../isa-spec/instructions.ts';
+import { hbmBases, type Queue, type StrideSet } from '../../isa-spec/instructions.ts';
 import { anything, integerFrom, listOf, record, text } from '../../isa-spec/json.ts';
-import { move, still } from '../../isa-spec/encoding.ts';
+import { still } from '../../isa-spec/encoding.ts';
 import { type ChipView, type Finding, nameOf, placeOf } from '../chip.ts';
-import { iterations } from '../grid.ts';
 import { type Frame, loopsAround } from '../unroll.ts';
 
 const size = integerFrom(0, 2 ** 50);
@@ -14,68 +13,88 @@ type Weight = ReturnType<typeof weightMapCheck>[number];
 export const hasWeightMap = ({ program }: ChipView): boolean => Array.isArray(program.weightMap) && program.weightMap.length > 0;
 
 /** Most iterations of one load that are worth following. */
-const iterationsMax = 2_000_000;
+const iterationsMax = 500_000;
+
+/** Rows of a weight loaded together, and how often in a step. */
+type Load = { readonly row: number; readonly rows: number; readonly passes: number; readonly queue: Queue; readonly pc: number };
 
 /**
  * V22. Every row of a packed weight (a tile, a group's parameters, a norm's vectors) is loaded exactly once in each pass over
- * the weight: once for each turn of the loops that do not move the load (row tiles; layers, if they share it). Loads begin and end with rows of one weight. Tables whose rows are gathered are
- * not counted: the host's indices say which.
+ * the weight: once for each turn of the loops that do not move the load (row tiles; layers, if they share it). Loads begin and end
+ * with rows of one weight. Tables whose rows are gathered are not counted: the host's indices say which.
  */
 export function weights(chip: ChipView): readonly Finding[] {
   const problems: string[] = [];
   const map = weightMapCheck(chip.program.weightMap, 'weightMap', problems);
   if (problems.length > 0) return [{ rule: 'V22', place: placeOf(chip), message: `the map of weights cannot be read: ${problems[0]}`, notes: problems.slice(1, 4) }];
   const found: Finding[] = [];
-  const counts = map.map(({ rows }) => ({ loads: new Int32Array(rows + 1), passes: 0, pc: 0, queue: 'dma0' as Queue }));
+  const loads = map.map((): Load[] => []);
   for (const { queue, code, strideSets } of chip.queues) {
     const around = loopsAround(code);
     code.forEach((instruction, pc) => {
       if (instruction.op !== 'dld' || hbmBases[instruction.fields.src.base] !== 'weights') return;
       const { src, srcPitch, lines, rows } = instruction.fields;
-      const report = (message: string): void => void found.push({ rule: 'V22', place: placeOf(chip, queue, pc), message: `${nameOf(chip, queue, pc)} ${message}`, notes: [] });
-      const set = strideSets[src.ss] ?? still;
-      const turns = (moving: boolean) => around[pc]!.filter(({ level }) => (set.strides[level] !== 0 || set.ring.steps[level] !== 0) === moving);
-      const loops = turns(true);
-      if (countOf(loops) > iterationsMax) return report('has too many iterations to count what it loads');
-      const passes = countOf(turns(false));
-      let number = -1;
-      for (const I of iterations(loops)) {
-        const start = src.off + move(set, I);
-        if (!within(map[number], start)) number = map.findIndex((weight) => within(weight, start));
-        const problem = number < 0 ? 'loads what no weight is' : loadProblem(map[number]!, start, srcPitch, lines, rows.max);
-        if (problem !== undefined) return report(problem);
-        const count = counts[number]!;
-        const row = (start - map[number]!.offset) / map[number]!.pitch;
-        count.loads[row]! += passes;
-        count.loads[row + rows.max]! -= passes;
-        count.passes = passes;
-        count.pc = pc;
-        count.queue = queue;
-      }
+      const problem = eachStart(src.off, rows.max * srcPitch, strideSets[src.ss] ?? still, around[pc]!, (start, length, passes) => {
+        const number = map.findIndex(({ offset, lines: all }) => offset <= start && start < offset + all);
+        if (number < 0) return 'loads what no weight is';
+        const wrong = loadProblem(map[number]!, { start, length, pitch: rows.max > 1 ? srcPitch : map[number]!.pitch, lines });
+        if (wrong === undefined) loads[number]!.push({ row: (start - map[number]!.offset) / map[number]!.pitch, rows: length / map[number]!.pitch, passes, queue, pc });
+        return wrong;
+      });
+      if (problem !== undefined) found.push({ rule: 'V22', place: placeOf(chip, queue, pc), message: `${nameOf(chip, queue, pc)} ${problem}`, notes: [] });
     });
   }
-  counts.forEach(({ loads, passes, pc, queue }, number) => {
-    if (passes === 0) return;
-    let now = 0;
-    for (let row = 0; row < map[number]!.rows; row++) {
-      now += loads[row]!;
-      if (now === passes) continue;
-      found.push({ rule: 'V22', place: placeOf(chip), message: `row ${row} of ${map[number]!.rows} of \`${map[number]!.name}\` is loaded ${now} ${now === 1 ? 'time' : 'times'} in a step, not ${passes}`, notes: [`loaded by ${nameOf(chip, queue, pc)}`] });
-      return;
-    }
-  });
-  return found;
+  if (found.length > 0) return found;
+  return loads.flatMap((ofWeight, number) => covered(chip, map[number]!, ofWeight));
 }
 
-const within = (weight: Weight | undefined, line: number): boolean => weight !== undefined && weight.offset <= line && line < weight.offset + weight.lines;
-const countOf = (loops: readonly Frame[]): number => loops.reduce((product, { count }) => product * count, 1);
+/**
+ * Calls `take` with every place a load starts at in a step, its length, and how often it comes there; what comes one after the
+ * other counts as one. Returns the first problem `take` does.
+ */
+function eachStart(off: number, length: number, { strides, ring }: StrideSet, around: readonly Frame[], take: (start: number, length: number, passes: number) => string | undefined): string | undefined {
+  const turning = ring.depth > 1 && ring.stride > 0 && around.some(({ level }) => ring.steps[level]! % ring.depth !== 0);
+  if (turning) return 'loads weights by a ring';
+  const moving = around.filter(({ level }) => strides[level] !== 0).toSorted((a, b) => strides[a.level]! - strides[b.level]!);
+  const passes = around.reduce((product, { level, count }) => (strides[level] === 0 ? product * count : product), 1);
+  let all = length;
+  while (moving.length > 0 && strides[moving[0]!.level] === all) all *= moving.shift()!.count;
+  if (moving.reduce((product, { count }) => product * count, 1) > iterationsMax) return 'has too many iterations to follow what it loads';
+  const start = off + (ring.depth === 0 ? 0 : ring.stride * (ring.base % ring.depth));
+  const from = (at: number, depth: number): string | undefined => {
+    const loop = moving[depth];
+    if (loop === undefined) return take(at, all, passes);
+    for (let i = 0; i < loop.count; i++) {
+      const problem = from(at + i * strides[loop.level]!, depth + 1);
+      if (problem !== undefined) return problem;
+    }
+    return undefined;
+  };
+  return from(start, 0);
+}
 
-function loadProblem(weight: Weight, start: number, pitch: number, lines: number, rows: number): string | undefined {
+/** Loads of a weight, one after the other, are all of it: no gap, nothing twice, each as often as the others. */
+function covered(chip: ChipView, { name, rows }: Weight, loads: readonly Load[]): readonly Finding[] {
+  if (loads.length === 0) return [];
+  const broken = (message: string, { queue, pc }: Load): readonly Finding[] => [{ rule: 'V22', place: placeOf(chip, queue, pc), message, notes: [`loaded by ${nameOf(chip, queue, pc)}`] }];
+  let next = 0;
+  const sorted = loads.toSorted((a, b) => a.row - b.row);
+  for (const load of sorted) {
+    if (load.row > next) return broken(`rows ${next} to ${load.row - 1} of ${rows} of \`${name}\` are never loaded`, load);
+    if (load.row < next) return broken(`row ${load.row} of ${rows} of \`${name}\` is loaded twice in a pass`, load);
+    if (load.passes !== sorted[0]!.passes) return broken(`row ${load.row} of ${rows} of \`${name}\` is loaded ${load.passes} times, others ${sorted[0]!.passes} times`, load);
+    next = load.row + load.rows;
+  }
+  return next === rows ? [] : broken(`rows ${next} to ${rows - 1} of ${rows} of \`${name}\` are never loaded`, sorted.at(-1)!);
+}
+
+function loadProblem(weight: Weight, { start, length, pitch, lines }: { readonly start: number; readonly length: number; readonly pitch: number; readonly lines: number }): string | undefined {
   const from = start - weight.offset;
   const of = `\`${weight.name}\``;
   if (from % weight.pitch !== 0) return `begins inside row ${Math.floor(from / weight.pitch)} of ${of}`;
-  if (rows > 1 && pitch !== weight.pitch) return `loads rows ${pitch} lines apart; those of ${of} are ${weight.pitch} apart`;
+  if (pitch !== weight.pitch) return `loads rows ${pitch} lines apart; those of ${of} are ${weight.pitch} apart`;
   if (lines > weight.pitch) return `loads ${lines} lines of rows of ${weight.pitch} of ${of}`;
-  if (from / weight.pitch + rows > weight.rows) return `loads rows up to ${from / weight.pitch + rows} of ${weight.rows} of ${of}`;
+  if (length % weight.pitch !== 0) return `loads ${length} lines of ${of}, whose rows have ${weight.pitch}`;
+  if (from / weight.pitch + length / weight.pitch > weight.rows) return `loads rows up to ${from / weight.pitch + length / weight.pitch} of ${weight.rows} of ${of}`;
   return undefined;
 }
