@@ -24,6 +24,7 @@ import { roll } from '../passes/roll.ts';
 import { shard } from '../passes/shard.ts';
 import { reportUnlowerable } from '../passes/tile/tile.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
+import { firstFinding } from '../verifier/verify.ts';
 import type { Phase } from './options.ts';
 import type { Workload } from './workload.ts';
 
@@ -135,7 +136,15 @@ function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, 
   if (built === undefined) return undefined;
   const { program, layout } = built;
   if (!watch('emit', 'emit', { program })) return undefined;
+  mustBeSound(program);
+  if (!watch('emit', 'verify', { program })) return undefined;
   return { rows, normative: module, graph: fitted.graph, tile: fitted.tile, program, layout, spilled: fitted.spilled, workload: serving.workload };
+}
+
+/** What the verifier has against a program of ours is a bug. */
+function mustBeSound(program: Program): void {
+  const finding = firstFinding(program);
+  if (finding !== undefined) throw new Error(`internal: the program breaks ${finding.rule}: ${[finding.message, ...finding.notes].join('; ')}`);
 }
 
 /** The rules of the IR after a pass of ours: what breaks one is a bug, of a custom layer's if one has just been lowered. */
