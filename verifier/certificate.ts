@@ -33,7 +33,6 @@ const certificates = listOf(record({ ops: listOf(op), loops: listOf(loop), buffe
 export type CertifiedBuffer = Checked<typeof buffer>;
 export type CertifiedAccess = Checked<typeof access>;
 export type CertifiedLoop = Checked<typeof loop>;
-export type CertifiedOp = Checked<typeof op>;
 
 /** Part of a buffer an op touches by the field of its instruction. */
 export type Touch = { readonly buffer: number; readonly access: CertifiedAccess };

@@ -48,7 +48,7 @@ export const rowLevel = 1;
 const numbered = (cuts: ReadonlySet<number>): ReadonlyMap<number, number> => new Map([...cuts].toSorted((a, b) => a - b).map((cut, i) => [cut, i]));
 
 /** Every combination of the indices of loops. The same array each time. */
-export function* iterations(loops: readonly { readonly level: number; readonly count: number }[]): Generator<readonly number[]> {
+function* iterations(loops: readonly { readonly level: number; readonly count: number }[]): Generator<readonly number[]> {
   const I = [0, 0, 0, 0];
   for (;;) {
     yield I;

@@ -29,7 +29,7 @@ import { Values } from './values.ts';
 import { walk } from './walk.ts';
 
 /** What each rule proves of a program, as a sentence. */
-export const rules: { readonly [id in RuleId]: string } = {
+const rules: { readonly [id in RuleId]: string } = {
   V01: 'every word is an instruction its queue and machine can run',
   V02: 'the container is whole: checksums, sections, canonical form',
   V03: 'loops nest, and registers are set before they are used',

@@ -85,7 +85,7 @@ type At = { readonly queue: number; readonly pc: number; readonly I: ArrayLike<n
 const verb = ({ reads, writes }: Effect): string => (writes ? (reads ? 'updates' : 'writes') : 'reads');
 
 /** `lines 16 to 23`, `3 rows of 8 lines, 32 apart, from 16`. */
-export const linesOf = (box: Box): string => {
+const linesOf = (box: Box): string => {
   const unit = box.space === 1 ? 'rows' : 'lines';
   if (box.rows <= 1 || box.pitch === box.units) return `${unit} ${box.start} to ${endOf(box) - 1}`;
   return `${box.rows} rows of ${box.units} ${unit}, ${box.pitch} apart, from ${box.start}`;
