@@ -35,6 +35,7 @@ export function shard(module: GraphModule, tp: number, diagnostics: Diagnostics)
 
   const result = rewrite({ ...module, types }, 'shard', {
     embed: (op, near) => {
+      if ((parts.get(op.results[0] as ValueId) ?? 1) === 1) return undefined;
       const table = near.weightOf(op.operands[1] as ValueId) as Weight;
       const own = deriveWeight(table.name, [sizeOf(table.shape[0]), sizeOf(table.shape[1]) / tp], [table], ([of]) => share(of as WeightExpr, 1, tp));
       return keep(op, [near.now(op.operands[0] as ValueId), near.weight(own)], near);
@@ -60,8 +61,11 @@ export function shard(module: GraphModule, tp: number, diagnostics: Diagnostics)
   return gatherOutputs({ ...result, caches: result.caches.map((cache) => ({ ...cache, kvHeads: Math.max(1, cache.kvHeads / tp) })) }, module, tp);
 }
 
-/** Into how many parts each value's columns are divided; values not listed are whole on every chip. */
-function partsOfValues(module: GraphModule, tp: number): ReadonlyMap<ValueId, number> {
+/**
+ * Into how many parts each value's columns are divided; values not listed are whole on every chip. What a loop carries is
+ * divided alike going in and coming round: where one is whole (`whole`), so are the others.
+ */
+function partsOfValues(module: GraphModule, tp: number, whole: ReadonlySet<ValueId> = new Set()): ReadonlyMap<ValueId, number> {
   const parts = new Map<ValueId, number>();
   const kvHeads = new Map<ValueId, number>();
   for (const op of [...allOps(module.body)].reverse()) {
@@ -69,7 +73,7 @@ function partsOfValues(module: GraphModule, tp: number): ReadonlyMap<ValueId, nu
     const heads = kvHeads.get(op.results[0] as ValueId);
     if (op.kind === 'rope' && heads !== undefined) kvHeads.set(op.operands[0] as ValueId, heads);
   }
-  const set = (value: ValueId, count: number): unknown => count > 1 && parts.set(value, count);
+  const set = (value: ValueId, count: number): unknown => count > 1 && !whole.has(value) && parts.set(value, count);
   const of = (value: ValueId | undefined): number => (value === undefined ? 1 : (parts.get(value) ?? 1));
   const walk = (block: Block): void => {
     for (const op of block.ops) {
@@ -89,7 +93,13 @@ function partsOfValues(module: GraphModule, tp: number): ReadonlyMap<ValueId, nu
     }
   };
   walk(module.body);
-  return parts;
+  const unlike = [...allOps(module.body)].flatMap((op) =>
+    op.kind !== 'loop' ? [] : op.body.params.flatMap((param, i) => {
+      const carried = [op.operands[i] as ValueId, param, op.body.yields[i] as ValueId];
+      return carried.every((value) => of(value) === of(param)) ? [] : carried;
+    }),
+  );
+  return unlike.length === 0 ? parts : partsOfValues(module, tp, new Set([...whole, ...unlike]));
 }
 
 const divide = (type: TensorType, parts: number): TensorType =>

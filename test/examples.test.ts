@@ -11,7 +11,7 @@ import { findSource, importSource } from '../driver/session.ts';
 import { withinFloat32 } from '../driver/similarity.ts';
 import { boundsOf } from '../driver/workload.ts';
 import type { TensorStore } from '../ir/weights.ts';
-import { sohu } from '../isa-spec/machines/sohu.ts';
+import { sohu, sohu8 } from '../isa-spec/machines/sohu.ts';
 import { tiny } from '../isa-spec/machines/tiny.ts';
 import { imageSource } from '../simulator/functional/machine-state.ts';
 import { reluSquared } from '../examples/custom-layer/relu-squared.ts';
@@ -24,7 +24,7 @@ const examples = ['bert', 'gpt2', 'llama', 'qwen2', 'custom-layer'].flatMap((fam
 const prompts = [[1, 5, 9, 2, 7], [3, 8, 4, 1, 6, 2, 11, 30]];
 
 /** Compiles an example for these prompts and three tokens more. */
-async function compiled(path: string, target: Pick<Target, 'machine' | 'precision'>): Promise<{ readonly compiled: Compiled; readonly store: TensorStore }> {
+async function compiled(path: string, target: Pick<Target, 'machine' | 'precision'>, tp = 1): Promise<{ readonly compiled: Compiled; readonly store: TensorStore }> {
   const diagnostics = new Diagnostics();
   const imported = await importSource(findSource(join(root, path)), [reluSquared], false, diagnostics);
   if (imported?.store === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
@@ -32,7 +32,7 @@ async function compiled(path: string, target: Pick<Target, 'machine' | 'precisio
     workload: { isl: 8, osl: 3, batch: prompts.length },
     bounds: boundsOf(module, target.machine, prompts.map((ids, id) => ({ id, rows: ids.length + 3, past: 0 })), 11, 2),
   });
-  const made = compile(imported, { ...target, tp: 1, stageShare: 0.25, serve }, diagnostics);
+  const made = compile(imported, { ...target, tp, stageShare: 0.25, serve }, diagnostics);
   if (made === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
   return { compiled: made, store: imported.store };
 }
@@ -69,6 +69,21 @@ describe.each(examples)('%s', (path) => {
 });
 
 describe('every example', () => {
+  it('computes the same bits on two chips as on one', async () => {
+    for (const path of examples) {
+      const [one, two] = await Promise.all(
+        [1, 2].map(async (tp) => {
+          const { compiled: made, store } = await compiled(path, { machine: sohu8, precision: 'fp8' }, tp);
+          const image = Buffer.concat([...weightImages(made, store, tp)]);
+          const share = image.length / tp;
+          const session = new HostSession(made.program, Array.from({ length: tp }, (_, rank) => imageSource(image.subarray(rank * share, (rank + 1) * share))));
+          return session.step(prompts.map((ids, id) => ({ id, ids, samples: 'last' as const }))).outputs;
+        }),
+      );
+      expect(two, path).toEqual(one);
+    }
+  });
+
   it('rolls its layers into one body, and leaves no node unaccounted for', async () => {
     for (const path of examples) {
       const { compiled: made } = await compiled(path, { machine: sohu, precision: 'fp8' });
