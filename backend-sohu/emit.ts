@@ -1,7 +1,7 @@
 import { encode, withoutRoom } from '../isa-spec/encoding.ts';
 import { type Instruction, type Queue, queues, type StepCount, stepCounts, type StrideSet } from '../isa-spec/instructions.ts';
 import type { Machine } from '../isa-spec/machine.ts';
-import { isLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
+import { allTileOps, isLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
 import { tileQueue } from '../ir/tile/ops.ts';
 import type { Layout } from './allocate.ts';
 import { Addressing, registerOf, select } from './select.ts';
@@ -67,14 +67,7 @@ const of = (marks: Marks, node: TileNode | 'end', queue: Queue): readonly Mark[]
 const runsOn = (node: TileNode, queue: Queue): boolean => (isLoop(node) ? node.body.some((inner) => runsOn(inner, queue)) : tileQueue[node.kind] === queue);
 
 function countsRead(nodes: readonly TileNode[], queue: Queue): readonly StepCount[] {
-  const read = new Set<StepCount>();
-  const walk = (inner: readonly TileNode[]): void => {
-    for (const node of inner) {
-      if (isLoop(node)) walk(node.body);
-      else if (tileQueue[node.kind] === queue && node.rows.of !== 'all') read.add(node.rows.of);
-    }
-  };
-  walk(nodes);
+  const read = new Set([...allTileOps(nodes)].flatMap((op) => (tileQueue[op.kind] === queue && op.rows.of !== 'all' ? [op.rows.of] : [])));
   return stepCounts.filter((count) => read.has(count));
 }
 

@@ -5,18 +5,17 @@ import { hbmBases, instructions, type Queue, queues, wordBytes } from '../isa-sp
 import type { Machine } from '../isa-spec/machine.ts';
 import type { ChipCode, DebugMap, IoMap, Program, QueueCode } from '../isa-spec/program.ts';
 import type { Origin } from '../diagnostics/diagnostic.ts';
-import { type Buffer, type BufferId, isLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
+import { allTileOps, type Buffer, type BufferId, type TileModule } from '../ir/tile/module.ts';
 import { type Address, allocate, type Layout } from './allocate.ts';
 import { emit, type QueueCode as Emitted } from './emit.ts';
 import { lifeOf } from './life.ts';
 import { synchronise } from './synchronise.ts';
 
-/** A tile module as a program, and where its buffers went. */
+/** A tile module as a program, and where its buffers are. */
 export type Built = { readonly program: Program; readonly layout: Layout };
 
 /** TileModule -> program: addresses, tokens, words, and the maps that explain them. Every chip runs the same code. Throws NoRoom as `emit` does. */
-export function buildProgram(module: TileModule, machine: Machine, entry: string, meta: Program['meta']): Built {
-  const layout = allocate(module, machine);
+export function buildProgram(module: TileModule, machine: Machine, entry: string, meta: Program['meta'], layout: Layout = allocate(module, machine)): Built {
   const tokens = synchronise(module, layout);
   const code = emit(module, layout, tokens, machine);
   const chip = Object.fromEntries(queues.map((queue) => [queue, queueCode(code.find((one) => one.queue === queue))])) as ChipCode;
@@ -70,7 +69,7 @@ function ioMap(module: TileModule, layout: Layout): IoMap {
 
 function debugMap(module: TileModule, code: readonly Emitted[]): DebugMap {
   const origins = new Map<string, Origin>();
-  for (const op of opsOf(module.body)) if (!origins.has(op.label)) origins.set(op.label, op.origin);
+  for (const op of allTileOps(module.body)) if (!origins.has(op.label)) origins.set(op.label, op.origin);
   const numbers = new Map<string, number>();
   const number = (label: string): number => {
     const known = numbers.get(label) ?? numbers.size;
@@ -91,10 +90,3 @@ const sourceName = (source: ReturnType<typeof sourcesOf>[number]): string => {
     case 'text': return `${source.file}:${source.line}`;
   }
 };
-
-function* opsOf(nodes: readonly TileNode[]): Generator<TileOp> {
-  for (const node of nodes) {
-    if (isLoop(node)) yield* opsOf(node.body);
-    else yield node;
-  }
-}

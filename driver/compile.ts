@@ -130,11 +130,12 @@ function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, 
   if (!watch('tile', 'tile', { tile: fitted.tile })) return undefined;
 
   // Before anything is encoded: addresses of what does not fit would not fit their fields.
-  fitsHbm(allocate(fitted.tile, target.machine), target.machine, diagnostics);
+  const layout = allocate(fitted.tile, target.machine);
+  fitsHbm(layout, target.machine, diagnostics);
   if (diagnostics.hasErrors) return undefined;
-  const built = roomFor(() => buildProgram(fitted.tile, target.machine, module.caches.length === 0 ? 'encode' : 'step', programMeta(rows, target, serving)), diagnostics);
+  const built = roomFor(() => buildProgram(fitted.tile, target.machine, module.caches.length === 0 ? 'encode' : 'step', programMeta(rows, target, serving), layout), diagnostics);
   if (built === undefined) return undefined;
-  const { program, layout } = built;
+  const { program } = built;
   if (!watch('emit', 'emit', { program })) return undefined;
   mustBeSound(program);
   if (!watch('emit', 'verify', { program })) return undefined;

@@ -1,6 +1,5 @@
 import { packWeights } from '../backend-sohu/pack.ts';
 import { buildProgram } from '../backend-sohu/program.ts';
-import { randomStore } from '../ir/random-store.ts';
 import type { Step } from '../ir/step.ts';
 import { WeightValues } from '../ir/weight-values.ts';
 import { readContainer, writeContainer } from '../isa-spec/container.ts';
@@ -12,11 +11,11 @@ import type { Program } from '../isa-spec/program.ts';
 import type { Precision } from '../passes/formats.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
 import { createMachineState, imageSource, type MachineState, readHbm } from '../simulator/functional/machine-state.ts';
-import { fitted, normative, raggedStep, smallBounds } from './passes/lower.ts';
+import { fitted, normative, raggedStep, smallBounds, storeFor } from './passes/lower.ts';
 import { small, tinyLlama } from './passes/tiny-llama.ts';
 
 export const source = tinyLlama();
-export const store = randomStore(new Map(source.weights.flatMap((weight) => weight.instances.flatMap((instance) => (instance.kind === 'tensor' ? [[instance.name, { dtype: weight.dtype, shape: weight.shape }] as const] : [])))), 1);
+export const store = storeFor(source);
 
 export const steps: readonly Step[] = [
   raggedStep([{ id: 0, rows: 7, past: 0 }, { id: 1, rows: 12, past: 0 }], small.vocabulary),

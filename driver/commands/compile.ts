@@ -7,18 +7,16 @@ import { printTile } from '../../ir/tile/print.ts';
 import { WeightValues } from '../../ir/weight-values.ts';
 import { writeContainer } from '../../isa-spec/container.ts';
 import { disassemble } from '../../isa-spec/disassembly.ts';
-import type { Program } from '../../isa-spec/program.ts';
-import { encodeStepBlock } from '../../isa-spec/step-block.ts';
-import { buildReport, type CostReport } from '../../report/report.ts';
+import type { CostReport } from '../../report/report.ts';
 import { renderText } from '../../report/text.ts';
 import { renderHtml } from '../../report/html.ts';
-import { simulateTiming } from '../../simulator/timing/simulate.ts';
 import { type Compiled, compile, type Imported, type Serving, type Target, type Watch } from '../compile.ts';
 import { Artefacts, writeWhole } from '../artefacts.ts';
 import { type Options, phases } from '../options.ts';
 import { findMachine, findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
+import { steadyReport } from '../steady-report.ts';
 import { Terminal } from '../terminal.ts';
-import { blankStep, boundsOf, freshTables, steadyStep, type Workload, workloadOf } from '../workload.ts';
+import { boundsOf, steadyStep, type Workload, workloadOf } from '../workload.ts';
 
 type Made = Parameters<Watch>[2];
 
@@ -60,7 +58,7 @@ export async function compileCommand(path: string, options: Options): Promise<bo
   if (compiled === undefined || diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
 
   const bytes = writeContainer(compiled.program);
-  const report = reportOf(compiled.program, bytes.length, compiled.workload, compiled);
+  const report = reportOf(compiled, bytes.length);
   terminal.stage('time', `${report.timing.instructionsIssued} instructions`);
   const files = options.stopAfter === 'time' ? [] : await writeArtefacts(source, options, imported, { compiled, bytes, report });
   if (files.length > 0) terminal.stage('write', files.map(({ path: written }) => written).join(', '));
@@ -97,11 +95,11 @@ function checkWorkload({ isl, osl, batch }: Workload, { source: { maxPositions }
 /** Bytes of an element of keys and values. */
 export const operandBytes = { fp8: 1, bf16: 2 } as const;
 
-/** Times a steady-state step of the program and puts the report together. */
-export function reportOf(program: Program, programBytes: number, workload: Workload, { tile }: Pick<Compiled, 'tile'>): CostReport {
-  const timing = simulateTiming(program, [encodeStepBlock(freshTables(blankStep(steadyStep(workload)), tile.bounds))]);
-  if (timing.kind === 'fault') throw new Error(`internal: the timing simulator stopped: ${timing.fault.message}`);
-  return buildReport(program, programBytes, timing, workload);
+/** The report of a compiled model, whose program does not stop. */
+export function reportOf({ program, workload, tile }: Compiled, programBytes: number): CostReport {
+  const report = steadyReport(program, programBytes, { workload, pageRows: tile.bounds.pageRows });
+  if (typeof report === 'string') throw new Error(`internal: the timing simulator stopped: ${report}`);
+  return report;
 }
 
 type Results = { readonly compiled: Compiled; readonly bytes: Uint8Array; readonly report: CostReport };

@@ -62,7 +62,7 @@ export async function runCommand(path: string, options: Options): Promise<boolea
     conduct.close();
   }
   const comparison = comparing?.result();
-  const report = reportOf(program, writeContainer(program).length, compiled.workload, compiled);
+  const report = reportOf(compiled, writeContainer(program).length);
   terminal.print(renderText(report, { stages: [], files: [] }));
   terminal.print(running.text());
   if (comparison !== undefined) terminal.print(renderComparison(comparison, reference !== undefined));

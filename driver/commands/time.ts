@@ -2,13 +2,12 @@ import { statSync } from 'node:fs';
 import { Diagnostics } from '../../diagnostics/diagnostic.ts';
 import type { Program } from '../../isa-spec/program.ts';
 import { IllegalInstruction } from '../../isa-spec/encoding.ts';
-import { encodeStepBlock } from '../../isa-spec/step-block.ts';
-import { buildReport, type CostReport } from '../../report/report.ts';
+import type { CostReport } from '../../report/report.ts';
 import { renderText } from '../../report/text.ts';
-import { simulateTiming } from '../../simulator/timing/simulate.ts';
 import type { Options } from '../options.ts';
+import { type Steady, steadyReport } from '../steady-report.ts';
 import { Terminal } from '../terminal.ts';
-import { blankStep, freshTables, steadyStep, type Workload } from '../workload.ts';
+import { steadyStep, type Workload } from '../workload.ts';
 import { readProgram } from './assembly.ts';
 
 /** `sohuc time x.sohu`: times the step the program was compiled for, from its bytes. */
@@ -34,10 +33,9 @@ export async function timeCommand(path: string, options: Options): Promise<boole
 }
 
 /** The report of the steady-state step, or why there is none: the program stops, or is not what the compiler writes. */
-function timed(program: Program, bytes: number, { workload, pageRows }: { readonly workload: Workload; readonly pageRows: number }): CostReport | string {
+function timed(program: Program, bytes: number, steady: Steady): CostReport | string {
   try {
-    const timing = simulateTiming(program, [encodeStepBlock(freshTables(blankStep(steadyStep(workload)), { pageRows }))]);
-    return timing.kind === 'fault' ? timing.fault.message : buildReport(program, bytes, timing, workload);
+    return steadyReport(program, bytes, steady);
   } catch (error) {
     // What the simulator and the report say of programs that are none of the compiler's.
     if (error instanceof IllegalInstruction || error instanceof RangeError || error instanceof TypeError) return error.message;

@@ -19,7 +19,7 @@ export function firstFit(claims: readonly Claim[], capacity: number): { readonly
     }
     if (address + claim.size > capacity) return { failed: i };
     addresses[i] = address;
-    placed.splice(placed.findIndex((j) => (addresses[j] as number) > address) + 1 || placed.length, 0, i);
+    placed.push(i);
     placed.sort((a, b) => (addresses[a] as number) - (addresses[b] as number));
   }
   return { addresses };

@@ -68,6 +68,14 @@ export type TileOpOf<K extends TileKind> = Extract<TileOp, { kind: K }>;
 export type TileLoop = { readonly kind: 'loop'; readonly level: 0 | 1 | 2 | 3; readonly name: string; readonly count: number; readonly body: readonly TileNode[] };
 export type TileNode = TileOp | TileLoop;
 
+/** Every operation, loop bodies included, in program order. */
+export function* allTileOps(nodes: readonly TileNode[]): Generator<TileOp> {
+  for (const node of nodes) {
+    if (isLoop(node)) yield* allTileOps(node.body);
+    else yield node;
+  }
+}
+
 export const isLoop = (node: TileNode): node is TileLoop => node.kind === 'loop';
 
 export type TileModule = {

@@ -4,15 +4,14 @@ import { buildProgram } from '../../backend-sohu/program.ts';
 import { HostError, HostSession, type SequenceRows } from '../../driver/host.ts';
 import { interpret } from '../../ir/graph/interpret.ts';
 import { KvState } from '../../ir/graph/interpret/kv-state.ts';
-import { randomStore } from '../../ir/random-store.ts';
 import { WeightValues } from '../../ir/weight-values.ts';
 import { tiny } from '../../isa-spec/machines/tiny.ts';
 import { imageSource } from '../../simulator/functional/machine-state.ts';
-import { fitted, normative, smallBounds } from '../passes/lower.ts';
+import { fitted, normative, smallBounds, storeFor } from '../passes/lower.ts';
 import { small, tinyLlama } from '../passes/tiny-llama.ts';
 
 const source = tinyLlama();
-const store = randomStore(new Map(source.weights.flatMap((weight) => weight.instances.flatMap((instance) => (instance.kind === 'tensor' ? [[instance.name, { dtype: weight.dtype, shape: weight.shape }] as const] : [])))), 1);
+const store = storeFor(source);
 const graph = normative(source, tiny, 'fp8');
 
 const session = (): HostSession => {

@@ -2,23 +2,16 @@ import { describe, expect, it } from 'vitest';
 import { bufferRows } from '../../backend-sohu/pack.ts';
 import { interpret } from '../../ir/graph/interpret.ts';
 import { KvState } from '../../ir/graph/interpret/kv-state.ts';
-import type { GraphModule } from '../../ir/graph/module.ts';
-import { randomStore } from '../../ir/random-store.ts';
 import { interpretTile } from '../../ir/tile/interpret.ts';
 import { freshState, type TileState } from '../../ir/tile/interpret/memory.ts';
 import type { Buffer } from '../../ir/tile/module.ts';
 import { WeightValues } from '../../ir/weight-values.ts';
-import type { TensorStore } from '../../ir/weights.ts';
 import { decodeBf16, decodeE4m3 } from '../../isa-spec/numerics.ts';
 import { sohu } from '../../isa-spec/machines/sohu.ts';
 import { tiny } from '../../isa-spec/machines/tiny.ts';
 import type { Fit } from '../../passes/plan/fit.ts';
-import { fitted, normative, raggedStep, smallBounds, tablesOf } from './lower.ts';
+import { fitted, normative, raggedStep, smallBounds, storeFor, tablesOf } from './lower.ts';
 import { small, tinyLlama } from './tiny-llama.ts';
-
-/** The tensors a module of plain tensor weights names, made up. */
-export const storeFor = (module: GraphModule): TensorStore =>
-  randomStore(new Map(module.weights.flatMap((weight) => weight.instances.flatMap((instance) => (instance.kind === 'tensor' ? [[instance.name, { dtype: weight.dtype, shape: weight.shape }] as const] : [])))), 1);
 
 const prefill = raggedStep([{ id: 0, rows: 7, past: 0 }, { id: 1, rows: 12, past: 0 }], small.vocabulary);
 const mixed = raggedStep([{ id: 0, rows: 1, past: 7 }, { id: 2, rows: 5, past: 0 }, { id: 1, rows: 1, past: 12 }], small.vocabulary);

@@ -1,6 +1,9 @@
+import { tablesOf as tablesWithPages } from '../../driver/step-tables.ts';
 import { Diagnostics } from '../../diagnostics/diagnostic.ts';
 import type { GraphModule } from '../../ir/graph/module.ts';
+import { randomStore } from '../../ir/random-store.ts';
 import type { Step } from '../../ir/step.ts';
+import type { TensorStore } from '../../ir/weights.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
 import type { StepTables } from '../../isa-spec/step-block.ts';
 import { assignFormats, type Precision } from '../../passes/formats.ts';
@@ -33,22 +36,12 @@ export function fitted(module: GraphModule, machine: Machine, stageShare: number
 /** A step's tables when sequence i owns the i-th run of pages. */
 export function tablesOf(step: Step, { pageRows, poolPages }: Bounds): StepTables {
   const each = Math.floor(poolPages / 3);
-  const slot = (sequence: number, position: number): number => (sequence * each + Math.floor(position / pageRows)) * 2 * pageRows + (position % pageRows);
-  let firstRow = 0;
-  let firstPage = 0;
-  const pages: number[] = [];
-  const worklist = step.sequences.map(({ id, rows, past }) => {
-    const entry = { firstRow, rows, keys: past + rows, firstPosition: past, firstPage };
-    const count = Math.ceil((past + rows) / pageRows);
-    pages.push(...Array.from({ length: count }, (_, i) => id * each + i));
-    firstRow += rows;
-    firstPage += count;
-    return entry;
-  });
-  const slots = step.sequences.flatMap(({ id, rows, past }) => Array.from({ length: rows }, (_, i) => slot(id, past + i)));
-  const { ids, positions, types, samples } = step;
-  return { entry: 0, counts: { tokens: firstRow, sequences: step.sequences.length, samples: samples.length }, ids, positions, types, slots, samples, worklist, pages };
+  return tablesWithPages(step, (id) => Array.from({ length: each }, (_, i) => id * each + i), pageRows);
 }
+
+/** The tensors a module of plain tensor weights names, made up. */
+export const storeFor = (module: GraphModule): TensorStore =>
+  randomStore(new Map(module.weights.flatMap((weight) => weight.instances.flatMap((instance) => (instance.kind === 'tensor' ? [[instance.name, { dtype: weight.dtype, shape: weight.shape }] as const] : [])))), 1);
 
 /** A ragged step of given sequences, ids drawn from the vocabulary by a fixed rule. */
 export function raggedStep(sequences: Step['sequences'], vocabulary: number): Step {

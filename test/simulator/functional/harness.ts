@@ -5,6 +5,7 @@ import type { Machine } from '../../../isa-spec/machine.ts';
 import { tiny } from '../../../isa-spec/machines/tiny.ts';
 import type { ChipCode, Program, ProgramRegion, ProgramSemaphore } from '../../../isa-spec/program.ts';
 import { encodeStepBlock, type StepTables } from '../../../isa-spec/step-block.ts';
+import { SimulationFault } from '../../../simulator/fault.ts';
 import { createMachineState, imageSource, type MachineState, readHbm } from '../../../simulator/functional/machine-state.ts';
 import { type Observe, runStep } from '../../../simulator/functional/run.ts';
 import { roundRobin, type Schedule } from '../../../simulator/functional/schedule.ts';
@@ -107,4 +108,15 @@ export const numbers = (seed: number): (() => number) => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return state / 2 ** 31 - 1;
   };
+};
+
+/** The fault a run ends in. */
+export const faultOf = (run: () => unknown): SimulationFault => {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof SimulationFault) return error;
+    throw error;
+  }
+  throw new Error('no fault');
 };

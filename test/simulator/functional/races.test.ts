@@ -4,26 +4,14 @@ import { type Instruction, type Queue, queues } from '../../../isa-spec/instruct
 import { tiny2 } from '../../../isa-spec/machines/tiny.ts';
 import type { Program } from '../../../isa-spec/program.ts';
 import { encodeStepBlock } from '../../../isa-spec/step-block.ts';
-import { SimulationFault } from '../../../simulator/fault.ts';
 import { readHbm } from '../../../simulator/functional/machine-state.ts';
 import { runStep } from '../../../simulator/functional/run.ts';
 import { early, late, randomSchedule, roundRobin, type Schedule, scheduleNamed } from '../../../simulator/functional/schedule.ts';
 import { machineFor, resultOf, steps, type Variant, variants } from '../../compiled.ts';
 import { tablesOf } from '../../passes/lower.ts';
-import { all, at, type Code, emptyStep, hbmAt, ins, programOf, stateOf, sync, token } from './harness.ts';
+import { all, at, type Code, emptyStep, faultOf, hbmAt, ins, programOf, stateOf, sync, token } from './harness.ts';
 
 const checked = { races: true, instructions: Infinity };
-
-/** The fault a run ends in. */
-const faultOf = (run: () => unknown): SimulationFault => {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof SimulationFault) return error;
-    throw error;
-  }
-  throw new Error('no fault');
-};
 
 const run = (chips: readonly Code[], schedule: Schedule = roundRobin, checks = checked) => {
   const state = stateOf(programOf(chips, chips.length > 1 ? { machine: tiny2 } : {}));

@@ -1,25 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { tiny2 } from '../../../isa-spec/machines/tiny.ts';
 import { encodeStepBlock } from '../../../isa-spec/step-block.ts';
-import { SimulationFault } from '../../../simulator/fault.ts';
 import { readHbm } from '../../../simulator/functional/machine-state.ts';
 import { runStep } from '../../../simulator/functional/run.ts';
 import { early, late, randomSchedule, roundRobin } from '../../../simulator/functional/schedule.ts';
-import { all, at, type Code, emptyStep, hbmAt, ins, programOf, runProgram, stateOf, sync, token } from './harness.ts';
+import { all, at, type Code, emptyStep, faultOf, hbmAt, ins, programOf, runProgram, stateOf, sync, token } from './harness.ts';
 
 const loop = (level: number, count: number, body: number) => ins('loop', { level, count, body });
 const event = (tag: number, waits = [token(1)].slice(1), posts = [token(1)].slice(1)) => ins('event', { tag }, waits, posts);
 const schedules = { roundRobin, early, late, random1: randomSchedule(1), random2: randomSchedule(2) };
-
-const faultOf = (run: () => unknown): SimulationFault => {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof SimulationFault) return error;
-    throw error;
-  }
-  throw new Error('no fault');
-};
 
 describe('loops', () => {
   test('nested loops ending together count up and are 0 again after', () => {

@@ -3,7 +3,6 @@ import { buildProgram } from '../../../backend-sohu/program.ts';
 import { GraphBuilder } from '../../../ir/graph/build.ts';
 import { inferResults } from '../../../ir/graph/infer.ts';
 import type { GraphModule } from '../../../ir/graph/module.ts';
-import { randomStore } from '../../../ir/random-store.ts';
 import type { TensorType, ValueId } from '../../../ir/types.ts';
 import { WeightValues } from '../../../ir/weight-values.ts';
 import type { Weight } from '../../../ir/weights.ts';
@@ -13,7 +12,7 @@ import { assignFormats, type Precision } from '../../../passes/formats.ts';
 import { fuseActivation } from '../../../passes/fuse/activation.ts';
 import { fuseResidual } from '../../../passes/fuse/residual.ts';
 import { fuseSharedInput } from '../../../passes/fuse/shared-input.ts';
-import { fitted, smallBounds } from '../../passes/lower.ts';
+import { fitted, smallBounds, storeFor } from '../../passes/lower.ts';
 import { small } from '../../passes/tiny-llama.ts';
 
 /** The linear layers of the small Llama, one after the other as its residual stream goes: no norms, no rotations, no attention. */
@@ -50,7 +49,6 @@ export function compiled(source: GraphModule, machine: Machine, precision: Preci
   const lineBytes = machine.sram.lineBytes.value;
   const fit = fitted(assignFormats(fuseSharedInput(fuseResidual(fuseActivation(source)), lineBytes), precision), machine, 0.25, 1, smallBounds);
   const { program, layout } = buildProgram(fit.tile, machine, 'step', {});
-  const shapes = source.weights.flatMap((weight) => weight.instances.flatMap((instance) => (instance.kind === 'tensor' ? [[instance.name, { dtype: weight.dtype, shape: weight.shape }] as const] : [])));
-  const from = { graph: fit.graph, values: new WeightValues(randomStore(new Map(shapes), 1), 1), tile: fit.tile.tile, lineBytes };
+  const from = { graph: fit.graph, values: new WeightValues(storeFor(source), 1), tile: fit.tile.tile, lineBytes };
   return { program, image: Uint8Array.from(Buffer.concat([...packWeights(fit.tile, layout, from, 0)])) };
 }

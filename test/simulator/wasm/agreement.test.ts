@@ -1,18 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import { packWeights } from '../../../backend-sohu/pack.ts';
 import { buildProgram } from '../../../backend-sohu/program.ts';
-import { randomStore } from '../../../ir/random-store.ts';
 import { WeightValues } from '../../../ir/weight-values.ts';
 import { sohu } from '../../../isa-spec/machines/sohu.ts';
 import { tiny } from '../../../isa-spec/machines/tiny.ts';
 import { encodeStepBlock } from '../../../isa-spec/step-block.ts';
 import { createMachineState, imageSource, type Kernels, readHbm } from '../../../simulator/functional/machine-state.ts';
 import { runStep } from '../../../simulator/functional/run.ts';
-import { fitted, normative, raggedStep, smallBounds, tablesOf } from '../../passes/lower.ts';
+import { fitted, normative, raggedStep, smallBounds, storeFor, tablesOf } from '../../passes/lower.ts';
 import { small, tinyLlama } from '../../passes/tiny-llama.ts';
 
 const source = tinyLlama();
-const store = randomStore(new Map(source.weights.flatMap((weight) => weight.instances.flatMap((instance) => (instance.kind === 'tensor' ? [[instance.name, { dtype: weight.dtype, shape: weight.shape }] as const] : [])))), 1);
+const store = storeFor(source);
 
 const steps = [
   raggedStep([{ id: 0, rows: 7, past: 0 }, { id: 1, rows: 12, past: 0 }], small.vocabulary),
