@@ -196,9 +196,15 @@ export const readContainer = (bytes: Uint8Array): Program => {
     if (problems.length > 0) throw new ProgramError(section.offset, problems.join('; '));
     return value;
   };
+  // Sections are shared, so chips and entries with equal code share it here too: what is done once for it is done for all.
+  const known = new Map<string, QueueCode>();
   const queueCode = (entry: number, chip: number, queue: number): QueueCode => {
     const first = jsonKinds.length + 2 * ((entry * header.chips + chip) * queues.length + queue);
-    return codeOf(sections[first]!, sections[first + 1]!);
+    const [code, strides] = [sections[first]!, sections[first + 1]!];
+    const key = [code, strides].map(({ offset, bytes: { length } }) => `${offset} ${length}`).join(' ');
+    const same = known.get(key) ?? codeOf(code, strides);
+    known.set(key, same);
+    return same;
   };
   const chipCode = (entry: number, chip: number): ChipCode => Object.fromEntries(queues.map((name, queue) => [name, queueCode(entry, chip, queue)])) as Record<Queue, QueueCode>;
   const program: Program = {

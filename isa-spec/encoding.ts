@@ -15,14 +15,13 @@ export class IllegalInstruction extends Error {
 type Parts = readonly number[];
 type Value = Instruction['fields'][keyof Instruction['fields']] | number | boolean | string | object;
 
-/** Bits `range` of a word of eight u32, as an unsigned number. */
-const take = (word: Uint32Array, range: BitRange): number => {
-  const shift = range.at & 31;
-  const index = range.at >>> 5;
+/** Bits of a word of eight u32, at most 32, as an unsigned number. */
+const take = (word: Uint32Array, { at, bits }: BitRange): number => {
+  const shift = at & 31;
+  const index = at >>> 5;
   const low = word[index]! >>> shift;
-  const above = shift + range.bits - 32;
-  if (above <= 0) return low % 2 ** range.bits;
-  return low + (word[index + 1]! % 2 ** above) * 2 ** (32 - shift);
+  const value = shift + bits > 32 ? low | (word[index + 1]! << (32 - shift)) : low;
+  return bits === 32 ? value >>> 0 : value & ((1 << bits) - 1);
 };
 
 const put = (word: Uint32Array, range: BitRange, value: number): void => {
@@ -61,27 +60,39 @@ const partsOf = (field: FieldKind, value: Value): Parts | undefined => {
   }
 };
 
-/** The value of a field from its parts; a string says why there is none. */
-const valueOf = (position: FieldPosition, parts: Parts): { readonly value: Value } | string => {
-  const { field, name } = position;
-  const first = parts[0]!;
+/** The value of a field, or undefined if its bits are none of the field's. */
+const valueOf = ({ field, parts }: FieldPosition, word: Uint32Array): Value | undefined => {
+  const first = take(word, parts[0]!);
   switch (field.kind) {
     case 'uint':
-      return { value: field.minusOne ? first + 1 : first };
+      return field.minusOne ? first + 1 : first;
     case 'f32':
-      return Number.isFinite(f32OfBits(first)) ? { value: f32OfBits(first) } : `\`${name}\` is not a finite number`;
+      return Number.isFinite(f32OfBits(first)) ? f32OfBits(first) : undefined;
     case 'flag':
-      return { value: first === 1 };
+      return first === 1;
     case 'enum':
-      return first < field.names.length ? { value: field.names[first]! } : `\`${name}\` has no meaning for code ${first}`;
+      return field.names[first];
     case 'sram':
     case 'acc':
-      return { value: { addr: first, ss: parts[1]! } };
+      return { addr: first, ss: take(word, parts[1]!) };
     case 'hbm':
-      return first < hbmBases.length ? { value: { base: first, off: parts[1]!, ss: parts[2]! } } : `\`${name}\` names base register ${first}, the last is ${hbmBases.length - 1}`;
+      return first < hbmBases.length ? { base: first, off: take(word, parts[1]!), ss: take(word, parts[2]!) } : undefined;
     case 'rows':
-      return { value: { max: first, reg: parts[1]!, level: parts[2]! } };
+      return { max: first, reg: take(word, parts[1]!), level: take(word, parts[2]!) };
   }
+};
+
+/** Why a field has no value. */
+const withoutValue = ({ field, name, parts }: FieldPosition, word: Uint32Array): string => {
+  const first = take(word, parts[0]!);
+  if (field.kind === 'f32') return `\`${name}\` is not a finite number`;
+  if (field.kind === 'hbm') return `\`${name}\` names base register ${first}, the last is ${hbmBases.length - 1}`;
+  return `\`${name}\` has no meaning for code ${first}`;
+};
+
+const isUnset = ({ parts }: FieldPosition, word: Uint32Array): boolean => {
+  for (const part of parts) if (take(word, part) !== 0) return false;
+  return true;
 };
 
 /** Whether a value of a field has no bit set. */
@@ -152,13 +163,26 @@ export const encodeAll = (code: readonly Instruction[], queue: Queue): Uint8Arra
   return bytes;
 };
 
+const noTokens: readonly Token[] = [];
+
 const takeTokens = (word: Uint32Array, offset: number, side: 'waits' | 'posts'): readonly Token[] => {
-  const tokens = tokenSlots[side].map(([id, count]): Token => ({ semaphore: take(word, id), count: take(word, count) }));
-  for (const token of tokens) {
-    if ((token.semaphore === 0) !== (token.count === 0)) throw new IllegalInstruction(offset, `${side} semaphore ${token.semaphore} with count ${token.count}`);
+  const tokens: Token[] = [];
+  for (const [id, counted] of tokenSlots[side]) {
+    const semaphore = take(word, id);
+    const count = take(word, counted);
+    if ((semaphore === 0) !== (count === 0)) throw new IllegalInstruction(offset, `${side} semaphore ${semaphore} with count ${count}`);
+    tokens.push({ semaphore, count });
   }
-  if (tokens[0]!.semaphore === 0 && tokens[1]!.semaphore !== 0) throw new IllegalInstruction(offset, `the second of its ${side} is used, the first is not`);
-  return tokens.filter((token) => token.semaphore !== 0);
+  const [first, second] = tokens as [Token, Token];
+  if (first.semaphore === 0 && second.semaphore !== 0) throw new IllegalInstruction(offset, `the second of its ${side} is used, the first is not`);
+  return first.semaphore === 0 ? noTokens : second.semaphore === 0 ? [first] : tokens;
+};
+
+const wordAt = (bytes: Uint8Array, offset: number): Uint32Array => {
+  const view = new DataView(bytes.buffer, bytes.byteOffset + offset, wordBytes);
+  const word = new Uint32Array(wordBytes / 4);
+  for (let i = 0; i < word.length; i++) word[i] = view.getUint32(4 * i, true);
+  return word;
 };
 
 /**
@@ -167,8 +191,7 @@ const takeTokens = (word: Uint32Array, offset: number, side: 'waits' | 'posts'):
  */
 export const decode = (bytes: Uint8Array, offset: number, queue: Queue): Instruction => {
   if (offset < 0 || offset + wordBytes > bytes.length) throw new IllegalInstruction(offset, `the code ends at byte ${bytes.length}`);
-  const view = new DataView(bytes.buffer, bytes.byteOffset + offset, wordBytes);
-  const word = Uint32Array.from({ length: 8 }, (_, i) => view.getUint32(4 * i, true));
+  const word = wordAt(bytes, offset);
 
   const opcode = take(word, common.op);
   const op = mnemonicOf(opcode);
@@ -178,20 +201,21 @@ export const decode = (bytes: Uint8Array, offset: number, queue: Queue): Instruc
   if (!instructions[op].queues.includes(queue)) throw new IllegalInstruction(offset, `${op} cannot be in queue ${queue}`);
 
   const layout = layouts[op];
-  layout.reservedMask.forEach((mask, i) => {
-    const set = word[i]! & mask;
+  for (let i = 0; i < word.length; i++) {
+    const set = word[i]! & layout.reservedMask[i]!;
     if (set !== 0) throw new IllegalInstruction(offset, `${op} does not use bit ${32 * i + 31 - Math.clz32(set)}, which is set`);
-  });
+  }
   const fields: Record<string, Value> = {};
   for (const position of layout.fields) {
-    const parts = position.parts.map((part) => take(word, part));
-    if (position.field.added === true && parts.every((part) => part === 0)) continue;
-    const found = valueOf(position, parts);
-    if (typeof found === 'string') throw new IllegalInstruction(offset, `${op}: ${found}`);
-    fields[position.name] = found.value;
+    if (position.field.added === true && isUnset(position, word)) continue;
+    const value = valueOf(position, word);
+    if (value === undefined) throw new IllegalInstruction(offset, `${op}: ${withoutValue(position, word)}`);
+    fields[position.name] = value;
   }
+  const waits = takeTokens(word, offset, 'waits');
+  const posts = takeTokens(word, offset, 'posts');
   const predicate = take(word, common.predicate);
-  return { op, ...(predicate === 0 ? {} : { predicate }), waits: takeTokens(word, offset, 'waits'), posts: takeTokens(word, offset, 'posts'), fields } as Instruction;
+  return (predicate === 0 ? { op, waits, posts, fields } : { op, predicate, waits, posts, fields }) as Instruction;
 };
 
 /** Every instruction of a queue's code. Throws IllegalInstruction as `decode` does, and if the code ends inside a word. */

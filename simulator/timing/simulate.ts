@@ -56,7 +56,7 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 const sameCode = (a: ProgramChip, b: ProgramChip): boolean =>
-  a === b || queues.every((queue) => sameBytes(a[queue].words, b[queue].words) && JSON.stringify(a[queue].strideSets) === JSON.stringify(b[queue].strideSets));
+  a === b || queues.every((queue) => a[queue] === b[queue] || (sameBytes(a[queue].words, b[queue].words) && JSON.stringify(a[queue].strideSets) === JSON.stringify(b[queue].strideSets)));
 
 /** What a step-control block says of the step. */
 function stepInput(block: Uint8Array): StepInput {
