@@ -247,6 +247,8 @@ function settle({ sizes, build }: Emitter, ops: readonly GraphOp[]): { readonly 
         return { ...op, attrs: { ...op.attrs, start: text(op.attrs.start) } };
       case 'ptrilu':
         return { ...op, attrs: { ...op.attrs, k: text(op.attrs.k) } };
+      case 'ptopk':
+        return { ...op, attrs: { ...op.attrs, k: text(op.attrs.k) } };
       case 'psizes':
         return { ...op, attrs: { sizes: op.attrs.sizes.map(text) } };
       default:

@@ -1,5 +1,5 @@
 import { activations } from '../../isa-spec/instructions.ts';
-import { binaryFunctions, type GraphAttrs, type OpKind, unaryFunctions } from './ops.ts';
+import { binaryFunctions, type GraphAttrs, type OpKind, scatterReductions, unaryFunctions } from './ops.ts';
 
 /** What an attribute may hold, at run time: a flag, a number, a text, lists of these, one of some names, or (custom layers) a record. */
 export type AttributeKind = 'flag' | 'number' | 'numbers' | 'text' | 'texts' | 'record' | readonly string[];
@@ -48,6 +48,9 @@ const attributeKinds: { readonly [K in OpKind]: { readonly [F in keyof GraphAttr
   piota: { start: 'text', step: 'number' },
   ptrilu: { upper: 'flag', k: 'text' },
   pcumsum: { axis: 'number' },
+  ppick: { axis: 'number' },
+  pscatter: { axis: 'number', reduction: scatterReductions },
+  ptopk: { axis: 'number', k: 'text', largest: 'flag' },
   psizes: { sizes: 'texts' },
 };
 

@@ -67,6 +67,28 @@ export const primitiveRules: { readonly [K in keyof PrimitiveAttrs]: Rule<K> } =
     const at = axisOf(axis, data.shape.length);
     return [{ dtype: data.dtype, shape: [...data.shape.slice(0, at), ...indices.shape, ...data.shape.slice(at + 1)] }];
   },
+  ppick: ({ axis }, operands) => {
+    const [data, indices] = take(operands, 2);
+    const at = axisOf(axis, data.shape.length);
+    sameRank('ppick', operands);
+    return [{ dtype: data.dtype, shape: broadcastShapes(data.shape.with(at, 1), indices.shape.with(at, 1)).with(at, indices.shape[at] as Dim) }];
+  },
+  pscatter: ({ axis }, operands) => {
+    const [data, indices, updates] = take(operands, 3);
+    const at = axisOf(axis, data.shape.length);
+    sameRank('pscatter', operands);
+    broadcastShapes(indices.shape, updates.shape).forEach((dim, i) => broadcastDim(dim, updates.shape[i] as Dim, false));
+    const beyond = updates.shape.findIndex((dim, i) => i !== at && typeof dim === 'number' && typeof data.shape[i] === 'number' && dim > (data.shape[i] as number));
+    if (beyond >= 0) throw new Error(`${updates.shape[beyond]} updates for an axis of ${data.shape[beyond]}`);
+    return [data];
+  },
+  ptopk: ({ axis, k }, operands) => {
+    const [x] = take(operands, 1);
+    const at = axisOf(axis, x.shape.length);
+    const [count, size] = [parseDim(k), x.shape[at] as Dim];
+    if (typeof count === 'number' && (count < 0 || (typeof size === 'number' && count > size))) throw new Error(`${k} of ${size} elements`);
+    return [{ dtype: 'i64', shape: x.shape.with(at, count) }];
+  },
 };
 
 /** NumPy's broadcast of two shapes. Sizes that cannot be compared are taken to be equal at run time; a number wins over a name. */
@@ -105,6 +127,11 @@ function alongAxis(axis: number, operands: readonly TensorType[]): readonly Tens
   const [x] = take(operands, 1);
   axisOf(axis, x.shape.length);
   return [x];
+}
+
+function sameRank(kind: string, operands: readonly TensorType[]): void {
+  const ranks = operands.map(({ shape }) => shape.length);
+  if (new Set(ranks).size > 1) throw new Error(`${kind} of ranks ${ranks.join(' and ')}`);
 }
 
 function take(operands: readonly TensorType[], count: number): readonly [TensorType, TensorType, TensorType] {

@@ -51,9 +51,12 @@ export type GraphAttrs = {
 } & PrimitiveAttrs;
 
 /** Element-wise functions of one value in a source graph. */
-export const unaryFunctions = ['neg', 'abs', 'sqrt', 'reciprocal', 'exp', 'log', 'tanh', 'sigmoid', 'erf', 'relu', 'sin', 'cos', 'floor', 'ceil', 'not', 'isnan', 'sign', 'softplus'] as const;
+export const unaryFunctions = ['neg', 'abs', 'sqrt', 'reciprocal', 'exp', 'log', 'tanh', 'sigmoid', 'erf', 'relu', 'sin', 'cos', 'floor', 'ceil', 'not', 'isnan', 'sign', 'softplus', 'round'] as const;
 /** Element-wise functions of two values in a source graph, broadcasting as NumPy does. */
 export const binaryFunctions = ['add', 'sub', 'mul', 'div', 'pow', 'min', 'max', 'mod', 'equal', 'less', 'lessEqual', 'greater', 'greaterEqual', 'and', 'or'] as const;
+
+/** What becomes of an element that is written to: the new value, or the old and the new together. */
+export const scatterReductions = ['none', 'add', 'mul', 'min', 'max'] as const;
 
 /** What a source graph is made of: a small algebra on tensors of any rank. `p` marks the primitives. */
 export type PrimitiveAttrs = {
@@ -82,6 +85,12 @@ export type PrimitiveAttrs = {
   /** (x) -> x with elements outside a triangle zeroed. */
   readonly ptrilu: { readonly upper: boolean; readonly k: string };
   readonly pcumsum: { readonly axis: number };
+  /** (data, indices) -> data at indices along axis, one index an element; the other axes broadcast (NumPy's take_along_axis). */
+  readonly ppick: { readonly axis: number };
+  /** (data, indices, updates) -> data, its element at each index along axis written by that of updates, or combined with it, in row-major order. Indices broadcast to updates; the other axes of updates are the first places of data's. */
+  readonly pscatter: { readonly axis: number; readonly reduction: (typeof scatterReductions)[number] };
+  /** (x) -> i64 indices of the k largest (or smallest) along axis, best first, of equals the first; not-a-number is the largest. */
+  readonly ptopk: { readonly axis: number; readonly k: string; readonly largest: boolean };
   /** () -> the size expressions, as integers (a folded Shape computation that has stayed symbolic). */
   readonly psizes: { readonly sizes: readonly string[] };
 };

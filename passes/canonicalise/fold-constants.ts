@@ -15,7 +15,7 @@ export const foldConstants = (module: GraphModule): GraphModule => {
   return rewrite(module, 'fold-constants', ruleFor((op, near) => fold(op, near, constants)));
 };
 
-const folding = ['punary', 'pbinary', 'pwhere', 'preduce', 'ptranspose', 'preshape', 'pexpand', 'pslice', 'pconcat', 'pgather', 'pcast', 'piota', 'ptrilu', 'pcumsum', 'psizes', 'pmatmul', 'psoftmax'] as const satisfies readonly OpKind[];
+const folding = ['punary', 'pbinary', 'pwhere', 'preduce', 'ptranspose', 'preshape', 'pexpand', 'pslice', 'pconcat', 'pgather', 'pcast', 'piota', 'ptrilu', 'pcumsum', 'ppick', 'pscatter', 'ptopk', 'psizes', 'pmatmul', 'psoftmax'] as const satisfies readonly OpKind[];
 type Folding = (typeof folding)[number];
 
 function ruleFor(apply: (op: OpOf<Folding>, near: Near) => readonly ValueId[] | undefined): Rule {
@@ -48,5 +48,6 @@ function isPlain(op: OpOf<Folding>): boolean {
   if (op.kind === 'pslice') return isNumber(op.attrs.start);
   if (op.kind === 'piota') return isNumber(op.attrs.start);
   if (op.kind === 'ptrilu') return isNumber(op.attrs.k);
+  if (op.kind === 'ptopk') return isNumber(op.attrs.k);
   return op.kind !== 'psizes' || op.attrs.sizes.every(isNumber);
 }

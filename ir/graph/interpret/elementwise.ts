@@ -1,3 +1,4 @@
+import { volume } from '../../weight-expr.ts';
 import type { PrimitiveAttrs } from '../ops.ts';
 import { erf } from './numbers.ts';
 import type { Tensor } from './tensor.ts';
@@ -22,6 +23,8 @@ export const unary: Readonly<Record<PrimitiveAttrs['punary']['fn'], (x: number) 
   isnan: (x) => (Number.isNaN(x) ? 1 : 0),
   sign: Math.sign,
   softplus: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+  /** Halves go to the even neighbour. */
+  round: (x) => (Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x)),
 };
 
 /** Element-wise functions of two values. `whole`: of integers, where division truncates. */
@@ -62,6 +65,9 @@ export function broadcastIndex(from: readonly number[], shape: readonly number[]
   });
   return stridedIndex(shape, strides, 0);
 }
+
+/** Distance of neighbours along each axis of row-major data. */
+export const stridesOf = (shape: readonly number[]): readonly number[] => shape.map((_, axis) => volume(shape.slice(axis + 1)));
 
 /** Positions `base + sum index[i] * strides[i]` for every index of `shape` in row-major order. */
 export function stridedIndex(shape: readonly number[], strides: readonly number[], base: number): Int32Array {

@@ -4,7 +4,8 @@ import { volume } from '../../weight-expr.ts';
 import { axisOf } from '../infer-primitives.ts';
 import type { PrimitiveAttrs } from '../ops.ts';
 import { plainDots } from './dots.ts';
-import { binary, broadcastIndex, broadcastSizes, expand, pick, stridedIndex, unary, zip } from './elementwise.ts';
+import { binary, broadcastIndex, broadcastSizes, expand, pick, stridedIndex, stridesOf, unary, zip } from './elementwise.ts';
+import { pickAlong, scatterAlong, topOf } from './selection.ts';
 import { map, type Tensor } from './tensor.ts';
 
 /** What a primitive may need beside its operands: the sizes, and its result's shape and dtype. */
@@ -89,12 +90,16 @@ export const primitives: { readonly [K in keyof PrimitiveAttrs]: Rule<K> } = {
       return upper ? (above >= 0 ? value : 0) : above <= 0 ? value : 0;
     });
   },
+  ppick: ({ axis }, [data, indices]) => pickAlong(data, indices, axisOf(axis, data.shape.length)),
+  pscatter: ({ axis, reduction }, [data, indices, updates]) => scatterAlong(data, indices, updates, { axis: axisOf(axis, data.shape.length), reduction }),
+  ptopk: ({ axis, k, largest }, [x], { env }) => {
+    const count = evaluateDim(parseDim(k), env);
+    return alongAxis(x, axis, (line) => topOf(line, count, largest), count);
+  },
   psizes: ({ sizes }, _, { env }) => ({ shape: [sizes.length], data: Float64Array.from(sizes, (size) => evaluateDim(parseDim(size), env)) }),
 };
 
 const integers: ReadonlySet<DType> = new Set(['i64', 'i32', 'i16', 'i8', 'u64', 'u32', 'u16', 'u8']);
-
-const stridesOf = (shape: readonly number[]): readonly number[] => shape.map((_, axis) => volume(shape.slice(axis + 1)));
 
 function matmul(x: Tensor, y: Tensor): Tensor {
   const [rows, k] = x.shape.slice(-2) as [number, number];
@@ -133,18 +138,21 @@ function reduce(fn: PrimitiveAttrs['preduce']['fn'], axes: readonly number[], ke
   return { shape, data: fn === 'mean' ? data.map((value) => value / count) : data };
 }
 
-/** Applies a function to every line along an axis. */
-function alongAxis(x: Tensor, axis: number, f: (line: Float64Array) => Float64Array): Tensor {
+/** Applies a function to every line along an axis; `length` is that of its results. */
+function alongAxis(x: Tensor, axis: number, f: (line: Float64Array) => Float64Array, length = x.shape[axisOf(axis, x.shape.length)] as number): Tensor {
   const at = axisOf(axis, x.shape.length);
+  const shape = x.shape.with(at, length);
   const stride = stridesOf(x.shape)[at] as number;
   const size = x.shape[at] as number;
-  const data = new Float64Array(x.data.length);
-  for (const from of stridedIndex(x.shape.with(at, 1), stridesOf(x.shape), 0)) {
+  const data = new Float64Array(volume(shape));
+  const starts = stridedIndex(x.shape.with(at, 1), stridesOf(shape), 0);
+  stridedIndex(x.shape.with(at, 1), stridesOf(x.shape), 0).forEach((from, line) => {
+    const to = starts[line] as number;
     f(Float64Array.from({ length: size }, (_, i) => x.data[from + i * stride] as number)).forEach((value, i) => {
-      data[from + i * stride] = value;
+      data[to + i * stride] = value;
     });
-  }
-  return { shape: x.shape, data };
+  });
+  return { shape, data };
 }
 
 function concat(parts: readonly Tensor[], axis: number): Tensor {

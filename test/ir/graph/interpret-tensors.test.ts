@@ -54,6 +54,30 @@ describe('primitives', () => {
     expect(run([{ type: ['b', 1], shape: [2, 1], data: [1, 2] }], (b, [x]) => b.op('pexpand', {}, [x!], typed('f32', 'b', 2)))).toEqual({ shape: [2, 2], data: [1, 1, 2, 2] });
   });
 
+  it('pick and write elements by an index for each, other axes broadcasting', () => {
+    const index: Given = { type: [2, 2], shape: [2, 2], data: [2, 0, -1, 1] };
+    const column: Given = { type: [1, 2], shape: [1, 2], data: [2, 0] };
+    expect(run([x23, index], (b, [x, i]) => b.op('ppick', { axis: 1 }, [x!, i!]))).toEqual({ shape: [2, 2], data: [3, 1, 6, 5] });
+    expect(run([x23, column], (b, [x, i]) => b.op('ppick', { axis: -1 }, [x!, i!]))).toEqual({ shape: [2, 2], data: [3, 1, 6, 4] });
+    expect(run([x23, { type: [1, 3], shape: [1, 3], data: [1, 0, 1] }], (b, [x, i]) => b.op('ppick', { axis: 0 }, [x!, i!]))).toEqual({ shape: [1, 3], data: [4, 2, 6] });
+    const updates: Given = { type: [2, 2], shape: [2, 2], data: [10, 20, 30, 40] };
+    const write = (reduction: 'none' | 'add' | 'mul' | 'min' | 'max', at: Given): number[] => run([x23, at, updates], (b, [x, i, u]) => b.op('pscatter', { axis: 1, reduction }, [x!, i!, u!])).data;
+    expect(write('none', index)).toEqual([20, 2, 10, 4, 40, 30]);
+    expect(write('add', column)).toEqual([21, 2, 13, 44, 5, 36]);
+    expect(write('max', { type: [1, 1], shape: [1, 1], data: [1] })).toEqual([1, 20, 3, 4, 40, 6]);
+    expect(write('none', { type: [1, 1], shape: [1, 1], data: [0] })).toEqual([20, 2, 3, 40, 5, 6]);
+    expect(() => write('none', { type: [1, 1], shape: [1, 1], data: [3] })).toThrow('index 3 of an axis of 3');
+  });
+
+  it('rank the elements of an axis: of equals the first, not-a-number above all', () => {
+    const x: Given = { type: [2, 4], shape: [2, 4], data: [1, 3, 3, 2, NaN, 0, -1, Infinity] };
+    const top = (k: string, largest: boolean, axis = 1): number[] => run([x], (b, [v]) => b.op('ptopk', { axis, k, largest }, [v!])).data;
+    expect(top('3', true)).toEqual([1, 2, 3, 0, 3, 1]);
+    expect(top('2', false)).toEqual([0, 3, 2, 1]);
+    expect(top('1', true, 0)).toEqual([1, 0, 0, 1]);
+    expect(run([x23], (b, [v]) => b.op('ptopk', { axis: 1, k: 's - 1', largest: false }, [v!]))).toEqual({ shape: [2, 2], data: [0, 1, 0, 1] });
+  });
+
   it('make numbers from sizes', () => {
     expect(run([x23], (b) => b.op('piota', { start: 'b', step: 2 }, [], typed('i64', 's')))).toEqual({ shape: [3], data: [2, 4, 6] });
     expect(run([x23], (b) => b.op('psizes', { sizes: ['b*s', '7'] }, []))).toEqual({ shape: [2], data: [6, 7] });
@@ -61,12 +85,13 @@ describe('primitives', () => {
   });
 
   it('compute element by element; integers divide towards zero', () => {
-    const one = (value: number, fn: 'erf' | 'softplus'): number => run([{ type: [], shape: [], data: [value] }], (b, [x]) => b.op('punary', { fn }, [x!])).data[0]!;
+    const one = (value: number, fn: 'erf' | 'softplus' | 'round'): number => run([{ type: [], shape: [], data: [value] }], (b, [x]) => b.op('punary', { fn }, [x!])).data[0]!;
     expect(one(0.5, 'erf')).toBeCloseTo(0.5204998778130465, 14);
     expect(one(3, 'erf')).toBeCloseTo(0.9999779095030014, 14);
     expect(one(-2, 'erf')).toBeCloseTo(-0.9953222650189527, 14);
     expect(one(0, 'erf')).toBe(0);
     expect(one(100, 'softplus')).toBe(100);
+    expect([-2.5, -1.5, -0.4, 0.5, 1.5, 2.6].map((value) => one(value, 'round') + 0)).toEqual([-2, -2, 0, 0, 2, 3]);
     const given: Given[] = [{ type: [1], shape: [1], data: [-7] }, { type: [1], shape: [1], data: [2] }];
     expect(run(given, (b, [x, y]) => b.op('pbinary', { fn: 'div' }, [x!, y!], typed('i64', 1))).data).toEqual([-3]);
     expect(run(given, (b, [x, y]) => b.op('pbinary', { fn: 'mod' }, [x!, y!], typed('i64', 1))).data).toEqual([1]);

@@ -1,5 +1,5 @@
 import { volumeOf } from '../../../ir/dims.ts';
-import { binaryFunctions, type OpKind, unaryFunctions } from '../../../ir/graph/ops.ts';
+import { binaryFunctions, type OpKind, scatterReductions, unaryFunctions } from '../../../ir/graph/ops.ts';
 import { activations } from '../../../isa-spec/instructions.ts';
 import type { Dim, TensorType, ValueId } from '../../../ir/types.ts';
 import { tableRows, type Workshop } from './workshop.ts';
@@ -123,6 +123,19 @@ export const recipes: { readonly [K in OpKind]: Recipe } = {
   piota: ({ build, tape }) => [build.op('piota', { start: tape.one(['0', '-2*tokens + 1']), step: tape.one([1, -2]) }, [], { dtype: 'i64', shape: ['tokens'] })],
   ptrilu: onValue(({ build, tape }, { x }) => build.op('ptrilu', { upper: tape.below(2) === 1, k: tape.one(['0', 'tokens - 1']) }, [x]), 2),
   pcumsum: onValue((shop, { x, type }) => shop.build.op('pcumsum', { axis: axisOf(shop, type) }, [x]), 1),
+  ppick: onValue((shop, { x, type }) => {
+    const axis = axisOf(shop, type);
+    return shop.build.op('ppick', { axis }, [x, shop.build.op('pconst', { values: [0, -1] }, [], { dtype: 'i64', shape: type.shape.map(() => 1).with(axis, 2) })]);
+  }, 1),
+  pscatter: onValue((shop, { x, type }) => {
+    const axis = axisOf(shop, type);
+    const index = shop.build.op('pconst', { values: [0] }, [], { dtype: 'i64', shape: type.shape.map(() => 1) });
+    return shop.build.op('pscatter', { axis, reduction: shop.tape.one(scatterReductions) }, [x, index, x]);
+  }, 1),
+  ptopk: onValue((shop, { x, type }) => {
+    const axis = axisOf(shop, type);
+    return shop.build.op('ptopk', { axis, k: String(shop.tape.one([1, type.shape[axis] as Dim])), largest: shop.tape.below(2) === 1 }, [x]);
+  }, 1),
   psizes: ({ build }) => [build.op('psizes', { sizes: ['2*tokens', '3'] }, [])],
 };
 
