@@ -1,7 +1,7 @@
 import type { Activation } from './instructions.ts';
 
-/** Functions of one value that are no single IEEE operation; `exp2`, `cos` and `sin` are used within softmax and rope. */
-export type TableFunction = Exclude<Activation, 'none' | 'relu'> | 'exp2' | 'cos' | 'sin';
+/** Functions of one value that are no single IEEE operation; `exp` is a micro-operation of `vmap`; `exp2`, `cos` and `sin` are used within softmax and rope. */
+export type TableFunction = Exclude<Activation, 'none' | 'relu'> | 'exp' | 'exp2' | 'cos' | 'sin';
 
 /** Largest distance from the exact value in units of its last place (FP32), up to 1e-6; the FP32 code of the input; results that are not the nearest. */
 export type Errors = { readonly ulps: number; readonly worst: string; readonly misrounded: number; readonly compared: number };
@@ -24,6 +24,12 @@ export const accuracy: { readonly [F in TableFunction]: Accuracy } = {
     f32: { ulps: 0.499986, worst: '0xbdaabdaa', misrounded: 0, compared: 49792 },
     bf16Sha256: 'a20c8034fb44bd48ac1d1ba773536914ef1b9acb303117fc0f119a5aaa0dc237',
     f32Sha256: '6c8a9360c8f0610ab76d82d400c80062a4ff2b4ecaf082b158e8bcf75af45b04',
+  },
+  exp: {
+    bf16: { ulps: 0.5, worst: '0xb3000000', misrounded: 0, compared: 49714 },
+    f32: { ulps: 0.499972, worst: '0x42584258', misrounded: 0, compared: 49714 },
+    bf16Sha256: '7ebcb48b7268bbd5397ad23f8eb32bf0974990fd24f89116d2fdbc5eed6ec31f',
+    f32Sha256: '4ea38cf8ab860302aedeb4b281ab9bfdeff22bb83436f8084f8ac750703cec15',
   },
   sigmoid: {
     bf16: { ulps: 0.500001, worst: '0xb77f0000', misrounded: 63, compared: 65280 },

@@ -90,7 +90,7 @@ row, first page (index into \`pages\`), then zeros.
 
 **Formats.** ${list(formats)}. bf16 rounds to nearest, ties to even. e4m3 is E4M3FN: likewise, saturating at +-448, NaN is 0x7F, subnormals kept.
 
-**Functions.** ${list([...new Set([...vectorFunctions, ...activations])])}; \`isa-spec/numerics.ts\` defines each to the bit. Results of
+**Functions.** ${list([...new Set([...vectorFunctions, ...activations])])}; \`isa-spec/numerics.ts\` and \`numerics-vector.ts\` define each to the bit. Results of
 those that are no single operation, and of what softmax and rope use, are at most this far from the exact value, in units of its last
 FP32 place (half a unit is a correct rounding); \`docs/numerics.md\` has the inputs they are at and the hashes of all results.
 

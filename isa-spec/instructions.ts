@@ -24,8 +24,19 @@ const dma: readonly Queue[] = ['dma0', 'dma1'];
 export const activations = ['none', 'relu', 'silu', 'gelu', 'gelu_tanh', 'tanh', 'sigmoid'] as const;
 export type Activation = (typeof activations)[number];
 
-/** What `vmap` computes: one of the activations of x, or a sum or product of x and y. */
-export const vectorFunctions = ['copy', 'add', 'multiply', 'relu', 'silu', 'gelu', 'gelu_tanh', 'tanh', 'sigmoid'] as const;
+/** Micro-operations of `vmap`: of the value so far, or of it and an operand; `numerics-vector.ts` defines each to the bit. */
+export const vectorFunctions = [
+  'copy', 'add', 'multiply', 'relu', 'silu', 'gelu', 'gelu_tanh', 'tanh', 'sigmoid',
+  'subtract', 'subtract_from', 'divide', 'divide_into', 'minimum', 'maximum', 'negate', 'absolute', 'square', 'exp', 'sqrt', 'rsqrt', 'reciprocal',
+] as const;
+export type VectorFunction = (typeof vectorFunctions)[number];
+
+/** What an operand of a micro-operation is: rows of elements; one row, the same for every row; a number for each row, in an FP32 row list; one number. */
+export const operandKinds = ['matrix', 'vector', 'list', 'number'] as const;
+export type OperandKind = (typeof operandKinds)[number];
+const operandKind = added(oneOf(2, operandKinds));
+/** A micro-operation more: `copy`, which is none, where it is absent. */
+const next = added(oneOf(5, vectorFunctions));
 
 /** Tables the host hands over with each step, by their index in the step-control block. */
 export const hostTables = ['ids', 'positions', 'types', 'slots', 'samples', 'worklist', 'pages'] as const;
@@ -153,9 +164,14 @@ export const instructions = {
     payload: { out: sram, pitch: uint(16), rows, sinks: added(sram) },
   }),
   vmap: instruction({
-    opcode: 0x30, queues: ['vec'], summary: 'o[rows, columns] <- function(x, y), in FP32, rounded to the output format',
-    flags: { function: oneOf(5, vectorFunctions), xFormat: format, yFormat: format, format },
-    payload: { x: sram, xPitch: uint(12), y: sram, yPitch: uint(12), out: sram, outPitch: uint(12), columns: count(16), rows },
+    opcode: 0x30, queues: ['vec'], summary: 'o[rows, columns] <- third(second(function(x, y), y), y), an FP32 operation each, rounded to the output format',
+    flags: { function: oneOf(5, vectorFunctions), xFormat: format, yFormat: format, format, yIs: operandKind },
+    payload: { x: sram, xPitch: uint(12), y: sram, yPitch: uint(12), out: sram, outPitch: uint(12), columns: count(16), rows, second: next, third: next },
+  }),
+  vmap3: instruction({
+    opcode: 0x36, queues: ['vec'], summary: 'as `vmap`, of three operands: the first micro-operation of two operands takes y, those after it z; rows follow one another',
+    flags: { xFormat: format, yFormat: format, zFormat: format, format, yIs: operandKind, zIs: operandKind },
+    payload: { function: oneOf(5, vectorFunctions), second: next, third: next, x: sram, y: sram, z: sram, out: sram, columns: count(16), rows },
   }),
   vred: instruction({
     opcode: 0x31, queues: ['vec'], summary: 'reduces each row to one FP32 number, in 16 lanes and a fixed tree; the numbers go to a row list',

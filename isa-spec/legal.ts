@@ -1,6 +1,7 @@
 import type { FieldKind, Format } from './fields.ts';
-import { type InstructionOf, type Instruction, instructions, type Mnemonic } from './instructions.ts';
+import { type InstructionOf, type Instruction, instructions, type Mnemonic, type OperandKind } from './instructions.ts';
 import type { Machine } from './machine.ts';
+import { takesOperand } from './numerics-vector.ts';
 
 /** What must hold of an instruction for a machine to run it, beyond being one: `says` reads as a sentence with the instruction as its subject. */
 export type Rule<M extends Mnemonic> = { readonly says: string; readonly holds: (fields: InstructionOf<M>['fields'], machine: Machine) => boolean };
@@ -26,9 +27,13 @@ const accumulates = (acc: Operand, rows: Rows, split: number, machine: Machine):
 const gang = 'drives no more arrays than the machine has: nTiles * 2^split <= arrays';
 const accumulators = 'stays within the accumulators: acc + ceil(rows / 2^split) <= accumulator rows';
 const targetApart = 'has a target pitch no shorter than what it writes of a row, if it may write two';
+const listOperand = 'has lists of f32 only, and moves none by a stride set';
 const realOnly = 'works on numbers: no operand is i32';
 
-const unary: readonly string[] = ['copy', 'relu', 'silu', 'gelu', 'gelu_tanh', 'tanh', 'sigmoid'];
+/** How many of a chain's micro-operations take an operand. */
+const operandsTaken = ({ function: head, second = 'copy', third = 'copy' }: InstructionOf<'vmap' | 'vmap3'>['fields']): number => [head, second, third].filter(takesOperand).length;
+/** A list has FP32 numbers and is not moved. */
+const isKind = (is: OperandKind | undefined, operand: Operand, format: Format): boolean => is !== 'list' || (format === 'f32' && operand.ss === 0);
 
 const reduces = (kind: string): boolean => kind === 'allreduce' || kind === 'reducescatter';
 
@@ -115,8 +120,15 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
   ],
   vmap: [
     { says: realOnly, holds: (f) => isReal(f.xFormat) && isReal(f.yFormat) && isReal(f.format) },
-    { says: 'names y only if its function has two operands', holds: (f) => !unary.includes(f.function) || (isUnset(f.y) && f.yPitch === 0) },
+    { says: 'names y only if one of its functions has two operands', holds: (f) => operandsTaken(f) > 0 || (isUnset(f.y) && f.yPitch === 0 && f.yIs === undefined) },
+    { says: 'has a pitch of y only if y is a matrix', holds: (f) => f.yIs === undefined || f.yPitch === 0 },
+    { says: listOperand, holds: (f) => isKind(f.yIs, f.y, f.yFormat) },
     { says: targetApart, holds: (f, machine) => storeApart(f.outPitch, f.columns, f.format, f.rows, machine) },
+  ],
+  vmap3: [
+    { says: realOnly, holds: (f) => isReal(f.xFormat) && isReal(f.yFormat) && isReal(f.zFormat) && isReal(f.format) },
+    { says: 'has two functions of two operands, or three', holds: (f) => operandsTaken(f) > 1 },
+    { says: listOperand, holds: (f) => isKind(f.yIs, f.y, f.yFormat) && isKind(f.zIs, f.z, f.zFormat) },
   ],
   vred: [{ says: realOnly, holds: (f) => isReal(f.xFormat) }],
   vnorm: [

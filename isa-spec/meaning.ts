@@ -38,7 +38,12 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
   afin:
     'out[r] <- store(format, l == 0 ? 0 : fround(O / l)) for each row and head that `aq` loaded and r < count. With `sink` before that, s being element h of the FP32 numbers at `sinks` for head h, unless it is -Infinity: z = fround(s * fround(log2 e)), m\' = max(m, z), alpha = 2^fround(m - m\') (0 if m is -Infinity), ' +
     'l <- fround(fround(l * alpha) + 2^fround(z - m\')), O <- fround(O * alpha).',
-  vmap: 'out[r, c] <- store(format, function(x[r, c], y[r, c])) for c < columns: copy x; add fround(x + y); multiply fround(x * y); or an activation of x, one rounding to FP32.',
+  vmap:
+    'For c < columns: t <- x[r, c]; then t <- f(t, y) for f of `function`, `second`, `third`, each rounded to FP32; out[r, c] <- store(format, t). copy t; add t + y; multiply t * y; subtract t - y; subtract_from y - t; divide t / y; divide_into y / t; ' +
+    'minimum, maximum: NaN if either is, -0 being below +0; negate -t; absolute |t|; square t * t; exp e^t; sqrt; rsqrt fround(1 / fround(sqrt t)); reciprocal 1 / t; or an activation of t. ' +
+    'What y is for row r and column c: of a matrix y[r, c]; of a vector y[0, c]; of a list element `first + r` of the FP32 row list at line `y`; of a number the first element at `y`. `second` and `third` absent are copy, `yIs` absent is matrix.',
+  vmap3:
+    'As `vmap`, but that the first micro-operation of two operands takes y, and those of two operands after it take z. Rows of x, of out, and of a y or z that is a matrix follow one another: row r starts r * (lines of `columns` elements) after the operand.',
   vred:
     'Element `first + r` of the FP32 row list at line `out` <- the reduction of row r over c < columns: lane j of 16 takes elements j, j + 16, ... in this order, then lane j takes lane j + 8, + 4, + 2, + 1. sum: FP32 additions from +0. max, min: from -Infinity, Infinity; +0 is above -0. amax: the largest |x|, from +0. NaN if an element is. ' +
     'meanSquare: fround(sum of fround(x * x) / columns).',

@@ -135,6 +135,9 @@ const exp = (x: number): number => exp2(x * log2e);
 /** 2^x, one rounding to FP32. */
 export const exp2f = (x: number): number => Math.fround(exp2(x));
 
+/** e^x, one rounding to FP32. */
+export const expf = (x: number): number => Math.fround(exp(x));
+
 const sigmoid = (x: number): number => 1 / (1 + exp(-x));
 
 /** x * sigmoid(scaled), its limit -0 at -Infinity. */

@@ -1,5 +1,6 @@
 import { type AccOperand, formatBytes, type Format, type HbmOperand, type RowWindow, type SramOperand } from '../isa-spec/fields.ts';
-import { hbmBases, type Instruction, type InstructionOf, type Mnemonic, samplingBytes, workEntryBytes } from '../isa-spec/instructions.ts';
+import { hbmBases, type Instruction, type InstructionOf, type Mnemonic, type OperandKind, samplingBytes, workEntryBytes } from '../isa-spec/instructions.ts';
+import { takesOperand } from '../isa-spec/numerics-vector.ts';
 
 /**
  * Memory an instruction touches by one operand: `rows` rows, `pitch` units apart, of `units` units each, from where the
@@ -42,6 +43,22 @@ const run = (name: string, does: Does, operand: SramOperand, units: number): Acc
 const far = (name: string, does: Does, operand: HbmOperand, pitch: number, units: number): Access => ({ name, does, space: 'hbm', operand, rows: 'window', pitch, units, picked: false });
 const sums = (does: Does, f: { readonly acc: AccOperand; readonly rows: RowWindow; readonly split: number }): Access =>
   ({ name: 'acc', does, space: 'acc', operand: f.acc, rows: 1, pitch: 0, units: Math.ceil(f.rows.max / 2 ** f.split), picked: false });
+
+type Given = { readonly name: string; readonly is: OperandKind | undefined; readonly operand: SramOperand; readonly pitch: number; readonly units: number };
+
+/** What a micro-operation reads of its operand: `units` lines of each row, or of one; a list; or one number. */
+const read = ({ name, is, operand, pitch, units }: Given): Access | ListAccess => {
+  switch (is) {
+    case 'vector': return run(name, 'reads', operand, units);
+    case 'list': return { name, does: 'reads', list: operand.addr };
+    case 'number': return run(name, 'reads', operand, 1);
+    default: return matrix(name, 'reads', operand, pitch, units);
+  }
+};
+
+/** Those of the operands that a chain's micro-operations take: one each, in turn. */
+const operandsTaken = ({ function: head, second = 'copy', third = 'copy' }: InstructionOf<'vmap' | 'vmap3'>['fields'], given: readonly Given[]): Touched =>
+  given.slice(0, [head, second, third].filter(takesOperand).length).map(read);
 
 /** Rows of a KV pool from its first plane on: pages of two planes. */
 function poolRows({ bound }: Sizes): number | undefined {
@@ -99,8 +116,16 @@ const accesses: AccessesOf = {
   ],
   afin: (f, sizes) => [...(f.sink === true && f.sinks !== undefined ? [run('sinks', 'reads', f.sinks, sizes.queries === undefined ? 0 : rowLines(sizes.queries.heads, 'f32', sizes))] : []), matrix('out', 'writes', f.out, f.pitch, sizes.queries === undefined ? 0 : rowLines(sizes.queries.heads * sizes.queries.headDim, f.format, sizes))],
   vmap: (f, sizes) => {
-    const y = isBinary(f.function) ? [matrix('y', 'reads', f.y, f.yPitch, rowLines(f.columns, f.yFormat, sizes))] : [];
-    return [matrix('x', 'reads', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)), ...y, matrix('out', 'writes', f.out, f.outPitch, rowLines(f.columns, f.format, sizes))];
+    const y = { name: 'y', is: f.yIs, operand: f.y, pitch: f.yPitch, units: rowLines(f.columns, f.yFormat, sizes) };
+    return [matrix('x', 'reads', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)), ...operandsTaken(f, [y]), matrix('out', 'writes', f.out, f.outPitch, rowLines(f.columns, f.format, sizes))];
+  },
+  vmap3: (f, sizes) => {
+    const packed = (name: 'x' | 'y' | 'z', is: OperandKind | undefined, format: Format): Given => {
+      const units = rowLines(f.columns, format, sizes);
+      return { name, is, operand: f[name], pitch: units, units };
+    };
+    const width = rowLines(f.columns, f.format, sizes);
+    return [read(packed('x', undefined, f.xFormat)), ...operandsTaken(f, [packed('y', f.yIs, f.yFormat), packed('z', f.zIs, f.zFormat)]), matrix('out', 'writes', f.out, width, width)];
   },
   vred: (f, sizes) => [matrix('x', 'reads', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)), { name: 'out', does: 'writes', list: f.out }],
   vnorm: (f, sizes) => [
@@ -146,9 +171,6 @@ const accesses: AccessesOf = {
   },
   coll: (f, sizes) => [matrix('src', 'reads', f.src, f.srcPitch, lines(f.bytes, sizes)), matrix('out', 'writes', f.out, f.outPitch, lines(collected(f, sizes.chips), sizes))],
 };
-
-/** `vmap` reads its second operand. */
-export const isBinary = (name: InstructionOf<'vmap'>['fields']['function']): boolean => name === 'add' || name === 'multiply';
 
 /** What an instruction touches. */
 export const touchedBy = (instruction: Instruction, sizes: Sizes): Touched => (accesses[instruction.op] as (fields: unknown, sizes: Sizes) => Touched)(instruction.fields, sizes);

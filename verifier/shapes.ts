@@ -1,6 +1,6 @@
 import { type Format, formatBytes } from '../isa-spec/fields.ts';
-import type { InstructionOf, Instruction, Mnemonic } from '../isa-spec/instructions.ts';
-import { isBinary, type Sizes } from './accesses.ts';
+import type { InstructionOf, Instruction, Mnemonic, OperandKind } from '../isa-spec/instructions.ts';
+import type { Sizes } from './accesses.ts';
 
 /** What an instruction says of an operand's elements: their format, and how many a row has; or a row's bytes; or its lines; and how far apart the rows of a table are that an index picks from. */
 export type Shape = { readonly format?: Format; readonly columns?: number; readonly bytes?: number; readonly lines?: number; readonly rows?: number; readonly apart?: number };
@@ -9,6 +9,7 @@ type ShapesOf = { readonly [M in Mnemonic]?: (fields: InstructionOf<M>['fields']
 
 const words = { format: 'i32' } as const;
 const scales = { format: 'f32' } as const;
+const operand = (is: OperandKind | undefined, format: Format, columns: number): Shape => (is === undefined ? { format, columns } : { format, columns: is === 'vector' ? columns : 1, rows: 1 });
 const bothLines = ({ lines }: { readonly lines: number }): Shapes => ({ src: { lines }, dst: { lines } });
 
 /** By mnemonic and field, of the instructions compiled programs have. Rows are those of the window where nothing else is said. */
@@ -28,7 +29,8 @@ const shapes: ShapesOf = {
   aq: (f) => ({ q: { format: f.format, columns: f.heads * f.headDim }, worklist: words }),
   attn: (f, { queries }) => ({ kv: { format: f.format, ...(queries === undefined ? {} : { columns: f.kvHeads * queries.headDim }) }, pages: words }),
   afin: (f, { queries }) => ({ out: { format: f.format, ...(queries === undefined ? {} : { columns: queries.heads * queries.headDim }) } }),
-  vmap: (f) => ({ x: { format: f.xFormat, columns: f.columns }, ...(isBinary(f.function) ? { y: { format: f.yFormat, columns: f.columns } } : {}), out: { format: f.format, columns: f.columns } }),
+  vmap: (f) => ({ x: { format: f.xFormat, columns: f.columns }, y: operand(f.yIs, f.yFormat, f.columns), out: { format: f.format, columns: f.columns } }),
+  vmap3: (f) => ({ x: { format: f.xFormat, columns: f.columns }, y: operand(f.yIs, f.yFormat, f.columns), z: operand(f.zIs, f.zFormat, f.columns), out: { format: f.format, columns: f.columns } }),
   vnorm: (f, { lineBytes }) => {
     const line = lineBytes / formatBytes.f32;
     const vectors = f.kind === 'layer' ? 2 : 1;

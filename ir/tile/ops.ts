@@ -1,5 +1,5 @@
 import type { Format } from '../../isa-spec/fields.ts';
-import type { Activation, HostTable } from '../../isa-spec/instructions.ts';
+import type { Activation, HostTable, VectorFunction } from '../../isa-spec/instructions.ts';
 
 /**
  * The tile language's operations: one unit doing one thing to explicit regions of explicit memories. Each becomes one
@@ -26,7 +26,8 @@ export type TileAttrs = {
   readonly query: { readonly heads: number; readonly headDim: number; readonly scale: number };
   readonly attend: { readonly mask: 'full' | 'causal'; readonly window: number; readonly kvHeads: number; readonly pageRows: number };
   readonly finish: Record<never, never>;
-  readonly map: { readonly function: 'copy' | 'add' | 'multiply' | Exclude<Activation, 'none'> };
+  /** One micro-operation (vmap). */
+  readonly map: { readonly function: VectorFunction };
   readonly norm: { readonly norm: 'rms' | 'layer' };
   readonly rope: { readonly interleaved: boolean; readonly headDim: number; readonly rotary: number; readonly heads: number };
   readonly quantise: Record<never, never>;

@@ -1,4 +1,5 @@
 import type { Format } from '../../isa-spec/fields.ts';
+import { takesOperand } from '../../isa-spec/numerics-vector.ts';
 import type { Buffer, Region, TileModule, TileOp, TileOpOf } from './module.ts';
 import type { TileKind, tileOperands } from './ops.ts';
 
@@ -84,7 +85,7 @@ const checks: { readonly [K in TileKind]: Check<K> } = {
   ],
   finish: () => [],
   map: ({ attrs, regions: { x, y, out } }) => {
-    const binary = attrs.function === 'add' || attrs.function === 'multiply';
+    const binary = takesOperand(attrs.function);
     return [differ('operands of other widths', x.columns, out.columns), y !== undefined && differ('operands of other widths', y.columns, out.columns), binary !== (y !== undefined) && (binary ? 'has one operand' : 'has an operand it does not use')];
   },
   norm: ({ regions: { x, params, out } }, { buffer }) => [differ('operands of other widths', x.columns, out.columns), buffer(params).format !== 'f32' && 'has parameters that are not f32', params.columns <= x.columns && `has ${params.columns} parameters for rows of ${x.columns}`],

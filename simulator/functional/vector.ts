@@ -1,40 +1,7 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
-import { vectorFunctions } from '../../isa-spec/instructions.ts';
-import { activate } from '../../isa-spec/numerics.ts';
 import { linesOf, readElements, writeElements, writeSingle } from './elements.ts';
 import type { Execute } from './execute.ts';
 import { addressOf, windowOf } from './state.ts';
-
-type Binary = (x: number, y: number) => number;
-const applied = Object.fromEntries(
-  vectorFunctions.map((name): [string, Binary] => {
-    switch (name) {
-      case 'copy':
-        return [name, (x) => x];
-      case 'add':
-        return [name, (x, y) => Math.fround(x + y)];
-      case 'multiply':
-        return [name, (x, y) => Math.fround(x * y)];
-      default:
-        return [name, (x) => activate(name, x)];
-    }
-  }),
-) as Record<(typeof vectorFunctions)[number], Binary>;
-
-export const vmap: Execute<'vmap'> = (chip, queue, { function: name, xFormat, yFormat, format, x, xPitch, y, yPitch, out, outPitch, columns, rows: window }) => {
-  const { sram } = chip;
-  const { rows } = windowOf(queue, window);
-  const f = applied[name];
-  const binary = name === 'add' || name === 'multiply';
-  const a = new Float64Array(columns);
-  const b = new Float64Array(columns);
-  for (let r = 0; r < rows; r++) {
-    readElements[xFormat](sram.views, sram.at(addressOf(queue, x) + r * xPitch, columns * formatBytes[xFormat]), columns, a);
-    if (binary) readElements[yFormat](sram.views, sram.at(addressOf(queue, y) + r * yPitch, columns * formatBytes[yFormat]), columns, b);
-    for (let i = 0; i < columns; i++) a[i] = f(a[i]!, b[i]!);
-    writeElements[format](sram.views, sram.writing(addressOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, a);
-  }
-};
 
 const lanes = new Float64Array(16);
 

@@ -1,5 +1,5 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
-import type { InstructionOf, Mnemonic } from '../../isa-spec/instructions.ts';
+import type { InstructionOf, Mnemonic, VectorFunction } from '../../isa-spec/instructions.ts';
 import { lanePasses, pipelineCycles, type Rates } from './rates.ts';
 
 /**
@@ -32,6 +32,15 @@ const indexed = (rows: number, lines: number, rates: Rates): Cost => transfer(ro
 
 const lanes = (elements: number, passes: number, rates: Rates): Cost =>
   unit((elements * passes) / rates.lanes, { latency: pipelineCycles, work: elements * passes });
+
+/** Micro-operations that are more than one FP32 operation. */
+const special: ReadonlySet<VectorFunction> = new Set(['silu', 'gelu', 'gelu_tanh', 'tanh', 'sigmoid', 'exp', 'sqrt', 'rsqrt', 'reciprocal', 'divide', 'divide_into']);
+
+/** Passes of a chain: of each micro-operation, or of moving the elements if there is none. */
+const chainPasses = ({ function: head, second = 'copy', third = 'copy' }: InstructionOf<'vmap' | 'vmap3'>['fields']): number => {
+  const steps = [head, second, third].filter((name) => name !== 'copy');
+  return Math.max(lanePasses.move, steps.reduce((sum, name) => sum + (special.has(name) ? lanePasses.special : lanePasses.move), 0));
+};
 
 const attentionMove = (rows: number, heads: number, headDim: number, rates: Rates): Cost =>
   unit((rows * heads * headDim) / (rates.attentionArrays * rates.attentionSide));
@@ -84,10 +93,8 @@ export const costs: { readonly [M in Mnemonic]: Closed<M> } = {
   aq: (fields, rows, rates) => attentionMove(rows, fields.heads, fields.headDim, rates),
   attn: () => unit(1),
   afin: () => unit(1),
-  vmap: (fields, rows, rates) => {
-    const plain = fields.function === 'copy' || fields.function === 'add' || fields.function === 'multiply' || fields.function === 'relu';
-    return lanes(rows * fields.columns, plain ? lanePasses.move : lanePasses.special, rates);
-  },
+  vmap: (fields, rows, rates) => lanes(rows * fields.columns, chainPasses(fields), rates),
+  vmap3: (fields, rows, rates) => lanes(rows * fields.columns, chainPasses(fields), rates),
   vred: (fields, rows, rates) => lanes(rows * fields.columns, fields.reduce === 'meanSquare' ? 2 * lanePasses.move : lanePasses.move, rates),
   vnorm: (fields, rows, rates) => lanes(rows * fields.columns, lanePasses[fields.kind], rates),
   vrope: (fields, rows, rates) =>

@@ -9,7 +9,7 @@ export const lanePasses = { move: 1, special: 4, rms: 4, layer: 7, rope: 3, quan
 /** What the timing model assumes beyond the machine description, for the report's list of assumptions. */
 export const timingAssumptions: readonly { readonly name: string; readonly value: number; readonly source: string }[] = [
   { name: 'timing.pipelineCycles', value: pipelineCycles, source: 'depth of the epilogue and vector pipelines' },
-  { name: 'timing.specialFunctionPasses', value: lanePasses.special, source: 'vector passes of an activation; the other functions count their FP32 operations' },
+  { name: 'timing.specialFunctionPasses', value: lanePasses.special, source: 'vector passes of an activation, e^x, a root or a quotient; the other functions count their FP32 operations' },
   { name: 'timing.drawPasses', value: lanePasses.draw, source: 'vector passes of a drawn token: its exponentials, the order of the candidates, their sums' },
   { name: 'timing.hostLinesPerCycle', value: 1, source: 'rate of hostw' },
   { name: 'timing.copyLinesPerCycle', value: 1, source: 'rate of dcp, which a DMA queue does within SRAM' },

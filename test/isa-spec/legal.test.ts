@@ -38,6 +38,7 @@ const fields: { readonly [M in Mnemonic]: InstructionOf<M>['fields'] } = {
   attn: { format: 'e4m3', mask: 'causal', kv: { base: 2, off: 0, ss: 0 }, pages: 9, pageRows: 4, kvLines: 2, kvHeads: 2, window: 16 },
   afin: { format: 'bf16', out: at(0), pitch: 4, rows },
   vmap: { function: 'add', xFormat: 'bf16', yFormat: 'bf16', format: 'bf16', x: at(0), xPitch: 2, y: at(64), yPitch: 2, out: at(128), outPitch: 2, columns: 8, rows },
+  vmap3: { function: 'subtract', second: 'multiply', xFormat: 'bf16', yFormat: 'f32', zFormat: 'e4m3', format: 'bf16', yIs: 'list', zIs: 'vector', x: at(0), y: at(64), z: at(96), out: at(128), columns: 8, rows },
   vred: { reduce: 'max', xFormat: 'bf16', x: at(0), xPitch: 2, out: 128, columns: 8, rows },
   vnorm: { xFormat: 'bf16', format: 'bf16', kind: 'rms', x: at(0), xPitch: 2, params: at(64), out: at(128), outPitch: 2, columns: 8, rows },
   vrope: { xFormat: 'bf16', format: 'e4m3', interleaved: false, x: at(0), xPitch: 2, table: at(64), out: at(128), outPitch: 2, headDim: 8, rotary: 4, heads: 2, rows },
@@ -68,7 +69,7 @@ describe('legality', () => {
       'mm must be one that stays within the accumulators: acc + ceil(rows / 2^split) <= accumulator rows',
       'mm must be one that has a last k-tile no longer than a tile: kLast <= A',
     ]);
-    expect(illegalities(sample('vmap', { function: 'relu' }), tiny)).toEqual(['vmap must be one that names y only if its function has two operands']);
+    expect(illegalities(sample('vmap', { function: 'relu' }), tiny)).toEqual(['vmap must be one that names y only if one of its functions has two operands']);
     expect(illegalities(sample('epi', { outPitch: 1, pitch: 1 }), tiny)[0]).toContain('target pitch');
     expect(illegalities(sample('dld', { src: { base: 0, off: 0, ss: 0 }, dst: at(1024) }), tiny)).toEqual([
       '`src` of dld must be one that names a base register',

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { accuracy, type TableFunction } from '../../isa-spec/accuracy.ts';
-import { activate, cosSin, exp2f } from '../../isa-spec/numerics.ts';
+import { activate, cosSin, exp2f, expf } from '../../isa-spec/numerics.ts';
 import { fromSingleBits } from './bits.ts';
 import { everyBf16, hashOf, measure } from './measure.ts';
-import { exp2, type Fixed, gelu, geluTanh, sigmoid, silu, tanh, turn } from './oracle-functions.ts';
+import { exp2, exponential, type Fixed, gelu, geluTanh, sigmoid, silu, tanh, turn } from './oracle-functions.ts';
 
 const functions: { readonly [F in TableFunction]: { readonly f: (x: number) => number; readonly truth: (x: Fixed) => Fixed; readonly engine?: (x: number) => number } } = {
   exp2: { f: exp2f, truth: exp2, engine: (x) => 2 ** x },
+  exp: { f: expf, truth: exponential, engine: Math.exp },
   sigmoid: { f: (x) => activate('sigmoid', x), truth: sigmoid, engine: (x) => 1 / (1 + Math.exp(-x)) },
   silu: { f: (x) => activate('silu', x), truth: silu, engine: (x) => x / (1 + Math.exp(-x)) },
   gelu: { f: (x) => activate('gelu', x), truth: gelu },
@@ -53,13 +54,13 @@ describe('limits', () => {
 
   it('zeros keep their sign where the function is odd', () => {
     for (const name of ['silu', 'gelu', 'gelu_tanh', 'tanh', 'sin'] as const) expect([functions[name].f(at.zero), functions[name].f(at.minusZero)], name).toEqual([0, -0]);
-    for (const name of ['exp2', 'cos'] as const) expect([functions[name].f(at.zero), functions[name].f(at.minusZero)], name).toEqual([1, 1]);
+    for (const name of ['exp', 'exp2', 'cos'] as const) expect([functions[name].f(at.zero), functions[name].f(at.minusZero)], name).toEqual([1, 1]);
     expect(functions.sigmoid.f(at.minusZero)).toBe(0.5);
   });
 
   it('infinities give the limit, or NaN where there is none', () => {
     expect(Object.fromEntries(named.map(([name, { f }]) => [name, [f(infinity), f(-infinity)]]))).toEqual({
-      exp2: [Infinity, 0], sigmoid: [1, 0], silu: [Infinity, -0], gelu: [Infinity, -0], gelu_tanh: [Infinity, -0], tanh: [1, -1], cos: [NaN, NaN], sin: [NaN, NaN],
+      exp: [Infinity, 0], exp2: [Infinity, 0], sigmoid: [1, 0], silu: [Infinity, -0], gelu: [Infinity, -0], gelu_tanh: [Infinity, -0], tanh: [1, -1], cos: [NaN, NaN], sin: [NaN, NaN],
     });
   });
 

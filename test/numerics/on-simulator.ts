@@ -1,7 +1,7 @@
 import type { Activation, Queue } from '../../isa-spec/instructions.ts';
 import { all, at, type Code, hbmAt, Image, ins, runOnImage, token } from '../simulator/functional/harness.ts';
 import { fromSingleBits, singleBits } from './bits.ts';
-import type { AttentionCase, Codes, ConvertCase, DotCase, Format, FunctionCase, NormCase, QuantiseCase, RopeCase, SampleCase } from './vectors.ts';
+import type { AttentionCase, Codes, ConvertCase, DotCase, Format, FunctionCase, MapCase, NormCase, QuantiseCase, RopeCase, SampleCase } from './vectors.ts';
 import { unpack } from './vectors.ts';
 
 const bytes = { e4m3: 1, bf16: 2, f32: 4 } as const;
@@ -74,6 +74,15 @@ const map = (name: Exclude<Activation, 'none'> | 'copy', x: Codes, format: Store
   return take(run(image, ['vec'], { vec: [vmap] }), format, result, columns);
 };
 
+const chain = ({ functions: [head, then, last], x, y, z }: MapCase): number[] => {
+  const columns = unpack(x).length;
+  const image = new Image();
+  [x, y, z].forEach((codes, i) => put(image, 'f32', [first, second, third][i]!, unpack(codes)));
+  const fields = { function: head, second: then, third: last, xFormat: 'f32', yFormat: 'f32', format: 'f32', x: at(first), y: at(second), out: at(result), columns, rows: all(1) } as const;
+  const made = z === '' ? ins('vmap', { ...fields, xPitch: 1, yPitch: 1, outPitch: 1 }, [], done) : ins('vmap3', { ...fields, zFormat: 'f32', z: at(third) }, [], done);
+  return take(run(image, ['vec'], { vec: [made] }), 'f32', result, columns);
+};
+
 /** Keys and values in pages of 16 rows, in reverse order in the pool. */
 const pagesOf = (format: Format, k: readonly Codes[], v: readonly Codes[], kvLines: number): { readonly kv: Uint8Array; readonly pages: readonly number[] } => {
   const pageRows = 16;
@@ -119,7 +128,7 @@ const sample = ({ logits, temperature, topK, topP, seed, position }: SampleCase)
 
 /** What the functional simulator's instructions make of each case: the codes of the result in memory. */
 export const onSimulator = {
-  dot, norm, rope, quantise, attention, sample,
+  dot, norm, rope, quantise, attention, sample, chain,
   functions: ({ name, x }: FunctionCase): number[] | undefined => (name === 'exp2' ? undefined : map(name, x, 'f32')),
   convert: ({ name, x }: ConvertCase): number[] => map('copy', x, name),
 };

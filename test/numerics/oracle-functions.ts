@@ -65,15 +65,21 @@ const sqrt2 = squareRoot(2n * unit);
 const sqrtPi = squareRoot(pi);
 const sqrt2OverPi = squareRoot(over(2n * unit, pi));
 
+/** Below -250, e^x is below 2^-360: nothing an FP32 result could show. */
+const limit = 250n * unit;
+
+/** e^x: beyond FP32 above 250, and below what rounds to one under -250. */
+export const exponential = (x: Fixed): Fixed => {
+  if (x > limit) return unit << 300n;
+  return x < -limit ? 0n : exp(x);
+};
+
 export const exp2 = (x: Fixed): Fixed => {
   if (x > 300n * unit) return unit << 300n;
   const whole = x >> places; // the rest is in [0, 1)
   const rest = exp(times(x - (whole << places), ln2));
   return whole >= 0n ? rest << whole : rest >> -whole;
 };
-
-/** Below -250, e^x is below 2^-360: nothing an FP32 result could show. */
-const limit = 250n * unit;
 
 export const sigmoid = (x: Fixed): Fixed => {
   if (x > limit) return unit;

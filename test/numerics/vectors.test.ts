@@ -53,6 +53,10 @@ it('exp2, which only attention uses', () => {
   expect(f32(unpack(one!.x).map((code) => singleBits(exp2f(fromSingleBits(code)))))).toBe(one!.out);
 });
 
+describe('chains of micro-operations', () => {
+  it.each(read('map').cases)('$name', (one) => expect(f32(onSimulator.chain(one))).toBe(one.out));
+});
+
 describe('sample, which a graph does not have', () => {
   it.each(read('sample').cases)('$name', (one) => {
     const number = (code: string): number => fromSingleBits(unpack(code)[0]!);

@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto';
-import { fromSingleBits, words } from './bits.ts';
+import { accuracy } from '../../isa-spec/accuracy.ts';
+import { type VectorFunction, vectorFunctions } from '../../isa-spec/instructions.ts';
+import { edges, fromSingleBits, words } from './bits.ts';
 import { features } from './features.ts';
 import { exp2Value, fixedOf, gelu, geluTanh, sigmoid, silu, tanh, valueOf } from './oracle-functions.ts';
 import { attend, factorOf, norm, quantise, rope, singleOf, stored, turns } from './oracle-ops.ts';
 import { naiveSample } from './oracle-sampling.ts';
+import { chain } from './oracle-vector.ts';
 import { bf16, chainedDot, decode, e4m3, exact, exactDot, type Single, single, values } from './oracle.ts';
 
 /**
@@ -21,6 +24,8 @@ export type QuantiseCase = { readonly name: string; readonly x: Codes; readonly 
 /** One query, the last row of a sequence of as many rows as there are keys. */
 export type AttentionCase = { readonly name: string; readonly format: Format; readonly scale: Codes; readonly window: number; readonly q: Codes; readonly k: readonly Codes[]; readonly v: readonly Codes[]; readonly out: Codes };
 export type FunctionCase = { readonly name: 'exp2' | 'sigmoid' | 'silu' | 'gelu' | 'gelu_tanh' | 'tanh'; readonly x: Codes; readonly out: Codes };
+/** A chain of `vmap`, or of `vmap3` if there is a z. */
+export type MapCase = { readonly name: string; readonly functions: readonly [VectorFunction, VectorFunction, VectorFunction]; readonly x: Codes; readonly y: Codes; readonly z: Codes; readonly out: Codes };
 export type ConvertCase = { readonly name: Format; readonly x: Codes; readonly out: Codes };
 
 /** FP32 logits; the seed's low and high word. */
@@ -188,6 +193,28 @@ const functions = (): FunctionCase[] => {
   ];
 };
 
+/** Every micro-operation on random numbers, and on pairs of edges those that are IEEE operations: others are nearly correctly rounded. Then chains. */
+const maps = (): MapCase[] => {
+  const next = words(139);
+  const random = (): Single => ((next() & 0x80000000) | ((117 + (next() % 20)) << 23) | (next() & 0x7fffff)) >>> 0;
+  const edge = (): Single => edges[next() % edges.length]!;
+  const of = (name: string, functions: MapCase['functions'], operands: 2 | 3, code: () => Single): MapCase => {
+    const [x, y, z] = [0, 1, 2].map(() => series(24, code)) as [Single[], Single[], Single[]];
+    const out = x.map((t, i) => chain(functions, t, operands === 2 ? [y[i]!] : [y[i]!, z[i]!]));
+    return { name, functions, x: pack('f32', x), y: pack('f32', y), z: operands === 2 ? '' : pack('f32', z), out: pack('f32', out) };
+  };
+  return [
+    ...vectorFunctions.flatMap((name) => [...(name in accuracy ? [] : [of(`${name}, edges`, [name, 'copy', 'copy'], 2, edge)]), of(name, [name, 'copy', 'copy'], 2, random)]),
+    of('a gate', ['silu', 'multiply', 'copy'], 2, random),
+    of('x y + y: a second function of two operands takes y again', ['multiply', 'add', 'copy'], 2, random),
+    of('the square of a relu, less y', ['relu', 'square', 'subtract'], 2, random),
+    of('scale and shift', ['multiply', 'add', 'copy'], 3, random),
+    of('a third function of two operands takes z again', ['subtract', 'multiply', 'add'], 3, random),
+    of('bounds', ['maximum', 'minimum', 'negate'], 3, random),
+    of('of edges', ['divide', 'multiply', 'absolute'], 3, edge),
+  ];
+};
+
 const converts = (): ConvertCase[] => {
   const next = words(131);
   const special = [0, 1, 0x7fffff, 0x800000, 0x7f7f7fff, 0x7f7f8000, 0x7f7fffff, 0x7f800000, 0x43e00000, 0x43e7ffff, 0x43e80000, 0x43e80001, 0x43f00000, 0x3a800000, 0x3a800001, 0x3b400000, 0x3f880000, 0x3f880001, 0x3f87ffff, 0x3f980000, 0x3f808000, 0x3f818000, 0x3f808001, 0x3f807fff];
@@ -218,10 +245,10 @@ const samples = (): SampleCase[] => {
   }));
 };
 
-export type Packs = { readonly dot: DotCase; readonly norm: NormCase; readonly rope: RopeCase; readonly quantise: QuantiseCase; readonly attention: AttentionCase; readonly functions: FunctionCase; readonly convert: ConvertCase; readonly sample: SampleCase };
+export type Packs = { readonly dot: DotCase; readonly norm: NormCase; readonly rope: RopeCase; readonly quantise: QuantiseCase; readonly attention: AttentionCase; readonly functions: FunctionCase; readonly convert: ConvertCase; readonly map: MapCase; readonly sample: SampleCase };
 
 /** Makes the cases of each pack, from the oracle alone. */
-export const makers: { readonly [O in keyof Packs]: () => Packs[O][] } = { dot: dots, norm: norms, rope: ropes, quantise: quantises, attention: attentions, functions, convert: converts, sample: samples };
+export const makers: { readonly [O in keyof Packs]: () => Packs[O][] } = { dot: dots, norm: norms, rope: ropes, quantise: quantises, attention: attentions, functions, convert: converts, map: maps, sample: samples };
 
 /** SHA-256 of the cases as compact JSON. */
 export const digest = (cases: readonly unknown[]): string => createHash('sha256').update(JSON.stringify(cases)).digest('hex');

@@ -19,3 +19,12 @@ it.each(mnemonics.map((op) => [op]))('%s: the verifier knows what each of its ad
   const named = new Set(samples.flatMap(({ instruction }) => touchedBy(instruction, sizes).map(({ name }) => name)));
   expect([...named].toSorted()).toEqual(addresses.toSorted());
 });
+
+it('a chain reads of an operand what its kind says, and none that no micro-operation takes', () => {
+  const { y, z } = { y: { addr: 64, ss: 0 }, z: { addr: 96, ss: 3 } };
+  const reads = (fields: object): object => touchedBy(make('vmap3', { function: 'subtract', second: 'multiply', yFormat: 'f32', zFormat: 'f32', y, z, columns: 40, ...fields }), sizes).filter(({ name }) => name === 'y' || name === 'z').map((touched) => ('list' in touched ? { list: touched.list } : { rows: touched.rows, pitch: touched.pitch, units: touched.units }));
+  // 40 FP32 numbers take three lines of 64 bytes.
+  expect(reads({})).toEqual([{ rows: 'window', pitch: 3, units: 3 }, { rows: 'window', pitch: 3, units: 3 }]);
+  expect(reads({ yIs: 'list', zIs: 'vector' })).toEqual([{ list: 64 }, { rows: 1, pitch: 0, units: 3 }]);
+  expect(reads({ yIs: 'number', second: 'square' })).toEqual([{ rows: 1, pitch: 0, units: 1 }]);
+});

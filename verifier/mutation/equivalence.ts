@@ -81,13 +81,16 @@ function normal({ op, predicate, fields }: Instruction, site: Site, strideSets: 
         return `${max} of ${registers.get(reg) ?? 'all'}${counted ? ` by ${level}` : ''}`;
       }
       default:
-        if ((single && name.toLowerCase().endsWith('pitch')) || ((name === 'yFormat' || name === 'yPitch') && !touched.has('y'))) return '';
+        if ((single && name.toLowerCase().endsWith('pitch')) || (ofOperand.test(name) && !touched.has(name[0]!))) return '';
         if (name === 'accumulate') return value === 'first' && !levels.includes(3) ? 'no' : String(value);
         return `${name}=${String(value)}`;
     }
   });
   return `${op} ${predicate ?? ''} ${texts.join(' ')} in ${site.loops.map(({ level, count }) => `${level}:${count}`).join(' ')}`;
 }
+
+/** Fields of an operand of a chain, which has no effect if no micro-operation takes it. */
+const ofOperand = /^[yz](Format|Pitch|Is)$/;
 
 /** Instances worth writing out, and pairs of them worth holding against each other. */
 const instancesMax = 200_000;

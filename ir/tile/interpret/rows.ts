@@ -1,4 +1,5 @@
-import { activate, roundTo } from '../../../isa-spec/numerics.ts';
+import { roundTo } from '../../../isa-spec/numerics.ts';
+import { microOperation } from '../../../isa-spec/numerics-vector.ts';
 import type { TileAttrs } from '../ops.ts';
 import type { View, Window } from './memory.ts';
 
@@ -22,14 +23,7 @@ export function scatterRows(from: View, index: View, out: View, { first, count }
 /** out <- function(x, y) in FP32, rounded once. */
 export function mapRows(name: TileAttrs['map']['function'], x: View, y: View | undefined, out: View, count: number): void {
   const other = y ?? x;
-  const of = (a: number, b: number): number => {
-    switch (name) {
-      case 'copy': return a;
-      case 'add': return fround(a + b);
-      case 'multiply': return fround(a * b);
-      default: return activate(name, a);
-    }
-  };
+  const of = microOperation(name);
   for (let i = 0; i < count; i++) {
     const [xs, ys, to] = [x.row(i), other.row(i), out.row(i)];
     for (let c = 0; c < to.length; c++) to[c] = roundTo(out.format, of(xs[c]!, ys[c]!));

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type Queue, type StrideSet, vectorFunctions } from '../../../isa-spec/instructions.ts';
-import { activate, cosSin, encodeBf16, encodeE4m3, toBf16 } from '../../../isa-spec/numerics.ts';
+import type { Queue, StrideSet } from '../../../isa-spec/instructions.ts';
+import { activate, cosSin, encodeBf16, encodeE4m3, toBf16, toE4M3 } from '../../../isa-spec/numerics.ts';
 import { encodeStepBlock } from '../../../isa-spec/step-block.ts';
 import { readHbm } from '../../../simulator/functional/machine-state.ts';
 import { runStep } from '../../../simulator/functional/run.ts';
@@ -17,17 +17,51 @@ describe('vmap', () => {
   const image = new Image();
   image.codes16(0, bf16(x));
   image.f32(100, y);
-  const formula = { copy: (a: number) => a, add: (a: number, b: number) => fround(a + b), multiply: (a: number, b: number) => fround(a * b) };
+  const store = (values: readonly number[]): number[] => values.map(encodeE4m3);
+  const common = { xFormat: 'bf16', format: 'e4m3', x: at(0), out: at(200), columns: 11 } as const;
 
-  test.each(vectorFunctions)('%s', (name) => {
-    const binary = name === 'add' || name === 'multiply';
-    const operand = binary ? ({ y: at(100), yPitch: 6, yFormat: 'f32' } as const) : ({ y: at(0), yPitch: 0, yFormat: 'f32' } as const);
+  test.each(['copy', 'silu', 'multiply', 'subtract_from'] as const)('%s, rounded once more to the format', (name) => {
+    const y8 = name === 'copy' || name === 'silu' ? ({ y: at(0), yPitch: 0 } as const) : ({ y: at(100), yPitch: 6 } as const);
     const { image: after } = runOnImage(image, ['vec'], {
-      vec: [ins('vmap', { function: name, xFormat: 'bf16', format: 'e4m3', x: at(0), xPitch: 3, ...operand, out: at(200), outPitch: 2, columns: 11, rows: all(1) }, [], [token(10)])],
+      vec: [ins('vmap', { ...common, function: name, yFormat: 'f32', ...y8, xPitch: 3, outPitch: 2, rows: all(1) }, [], [token(10)])],
     });
-    const f = (a: number, b: number): number => (name === 'copy' || name === 'add' || name === 'multiply' ? formula[name](a, b) : activate(name, a));
-    expect(after.read8(200, 11)).toEqual(x.map((a, i) => encodeE4m3(f(a, y[i]!))));
+    const formula = { copy: (a: number) => a, silu: (a: number) => activate('silu', a), multiply: (a: number, b: number) => fround(a * b), subtract_from: (a: number, b: number) => fround(b - a) };
+    expect(after.read8(200, 11)).toEqual(store(x.map((a, i) => formula[name](a, y[i]!))));
     expect(after.read8(200, 16).slice(11)).toEqual(Array(5).fill(0xff));
+  });
+
+  test('a chain over two operands, one of them a list of the step, the other a number', () => {
+    const rows = [x, rowOf(11), rowOf(11)];
+    const listed = new Image();
+    rows.forEach((row, r) => listed.codes16(3 * r, bf16(row)));
+    listed.f32(100, [0.5, 3, -2]);
+    listed.f32(110, [7, 9]);
+    // Windows of two rows: the second begins at element 2 of the list.
+    const code = (operation: ReturnType<typeof ins>) => ({ vec: [ins('sreg', { reg: 1, count: 'tokens' }), ins('loop', { level: 1, count: 2, body: 1 }), operation, sync([], [token(10)])] });
+    const fields = { ...common, function: 'divide', second: 'square', third: 'add', yFormat: 'f32', zFormat: 'f32', x: at(0, 1), out: at(200, 2), rows: { max: 2, reg: 1, level: 1 } } as const;
+    const still = { stride: 0, depth: 0, base: 0, steps: [0, 0, 0, 0] } as const;
+    const strideSets = { vec: [{ strides: [0, 6, 0, 0], ring: still }, { strides: [0, 4, 0, 0], ring: still }] } as const;
+    const step = { counts: { tokens: 3, sequences: 0, samples: 0 } };
+    const { image: two } = runOnImage(listed, ['vec'], code(ins('vmap', { ...fields, y: at(100), yIs: 'list', yPitch: 0, xPitch: 3, outPitch: 2 })), step, { strideSets });
+    const { image: three } = runOnImage(listed, ['vec'], code(ins('vmap3', { ...fields, y: at(100), yIs: 'list', z: at(110), zIs: 'number' })), step, { strideSets });
+    rows.forEach((row, r) => {
+      const scale = [0.5, 3, -2][r]!;
+      const squared = row.map((a) => fround(fround(a / scale) ** 2));
+      expect(two.read8(200 + 2 * r, 11)).toEqual(store(squared.map((t) => fround(t + scale))));
+      expect(three.read8(200 + 2 * r, 11)).toEqual(store(squared.map((t) => fround(t + 7))));
+    });
+    expect(three.read8(200 + 6, 8)).toEqual(Array(8).fill(0xff));
+  });
+
+  test('three operands whose rows follow one another; a vector is the same for every row', () => {
+    const [a, gate, added] = [[rowOf(11), rowOf(11)], rowOf(11), [rowOf(11), rowOf(11)]];
+    const image3 = new Image();
+    a.forEach((row, r) => image3.codes16(3 * r, bf16(row)));
+    image3.f32(100, gate);
+    added.forEach((row, r) => image3.codes8(150 + 2 * r, store(row)));
+    const fields = { ...common, format: 'f32', function: 'multiply', second: 'add', yFormat: 'f32', zFormat: 'e4m3', y: at(100), yIs: 'vector', z: at(150), rows: all(2) } as const;
+    const { image: after } = runOnImage(image3, ['vec'], { vec: [ins('vmap3', fields, [], [token(10)])] });
+    a.forEach((row, r) => expect(after.readF32(200 + 6 * r, 11)).toEqual(row.map((t, i) => fround(fround(t * gate[i]!) + toE4M3(added[r]![i]!)))));
   });
 });
 

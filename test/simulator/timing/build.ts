@@ -35,6 +35,7 @@ const usual = {
   attn: { format: 'e4m3', mask: 'causal', kv: hbmAt(2), pages: 0, pageRows: 16, kvLines: 1, kvHeads: 1, window: 0 },
   afin: { format: 'bf16', out: operand, pitch: 4, rows: rows(1) },
   vmap: { function: 'copy', xFormat: 'bf16', yFormat: 'bf16', format: 'bf16', x: operand, xPitch: 1, y: operand, yPitch: 1, out: operand, outPitch: 1, columns: 16, rows: rows(1) },
+  vmap3: { function: 'multiply', second: 'add', xFormat: 'bf16', yFormat: 'bf16', zFormat: 'bf16', format: 'bf16', x: operand, y: operand, z: operand, out: operand, columns: 16, rows: rows(1) },
   vred: { reduce: 'sum', xFormat: 'bf16', x: operand, xPitch: 1, out: 0, columns: 16, rows: rows(1) },
   vnorm: { xFormat: 'bf16', format: 'bf16', kind: 'rms', x: operand, xPitch: 1, params: operand, out: operand, outPitch: 1, columns: 16, rows: rows(1) },
   vrope: { xFormat: 'bf16', format: 'bf16', interleaved: false, x: operand, xPitch: 1, table: operand, out: operand, outPitch: 1, headDim: 8, rotary: 8, heads: 2, rows: rows(1) },

@@ -58,6 +58,9 @@ describe('an instruction alone takes its closed form', () => {
   test('vector: elements x passes / 16 + 32', () => {
     expect(alone('vec', make('vmap', { columns: 40, rows: rows(3) }))).toBe(8 + 32);
     expect(alone('vec', make('vmap', { function: 'silu', columns: 40, rows: rows(3) }))).toBe(30 + 32);
+    expect(alone('vec', make('vmap', { function: 'silu', second: 'multiply', columns: 40, rows: rows(3) }))).toBe(Math.ceil((120 * 5) / 16) + 32);
+    expect(alone('vec', make('vmap', { second: 'square', third: 'rsqrt', columns: 40, rows: rows(3) }))).toBe(Math.ceil((120 * 5) / 16) + 32);
+    expect(alone('vec', make('vmap3', { columns: 40, rows: rows(3) }))).toBe(15 + 32);
     expect(alone('vec', make('vnorm', { columns: 40, rows: rows(3) }))).toBe(30 + 32);
     expect(alone('vec', make('vnorm', { kind: 'layer', columns: 40, rows: rows(3) }))).toBe(Math.ceil(840 / 16) + 32);
     expect(alone('vec', make('vrope', { headDim: 8, rotary: 4, heads: 2, rows: rows(3) }))).toBe(6 + 32);
