@@ -14,7 +14,6 @@ export const firstFree = 4096;
 /** Bytes of a panel at one step of k. */
 const panelBytes = 32;
 const rowsAtATime = 4;
-const unroll = 2;
 
 type Arithmetic = {
   /** One x in every lane. */
@@ -37,8 +36,8 @@ export const eighths = 8;
 const wideSums = [0, 1].flatMap((half) => [{ half, high: false }, { half, high: true }]);
 
 /**
- * `product*(c, cPitch, x, xPitch, w, steps, rows, panels)`: adds x w to `c`. Pitches in bytes; `steps` even; panels follow each other.
- * c is f32 for f32, else f64.
+ * `product*(c, cPitch, x, xPitch, w, steps, rows, panels)`: adds x w to `c`. Pitches in bytes; panels follow each other. c is f32 for
+ * f32, else f64. One step of k a turn: V8 loads all that a turn uses before it multiplies, and two steps with the sums exceed 16 registers.
  */
 const product = (name: string, kind: keyof typeof arithmetics): Definition =>
   define(name, 8, ([c, cPitch, x, xPitch, w, steps, rows, panels], local) => {
@@ -64,17 +63,17 @@ const product = (name: string, kind: keyof typeof arithmetics): Definition =>
     };
     const block = (count: number): Code => {
       const each = Array.from({ length: count }, (_, r) => r);
-      const stepOf = (u: number): Code => [
-        ...weights.flatMap((weight, half) => weight.set(v128.load(at.get, u * panelBytes + 16 * half))),
-        ...each.flatMap((r) => [
-          ...factor.set(splat(xAt[r]!.get, u * step)),
-          ...sums[r]!.flatMap((sum, half) => sum.set(add(sum.get, mul(weights[half]!.get, factor.get)))),
-        ]),
-      ];
       return [
         ...each.flatMap(open),
         ...each.flatMap((r) => xAt[r]!.set(r === 0 ? xRow.get : i32.add(xAt[r - 1]!.get, xPitch.get))),
-        ...loopUp(at, panel.get, end.get, unroll * panelBytes, [...Array.from({ length: unroll }, (_, u) => stepOf(u)).flat(), ...each.flatMap((r) => xAt[r]!.step(unroll * step))]),
+        ...loopUp(at, panel.get, end.get, panelBytes, [
+          ...weights.flatMap((weight, half) => weight.set(v128.load(at.get, 16 * half))),
+          ...each.flatMap((r) => [
+            ...factor.set(splat(xAt[r]!.get)),
+            ...sums[r]!.flatMap((sum, half) => sum.set(add(sum.get, mul(weights[half]!.get, factor.get)))),
+            ...xAt[r]!.step(step),
+          ]),
+        ]),
         ...each.flatMap(close),
         ...cAt.step(i32.mul(cPitch.get, i32.const(count))),
         ...xRow.step(i32.mul(xPitch.get, i32.const(count))),
@@ -135,18 +134,18 @@ const packI16 = define('packI16', 6, ([from, pitch, to, depth, columns, list], l
     ...first.set(list.get),
     ...nan.set(zero),
     ...outPitch.set(i32.mul(depth.get, i32.const(panelBytes / 2))),
-    ...loopUp(k, i32.const(0), depth.get, 2, [
-      ...row.set(i32.add(from.get, i32.mul(k.get, pitch.get))),
-      ...out.set(i32.add(to.get, i32.mul(k.get, i32.const(panelBytes / 2)))),
-      ...loopUp(n, i32.const(0), columns.get, 16, [
+    ...loopUp(n, i32.const(0), columns.get, 16, [
+      ...row.set(i32.add(from.get, n.get)),
+      ...out.set(i32.add(to.get, i32.mul(i32.shrU(n.get, i32.const(3)), outPitch.get))),
+      ...loopUp(k, i32.const(0), depth.get, 2, [
         ...a.set(v128.load(row.get)),
         ...b.set(v128.load(i32.add(row.get, pitch.get))),
         ...notice(a, row.get),
         ...notice(b, i32.add(row.get, pitch.get)),
         ...decode(v128.shuffle(a.get, b.get, low), out.get),
         ...decode(v128.shuffle(a.get, b.get, low.map((lane) => lane + 8)), i32.add(out.get, outPitch.get)),
-        ...row.step(16),
-        ...out.step(i32.shl(outPitch.get, i32.const(1))),
+        ...row.step(i32.shl(pitch.get, i32.const(1))),
+        ...out.step(panelBytes),
       ]),
     ]),
     ...v128.store(i32.const(noticedAt), nan.get),
@@ -165,18 +164,18 @@ const packF32 = define('packF32', 5, ([from, pitch, to, depth, columns], local) 
     ...most.set(i16x8.const(0)),
     ...least.set(i16x8.const(0xffff)),
     ...outPitch.set(i32.mul(depth.get, i32.const(panelBytes))),
-    ...loopUp(k, i32.const(0), depth.get, 1, [
-      ...row.set(i32.add(from.get, i32.mul(k.get, pitch.get))),
-      ...out.set(i32.add(to.get, i32.mul(k.get, i32.const(panelBytes)))),
-      ...loopUp(n, i32.const(0), columns.get, 8, [
+    ...loopUp(n, i32.const(0), columns.get, 8, [
+      ...row.set(i32.add(from.get, i32.shl(n.get, i32.const(1)))),
+      ...out.set(i32.add(to.get, i32.mul(i32.shrU(n.get, i32.const(3)), outPitch.get))),
+      ...loopUp(k, i32.const(0), depth.get, 1, [
         ...codes.set(v128.load(row.get)),
         ...magnitude.set(v128.and(codes.get, i16x8.const(0x7fff))),
         ...most.set(i16x8.maxU(most.get, magnitude.get)),
         ...least.set(i16x8.minU(least.get, i16x8.sub(magnitude.get, i16x8.const(1)))),
         ...v128.store(out.get, i32x4.shl(i32x4.extendLowU(codes.get), i32.const(16))),
         ...v128.store(out.get, i32x4.shl(i32x4.extendHighU(codes.get), i32.const(16)), 16),
-        ...row.step(16),
-        ...out.step(outPitch.get),
+        ...row.step(pitch.get),
+        ...out.step(panelBytes),
       ]),
     ]),
     ...v128.store(i32.const(noticedAt), most.get),
