@@ -64,16 +64,18 @@ export const listOf =
 
 /** An object with exactly these keys. */
 export const record =
-  <const F extends Readonly<Record<string, Check<unknown>>>>(fields: F): Check<{ readonly [K in keyof F]: Checked<F[K]> }> =>
-  (value, at, problems) => {
+  <const F extends Readonly<Record<string, Check<unknown>>>>(fields: F): Check<{ readonly [K in keyof F]: Checked<F[K]> }> => {
+  const checks = Object.entries(fields);
+  return (value, at, problems) => {
     if (!isObject(value)) expected('an object', value, at, problems);
     else {
       const inside = (key: string): string => (at === '' ? key : `${at}.${key}`);
-      for (const [key, check] of Object.entries(fields)) check(Object.hasOwn(value, key) ? value[key] : undefined, inside(key), problems);
+      for (const [key, check] of checks) check(Object.hasOwn(value, key) ? value[key] : undefined, inside(key), problems);
       for (const key of Object.keys(value)) if (!Object.hasOwn(fields, key)) problems.push(`\`${inside(key)}\` is not known here`);
     }
     return value as never;
   };
+};
 
 /** An object with any keys. */
 export const mapOf =

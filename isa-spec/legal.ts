@@ -1,5 +1,6 @@
 import type { FieldKind, Format } from './fields.ts';
-import { type InstructionOf, type Instruction, instructions, type Mnemonic, type OperandKind } from './instructions.ts';
+import type { Instruction, InstructionOf, Mnemonic, OperandKind } from './instructions.ts';
+import { layouts } from './layout.ts';
 import type { Machine } from './machine.ts';
 import { takesOperand } from './numerics-vector.ts';
 
@@ -182,14 +183,14 @@ export const kindSentences: { readonly [K in FieldKind['kind']]?: string } = Obj
 
 /** Every rule an instruction breaks on a machine, as sentences; none if it may run. Bounds of what it touches are proved elsewhere. */
 export const illegalities = (instruction: Instruction, machine: Machine): readonly string[] => {
-  const row = instructions[instruction.op];
-  const fields: Readonly<Record<string, FieldKind>> = { ...row.flags, ...row.payload };
+  const { op, predicate } = instruction;
   const values = instruction.fields as Readonly<Record<string, unknown>>;
-  const ofKinds = Object.entries(fields).flatMap(([name, field]) => {
+  const broken: string[] = [];
+  for (const { name, field } of layouts[op].fields) {
     const rule = kindRules[field.kind];
-    return rule === undefined || values[name] === undefined || rule.holds(values[name] as never, machine) ? [] : [`\`${name}\` of ${instruction.op} must be one that ${rule.says}`];
-  });
-  const rules = legal[instruction.op] as readonly Rule<Mnemonic>[];
-  const conditional = instruction.predicate !== undefined && unconditional.includes(instruction.op) ? [`${instruction.op} must be one that has no predicate`] : [];
-  return [...ofKinds, ...conditional, ...rules.filter((rule) => !rule.holds(instruction.fields as never, machine)).map((rule) => `${instruction.op} must be one that ${rule.says}`)];
+    if (rule !== undefined && values[name] !== undefined && !rule.holds(values[name] as never, machine)) broken.push(`\`${name}\` of ${op} must be one that ${rule.says}`);
+  }
+  if (predicate !== undefined && unconditional.includes(op)) broken.push(`${op} must be one that has no predicate`);
+  for (const { says, holds } of legal[op] as readonly Rule<Mnemonic>[]) if (!holds(values as never, machine)) broken.push(`${op} must be one that ${says}`);
+  return broken;
 };

@@ -9,7 +9,8 @@ export type Extent = { readonly windowed: 'rows' | 'elements' | 'all'; readonly 
 /** What an access touches of its buffer, of `depth` slots, in an iteration. */
 export function partOf(access: CertifiedAccess, extent: Extent, depth: number, I: ArrayLike<number>): Part {
   const slot = ((valueAt(access.slot, I) % depth) + depth) % depth;
-  const [row, column] = [valueAt(access.row, I), valueAt(access.column, I)];
+  const row = valueAt(access.row, I);
+  const column = valueAt(access.column, I);
   if (extent.windowed === 'elements') return { slot, row, rowEnd: row + 1, column: column + extent.firstAt(I), columnEnd: column + extent.firstAt(I) + extent.rowsAt(I) };
   return { slot, row, rowEnd: row + (extent.windowed === 'rows' ? extent.rowsAt(I) : access.rows), column, columnEnd: column + access.columns };
 }

@@ -34,7 +34,7 @@ type Home = {
   readonly cells: Int32Array;
   readonly pool: Map<number, number>;
   /** Buffers that lie where this one does. */
-  neighbours: readonly Home[];
+  readonly neighbours: Home[];
   held: boolean;
   wiped: number;
 };
@@ -61,7 +61,7 @@ export class Values implements Watcher {
       return (field: string): Extent => ({ windowed: site.effects.find((effect) => effect.field === field)?.windowed ?? 'all', firstAt: site.firstAt, rowsAt: site.rowsAt });
     });
     this.#homes = certificate.buffers.map((buffer) => homeOf(certificate, buffer, (access) => extents[access.op]!(access.field)));
-    for (const home of this.#homes) if (home !== undefined) home.neighbours = this.#homes.filter((other) => other !== undefined && other !== home && sharesMemory(home.buffer, other.buffer)) as Home[];
+    introduce(this.#homes.filter((home) => home !== undefined));
     this.#byOp = certificate.ops.map(({ queue, pc }, number) => {
       const { instruction } = effects[chip.queues.findIndex((view) => view.queue === queue)]![pc]!;
       const touches = certificate.touches[number]!.flatMap(({ buffer, access }) => {
@@ -208,6 +208,19 @@ function homeOf(certificate: Certificate, buffer: CertifiedBuffer, extentOf: (ac
   const grid = buffer.role === 'kv' ? nothing : gridOf(certificate, buffer.accesses.map((access) => ({ access, extent: extentOf(access) })), Math.max(1, buffer.depth));
   if (grid === undefined || grid.depth * grid.rows.size * grid.columns.size > cellsMax) return undefined;
   return { buffer, grid, cells: new Int32Array(grid.depth * grid.rows.size * grid.columns.size), pool: new Map(), neighbours: [], held: false, wiped: 0 };
+}
+
+/** Makes homes that share memory known to each other. */
+function introduce(homes: readonly Home[]): void {
+  for (let i = 0; i < homes.length; i++) {
+    const home = homes[i]!;
+    for (let j = 0; j < i; j++) {
+      const other = homes[j]!;
+      if (!sharesMemory(home.buffer, other.buffer)) continue;
+      home.neighbours.push(other);
+      other.neighbours.push(home);
+    }
+  }
 }
 
 const sharesMemory = (a: CertifiedBuffer, b: CertifiedBuffer): boolean => a.space === b.space && a.base === b.base && a.at < b.at + b.size && b.at < a.at + a.size;

@@ -38,7 +38,7 @@ export type Watcher = {
 /** Instructions to walk before giving up: no compiled program comes near. */
 const instructionsMax = 5_000_000;
 
-type Player = { readonly cursor: Cursor; readonly waits: readonly (readonly Token[])[]; readonly posts: readonly (readonly Token[])[]; readonly fifo: Int8Array; readonly clock: number[]; began: number };
+type Player = { readonly cursor: Cursor; readonly waits: readonly (readonly Token[])[]; readonly posts: readonly (readonly Token[])[]; readonly fifo: Int8Array; readonly touches: Uint8Array; readonly clock: number[]; began: number };
 type Batch = { left: number; readonly clock: readonly number[] };
 
 /**
@@ -61,25 +61,26 @@ class Walk {
   readonly watchers: readonly Watcher[];
   readonly #ofEffects: readonly Watcher[];
   readonly #ofTokens: readonly Watcher[];
-  readonly #effects: Effects;
   readonly tokens: readonly Batch[][];
   readonly counts = new Uint32Array(256);
   readonly fifo: (readonly number[])[] = [];
-  readonly played: number[];
   #total = 0;
 
   constructor(chip: ChipView, effects: Effects, watchers: readonly Watcher[]) {
     this.watchers = watchers;
     this.#ofEffects = watchers.filter(({ issued }) => issued !== undefined);
     this.#ofTokens = watchers.filter(({ posted }) => posted !== undefined);
-    this.#effects = effects;
-    this.played = chip.queues.map(() => 0);
     this.tokens = Array.from({ length: 256 }, () => []);
-    this.players = chip.queues.map(({ code }): Player => ({
+    this.players = chip.queues.map(({ code }, queue): Player => ({
       cursor: new Cursor(code), clock: chip.queues.map(() => 0), began: Infinity,
       waits: code.map((instruction) => tokensOf(instruction, 'waits')), posts: code.map((instruction) => tokensOf(instruction, 'posts')),
-      fifo: Int8Array.from(code, ({ op }) => (op === 'wld' ? 1 : op === 'mm' ? -1 : 0)),
+      fifo: Int8Array.from(code, ({ op }) => (op === 'wld' ? 1 : op === 'mm' ? -1 : 0)), touches: Uint8Array.from(effects[queue]!, (site) => Number(site.effects.length > 0)),
     }));
+  }
+
+  /** By queue: instructions issued. A queue knows them all of itself. */
+  get played(): readonly number[] {
+    return this.players.map(({ clock }, queue) => clock[queue]!);
   }
 
   get done(): boolean {
@@ -106,47 +107,57 @@ class Walk {
   }
 
   #issue(player: Player, queue: number): boolean {
-    const { cursor, clock, waits, posts, fifo } = player;
-    const { pc } = cursor;
-    const index = this.played[queue]!;
-    const instance: Instance = { queue, pc, index, I: cursor.I, clock };
-    const [taken, given] = [waits[pc]!, posts[pc]!];
-    for (let i = 0; i < taken.length; i++) {
-      this.#take(taken[i]!, clock);
-      for (let w = 0; w < this.#ofTokens.length; w++) this.#ofTokens[w]!.waited!(taken[i]!, instance);
-    }
+    const { cursor, clock, fifo } = player;
+    const { pc, I } = cursor;
+    const instance: Instance = { queue, pc, index: clock[queue]!, I, clock };
+    this.#take(player.waits[pc]!, instance, clock);
     if (fifo[pc] === -1) merge(clock, this.fifo.shift()!);
-    if (this.#effects[queue]![pc]!.effects.length > 0) for (let w = 0; w < this.#ofEffects.length; w++) this.#ofEffects[w]!.issued!(instance);
-    this.played[queue] = index + 1;
-    clock[queue] = index + 1;
+    if (player.touches[pc] === 1) this.#touch(instance);
+    clock[queue]!++;
     if (fifo[pc] === 1) this.fifo.push(clock.slice());
-    if (given.length > 0) {
-      const known = clock.slice();
-      for (let i = 0; i < given.length; i++) {
-        const { semaphore, count } = given[i]!;
-        this.counts[semaphore]! += count;
-        this.tokens[semaphore]!.push({ left: count, clock: known });
-        for (let w = 0; w < this.#ofTokens.length; w++) this.#ofTokens[w]!.posted!(given[i]!, instance);
-      }
-    }
+    this.#give(player.posts[pc]!, instance, clock);
+    this.#total++;
+    return this.#advance(player, clock[queue]!);
+  }
+
+  #touch(instance: Instance): void {
+    for (let w = 0; w < this.#ofEffects.length; w++) this.#ofEffects[w]!.issued!(instance);
+  }
+
+  #advance(player: Player, next: number): boolean {
+    const { cursor } = player;
     const outside = cursor.frames.length === 0;
     const turned = cursor.advance();
     if (cursor.frames.length === 0) player.began = Infinity;
-    else if (outside) player.began = index + 1;
-    this.#total++;
+    else if (outside) player.began = next;
     return turned;
   }
 
-  #take({ semaphore, count }: Token, clock: number[]): void {
-    this.counts[semaphore]! -= count;
-    const batches = this.tokens[semaphore]!;
-    for (let left = count; left > 0; ) {
-      const batch = batches[0]!;
-      merge(clock, batch.clock);
-      const taken = Math.min(left, batch.left);
-      left -= taken;
-      batch.left -= taken;
-      if (batch.left === 0) batches.shift();
+  #take(taken: readonly Token[], instance: Instance, clock: number[]): void {
+    for (let i = 0; i < taken.length; i++) {
+      const token = taken[i]!;
+      this.counts[token.semaphore]! -= token.count;
+      const batches = this.tokens[token.semaphore]!;
+      for (let left = token.count; left > 0; ) {
+        const batch = batches[0]!;
+        merge(clock, batch.clock);
+        const some = Math.min(left, batch.left);
+        left -= some;
+        batch.left -= some;
+        if (batch.left === 0) batches.shift();
+      }
+      for (let w = 0; w < this.#ofTokens.length; w++) this.#ofTokens[w]!.waited!(token, instance);
+    }
+  }
+
+  #give(given: readonly Token[], instance: Instance, clock: readonly number[]): void {
+    if (given.length === 0) return;
+    const known = clock.slice();
+    for (let i = 0; i < given.length; i++) {
+      const token = given[i]!;
+      this.counts[token.semaphore]! += token.count;
+      this.tokens[token.semaphore]!.push({ left: token.count, clock: known });
+      for (let w = 0; w < this.#ofTokens.length; w++) this.#ofTokens[w]!.posted!(token, instance);
     }
   }
 }
@@ -199,8 +210,9 @@ class Repetition {
     const looping = game.players.flatMap(({ cursor }) => (cursor.frames.length === 0 ? [] : [{ cursor, level: cursor.frames[0]!.level as 0, count: cursor.frames[0]!.count }]));
     if (looping.length === 0) return;
     const base = Math.min(...looping.map(({ cursor, level }) => cursor.I[level]));
-    // The first iteration is like no other: products that overwrite in it add in the rest.
-    if (base === 0 || base === this.#last) return;
+    const left = Math.min(...looping.map(({ cursor, level, count }) => count - 1 - cursor.I[level]));
+    // The first iteration is like no other: products that overwrite in it add in the rest. After the last there is nothing to skip.
+    if (base === 0 || left === 0 || base === this.#last) return;
     this.#last = base;
     const near = `${placesOf(game, base)};${heldText(game.counts)}`;
     const before = this.#before;
@@ -215,7 +227,7 @@ class Repetition {
     this.#before = { near, base, state };
     if (!again || before.state !== state) return;
     const period = base - before.base;
-    const by = Math.min(...looping.map(({ cursor, level, count }) => Math.floor((count - 1 - cursor.I[level]) / period))) * period;
+    const by = Math.floor(left / period) * period;
     if (by > 0) {
       for (const watcher of game.watchers) watcher.skip?.(by, standing);
       for (const { cursor, level } of looping) cursor.I[level] += by;

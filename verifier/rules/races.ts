@@ -40,7 +40,8 @@ export class Races implements Watcher {
         const pairs = byPc.get(their.pc);
         if (pairs === undefined) continue;
         for (const { mine, theirs } of pairs) {
-          const [here, there] = [mine.box(I), theirs.box(their.I)];
+          const here = mine.box(I);
+          const there = theirs.box(their.I);
           if (overlap(here, there)) this.#report({ queue, pc, I }, { queue: other, pc: their.pc, I: their.I }, { mine, theirs, here, there });
         }
       }
