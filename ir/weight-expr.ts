@@ -25,6 +25,19 @@ export function shapeOfExpr(expr: WeightExpr, store: TensorStore): readonly numb
     }
     case 'scale':
       return shapeOfExpr(expr.of, store);
+    case 'unpack': {
+      const shape = shapeOfExpr(expr.of, store);
+      return shape.with(-1, (sizeAt(shape, shape.length - 1) * 8) / expr.bits);
+    }
+    case 'dequantise': {
+      const shape = shapeOfExpr(expr.of, store);
+      const blocks = shape.map((size, axis) => Math.ceil(size / sizeAt(expr.block, axis)));
+      for (const part of [expr.scale, expr.zeroPoint]) {
+        const found = part === undefined ? blocks : shapeOfExpr(part, store);
+        if (found.length !== blocks.length || found.some((size, i) => size !== blocks[i])) throw new Error(`[${shape.join(', ')}] in blocks of [${expr.block.join(', ')}] has no scales of [${found.join(', ')}]`);
+      }
+      return shape;
+    }
     case 'shard': {
       const shape = shapeOfExpr(expr.of, store);
       const size = sizeAt(shape, expr.axis) / expr.parts;
@@ -48,20 +61,32 @@ export const sizeAt = (shape: readonly number[], axis: number): number => {
   return size;
 };
 
-/** Whether chips have different data. */
-export function isSharded(expr: WeightExpr): boolean {
+/** The expression with those it is made of replaced. */
+export function withParts(expr: WeightExpr, replace: (part: WeightExpr) => WeightExpr): WeightExpr {
   switch (expr.kind) {
     case 'tensor':
     case 'values':
     case 'rope':
-      return false;
-    case 'shard':
-      return true;
+      return expr;
     case 'concat':
-      return expr.of.some(isSharded);
+      return { ...expr, of: expr.of.map(replace) };
+    case 'dequantise':
+      return { ...expr, of: replace(expr.of), scale: replace(expr.scale), zeroPoint: expr.zeroPoint && replace(expr.zeroPoint) };
     default:
-      return isSharded(expr.of);
+      return { ...expr, of: replace(expr.of) };
   }
+}
+
+/** Whether chips have different data. */
+export const isSharded = (expr: WeightExpr): boolean => expr.kind === 'shard' || partsOf(expr).some(isSharded);
+
+function partsOf(expr: WeightExpr): readonly WeightExpr[] {
+  const parts: WeightExpr[] = [];
+  withParts(expr, (part) => {
+    parts.push(part);
+    return part;
+  });
+  return parts;
 }
 
 /** Copies the box `size` between row-major arrays, from `from[start]` to `to[at]` on. */

@@ -1,6 +1,7 @@
 import { cosSin, decodeBf16, decodeE4m3, encodeBf16 } from '../isa-spec/numerics.ts';
 import { amaxOfRow, quantiseRow } from '../isa-spec/numerics-rows.ts';
 import { copyBox, describe, isSharded, offsetOf, type Region, shapeOfExpr, sizeAt, volume } from './weight-expr.ts';
+import type { DType } from './types.ts';
 import type { TensorStore, Weight, WeightExpr } from './weights.ts';
 
 /** Which data of a weight: an iteration of the loop that uses it, and the chip whose share it is. */
@@ -11,7 +12,7 @@ export type Elements = Uint8Array | Uint16Array | Float32Array | Int32Array;
 
 /**
  * The values of weights, read from the source as they are asked for. A row is all that one index of the first axis holds.
- * At most one source tensor is kept in memory, and only when it is read across its rows.
+ * Of source tensors at most three are kept in memory (a quantised one has a scale and a zero point), and only those read across their rows.
  */
 export class WeightValues {
   readonly store: TensorStore;
@@ -19,7 +20,7 @@ export class WeightValues {
   readonly tp: number;
   /** Scales of rows already quantised, 0 where not: the column parameters are packed after the tiles they belong to. */
   readonly #keptScales = new Map<string, Float32Array>();
-  #kept: { readonly name: string; readonly data: Float32Array | Float64Array } | undefined;
+  readonly #kept = new Map<string, Float32Array | Float64Array>();
 
   constructor(store: TensorStore, tp: number) {
     this.store = store;
@@ -113,6 +114,10 @@ export class WeightValues {
         return this.#concatenated(expr, rank, { start, size });
       case 'scale':
         return this.#region(expr.of, rank, { start, size }).map((value) => value * expr.by);
+      case 'unpack':
+        return this.#unpacked(expr, rank, { start, size });
+      case 'dequantise':
+        return this.#dequantised(expr, rank, { start, size });
       case 'shard': {
         const whole = sizeAt(shapeOfExpr(expr.of, this.store), expr.axis);
         const first = Math.floor((rank * expr.parts) / this.tp) * (whole / expr.parts);
@@ -135,15 +140,46 @@ export class WeightValues {
     const rows = size[0] ?? 1;
     const whole = size.every((length, i) => i === 0 || length === shape[i]);
     if (whole) return this.store.read(name, first * rowSize, rows * rowSize);
-    const across = rows === shape[0];
-    if (across && this.#kept?.name !== name) {
-      const read = this.store.read(name, 0, rows * rowSize);
-      this.#kept = { name, data: singles.has(dtype) ? Float32Array.from(read) : read };
-    }
-    const source = across ? (this.#kept as { data: Float32Array | Float64Array }).data : this.store.read(name, first * rowSize, rows * rowSize);
+    const source = rows === shape[0] ? this.#keep(name, dtype, rows * rowSize) : this.store.read(name, first * rowSize, rows * rowSize);
     const data = new Float64Array(volume(size));
     copyBox({ data: source, shape: shape.with(0, rows), start: start.with(0, 0) }, { data, shape: size, start: size.map(() => 0) }, size);
     return data;
+  }
+
+  #keep(name: string, dtype: DType, elements: number): Float32Array | Float64Array {
+    const known = this.#kept.get(name);
+    if (known !== undefined) return known;
+    const [oldest] = this.#kept.keys();
+    if (this.#kept.size >= 3 && oldest !== undefined) this.#kept.delete(oldest);
+    const read = this.store.read(name, 0, elements);
+    const data = singles.has(dtype) ? Float32Array.from(read) : read;
+    this.#kept.set(name, data);
+    return data;
+  }
+
+  #unpacked({ of, bits }: Extract<WeightExpr, { kind: 'unpack' }>, rank: number, { start, size }: Region): Float64Array {
+    const last = size.length - 1;
+    const parts = 8 / bits;
+    const [from, width] = [start[last] as number, size[last] as number];
+    const first = Math.floor(from / parts);
+    const across = Math.ceil((from + width) / parts) - first;
+    const bytes = this.#region(of, rank, { start: start.with(last, first), size: size.with(last, across) });
+    const data = new Float64Array(volume(size));
+    for (let at = 0; at < data.length; at++) {
+      const place = from + (at % width);
+      const byte = bytes[Math.floor(at / width) * across + Math.floor(place / parts) - first] as number;
+      data[at] = (byte >> (bits * (place % parts))) & ((1 << bits) - 1);
+    }
+    return data;
+  }
+
+  #dequantised({ of, scale, zeroPoint, block }: Extract<WeightExpr, { kind: 'dequantise' }>, rank: number, { start, size }: Region): Float64Array {
+    const codes = this.#region(of, rank, { start, size });
+    const first = start.map((at, axis) => Math.floor(at / sizeAt(block, axis)));
+    const blocks = { start: first, size: size.map((length, axis) => Math.max(0, Math.ceil(((start[axis] as number) + length) / sizeAt(block, axis)) - (first[axis] as number))) };
+    const [scales, zeros] = [scale, zeroPoint].map((part) => (part === undefined ? undefined : this.#region(part, rank, blocks)));
+    const at = blockIndex({ start, size }, blocks, block);
+    return codes.map((code, i) => (code - (zeros?.[at[i] as number] ?? 0)) * (scales?.[at[i] as number] as number));
   }
 
   /** A region of a reshaped tensor lies within one run of elements, and that within some rows of the tensor. */
@@ -184,6 +220,18 @@ export class WeightValues {
   }
 }
 
+/** For each element of a region, in row-major order, the place among the region's blocks of the one it is in. */
+function blockIndex({ start, size }: Region, blocks: Region, block: readonly number[]): Int32Array {
+  let places = Int32Array.of(0);
+  size.forEach((length, axis) => {
+    const next = new Int32Array(places.length * length);
+    const within = Int32Array.from({ length }, (_, i) => Math.floor(((start[axis] as number) + i) / (block[axis] as number)) - (blocks.start[axis] as number));
+    for (let at = 0; at < places.length; at++) for (let i = 0; i < length; i++) next[at * length + i] = (places[at] as number) * (blocks.size[axis] as number) + (within[i] as number);
+    places = next;
+  });
+  return places;
+}
+
 /** The expression of one instance; a weight with one serves every iteration. */
 function instanceOf(weight: Weight, instance: number): WeightExpr {
   const expr = weight.instances[weight.instances.length === 1 ? 0 : instance];
@@ -209,7 +257,7 @@ export function ropeRow(frequencies: readonly number[], position: number, amplit
 }
 
 /** Dtypes whose values single precision holds exactly. */
-const singles: ReadonlySet<string> = new Set(['f32', 'f16', 'bf16', 'e4m3', 'e5m2', 'i16', 'i8', 'u16', 'u8', 'bool']);
+const singles: ReadonlySet<DType> = new Set(['f32', 'f16', 'bf16', 'e4m3', 'e5m2', 'e4m3fnuz', 'e5m2fnuz', 'e2m1', 'e8m0', 'i16', 'i8', 'i4', 'i2', 'u16', 'u8', 'u4', 'u2', 'bool']);
 
 function scalesOf(rows: Float64Array, count: number): Float32Array {
   const width = rows.length / count;

@@ -13,6 +13,10 @@ export type WeightExpr =
   | { readonly kind: 'slice'; readonly of: WeightExpr; readonly axis: number; readonly start: number; readonly end: number }
   | { readonly kind: 'concat'; readonly axis: number; readonly of: readonly WeightExpr[] }
   | { readonly kind: 'scale'; readonly of: WeightExpr; readonly by: number }
+  /** Each byte is 8 / bits unsigned numbers, from its low end on: the last axis grows by as much. */
+  | { readonly kind: 'unpack'; readonly of: WeightExpr; readonly bits: number }
+  /** (of - zeroPoint) * scale, all of one rank: `block[i]` neighbours along axis i share an element of `scale` and `zeroPoint`. */
+  | { readonly kind: 'dequantise'; readonly of: WeightExpr; readonly scale: WeightExpr; readonly zeroPoint: WeightExpr | undefined; readonly block: readonly number[] }
   | { readonly kind: 'shard'; readonly of: WeightExpr; readonly axis: number; readonly parts: number }
   /** Row p: cos(p*f) then sin(p*f) for each inverse frequency f, times `amplitude`; `positions` rows. */
   | { readonly kind: 'rope'; readonly frequencies: readonly number[]; readonly positions: number; readonly amplitude: number };

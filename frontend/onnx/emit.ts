@@ -2,11 +2,12 @@ import { addDims, divDims, equalShapes, subDims, volumeOf } from '../../ir/dims.
 import { GraphBuilder } from '../../ir/graph/build.ts';
 import { axisOf } from '../../ir/graph/infer-primitives.ts';
 import { inferResults } from '../../ir/graph/infer.ts';
+import { casts, isWide } from '../../ir/graph/interpret/casts.ts';
 import type { GraphAttrs, PrimitiveAttrs } from '../../ir/graph/ops.ts';
-import type { DType, Dim, TensorType, ValueId } from '../../ir/types.ts';
+import { type DType, type Dim, type TensorType, type ValueId, isFloat } from '../../ir/types.ts';
 import type { Weight } from '../../ir/weights.ts';
 import { Sizes } from './sizes.ts';
-import { CannotImport, type Value, flatIndex, foldBinary, foldUnary, isFloat, isStatic, knownElements, knownValue, pickKnown, soundShape } from './value.ts';
+import { CannotImport, type Value, flatIndex, foldBinary, foldUnary, isStatic, knownElements, knownValue, pickKnown, soundShape } from './value.ts';
 
 type Unary = PrimitiveAttrs['punary']['fn'];
 type Binary = PrimitiveAttrs['pbinary']['fn'];
@@ -150,12 +151,12 @@ export class Emitter {
     return this.#folded(data.dtype, shape, known) ?? this.#op('pgather', { axis: at }, [data, indices], { dtype: data.dtype, shape });
   }
 
-  /** Between floats only the type's name changes; to bool is a comparison with 0. */
+  /** Between wide floats only the type's name changes; to bool is a comparison with 0. */
   cast(x: Value, dtype: DType): Value {
     if (x.dtype === dtype) return x;
-    if (isFloat(dtype) && isFloat(x.dtype)) return { ...x, dtype };
+    if (isWide(dtype) && isFloat(x.dtype) && (isWide(x.dtype) || x.id === undefined)) return { ...x, dtype };
     if (dtype === 'bool') return this.unary('not', this.binary('equal', x, this.scalar(x, 0)));
-    const known = x.known?.map((each) => (typeof each === 'string' || isFloat(dtype) ? each : Math.trunc(each)));
+    const known = x.known?.map((each) => (typeof each === 'string' ? each : casts[dtype](each)));
     return this.#folded(dtype, x.shape, known) ?? this.#op('pcast', {}, [x], { dtype, shape: x.shape });
   }
 

@@ -2,7 +2,7 @@ import type { Diagnostics } from '../../diagnostics/diagnostic.ts';
 import { sizeName } from '../../ir/dims.ts';
 import { type CustomLayer, CustomLayerError, type SourceOp } from '../../ir/graph/custom.ts';
 import type { Disposition, GraphModule, GraphOp, Input, SourceNode } from '../../ir/graph/module.ts';
-import type { Dim, TensorType, ValueId } from '../../ir/types.ts';
+import { type Dim, type TensorType, type ValueId, isFloat } from '../../ir/types.ts';
 import type { TensorStore } from '../../ir/weights.ts';
 import type { Files } from '../files.ts';
 import { Emitter } from './emit.ts';
@@ -12,7 +12,7 @@ import { conditional, patchEmbedding, refusedOps } from './rules/refusals.ts';
 import { type Rule, callOf } from './rules/rule.ts';
 import { ruleOf } from './rules/table.ts';
 import { readTensor, tensorStore } from './store.ts';
-import { CannotImport, type Value, isFloat, knownElements, knownValue } from './value.ts';
+import { CannotImport, type Value, knownElements, knownValue } from './value.ts';
 
 /** Names in scope. A name bound to `undefined` is the result of a node that could not be imported. */
 type Scope = Map<string, Value | undefined>;

@@ -1,17 +1,15 @@
 import type { DType } from '../../ir/types.ts';
 import type { TensorStore } from '../../ir/weights.ts';
 import type { Files } from '../files.ts';
-import { decodeElements, elementBytes } from '../weights/elements.ts';
+import { readElements } from '../weights/elements.ts';
 import { type OnnxTensor, elementsOf } from './model.ts';
 
-/** Reads elements of a tensor whose type the graph language has; undefined for the others (strings, complex and sub-byte numbers). */
+/** Reads elements of a tensor whose type the graph language has; undefined for the others (strings and complex numbers). */
 export function readTensor(files: Files, { type, data }: OnnxTensor, start: number, count: number): Float64Array | undefined {
   const dtype: DType | undefined = type.dtype;
   if (dtype === undefined || data.kind === 'strings') return undefined;
   if (data.kind === 'values') return Float64Array.from(data.values.slice(start, start + count));
-  const size = elementBytes[dtype];
-  const bytes = data.kind === 'bytes' ? data.bytes.subarray(start * size, (start + count) * size) : files.read(data.file, data.offset + start * size, count * size);
-  return decodeElements(dtype, bytes);
+  return readElements(dtype, start, count, (offset, length) => (data.kind === 'bytes' ? data.bytes.subarray(offset, offset + length) : files.read(data.file, data.offset + offset, length)));
 }
 
 /** The tensors of a model by name, read from its files when asked for. */

@@ -22,8 +22,6 @@ export const knownElements = 1024;
 
 export const knownValue = (dtype: DType, shape: readonly number[], known: readonly Dim[]): Value => ({ dtype, shape, known });
 
-export const isFloat = (dtype: DType): boolean => /^(f|bf|e[45])/.test(dtype);
-
 /** What a node asks that this importer cannot express or that contradicts the rules of ONNX. */
 export class CannotImport extends Error {
   readonly code: 'E1003' | 'E1004' | 'E3001';
@@ -39,7 +37,7 @@ export class CannotImport extends Error {
 export function foldUnary(fn: PrimitiveAttrs['punary']['fn'], x: Dim): Dim | undefined {
   if (typeof x === 'number') return unary[fn](x);
   if (fn === 'neg') return mulDims(-1, x);
-  if (fn === 'floor' || fn === 'ceil') return x;
+  if (fn === 'floor' || fn === 'ceil' || fn === 'round') return x;
   if (fn === 'isnan') return 0;
   if (fn === 'abs' || fn === 'relu') return leastOf(x) >= 0 ? x : undefined;
   return fn === 'not' && leastOf(x) > 0 ? 0 : undefined;

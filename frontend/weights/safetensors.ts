@@ -2,7 +2,7 @@ import type { Diagnostics } from '../../diagnostics/diagnostic.ts';
 import type { DType } from '../../ir/types.ts';
 import type { TensorStore } from '../../ir/weights.ts';
 import { FileRefused, type Files } from '../files.ts';
-import { decodeElements, elementBytes } from './elements.ts';
+import { elementBits, readElements } from './elements.ts';
 
 /** A tensor of a checkpoint: where its bytes lie. */
 type Stored = { readonly dtype: DType; readonly shape: readonly number[]; readonly file: string; readonly offset: number };
@@ -54,8 +54,7 @@ export function openSafetensors(files: Files, diagnostics: Diagnostics): TensorS
     read: (name, start, count) => {
       const tensor = tensors.get(name);
       if (tensor === undefined) throw new Error(`internal: the checkpoint has no tensor \`${name}\``);
-      const bytes = elementBytes[tensor.dtype];
-      return decodeElements(tensor.dtype, files.read(tensor.file, tensor.offset + start * bytes, count * bytes));
+      return readElements(tensor.dtype, start, count, (offset, length) => files.read(tensor.file, tensor.offset + offset, length));
     },
   };
 }
@@ -125,7 +124,7 @@ function checkEntry(name: string, entry: unknown): { readonly dtype: DType; read
   if (!isSizes(shape) || shape.length > limits.rank) fail(`tensor \`${name}\` has shape ${JSON.stringify(shape)}`, 8);
   if (!isSizes(offsets) || offsets.length !== 2) fail(`tensor \`${name}\` has offsets ${JSON.stringify(offsets)}`, 8);
   const [start, end] = offsets as readonly [number, number];
-  const bytes = shape.reduce((product, dim) => product * dim, elementBytes[dtype]);
+  const bytes = (shape.reduce((product, dim) => product * dim, 1) * elementBits[dtype]) / 8;
   if (end - start !== bytes) fail(`tensor \`${name}\` ([${shape.join(', ')}] of ${dtypeName}) takes ${bytes} bytes, its offsets ${end - start}`, 8);
   return { dtype, shape, start, end };
 }

@@ -79,6 +79,7 @@ export type PrimitiveAttrs = {
   readonly pconcat: { readonly axis: number };
   /** (data, indices) along axis. */
   readonly pgather: { readonly axis: number };
+  /** To integers cuts off (below 32 bits the low ones stay), to bool compares with 0, to floats of 8 bits and fewer rounds (ties to even, saturating); wider ones hold what they are given. */
   readonly pcast: Record<never, never>;
   /** () -> integers start, start+step, ... of the result's length (a symbolic Range). */
   readonly piota: { readonly start: string; readonly step: number };

@@ -40,6 +40,12 @@ const makers: { readonly [K in Exclude<WeightExpr['kind'], 'tensor'>]: (call: Ca
   slice: (call) => ({ kind: 'slice', of: one(call), axis: at(call, 0), start: at(call, 1), end: at(call, 2) }),
   concat: (call) => ({ kind: 'concat', axis: at(call, 0), of: call.args.map((arg) => exprOf(arg, call.at)) }),
   scale: (call) => ({ kind: 'scale', of: one(call), by: at(call, 0) }),
+  unpack: (call) => ({ kind: 'unpack', of: one(call), bits: at(call, 0) }),
+  dequantise: (call) => {
+    const [of, scale, zeroPoint, ...more] = call.args.map((arg) => exprOf(arg, call.at));
+    if (of === undefined || scale === undefined || more.length > 0) throw new TextError('`dequantise` is of a weight, its scales and perhaps its zero points', call.at);
+    return { kind: 'dequantise', of, scale, zeroPoint, block: call.numbers };
+  },
   shard: (call) => ({ kind: 'shard', of: one(call), axis: at(call, 0), parts: at(call, 1) }),
   rope: (call) => ({ kind: 'rope', frequencies: numbers(call), positions: at(call, 0), amplitude: at(call, 1) }),
 };

@@ -1,3 +1,4 @@
+import { withParts } from '../weight-expr.ts';
 import type { WeightExpr } from '../weights.ts';
 import { printNumber, quote } from './text.ts';
 
@@ -31,6 +32,10 @@ function printExpr(expr: WeightExpr): string {
       return call('concat', [expr.axis], expr.of);
     case 'scale':
       return call('scale', [expr.by], [expr.of]);
+    case 'unpack':
+      return call('unpack', [expr.bits], [expr.of]);
+    case 'dequantise':
+      return call('dequantise', expr.block, [expr.of, expr.scale, ...(expr.zeroPoint === undefined ? [] : [expr.zeroPoint])]);
     case 'shard':
       return call('shard', [expr.axis, expr.parts], [expr.of]);
     case 'rope':
@@ -61,19 +66,8 @@ function templateOf(instances: readonly WeightExpr[]): { readonly template: Weig
   return fits ? { template, first: start } : undefined;
 }
 
-function renamed(expr: WeightExpr, rename: (name: string) => string): WeightExpr {
-  switch (expr.kind) {
-    case 'tensor':
-      return { ...expr, name: rename(expr.name) };
-    case 'values':
-    case 'rope':
-      return expr;
-    case 'concat':
-      return { ...expr, of: expr.of.map((part) => renamed(part, rename)) };
-    default:
-      return { ...expr, of: renamed(expr.of, rename) };
-  }
-}
+const renamed = (expr: WeightExpr, rename: (name: string) => string): WeightExpr =>
+  expr.kind === 'tensor' ? { ...expr, name: rename(expr.name) } : withParts(expr, (part) => renamed(part, rename));
 
 function namesOf(expr: WeightExpr): readonly string[] {
   const names: string[] = [];

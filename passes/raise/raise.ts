@@ -1,5 +1,6 @@
 import type { Diagnostics, Origin } from '../../diagnostics/diagnostic.ts';
 import type { Cache, GraphModule, GraphOp, Output, SourceInterface } from '../../ir/graph/module.ts';
+import { isWide } from '../../ir/graph/interpret/casts.ts';
 import type { ValueId } from '../../ir/types.ts';
 import type { TensorStore } from '../../ir/weights.ts';
 import { accountFor } from './accounts.ts';
@@ -136,7 +137,7 @@ class Lifting implements Raising {
     if (op === undefined) return `input \`${source.name(value) ?? ''}\` is not looked up in a table: only token ids, positions, token types, masks and pasts are taken`;
     switch (op.kind) {
       case 'pcast':
-        return this.view(op.operands[0] as ValueId);
+        return isWide(source.type(value).dtype) ? this.view(op.operands[0] as ValueId) : 'it rounds activations to a format of its own';
       case 'pmatmul':
         return liftProduct(op, this);
       case 'pgather':

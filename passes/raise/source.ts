@@ -1,5 +1,5 @@
 import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
-import type { Dim, TensorType, ValueId } from '../../ir/types.ts';
+import { type Dim, type TensorType, type ValueId, isFloat } from '../../ir/types.ts';
 import type { TensorStore } from '../../ir/weights.ts';
 
 /** What a source input is to a transformer. */
@@ -80,12 +80,12 @@ function dependencesOf(module: GraphModule, roles: ReadonlyMap<ValueId, Role>): 
   const onIds = new Set<ValueId>();
   for (const param of module.body.params) {
     const role = roles.get(param);
-    found.set(param, role === 'past' || (role === 'other' && isFloat(module, param)) ? 'active' : 'prepared');
+    found.set(param, role === 'past' || (role === 'other' && isFloatValue(module, param)) ? 'active' : 'prepared');
     if (role === 'ids' || role === 'other') onIds.add(param);
   }
   for (const op of module.body.ops) {
     const of = op.operands.map((operand) => found.get(operand) ?? 'constant');
-    const embeds = op.kind === 'pgather' && of[0] === 'constant' && isFloat(module, op.operands[0] as ValueId) && onIds.has(op.operands[1] as ValueId);
+    const embeds = op.kind === 'pgather' && of[0] === 'constant' && isFloatValue(module, op.operands[0] as ValueId) && onIds.has(op.operands[1] as ValueId);
     const sized = op.results.some((result) => (module.types[result] as TensorType).shape.some((size) => typeof size === 'string')) || op.kind === 'psizes' || op.kind === 'piota';
     const own: Dependence = embeds || of.includes('active') ? 'active' : of.includes('prepared') || (sized && op.kind !== 'weight') ? 'prepared' : 'constant';
     for (const result of op.results) {
@@ -96,7 +96,7 @@ function dependencesOf(module: GraphModule, roles: ReadonlyMap<ValueId, Role>): 
   return found;
 }
 
-const isFloat = (module: GraphModule, value: ValueId): boolean => /^(f|bf|e[45])/.test((module.types[value] as TensorType).dtype);
+const isFloatValue = (module: GraphModule, value: ValueId): boolean => isFloat((module.types[value] as TensorType).dtype);
 
 /** Where a region must begin: products, normalisations over keys, lookups, and a past joined with its present. */
 export const isAnchor = (op: GraphOp, dependence: (value: ValueId) => Dependence): boolean =>

@@ -30,6 +30,23 @@ describe('weight values', () => {
     expect(rows(weight([2, 2], { kind: 'rope', frequencies: [1], positions: 2, amplitude: 2 }), 0, 2)).toEqual([2, 0, 2 * Math.fround(Math.cos(1)), 2 * Math.fround(Math.sin(1))]);
   });
 
+  it('takes bytes apart from their low end, and gives the numbers their scales', () => {
+    const packed: WeightExpr = { kind: 'values', shape: [2, 2], values: [0x21, 0x43, 0x65, 0x87] };
+    const codes: WeightExpr = { kind: 'unpack', of: packed, bits: 4 };
+    expect(rows(weight([2, 4], codes), 0, 2)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(rows(weight([2, 8], { kind: 'unpack', of: packed, bits: 2 }), 1, 1)).toEqual([1, 1, 2, 1, 3, 1, 0, 2]);
+    const cut = (start: number, end: number): WeightExpr => ({ kind: 'slice', of: codes, axis: 1, start, end });
+    expect(rows(weight([2, 2], cut(1, 3)), 0, 2)).toEqual([2, 3, 6, 7]);
+    const scale: WeightExpr = { kind: 'values', shape: [2, 2], values: [1, 10, 100, 1000] };
+    const zeroPoint: WeightExpr = { kind: 'values', shape: [2, 2], values: [0, 1, 2, 3] };
+    const blocks = (of: WeightExpr, zero?: WeightExpr): WeightExpr => ({ kind: 'dequantise', of, scale, zeroPoint: zero, block: [1, 2] });
+    expect(rows(weight([2, 4], blocks(codes)), 0, 2)).toEqual([1, 2, 30, 40, 500, 600, 7000, 8000]);
+    expect(rows(weight([2, 3], blocks(cut(1, 4), zeroPoint)), 1, 1)).toEqual([400, 500, 5000]);
+    const columns: WeightExpr = { kind: 'transpose', of: { kind: 'slice', of: blocks(codes, zeroPoint), axis: 1, start: 1, end: 4 } };
+    expect(rows(weight([3, 2], columns), 1, 2)).toEqual([20, 4000, 30, 5000]);
+    expect(() => rows(weight([2, 3], { kind: 'dequantise', of: a, scale, zeroPoint: undefined, block: [1, 1] }), 0, 1)).toThrow('[2, 3] in blocks of [1, 1] has no scales of [2, 2]');
+  });
+
   it('gives each chip its share: part floor(rank * parts / tp)', () => {
     const half = (axis: number): WeightExpr => ({ kind: 'shard', of: b, axis, parts: 2 });
     expect([0, 1, 2, 3].map((rank) => rows(weight([2, 3], half(0)), 0, 1, rank, 4)[0])).toEqual([100, 100, 106, 106]);

@@ -39,6 +39,7 @@ export const elementwise: Rules = {
   Cos: unary('cos'),
   Floor: unary('floor'),
   Ceil: unary('ceil'),
+  Round: unary('round'),
   Not: unary('not'),
   IsNaN: unary('isnan'),
   Sign: unary('sign'),

@@ -1,7 +1,7 @@
 import { addDims, divDims, subDims, volumeOf } from '../../../ir/dims.ts';
-import type { Dim, DType } from '../../../ir/types.ts';
+import { type Dim, type DType, isFloat } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value, elementCount, isFloat, knownValue } from '../value.ts';
+import { CannotImport, type Value, elementCount, knownValue } from '../value.ts';
 import { type Call, type Rules, dtypeOf } from './rule.ts';
 
 /** What makes tensors out of sizes and constants, and what picks elements by index. */

@@ -1,5 +1,6 @@
 import { volume } from '../../weight-expr.ts';
 import type { PrimitiveAttrs } from '../ops.ts';
+import { roundEven } from './casts.ts';
 import { erf } from './numbers.ts';
 import type { Tensor } from './tensor.ts';
 
@@ -23,8 +24,7 @@ export const unary: Readonly<Record<PrimitiveAttrs['punary']['fn'], (x: number) 
   isnan: (x) => (Number.isNaN(x) ? 1 : 0),
   sign: Math.sign,
   softplus: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
-  /** Halves go to the even neighbour. */
-  round: (x) => (Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x)),
+  round: roundEven,
 };
 
 /** Element-wise functions of two values. `whole`: of integers, where division truncates. */

@@ -3,6 +3,7 @@ import type { DType } from '../../types.ts';
 import { volume } from '../../weight-expr.ts';
 import { axisOf } from '../infer-primitives.ts';
 import type { PrimitiveAttrs } from '../ops.ts';
+import { casts, isWide } from './casts.ts';
 import { plainDots } from './dots.ts';
 import { binary, broadcastIndex, broadcastSizes, expand, pick, stridedIndex, stridesOf, unary, zip } from './elementwise.ts';
 import { pickAlong, scatterAlong, topOf } from './selection.ts';
@@ -74,10 +75,7 @@ export const primitives: { readonly [K in keyof PrimitiveAttrs]: Rule<K> } = {
     }
     return { shape, data: result };
   },
-  pcast: (_, [x], { dtype }) => {
-    if (dtype === 'bool') return map(x, (value) => (value === 0 ? 0 : 1));
-    return integers.has(dtype) ? map(x, Math.trunc) : x;
-  },
+  pcast: (_, [x], { dtype }) => (isWide(dtype) ? x : map(x, casts[dtype])),
   piota: ({ start, step }, _, { env, shape }) => {
     const first = evaluateDim(parseDim(start), env);
     return { shape, data: Float64Array.from({ length: volume(shape) }, (_value, i) => first + i * step) };
@@ -99,7 +97,7 @@ export const primitives: { readonly [K in keyof PrimitiveAttrs]: Rule<K> } = {
   psizes: ({ sizes }, _, { env }) => ({ shape: [sizes.length], data: Float64Array.from(sizes, (size) => evaluateDim(parseDim(size), env)) }),
 };
 
-const integers: ReadonlySet<DType> = new Set(['i64', 'i32', 'i16', 'i8', 'u64', 'u32', 'u16', 'u8']);
+const integers: ReadonlySet<DType> = new Set(['i64', 'i32', 'i16', 'i8', 'i4', 'i2', 'u64', 'u32', 'u16', 'u8', 'u4', 'u2']);
 
 function matmul(x: Tensor, y: Tensor): Tensor {
   const [rows, k] = x.shape.slice(-2) as [number, number];

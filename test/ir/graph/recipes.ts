@@ -56,7 +56,7 @@ export const recipes: { readonly [K in OpKind]: Recipe } = {
     const n = 2 * (1 + tape.below(4));
     const attrs = { activation: tape.one(activations), gated: tape.below(2) === 1, scaled: tape.below(4) === 1, bias: tape.below(2) === 1, residual: tape.below(2) === 1 };
     const [codes, rowScale] = attrs.scaled ? build.ops('quantise', {}, [x]) : [x];
-    const residuals = scope.filter((candidate) => type(candidate).shape[0] === rows && type(candidate).shape[1] === (attrs.gated ? n / 2 : n) && floats.includes(type(candidate).dtype));
+    const residuals = scope.filter((candidate) => type(candidate).shape.length === 2 && type(candidate).shape[0] === rows && type(candidate).shape[1] === (attrs.gated ? n / 2 : n) && floats.includes(type(candidate).dtype));
     const residual = attrs.residual && residuals.length > 0 ? [tape.one(residuals)] : [];
     const operands = [codes as ValueId, weight([n, width]), ...(attrs.scaled ? [rowScale as ValueId, weight([n])] : []), ...(attrs.bias ? [weight([n])] : []), ...residual];
     return [build.op('linear', { ...attrs, residual: residual.length > 0 }, operands)];
@@ -119,7 +119,7 @@ export const recipes: { readonly [K in OpKind]: Recipe } = {
   }, 1),
   pconcat: onValue((shop, { x, type }) => shop.build.op('pconcat', { axis: axisOf(shop, type) }, [x, x]), 1),
   pgather: onValue((shop, { x, type }) => (type.shape.length > 3 ? x : shop.build.op('pgather', { axis: axisOf(shop, type) }, [x, shop.build.op('pconst', { values: [0, -1] }, [], { dtype: 'i64', shape: [1, 2] })])), 1),
-  pcast: onValue(({ build, tape }, { x, type }) => build.op('pcast', {}, [x], { ...type, dtype: tape.one(['f32', 'i64', 'bool'] as const) })),
+  pcast: onValue(({ build, tape }, { x, type }) => build.op('pcast', {}, [x], { ...type, dtype: tape.one(['f32', 'i64', 'bool', 'e2m1', 'u4'] as const) })),
   piota: ({ build, tape }) => [build.op('piota', { start: tape.one(['0', '-2*tokens + 1']), step: tape.one([1, -2]) }, [], { dtype: 'i64', shape: ['tokens'] })],
   ptrilu: onValue(({ build, tape }, { x }) => build.op('ptrilu', { upper: tape.below(2) === 1, k: tape.one(['0', 'tokens - 1']) }, [x]), 2),
   pcumsum: onValue((shop, { x, type }) => shop.build.op('pcumsum', { axis: axisOf(shop, type) }, [x]), 1),

@@ -1,4 +1,5 @@
 import type { DType } from '../../../ir/types.ts';
+import { withParts } from '../../../ir/weight-expr.ts';
 import type { WeightExpr } from '../../../ir/weights.ts';
 import type { Tape } from './workshop.ts';
 
@@ -23,6 +24,8 @@ export function weightExprs(tape: Tape, shape: readonly number[], trip: number |
       () => ({ kind: 'slice', of: make(of.with(0, first + 3), depth - 1), axis: 0, start: 1, end: first + 1 }),
       () => (first < 2 ? make(of, depth - 1) : { kind: 'concat', axis: 0, of: [make(of.with(0, 1), depth - 1), make(of.with(0, first - 1), depth - 1)] }),
       () => ({ kind: 'scale', of: make(of, depth - 1), by: 0.5 }),
+      () => ((of.at(-1) as number) % 2 === 0 ? { kind: 'unpack', of: make(of.with(-1, (of.at(-1) as number) / 2), depth - 1), bits: 4 } : make(of, depth - 1)),
+      () => ({ kind: 'dequantise', of: make(of, depth - 1), scale: make(of.map((size) => Math.ceil(size / 2)), depth - 1), zeroPoint: tape.below(2) === 0 ? undefined : make(of.map((size) => Math.ceil(size / 2)), depth - 1), block: of.map(() => 2) }),
       () => ({ kind: 'shard', of: make(of.with(0, first * 2), depth - 1), axis: 0, parts: 2 }),
       () => (of.length === 2 && (of[1] as number) % 2 === 0 ? { kind: 'rope', frequencies: Array.from({ length: (of[1] as number) / 2 }, (_, i) => 1 / (i + 1)), positions: first, amplitude: 1.5 } : make(of, depth - 1)),
     ];
@@ -39,16 +42,5 @@ export function weightExprs(tape: Tape, shape: readonly number[], trip: number |
 
 const volume = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
 
-function named(expr: WeightExpr, name: (part: string) => string): WeightExpr {
-  switch (expr.kind) {
-    case 'tensor':
-      return { ...expr, name: name(expr.name) };
-    case 'values':
-    case 'rope':
-      return expr;
-    case 'concat':
-      return { ...expr, of: expr.of.map((part) => named(part, name)) };
-    default:
-      return { ...expr, of: named(expr.of, name) };
-  }
-}
+const named = (expr: WeightExpr, name: (part: string) => string): WeightExpr =>
+  expr.kind === 'tensor' ? { ...expr, name: name(expr.name) } : withParts(expr, (part) => named(part, name));
