@@ -1,5 +1,5 @@
 import { activations } from '../../isa-spec/instructions.ts';
-import { binaryFunctions, type GraphAttrs, type OpKind, scatterReductions, unaryFunctions } from './ops.ts';
+import { binaryFunctions, blockActivations, type GraphAttrs, type OpKind, scatterReductions, unaryFunctions } from './ops.ts';
 
 /** What an attribute may hold, at run time: a flag, a number, a text, lists of these, one of some names, or (custom layers) a record. */
 export type AttributeKind = 'flag' | 'number' | 'numbers' | 'text' | 'texts' | 'record' | readonly string[];
@@ -52,6 +52,10 @@ const attributeKinds: { readonly [K in OpKind]: { readonly [F in keyof GraphAttr
   pscatter: { axis: 'number', reduction: scatterReductions },
   ptopk: { axis: 'number', k: 'text', largest: 'flag' },
   psizes: { sizes: 'texts' },
+  tnorm: { norm: ['rms', 'layer'], axes: 'numbers', epsilon: 'number' },
+  tactivate: { activation: blockActivations, slope: 'number' },
+  trope: { interleaved: 'flag' },
+  tattention: { scale: 'number', softCap: 'number', biased: 'flag', sinks: 'flag' },
 };
 
 export const opKinds = Object.keys(attributeKinds) as readonly OpKind[];

@@ -1,6 +1,7 @@
 import { equalDims, mulDims } from '../dims.ts';
 import type { Dim, DType, TensorType } from '../types.ts';
 import type { InferResults } from './build.ts';
+import { blockRules } from './infer-blocks.ts';
 import { primitiveRules } from './infer-primitives.ts';
 import type { GraphAttrs, OpKind } from './ops.ts';
 
@@ -12,11 +13,15 @@ export const inferResults: InferResults = (kind, attrs, operands) => rules[kind]
 /** Kinds that say nothing of their results: the maker gives the types. */
 export const explicitKinds: ReadonlySet<OpKind> = new Set<OpKind>(['weight', 'convert', 'custom', 'pconst', 'preshape', 'pexpand', 'pcast', 'piota']);
 
+/** Kinds that work on tensors of any rank. */
+export const isTensorKind = (kind: OpKind): boolean => kind in primitiveRules || kind in blockRules;
+
 /** Kinds that round to whatever dtype their result has; `inferResults` only proposes one. */
-export const roundingKinds: ReadonlySet<OpKind> = new Set<OpKind>(['embed', 'norm', 'linear', 'rope', 'attention', 'activate', 'add', 'multiply']);
+export const roundingKinds: ReadonlySet<OpKind> = new Set<OpKind>(['embed', 'norm', 'linear', 'rope', 'attention', 'activate', 'add', 'multiply', 'tnorm', 'tactivate', 'trope', 'tattention']);
 
 const rules: { readonly [K in OpKind]: InferRule<K> } = {
   ...primitiveRules,
+  ...blockRules,
   weight: () => explicit('weight'),
   convert: () => explicit('convert'),
   custom: () => explicit('custom'),

@@ -1,10 +1,9 @@
 import { evaluateDim, sizesOf } from '../dims.ts';
 import type { Dim, TensorType, ValueId } from '../types.ts';
 import type { WeightValues } from '../weight-values.ts';
-import { type Around, primitives } from './interpret/primitives.ts';
 import type { Tensor } from './interpret/tensor.ts';
+import { runTensorOp } from './interpret/tensor-op.ts';
 import type { GraphModule, GraphOp } from './module.ts';
-import type { PrimitiveAttrs } from './ops.ts';
 
 /** Told of every op, after it. */
 export type ObserveTensor = (op: GraphOp, result: Tensor) => void;
@@ -60,11 +59,7 @@ function runOp(op: GraphOp, operands: readonly Tensor[], { module, weights, env 
     if (layer === undefined) throw new Error(`custom layer \`${op.attrs.layer}\` is not defined`);
     return { shape, data: layer.reference(operands, op.attrs.attrs) };
   }
-  const rule = (primitives as unknown as Readonly<Record<string, AnyRule | undefined>>)[op.kind];
-  if (rule === undefined) throw new Error(`\`${op.kind}\` works on the rows of a step, not on tensors`);
-  const result = rule(op.attrs as PrimitiveAttrs[keyof PrimitiveAttrs], operands, { env, shape, dtype: type.dtype });
+  const result = runTensorOp(op, operands, { env, shape, dtype: type.dtype });
   if (result.shape.some((size, i) => size !== shape[i])) throw new Error(`\`${op.kind}\` makes [${result.shape.join(', ')}] where its type says [${type.shape.join(', ')}], [${shape.join(', ')}]`);
   return result;
 }
-
-type AnyRule = (attrs: PrimitiveAttrs[keyof PrimitiveAttrs], operands: readonly Tensor[], around: Around) => Tensor;

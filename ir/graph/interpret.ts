@@ -9,7 +9,7 @@ import { type Arithmetic, type Numbers, numbersOf } from './interpret/numbers.ts
 import { columns, embed, norm, pickRows, quantise, rope, sideBySide } from './interpret/rows.ts';
 import { map, type Operand, operandAt, type Tensor, tensorAt, whole } from './interpret/tensor.ts';
 import type { Block, GraphModule, GraphOp, OpOf } from './module.ts';
-import type { OpKind, PrimitiveAttrs } from './ops.ts';
+import type { OpKind, TensorAttrs } from './ops.ts';
 
 /** What a run of steps has in common. The weights say how many chips there are. */
 export type Run = { readonly weights: WeightValues; readonly arithmetic: Arithmetic; readonly state: KvState };
@@ -20,7 +20,7 @@ export type Observe = (op: GraphOp, results: readonly (readonly Tensor[])[], pat
 /**
  * What a module of row ops computes on a step: its outputs by name. `real` takes every conversion and scale as the identity;
  * `normative` is the machine's arithmetic to the bit, and wants the storage formats assigned. Appends to the caches of
- * `run.state`. Throws on primitives, and on ids, caches and formats that do not fit.
+ * `run.state`. Throws on ops on tensors, and on ids, caches and formats that do not fit.
  */
 export function interpret(module: GraphModule, step: Step, run: Run, observe?: Observe): ReadonlyMap<string, Tensor> {
   const values: (readonly Operand[])[] = [];
@@ -85,13 +85,13 @@ function runLoop(op: OpOf<'loop'>, operands: readonly (readonly Operand[])[], co
   return carried;
 }
 
-type RowKind = Exclude<OpKind, keyof PrimitiveAttrs | 'weight' | 'loop' | 'allgather'>;
+type RowKind = Exclude<OpKind, keyof TensorAttrs | 'weight' | 'loop' | 'allgather'>;
 type RowOp = OpOf<RowKind>;
 type OneChip = Place & { readonly chip: number };
 
 function apply(op: RowOp, operands: readonly Operand[], context: Context, place: OneChip): readonly Tensor[] {
   const rule = (rules as Readonly<Record<string, RowRule<RowKind> | undefined>>)[op.kind];
-  if (rule === undefined) throw new Error(`\`${op.kind}\` is a primitive; a step is run on row ops`);
+  if (rule === undefined) throw new Error(`\`${op.kind}\` works on tensors; a step is run on row ops`);
   return rule(op, operands, context, place);
 }
 

@@ -48,7 +48,7 @@ export type GraphAttrs = {
   readonly loop: { readonly trip: number };
   /** A layer of the user's (see custom.ts): `layer` names its definition, which travels with the module. */
   readonly custom: { readonly layer: string; readonly attrs: Readonly<Record<string, number | string | readonly number[]>> };
-} & PrimitiveAttrs;
+} & TensorAttrs;
 
 /** Element-wise functions of one value in a source graph. */
 export const unaryFunctions = ['neg', 'abs', 'sqrt', 'reciprocal', 'exp', 'log', 'tanh', 'sigmoid', 'erf', 'relu', 'sin', 'cos', 'floor', 'ceil', 'not', 'isnan', 'sign', 'softplus', 'round'] as const;
@@ -95,5 +95,26 @@ export type PrimitiveAttrs = {
   /** () -> the size expressions, as integers (a folded Shape computation that has stayed symbolic). */
   readonly psizes: { readonly sizes: readonly string[] };
 };
+
+/** Activations of the library, in real numbers: those the machine has, and those it has not. */
+export const blockActivations = ['relu', 'silu', 'gelu', 'gelu_tanh', 'tanh', 'sigmoid', 'relu2', 'softplus', 'mish', 'hardswish', 'elu'] as const;
+
+/** What recognising makes of primitives: the functions a transformer is made of, on tensors of any rank. `t` marks them. */
+export type BlockAttrs = {
+  /** (x, gamma?, beta?, both broadcasting to x) -> x. RMS: x / sqrt(mean(x^2) + epsilon) * gamma. Layer: (x - mean) / sqrt(variance + epsilon) * gamma + beta. 0 / 0 is 0. */
+  readonly tnorm: { readonly norm: 'rms' | 'layer'; readonly axes: readonly number[]; readonly epsilon: number };
+  /** (x) -> f(slope * x) / slope of each element. */
+  readonly tactivate: { readonly activation: (typeof blockActivations)[number]; readonly slope: number };
+  /** (x, cos [.., w], sin [.., w]) -> x, the first 2w elements of its last axis rotated: pairs are halves (i, i + w) or interleaved (2i, 2i + 1). */
+  readonly trope: { readonly interleaved: boolean };
+  /**
+   * (q [.., m, d], k [.., n, d], v [.., n, e], then bias and sinks if there are, broadcasting to [.., m, n] and [.., m, 1]) -> [.., m, e].
+   * softmax over keys of cap(scale * q k^T) + bias, times v; cap(z) = softCap * tanh(z / softCap), softCap 0: none. A sink is the logit of
+   * one more key, of value 0. A row that may see nothing (every logit -Infinity) is 0.
+   */
+  readonly tattention: { readonly scale: number; readonly softCap: number; readonly biased: boolean; readonly sinks: boolean };
+};
+
+export type TensorAttrs = PrimitiveAttrs & BlockAttrs;
 
 export type OpKind = keyof GraphAttrs;

@@ -2,8 +2,8 @@ import type { Diagnostics, Origin } from '../../diagnostics/diagnostic.ts';
 import { equalDims, equalShapes, parseDim, volumeOf } from '../dims.ts';
 import type { Dim, TensorType, ValueId } from '../types.ts';
 import { CustomLayerError } from './custom.ts';
-import { broadcastShapes, primitiveRules } from './infer-primitives.ts';
-import { explicitKinds, inferResults, roundingKinds } from './infer.ts';
+import { broadcastShapes } from './infer-primitives.ts';
+import { explicitKinds, inferResults, isTensorKind, roundingKinds } from './infer.ts';
 import type { Block, GraphModule, GraphOp, OpOf } from './module.ts';
 import type { OpKind } from './ops.ts';
 import { printType } from './print.ts';
@@ -14,7 +14,7 @@ import { printType } from './print.ts';
  *  1. Every value is defined once; operands and yields are defined before, in the same block or one around it.
  *  2. Dimensions are canonical, sizes whole and not negative.
  *  3. Operands are as many and of such types as the op takes; results are what `inferResults` says, up to the dtype where the
- *     op rounds to it, and up to sizes that only the run can compare in primitives.
+ *     op rounds to it, and up to sizes that only the run can compare in ops on tensors.
  *  4. A loop's operands, parameters, yields and results agree in types; it runs at least once.
  *  5. A weight op names a weight of the module and has its type; a weight has one instance, or one for each iteration of
  *     the innermost loop that uses it. Names of weights are unique.
@@ -110,7 +110,7 @@ function verifyOp(op: GraphOp, check: Check, trips: readonly number[]): void {
   if (expected.length !== results.length) return fault(`${results.length} results, not ${expected.length}`);
   results.forEach((result, i) => {
     const wanted = expected[i] as TensorType;
-    const shape = op.kind in primitiveRules ? comparable(result.shape, wanted.shape) : equalShapes(result.shape, wanted.shape);
+    const shape = isTensorKind(op.kind) ? comparable(result.shape, wanted.shape) : equalShapes(result.shape, wanted.shape);
     const dtype = result.dtype === wanted.dtype || (roundingKinds.has(op.kind) && floats.has(result.dtype));
     if (!shape || !dtype) fault(`the result is ${printType(result)}, not ${printType(wanted)}`);
   });

@@ -7,7 +7,7 @@ import { type Near, type Rule, rewrite } from '../rewrite.ts';
 const neutralRight: Readonly<Record<string, number>> = { add: 0, sub: 0, mul: 1, div: 1, pow: 1 };
 const neutralLeft: Readonly<Record<string, number>> = { add: 0, mul: 1 };
 
-/** f(x) = x: views to the same shape, permutations that permute nothing, whole slices, x + 0, x * 1, x / 1, x ^ 1, a choice already made. */
+/** f(x) = x: views to the same shape, permutations that permute nothing, whole slices, empty parts put beside others, x + 0, x * 1, x / 1, x ^ 1, a choice already made. */
 export const dropIdentity = (module: GraphModule): GraphModule => rewrite(module, 'drop-identity', rule);
 
 const rule: Rule = {
@@ -16,7 +16,11 @@ const rule: Rule = {
   pcast: (op, near) => unchanged(op, near),
   ptranspose: (op, near) => (op.attrs.perm.every((axis, i) => axis === i) ? unchanged(op, near) : undefined),
   pslice: (op, near) => (parseDim(op.attrs.start) === 0 && op.attrs.step === 1 ? unchanged(op, near) : undefined),
-  pconcat: (op, near) => (op.operands.length === 1 ? unchanged(op, near) : undefined),
+  pconcat: (op, near) => {
+    const parts = op.operands.filter((part) => near.type(part).shape.at(op.attrs.axis) !== 0);
+    if (parts.length <= 1) return parts.length === 1 ? same(op, parts[0] as ValueId, near) : undefined;
+    return parts.length === op.operands.length ? undefined : [near.build.op('pconcat', op.attrs, parts.map(near.now), near.type(op.results[0] as ValueId))];
+  },
   pbinary: (op, near) => {
     const [x, y] = op.operands as [ValueId, ValueId];
     if (isFilled(near, y, neutralRight[op.attrs.fn])) return same(op, x, near);

@@ -4,6 +4,7 @@ import { dropIdentity } from './drop-identity.ts';
 import { foldConstants } from './fold-constants.ts';
 import { mergeViews } from './merge-views.ts';
 import { shareEqual } from './share-equal.ts';
+import { softmax } from './softmax.ts';
 
 /** The small passes that bring a source graph to its canonical form, in order. */
 export const canonicalisePasses: readonly { readonly name: string; readonly run: (module: GraphModule) => GraphModule }[] = [
@@ -13,4 +14,5 @@ export const canonicalisePasses: readonly { readonly name: string; readonly run:
   // Merged views may be back where they began.
   { name: 'drop-identity', run: dropIdentity },
   { name: 'share-equal', run: shareEqual },
+  { name: 'softmax', run: softmax },
 ];

@@ -1,8 +1,7 @@
 import { evaluateDim, type SizeEnv, sizesOf } from '../../ir/dims.ts';
-import { type Around, primitives } from '../../ir/graph/interpret/primitives.ts';
 import type { Tensor } from '../../ir/graph/interpret/tensor.ts';
+import { runTensorOp } from '../../ir/graph/interpret/tensor-op.ts';
 import type { GraphOp } from '../../ir/graph/module.ts';
-import type { PrimitiveAttrs } from '../../ir/graph/ops.ts';
 import type { Dim, ValueId } from '../../ir/types.ts';
 import { WeightValues } from '../../ir/weight-values.ts';
 import type { Weight } from '../../ir/weights.ts';
@@ -110,17 +109,13 @@ export function coneOf(source: Source, target: ValueId, stop: (value: ValueId) =
 function run(source: Source, op: GraphOp, operands: readonly Tensor[], scenario: Scenario): Tensor {
   const type = source.type(op.results[0] as ValueId);
   if (op.kind === 'weight') return weightData(source, op.attrs.name);
-  const rule = (primitives as unknown as Readonly<Record<string, AnyRule | undefined>>)[op.kind];
-  if (rule === undefined) throw new CannotEvaluate(`\`${op.kind}\` is not a primitive`);
   const shape = shapeUnder(type.shape, scenario.sizes);
   try {
-    return rule(op.attrs as PrimitiveAttrs[keyof PrimitiveAttrs], operands, { env: scenario.sizes, shape, dtype: type.dtype });
+    return runTensorOp(op, operands, { env: scenario.sizes, shape, dtype: type.dtype });
   } catch (error) {
     throw new CannotEvaluate(error instanceof Error ? error.message : String(error), { cause: error });
   }
 }
-
-type AnyRule = (attrs: PrimitiveAttrs[keyof PrimitiveAttrs], operands: readonly Tensor[], around: Around) => Tensor;
 
 function weightData(source: Source, name: string): Tensor {
   const weight = source.module.weights.find((candidate) => candidate.name === name) as Weight;

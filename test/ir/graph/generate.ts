@@ -2,8 +2,7 @@ import fc from 'fast-check';
 import type { Origin } from '../../../diagnostics/diagnostic.ts';
 import { GraphBuilder } from '../../../ir/graph/build.ts';
 import { defineLayer } from '../../../ir/graph/custom.ts';
-import { inferResults } from '../../../ir/graph/infer.ts';
-import { primitiveRules } from '../../../ir/graph/infer-primitives.ts';
+import { inferResults, isTensorKind } from '../../../ir/graph/infer.ts';
 import { opKinds } from '../../../ir/graph/attributes.ts';
 import { type Cache, type GraphModule, type Input, noSource } from '../../../ir/graph/module.ts';
 import type { OpKind } from '../../../ir/graph/ops.ts';
@@ -16,8 +15,8 @@ import { tableRows, Tape, type Workshop } from './workshop.ts';
 /** A valid module and the tensors its weights read (for `randomStore`). Ids must be below `tableRows`. */
 export type Generated = { readonly module: GraphModule; readonly shapes: ReadonlyMap<string, { readonly dtype: DType; readonly shape: readonly number[] }> };
 
-export const rowKinds: readonly OpKind[] = opKinds.filter((kind) => !(kind in primitiveRules));
-export const primitiveKinds: readonly OpKind[] = opKinds.filter((kind) => kind in primitiveRules || kind === 'weight');
+export const rowKinds: readonly OpKind[] = opKinds.filter((kind) => !isTensorKind(kind));
+export const primitiveKinds: readonly OpKind[] = opKinds.filter((kind) => isTensorKind(kind) || kind === 'weight');
 
 /** A custom layer for texts and interpreters: three times its operand. */
 export const triple = defineLayer({

@@ -1,5 +1,5 @@
 import { volumeOf } from '../../../ir/dims.ts';
-import { binaryFunctions, type OpKind, scatterReductions, unaryFunctions } from '../../../ir/graph/ops.ts';
+import { binaryFunctions, blockActivations, type OpKind, scatterReductions, unaryFunctions } from '../../../ir/graph/ops.ts';
 import { activations } from '../../../isa-spec/instructions.ts';
 import type { Dim, TensorType, ValueId } from '../../../ir/types.ts';
 import { tableRows, type Workshop } from './workshop.ts';
@@ -137,6 +137,24 @@ export const recipes: { readonly [K in OpKind]: Recipe } = {
     return shop.build.op('ptopk', { axis, k: String(shop.tape.one([1, type.shape[axis] as Dim])), largest: shop.tape.below(2) === 1 }, [x]);
   }, 1),
   psizes: ({ build }) => [build.op('psizes', { sizes: ['2*tokens', '3'] }, [])],
+  tnorm: onValue((shop, { x, type }) => {
+    const norm = shop.tape.one(['rms', 'layer'] as const);
+    const axis = axisOf(shop, type);
+    const parameters = Array.from({ length: shop.tape.below(norm === 'rms' ? 2 : 3) }, () => shop.weight([1]));
+    return shop.build.op('tnorm', { norm, axes: [axis], epsilon: shop.tape.one([1e-5, 0]) }, [x, ...parameters]);
+  }, 1),
+  tactivate: onValue(({ build, tape }, { x }) => build.op('tactivate', { activation: tape.one(blockActivations), slope: tape.one([1, 1.702]) }, [x])),
+  trope: onValue((shop, { x, type }) => {
+    const width = type.shape.at(-1) as Dim;
+    if (typeof width !== 'number' || width < 2) return x;
+    const [cos, sin] = [0, 1].map(() => shop.weight([1, Math.floor(width / 2)])) as [ValueId, ValueId];
+    return shop.build.op('trope', { interleaved: shop.tape.below(2) === 1 }, [x, cos, sin]);
+  }, 2),
+  tattention: onValue((shop, { x }) => {
+    const [biased, sinks] = [shop.tape.below(2) === 1, shop.tape.below(2) === 1];
+    const extra = [...(biased ? [shop.weight([1, 1])] : []), ...(sinks ? [shop.weight([1, 1])] : [])];
+    return shop.build.op('tattention', { scale: shop.tape.one([1, 0.5]), softCap: shop.tape.one([0, 30]), biased, sinks }, [x, x, x, ...extra]);
+  }, 2),
 };
 
 /** Another value of the same type, the newest most likely. */

@@ -1,0 +1,35 @@
+import type { Dim, TensorType } from '../types.ts';
+import { axisOf, broadcastShapes } from './infer-primitives.ts';
+import type { BlockAttrs } from './ops.ts';
+
+type Rule<K extends keyof BlockAttrs> = (attrs: BlockAttrs[K], operands: readonly TensorType[]) => readonly TensorType[];
+
+/** Result types of recognised functions. Throws on operands they cannot take. */
+export const blockRules: { readonly [K in keyof BlockAttrs]: Rule<K> } = {
+  tnorm: ({ norm, axes }, operands) => {
+    const [x, ...parameters] = between(operands, 1, norm === 'rms' ? 2 : 3);
+    for (const axis of axes) axisOf(axis, x.shape.length);
+    for (const { shape } of parameters) broadcastShapes(shape, x.shape);
+    return [x];
+  },
+  tactivate: (_, operands) => [between(operands, 1, 1)[0]],
+  trope: (_, operands) => {
+    const [x, cos, sin] = between(operands, 3, 3) as [TensorType, TensorType, TensorType];
+    const [width, turning, other] = [x, cos, sin].map(({ shape }) => shape.at(-1));
+    if (turning !== other) throw new Error(`cosines of ${turning} angles and sines of ${other}`);
+    if (typeof width === 'number' && typeof turning === 'number' && 2 * turning > width) throw new Error(`${turning} angles rotate more than ${width} elements`);
+    return [x];
+  },
+  tattention: ({ biased, sinks }, operands) => {
+    const count = 3 + (biased ? 1 : 0) + (sinks ? 1 : 0);
+    const [q, k, v] = between(operands, count, count) as [TensorType, TensorType, TensorType];
+    if ([q, k, v].some(({ shape }) => shape.length < 2)) throw new Error('queries, keys and values have at least two axes');
+    const lead = [q, k, v].map(({ shape }) => shape.slice(0, -2)).reduce<readonly Dim[]>((all, shape) => broadcastShapes(all, shape), []);
+    return [{ dtype: q.dtype, shape: [...lead, q.shape.at(-2) as Dim, v.shape.at(-1) as Dim] }];
+  },
+};
+
+function between(operands: readonly TensorType[], least: number, most: number): [TensorType, ...TensorType[]] {
+  if (operands.length < least || operands.length > most) throw new Error(`${operands.length} operands where ${least === most ? least : `${least} to ${most}`} are wanted`);
+  return [...operands] as [TensorType, ...TensorType[]];
+}

@@ -1,0 +1,138 @@
+import { blockActivation } from '../../ir/graph/interpret/blocks.ts';
+import { runTensorOp } from '../../ir/graph/interpret/tensor-op.ts';
+import type { Tensor } from '../../ir/graph/interpret/tensor.ts';
+import type { GraphOp } from '../../ir/graph/module.ts';
+import { type BlockAttrs, blockActivations } from '../../ir/graph/ops.ts';
+import { equalShapes } from '../../ir/dims.ts';
+import type { ValueId } from '../../ir/types.ts';
+import { constantOf } from './evaluate.ts';
+import type { Graph } from './graph.ts';
+import { regionBetween, regionText, type Region } from './region.ts';
+import { tidy } from './tidy.ts';
+
+export type FoundActivation = BlockAttrs['tactivate'] & { readonly region: Region };
+
+/** Functions an activation bends by. */
+const bends: ReadonlySet<string> = new Set(['tanh', 'sigmoid', 'erf', 'relu', 'exp', 'softplus', 'max', 'min']);
+const isBent = (op: GraphOp): boolean => (op.kind === 'punary' || op.kind === 'pbinary') && bends.has(op.attrs.fn);
+
+const isElementwise = (op: GraphOp): boolean => op.kind === 'punary' || op.kind === 'pbinary' || op.kind === 'pwhere' || op.kind === 'pcast';
+
+/** Constants of a source are FP32, so its function is the library's up to about 1e-7; the nearest two of the library differ by 4e-4. */
+const tolerance = 2e-5;
+
+/** Arguments to look at: on both sides of 0, none of them special. */
+const given = Float64Array.from({ length: 500 }, (_, i) => -9 + (18 * ((i * 0.6180339887498949 + 0.013) % 1)));
+
+type Outcome = { readonly found: BlockAttrs['tactivate'] | undefined; readonly nearest: string; readonly distance: number };
+
+/** Activations by what they compute. Equal regions are looked at once. */
+export class Activations {
+  readonly #graph: Graph;
+  readonly #known = new Map<string, Outcome>();
+
+  constructor(graph: Graph) {
+    this.#graph = graph;
+  }
+
+  /** The activation around an op that bends: the longest region through it that is one. */
+  around(anchor: GraphOp): FoundActivation | undefined {
+    if (!isBent(anchor)) return undefined;
+    const value = anchor.results[0] as ValueId;
+    for (const end of this.#ends(value)) {
+      for (const x of this.#starts(value)) {
+        if (!equalShapes(this.#graph.type(x).shape, this.#graph.type(end).shape)) continue;
+        const region = regionBetween(this.#graph, x, end);
+        if (region === undefined || !region.ops.every(isElementwise) || !region.ops.includes(anchor)) continue;
+        const outcome = this.#outcome(region);
+        if (outcome?.found !== undefined) return { ...outcome.found, region };
+      }
+    }
+    return undefined;
+  }
+
+  #outcome(region: Region): Outcome | undefined {
+    const { text, vectors } = regionText(this.#graph, region);
+    const sides = region.sides.map((side) => scalarOf(this.#graph, side));
+    if (sides.includes(undefined)) return undefined;
+    const key = vectors.length === 0 ? text : `${text} ${sides.join()}`;
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const outcome = classify(curveOf(this.#graph, region, new Map(region.sides.map((side, i) => [side, sides[i] as number]))));
+    this.#known.set(key, outcome);
+    return outcome;
+  }
+
+  /** Values before an anchor it may be a function of, the farthest first. */
+  #starts(anchor: ValueId): readonly ValueId[] {
+    const found = new Set<ValueId>();
+    const pending = [anchor];
+    for (let at = pending.shift(); at !== undefined && found.size < 24; at = pending.shift()) {
+      const op = this.#graph.definition(at);
+      if (op === undefined || !isElementwise(op)) continue;
+      for (const operand of op.operands) {
+        if (found.has(operand) || this.#graph.dependence(operand) !== 'inputs') continue;
+        found.add(operand);
+        pending.push(operand);
+      }
+    }
+    return [...found].toSorted((a, b) => this.#graph.order(a) - this.#graph.order(b));
+  }
+
+  /** Values after an anchor that may be the function it is part of, the farthest first, itself last. */
+  #ends(anchor: ValueId): readonly ValueId[] {
+    const found = new Set([anchor]);
+    for (const at of found) {
+      if (found.size > 16) break;
+      for (const user of this.#graph.users(at)) if (isElementwise(user)) found.add(user.results[0] as ValueId);
+    }
+    return [...found].toSorted((a, b) => this.#graph.order(b) - this.#graph.order(a));
+  }
+}
+
+/** The number a constant holds in all its elements. */
+export function scalarOf(graph: Graph, value: ValueId): number | undefined {
+  const { shape } = graph.type(value);
+  const op = graph.definition(value);
+  if (op?.kind === 'pconst') return op.attrs.values.every((each) => each === op.attrs.values[0]) ? op.attrs.values[0] : undefined;
+  if (shape.some((size) => typeof size !== 'number') || (shape as readonly number[]).reduce((a, b) => a * b, 1) > 4096) return undefined;
+  const data = constantOf(graph, value)?.data;
+  return data !== undefined && data.length > 0 && data.every((each) => each === data[0]) ? data[0] : undefined;
+}
+
+/** An element-wise region as a function of numbers. */
+function curveOf(graph: Graph, { x, value, ops }: Region, sides: ReadonlyMap<ValueId, number>): (arguments_: Float64Array) => Float64Array {
+  return (data) => {
+    const shape = [data.length];
+    const values = new Map<ValueId, Tensor>([[x, { shape, data }]]);
+    for (const [side, number] of sides) values.set(side, { shape: [1], data: Float64Array.of(number) });
+    for (const op of ops) {
+      const result = op.results[0] as ValueId;
+      values.set(result, runTensorOp(op, op.operands.map((operand) => values.get(operand) as Tensor), { env: new Map(), shape, dtype: graph.type(result).dtype }));
+    }
+    return (values.get(value) as Tensor).data;
+  };
+}
+
+/** Which function of the library a curve is. */
+function classify(curve: (data: Float64Array) => Float64Array): Outcome {
+  const y = curve(given);
+  const farthest = (meaning: (x: number) => number): number => given.reduce((most, x, i) => Math.max(most, Math.abs((y[i] as number) - meaning(x))), 0);
+  const distances = blockActivations.map((activation) => {
+    const distance = farthest(blockActivation[activation]);
+    return { activation, distance: Number.isNaN(distance) ? Infinity : distance };
+  });
+  const best = distances.reduce((a, b) => (b.distance < a.distance ? b : a));
+  const miss = { nearest: best.activation, distance: best.distance };
+  if (best.distance < tolerance) return { found: { activation: best.activation, slope: 1 }, ...miss };
+  const slope = slopeOf(y);
+  const isSteeper = slope > 0 && farthest((x) => blockActivation.silu(slope * x) / slope) < tolerance;
+  return { found: isSteeper ? { activation: 'silu', slope } : undefined, ...miss };
+}
+
+/** The slope a of x * sigmoid(a * x): the logit of y/x, where that is neither near 0 nor near 1. */
+function slopeOf(y: Float64Array): number {
+  const at = given.findIndex((x) => x > 0.4 && x < 1.6);
+  const gate = (y[at] as number) / (given[at] as number);
+  return tidy(Math.log(gate / (1 - gate)) / (given[at] as number));
+}

@@ -1,0 +1,138 @@
+import { opKinds } from '../../ir/graph/attributes.ts';
+import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
+import type { BlockAttrs } from '../../ir/graph/ops.ts';
+import type { TensorType, ValueId } from '../../ir/types.ts';
+import type { TensorStore } from '../../ir/weights.ts';
+import { type Near, rewrite, type Rule } from '../rewrite.ts';
+import { Activations } from './activation.ts';
+import { Attentions, type FoundAttention } from './attention.ts';
+import { definedBy, type Graph, indexGraph } from './graph.ts';
+import { type FoundNorm, Norms, type Parameter } from './norm.ts';
+import type { Region } from './region.ts';
+import { type FoundRope, Ropes } from './rope.ts';
+
+/** What would have been a block, and why it is none. */
+export type NearMiss = { readonly kind: keyof BlockAttrs; readonly op: GraphOp; readonly reason: string };
+
+/** A block: the value it makes, the ops it stands for, and how to make it in the new module. */
+type Block = { readonly value: ValueId; readonly ops: readonly GraphOp[]; readonly make: (near: Near) => ValueId };
+
+/**
+ * The functions a transformer is made of, found in a module of primitives by what regions compute and not by how they are spelled, and put in
+ * their place. A region is lifted only where it was evaluated, at two sizes or more, and agreed with the block; what nearly was one is told.
+ */
+export function recognise(module: GraphModule, store: TensorStore): { readonly module: GraphModule; readonly nearMisses: readonly NearMiss[] } {
+  const graph = indexGraph(module, store);
+  const nearMisses: NearMiss[] = [];
+  const taken = new Set<GraphOp>();
+  const blocks = new Map<ValueId, Block>();
+  /** Ops may be part of two blocks, which then both work them out; the end of one is no part of another. */
+  const take = (block: Block | undefined): void => {
+    if (block === undefined || taken.has(graph.definition(block.value) as GraphOp)) return;
+    for (const op of block.ops) taken.add(op);
+    blocks.set(block.value, block);
+  };
+  const backwards = module.body.ops.toReversed();
+
+  const attentions = new Attentions(graph);
+  for (const op of backwards) {
+    if (op.kind !== 'psoftmax' || graph.dependence(op.results[0] as ValueId) !== 'inputs') continue;
+    const found = attentions.around(op);
+    if (typeof found === 'string') nearMisses.push({ kind: 'tattention', op, reason: found });
+    else take(attentionBlock(graph, found));
+  }
+  const norms = new Norms(graph);
+  for (const op of backwards) for (const found of norms.around(op)) take(normBlock(graph, found));
+  const ropes = new Ropes(graph);
+  for (const op of backwards) if (!taken.has(op)) take(ropeBlock(graph, ropes.endingIn(op)));
+  const activations = new Activations(graph);
+  for (const op of backwards) {
+    if (taken.has(op)) continue;
+    const found = activations.around(op);
+    if (found !== undefined) take({ value: found.region.value, ops: found.region.ops, make: (near) => near.build.op('tactivate', { activation: found.activation, slope: found.slope }, [near.now(found.region.x)], graph.type(found.region.value)) });
+  }
+
+  const place = (op: GraphOp, near: Near): readonly ValueId[] | undefined => {
+    const block = blocks.get(op.results[0] as ValueId);
+    return block === undefined ? undefined : [block.make(near)];
+  };
+  return { module: rewrite(module, 'recognise', Object.fromEntries(opKinds.map((kind) => [kind, place])) as Rule), nearMisses };
+}
+
+function attentionBlock(graph: Graph, found: FoundAttention): Block {
+  const { product, mixing, transposed, scores, sinks, scale, softCap, biased, ops } = found;
+  const value = mixing.results[0] as ValueId;
+  const [q, keys] = product.operands as readonly [ValueId, ValueId];
+  const values = mixing.operands[transposed ? 0 : 1] as ValueId;
+  const make = (near: Near): ValueId => {
+    const bias = biased && scores !== undefined ? [withoutScores(near, scores, product)] : [];
+    const turned = transposed ? swapped(graph, near, values) : near.now(values);
+    const operands = [near.now(q), swapped(graph, near, keys), turned, ...bias, ...(sinks === undefined ? [] : [near.now(sinks)])];
+    const [lead, m, n] = [graph.type(value).shape.slice(0, -2), ...graph.type(value).shape.slice(-2)] as const;
+    const type: TensorType = { ...graph.type(value), shape: transposed ? [...lead, n as number, m as number] : graph.type(value).shape };
+    const result = near.build.op('tattention', { scale, softCap, biased, sinks: sinks !== undefined }, operands, type);
+    return transposed ? near.build.op('ptranspose', { perm: lastTwo(type.shape.length) }, [result], graph.type(value)) : result;
+  };
+  return { value, ops, make };
+}
+
+const lastTwo = (rank: number): readonly number[] => [...Array.from({ length: rank }, (_, i) => i).slice(0, -2), rank - 1, rank - 2];
+
+/** A value with its last two axes swapped. */
+function swapped(graph: Graph, near: Near, value: ValueId): ValueId {
+  const inner = definedBy(graph, value, 'ptranspose');
+  const perm = lastTwo(graph.type(value).shape.length);
+  if (inner !== undefined && inner.attrs.perm.every((axis, i) => axis === perm[i])) return near.now(inner.operands[0] as ValueId);
+  return near.build.op('ptranspose', { perm }, [near.now(value)]);
+}
+
+/** What a region makes of scores that are all zero: what it adds to them. */
+const withoutScores = (near: Near, region: Region, product: GraphOp): ValueId => copied(near, region, near.build.op('pconst', { values: [0] }, [], near.type(product.results[0] as ValueId)));
+
+/** A region again, of another value. */
+function copied(near: Near, { x, value, ops }: Region, of: ValueId): ValueId {
+  const values = new Map<ValueId, ValueId>([[x, of]]);
+  const now = (operand: ValueId): ValueId => values.get(operand) ?? near.now(operand);
+  for (const op of ops) {
+    if (op.kind === 'loop') throw new Error('internal: a region with a loop');
+    const results = near.build.ops(op.kind, op.attrs as never, op.operands.map(now), op.results.map(near.type));
+    op.results.forEach((result, i) => values.set(result, results[i] as ValueId));
+  }
+  return values.get(value) as ValueId;
+}
+
+function normBlock(graph: Graph, found: FoundNorm): Block {
+  const { region, norm, axes, epsilon, gamma, beta } = found;
+  const { dtype, shape } = graph.type(region.x);
+  const along = shape.map((size, axis) => (axes.includes(axis) ? (size as number) : 1)).slice(axes[0]);
+  const make = (near: Near): ValueId => {
+    const parameter = (of: Parameter): ValueId => (typeof of === 'number' ? shaped(near, near.now(of), along) : near.build.op('pconst', { values: of }, [], { dtype, shape: along }));
+    const ones = (): ValueId => near.build.op('pconst', { values: [1] }, [], { dtype, shape: along });
+    const gain = gamma === undefined ? (beta === undefined ? [] : [ones()]) : [parameter(gamma)];
+    return near.build.op('tnorm', { norm, axes, epsilon }, [near.now(region.x), ...gain, ...(beta === undefined ? [] : [parameter(beta)])], near.type(region.value));
+  };
+  return { value: region.value, ops: region.ops, make };
+}
+
+function shaped(near: Near, value: ValueId, shape: readonly number[]): ValueId {
+  const { dtype, shape: own } = near.type(value);
+  return own.length === shape.length && own.every((size, i) => size === shape[i]) ? value : near.build.op('preshape', {}, [value], { dtype, shape });
+}
+
+function ropeBlock(graph: Graph, found: FoundRope | undefined): Block | undefined {
+  if (found === undefined) return undefined;
+  const { region, interleaved, turning } = found;
+  const type = graph.type(region.x);
+  const width = type.shape.at(-1) as number;
+  const make = (near: Near): ValueId => {
+    const values = Array.from({ length: width }, (_, i) => (i < 2 * turning && (interleaved ? i % 2 === 0 : i < turning) ? 1 : 0));
+    const row = near.build.op('pconst', { values }, [], { dtype: type.dtype, shape: [...type.shape.slice(1).map(() => 1), width] });
+    const angles = copied(near, region, near.build.op('pexpand', {}, [row], type));
+    const table = (start: number): ValueId => {
+      const [step, end] = interleaved ? [2, 2 * turning] : [1, start + turning];
+      return near.build.op('pslice', { axis: type.shape.length - 1, start: String(start), end: String(end), step }, [angles], { dtype: type.dtype, shape: type.shape.with(-1, turning) });
+    };
+    return near.build.op('trope', { interleaved }, [near.now(region.x), table(0), table(interleaved ? 1 : turning)], near.type(region.value));
+  };
+  return { value: region.value, ops: region.ops, make };
+}

@@ -1,0 +1,111 @@
+import { equalShapes } from '../../ir/dims.ts';
+import { blocks } from '../../ir/graph/interpret/blocks.ts';
+import type { Tensor } from '../../ir/graph/interpret/tensor.ts';
+import type { GraphOp } from '../../ir/graph/module.ts';
+import type { ValueId } from '../../ir/types.ts';
+import { evaluate, looked, sample, type Scenario, scenariosOf, shapeUnder } from './evaluate.ts';
+import type { Graph } from './graph.ts';
+import { type Region, regionBetween, regionText } from './region.ts';
+
+/** A rotation of the first 2 * `turning` elements of the last axis. Its cosines and sines are what the region makes of ones and zeros. */
+export type FoundRope = { readonly interleaved: boolean; readonly turning: number; readonly region: Region };
+
+/** What a rotation is made of: it moves elements and adds multiples of them. */
+const isLinear = (op: GraphOp): boolean =>
+  ['preshape', 'ptranspose', 'pslice', 'pconcat', 'pcast', 'pexpand', 'pgather', 'preduce'].includes(op.kind) || (op.kind === 'punary' && op.attrs.fn === 'neg') || (op.kind === 'pbinary' && ['add', 'sub', 'mul'].includes(op.attrs.fn));
+
+const moves: ReadonlySet<string> = new Set(['pslice', 'pconcat', 'pgather', 'preshape']);
+
+/** Rotations by what they compute. Equal regions are looked at once. */
+export class Ropes {
+  readonly #graph: Graph;
+  readonly #scenarios: readonly Scenario[];
+  readonly #known = new Map<string, Omit<FoundRope, 'region'> | undefined>();
+
+  constructor(graph: Graph) {
+    this.#graph = graph;
+    this.#scenarios = scenariosOf(graph);
+  }
+
+  /** The rotation that ends in an op. */
+  endingIn(op: GraphOp): FoundRope | undefined {
+    const isEnd = op.kind === 'pconcat' || op.kind === 'preshape' || (op.kind === 'pbinary' && op.attrs.fn === 'add');
+    if (!isEnd) return undefined;
+    const value = op.results[0] as ValueId;
+    const { shape } = this.#graph.type(value);
+    if (typeof shape.at(-1) !== 'number') return undefined;
+    for (const x of this.#starts(value)) {
+      if (!equalShapes(this.#graph.type(x).shape, shape)) continue;
+      const region = regionBetween(this.#graph, x, value);
+      if (region === undefined || !region.ops.every(isLinear) || !turns(this.#graph, region)) continue;
+      const { text } = regionText(this.#graph, region);
+      if (!this.#known.has(text)) this.#known.set(text, findRope(this.#graph, region, this.#scenarios));
+      const found = this.#known.get(text);
+      if (found !== undefined) return { ...found, region };
+    }
+    return undefined;
+  }
+
+  /** Values a rotation may be of: those reached through ops it is made of, the nearest first. */
+  #starts(value: ValueId): readonly ValueId[] {
+    const found = new Set<ValueId>();
+    const pending = [value];
+    for (let at = pending.shift(); at !== undefined && found.size < 48; at = pending.shift()) {
+      const op = this.#graph.definition(at);
+      if (op === undefined || !isLinear(op)) continue;
+      for (const operand of op.operands) {
+        if (found.has(operand) || this.#graph.dependence(operand) !== 'inputs') continue;
+        found.add(operand);
+        pending.push(operand);
+      }
+    }
+    return [...found].toSorted((a, b) => this.#graph.order(b) - this.#graph.order(a));
+  }
+}
+
+/** Whether elements change places and are multiplied by what differs between them. */
+function turns(graph: Graph, { ops, x }: Region): boolean {
+  const on = new Set([x, ...ops.flatMap(({ results }) => results)]);
+  const isFactor = (op: GraphOp): boolean => op.kind === 'pbinary' && op.attrs.fn === 'mul' && op.operands.some((operand) => !on.has(operand) && graph.type(operand).shape.some((size) => size !== 1));
+  return ops.some((op) => moves.has(op.kind)) && ops.some(isFactor);
+}
+
+function findRope(graph: Graph, region: Region, scenarios: readonly Scenario[]): Omit<FoundRope, 'region'> | undefined {
+  const width = graph.type(region.x).shape.at(-1) as number;
+  const kinds = looked(scenarios, 2, (scenario) => {
+    const shape = shapeUnder(graph.type(region.x).shape, scenario.sizes);
+    const through = (data: Float64Array): Float64Array => evaluate(graph, region.value, scenario, new Map([[region.x, { shape, data }]])).data;
+    const x = sample(shape, 5);
+    const y = through(x.data);
+    let most = 0;
+    y.forEach((element, i) => element !== x.data[i] && (most = Math.max(most, (i % width) + 1)));
+    const turning = Math.ceil(most / 2);
+    if (turning === 0) return undefined;
+    const agrees = (interleaved: boolean): boolean => {
+      const { cos, sin } = tablesOf(shape, turning, interleaved, through);
+      if (sin.data.every((element) => element === 0)) return false;
+      const wanted = blocks.trope({ interleaved }, [x, cos, sin]).data;
+      return wanted.every((element, i) => Math.abs(element - (y[i] as number)) <= 1e-9 * (1 + Math.abs(element)));
+    };
+    const interleaved = [false, true].find((kind) => 2 * turning <= width && agrees(kind));
+    return interleaved === undefined ? undefined : { interleaved, turning };
+  });
+  const [first, second] = kinds;
+  if (kinds.length < 2 || first === undefined || second === undefined) return undefined;
+  return first.interleaved === second.interleaved && first.turning === second.turning ? first : undefined;
+}
+
+/** What turns (1, 0) pairs into (cos, sin). */
+function tablesOf(shape: readonly number[], turning: number, interleaved: boolean, through: (data: Float64Array) => Float64Array): { readonly cos: Tensor; readonly sin: Tensor } {
+  const width = shape.at(-1) as number;
+  const rows = shape.reduce((a, b) => a * b, 1) / width;
+  const first = (i: number): number => (interleaved ? 2 * i : i);
+  const ones = new Float64Array(rows * width);
+  for (let row = 0; row < rows; row++) for (let i = 0; i < turning; i++) ones[row * width + first(i)] = 1;
+  const y = through(ones);
+  const table = (shift: number): Tensor => ({
+    shape: [...shape.slice(0, -1), turning],
+    data: Float64Array.from({ length: rows * turning }, (_, at) => y[Math.floor(at / turning) * width + first(at % turning) + shift] as number),
+  });
+  return { cos: table(0), sin: table(interleaved ? 1 : turning) };
+}
