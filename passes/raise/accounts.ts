@@ -1,3 +1,4 @@
+import { sourcesOf } from '../../diagnostics/diagnostic.ts';
 import type { Disposition, SourceNode } from '../../ir/graph/module.ts';
 import type { ValueId } from '../../ir/types.ts';
 import type { Source } from './source.ts';
@@ -11,11 +12,12 @@ const strength: readonly Disposition[] = ['folded', 'host', 'hardware', 'refused
 export function accountFor(source: Source, reached: ReadonlySet<ValueId>): readonly SourceNode[] {
   const found = new Map<string, Disposition>();
   for (const op of source.module.body.ops) {
-    if (op.origin.kind !== 'onnx') continue;
     const of = op.results.map((value): Disposition => (!reached.has(value) ? 'folded' : ({ constant: 'folded', prepared: 'host', active: 'hardware' } as const)[source.dependence(value)]));
-    for (const disposition of of) {
-      const known = found.get(op.origin.node) ?? 'folded';
-      found.set(op.origin.node, strength.indexOf(disposition) > strength.indexOf(known) ? disposition : known);
+    const strongest = of.reduce((a, b) => (strength.indexOf(b) > strength.indexOf(a) ? b : a), 'folded');
+    for (const node of sourcesOf(op.origin)) {
+      if (node.kind !== 'onnx') continue;
+      const known = found.get(node.node) ?? 'folded';
+      found.set(node.node, strength.indexOf(strongest) > strength.indexOf(known) ? strongest : known);
     }
   }
   return source.module.source.nodes.map((node) => ({ ...node, disposition: found.get(node.name) ?? node.disposition }));

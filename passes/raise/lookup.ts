@@ -1,9 +1,13 @@
 import { equalDims, mulDims } from '../../ir/dims.ts';
+import type { OpOf } from '../../ir/graph/module.ts';
 import type { Dim, ValueId } from '../../ir/types.ts';
+import type { Weight, WeightExpr } from '../../ir/weights.ts';
 import type { Axes, Factor } from './axes.ts';
+import { weightOf } from './constants.ts';
+import type { Lifted, Raising } from './raising.ts';
 import { coneOf, evaluate, type Scenario, scenarioOf } from './evaluate.ts';
 import { rowIndex } from './rope.ts';
-import type { RowFeed } from './rows.ts';
+import type { RowFeed, RowNode } from './rows.ts';
 import { type Role, type Source } from './source.ts';
 
 /** A row list, and what is added to it to make the index. */
@@ -61,4 +65,40 @@ export function rowAxes(source: Source, shape: readonly Dim[]): Axes | undefined
     axes.push(fit[1].filter((factor) => factor.size !== 1));
   }
   return axes;
+}
+
+/** Rows of a constant table by a row list. */
+export function liftLookup(op: OpOf<'pgather'>, raising: Raising): Lifted {
+  const { source } = raising;
+  const [table, index] = op.operands as readonly [ValueId, ValueId];
+  const weight = weightOf(source, table);
+  if (weight === undefined || weight.shape.length !== 2 || op.attrs.axis !== 0) return 'it looks up what is not the rows of a table';
+  const axes = rowAxes(source, source.type(index).shape);
+  if (axes === undefined) return `its index, [${source.type(index).shape.join(', ')}], is not one of each row`;
+  const found = findIndex(source, index, axes);
+  if (found === undefined) return 'its index is neither token ids nor positions nor token types';
+  const [size, width] = weight.shape as readonly [number, number];
+  const of = weight.instances[0] as WeightExpr;
+  const rows: Weight = found.offset === 0 ? weight : { ...weight, name: `${weight.name}[${found.offset}:]`, shape: [size - found.offset, width], instances: [{ kind: 'slice', of, axis: 0, start: found.offset, end: size }] };
+  const row: RowNode = { kind: 'embed', attrs: {}, rows: [found.feed], weights: [rows], width, sampled: false, from: [op] };
+  return { row, layout: { base: 0, axes: [...axes, [{ axis: 'feature', size: width, stride: 1 }]] }, scale: 1, past: undefined };
+}
+
+/** The first rows of a constant table, as many as there are positions: [.., positions, features]. */
+export function liftPositions(op: OpOf<'pslice'>, raising: Raising): Lifted {
+  const { source } = raising;
+  const weight = weightOf(source, op.operands[0] as ValueId);
+  const shape = source.type(op.results[0] as ValueId).shape;
+  const axes = rowAxes(source, shape.slice(0, -1));
+  const [size, width] = weight?.shape.slice(-2) ?? [];
+  if (weight === undefined || size === undefined || width === undefined || axes === undefined || axes.flat().length !== 1 || weight.shape.slice(0, -2).some((each) => each !== 1)) return 'it is not a table of positions';
+  const start = Number(op.attrs.start);
+  const past = source.axes.past;
+  const counts = past === undefined ? Number.isInteger(start) && start >= 0 : op.attrs.start === past;
+  if (!counts) return 'the positions it starts from are not those of the rows';
+  const offset = past === undefined ? start : 0;
+  const of: WeightExpr = { kind: 'reshape', of: weight.instances[0] as WeightExpr, shape: [size, width] };
+  const rows: Weight = { name: `${weight.name}[${offset}:]`, dtype: weight.dtype, shape: [size - offset, width], instances: [{ kind: 'slice', of, axis: 0, start: offset, end: size }] };
+  const row: RowNode = { kind: 'embed', attrs: {}, rows: ['positions'], weights: [rows], width, sampled: false, from: [op] };
+  return { row, layout: { base: 0, axes: [...axes, [{ axis: 'feature', size: width, stride: 1 }]] }, scale: 1, past: undefined };
 }

@@ -1,24 +1,27 @@
-import type { Diagnostics, Origin } from '../../diagnostics/diagnostic.ts';
+import { type Diagnostics, type Origin, sourcesOf } from '../../diagnostics/diagnostic.ts';
 import type { Cache, GraphModule, GraphOp, Output, SourceInterface } from '../../ir/graph/module.ts';
 import { isWide } from '../../ir/graph/interpret/casts.ts';
 import type { ValueId } from '../../ir/types.ts';
 import type { TensorStore } from '../../ir/weights.ts';
+import { nearMisses } from '../recognise/recognise.ts';
 import { accountFor } from './accounts.ts';
+import { liftArithmetic, liftFactor } from './arithmetic.ts';
+import { liftAttention } from './attention.ts';
 import { merged } from './axes.ts';
+import { liftActivation, liftNorm, liftRope } from './blocks.ts';
 import { emit } from './emit.ts';
 import { CannotEvaluate, coneOf } from './evaluate.ts';
 import { liftCustom } from './custom.ts';
 import { Known } from './known.ts';
-import { liftLookup, liftPositions, liftProduct } from './products.ts';
+import { liftLookup, liftPositions } from './lookup.ts';
+import { liftProduct } from './products.ts';
 import { type Lifted, type Raising, unlimitedPositions } from './raising.ts';
-import { liftArithmetic, liftFactor, liftFunction, liftRope } from './regions.ts';
 import { isolated, type RowNode, type Sample, type View, wholeRows } from './rows.ts';
 import { indexSource, type Source } from './source.ts';
 import { liftConcat, liftView } from './views.ts';
 
 /**
- * A source graph of primitives as a module of row ops: what it computes decides, not how it is spelled. Every lift is of a
- * region whose function was evaluated and found to be the row op's. Values that are no part of a transformer are reported, all of
+ * A recognised source graph as a module of row ops: axes become sequences, rows and features, masks and angles what they evaluate to. Values that are no part of a transformer are reported, all of
  * them (E3001, E3002); the module then comes back as it was.
  */
 export function raise(module: GraphModule, store: TensorStore, diagnostics: Diagnostics): GraphModule {
@@ -146,36 +149,26 @@ class Lifting implements Raising {
         return source.dependence(op.operands[0] as ValueId) === 'constant' ? liftPositions(op, this) : liftView(op, this);
       case 'ptranspose':
       case 'pexpand':
-        return liftView(op, this);
       case 'preshape':
-        return this.#ropeOr(value, () => liftView(op, this));
+        return liftView(op, this);
       case 'pconcat':
-        return source.role(op.operands[0] as ValueId) === 'past' ? liftConcat(op, this) : this.#ropeOr(value, () => liftConcat(op, this));
+        return liftConcat(op, this);
+      case 'tattention':
+        return liftAttention(op, this);
+      case 'tnorm':
+        return liftNorm(op, this);
+      case 'trope':
+        return liftRope(op, this);
+      case 'tactivate':
+        return liftActivation(op, this);
       case 'custom':
         return liftCustom(op, this);
-      case 'psoftmax':
-        return 'it is a softmax whose weights are not used on values';
+      case 'pbinary':
+      case 'punary':
+        return (liftFactor(op, this) ?? { lifted: liftArithmetic(op, this) }).lifted;
       default:
-        return this.#region(op, value);
+        return 'it is part of nothing a transformer computes';
     }
-  }
-
-  #ropeOr(value: ValueId, other: () => Lifted): Lifted {
-    const rope = liftRope(value, this);
-    return rope === undefined ? other() : rope.lifted;
-  }
-
-  #region(op: GraphOp, value: ValueId): Lifted {
-    const found = liftFunction(value, this);
-    if ('lifted' in found) return found.lifted;
-    const factor = op.kind === 'pbinary' || op.kind === 'punary' ? liftFactor(op, this) : undefined;
-    if (factor !== undefined) return factor.lifted;
-    const rope = liftRope(value, this);
-    if (rope !== undefined) return rope.lifted;
-    const hint = found.nearest === undefined ? '' : ` (${found.nearest})`;
-    if (op.kind !== 'pbinary' && op.kind !== 'punary') return `it is part of nothing a transformer computes${hint}`;
-    const lifted = liftArithmetic(op, this);
-    return typeof lifted === 'string' ? `${lifted}${hint}` : lifted;
   }
 }
 
@@ -195,20 +188,31 @@ function interfaceOf(source: Source, lifting: Lifting, results: readonly Result[
   return { inputs, outputs, ...(lifting.sample === undefined ? {} : { samples: lifting.sample }) };
 }
 
+/** The near miss an op that was not raised is made of, up to the products before it. */
+function nearMissOf(op: GraphOp, source: Source, misses: ReadonlyMap<GraphOp, string>): string | undefined {
+  const [value] = op.results as readonly [ValueId];
+  const isBefore = (each: ValueId): boolean => each !== value && source.definition(each)?.kind === 'pmatmul';
+  return coneOf(source, value, isBefore).toReversed().map((each) => misses.get(source.definition(each) as GraphOp)).find((reason) => reason !== undefined);
+}
+
 /** Every problem once: those that say the same of many nodes together. */
 function report(problems: readonly Problem[], source: Source, diagnostics: Diagnostics): void {
   const groups = new Map<string, Problem[]>();
+  let known: ReadonlyMap<GraphOp, string> | undefined;
+  const misses = (): ReadonlyMap<GraphOp, string> => (known ??= nearMisses(source.module, source.store));
   for (const problem of problems) {
     const key = `${problem.op?.kind} ${problem.reason}`;
     groups.set(key, [...(groups.get(key) ?? []), problem]);
   }
   for (const group of groups.values()) {
     const [first, ...others] = group as [Problem, ...Problem[]];
+    const hint = first.op === undefined ? undefined : nearMissOf(first.op, source, misses());
     const origin: Origin = first.op?.origin ?? { kind: 'none' };
-    const name = origin.kind === 'onnx' ? `node \`${origin.node}\` (${origin.op})` : first.op === undefined ? 'an input' : `a \`${first.op.kind}\``;
+    const node = sourcesOf(origin).at(-1);
+    const name = node?.kind === 'onnx' ? `node \`${node.node}\` (${node.op})` : first.op === undefined ? 'an input' : `a \`${first.op.kind}\``;
     diagnostics.report({
       code: 'E3001',
-      message: `${name} was not recognised: ${first.reason}`,
+      message: `${name} was not recognised: ${first.reason}${hint === undefined ? '' : ` (${hint})`}`,
       origin,
       notes: others.slice(0, 8).map((problem) => ({ text: 'so is this one', origin: problem.op?.origin ?? { kind: 'none' } })),
       help: 'write the layer as a custom layer, or export the model with another attention implementation',

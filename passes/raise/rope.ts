@@ -3,7 +3,7 @@ import type { ValueId } from '../../ir/types.ts';
 import { offsets, type Axes } from './axes.ts';
 import { coneOf, evaluate, type Scenario, scenarioOf, shapeUnder } from './evaluate.ts';
 import { isAnchor, type Source } from './source.ts';
-import { tidy } from './constants.ts';
+import { tidy } from '../recognise/tidy.ts';
 
 type FoundRope = Pick<GraphAttrs['rope'], 'frequencies' | 'amplitude' | 'interleaved'>;
 

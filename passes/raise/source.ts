@@ -100,7 +100,7 @@ const isFloatValue = (module: GraphModule, value: ValueId): boolean => isFloat((
 
 /** Where a region must begin: products, normalisations over keys, lookups, and a past joined with its present. */
 export const isAnchor = (op: GraphOp, dependence: (value: ValueId) => Dependence): boolean =>
-  op.kind === 'pmatmul' || op.kind === 'psoftmax' || (op.kind === 'pgather' && dependence(op.operands[0] as ValueId) === 'constant');
+  op.kind === 'pmatmul' || op.kind === 'psoftmax' || op.kind === 'tattention' || (op.kind === 'pgather' && dependence(op.operands[0] as ValueId) === 'constant');
 
 /** Immediate dominators over active operands, anchors being the roots: one pass in program order (Cooper, Harvey and Kennedy 2001). */
 function dominatorsOf(module: GraphModule, dependence: (value: ValueId) => Dependence): ReadonlyMap<ValueId, ValueId> {

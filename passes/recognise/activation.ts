@@ -37,7 +37,19 @@ export class Activations {
 
   /** The activation around an op that bends: the longest region through it that is one. */
   around(anchor: GraphOp): FoundActivation | undefined {
-    if (!isBent(anchor)) return undefined;
+    for (const { region, outcome } of this.#regions(anchor)) if (outcome.found !== undefined) return { ...outcome.found, region };
+    return undefined;
+  }
+
+  /** What an op that bends is nearly part of. */
+  nearMiss(anchor: GraphOp): string | undefined {
+    const nearest = [...this.#regions(anchor)].reduce<Outcome | undefined>((best, { outcome }) => (best === undefined || outcome.distance < best.distance ? outcome : best), undefined);
+    return nearest !== undefined && nearest.distance < 1 ? `the nearest is ${nearest.nearest}, from which it differs by up to ${nearest.distance.toPrecision(2)}` : undefined;
+  }
+
+  /** Element-wise regions through an op that bends, the longest first. */
+  *#regions(anchor: GraphOp): Generator<{ readonly region: Region; readonly outcome: Outcome }> {
+    if (!isBent(anchor)) return;
     const value = anchor.results[0] as ValueId;
     for (const end of this.#ends(value)) {
       for (const x of this.#starts(value)) {
@@ -45,10 +57,9 @@ export class Activations {
         const region = regionBetween(this.#graph, x, end);
         if (region === undefined || !region.ops.every(isElementwise) || !region.ops.includes(anchor)) continue;
         const outcome = this.#outcome(region);
-        if (outcome?.found !== undefined) return { ...outcome.found, region };
+        if (outcome !== undefined) yield { region, outcome };
       }
     }
-    return undefined;
   }
 
   #outcome(region: Region): Outcome | undefined {

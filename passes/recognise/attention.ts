@@ -52,7 +52,7 @@ export class Attentions {
     const weights = softmax.results[0] as ValueId;
     const logits = softmax.operands[0] as ValueId;
     const rank = graph.type(logits).shape.length;
-    if ((softmax.attrs.axis + rank) % rank !== rank - 1) return 'the softmax is not over the last axis of its operand';
+    if ((softmax.attrs.axis + rank) % rank !== rank - 1) return 'the weights of its softmax do not sum to one along the last axis';
     const sunk = this.#withoutSinks(logits);
     const mixing = this.#mixing(weights, sunk);
     if (typeof mixing === 'string') return mixing;
@@ -71,6 +71,12 @@ export class Attentions {
       return { ...curve, product, ...mixing, scores, sinks: sunk.sinks, ops: [product, ...(scores?.ops ?? []), softmax, ...mixing.ops, mixing.mixing] };
     }
     return reason || 'what lies between the product of queries and keys and the softmax is too long to be read';
+  }
+
+  nearMiss(op: GraphOp): string | undefined {
+    if (op.kind !== 'psoftmax') return undefined;
+    const found = this.around(op);
+    return typeof found === 'string' ? found : undefined;
   }
 
   /** Logits that have a column of others put beside them. */

@@ -47,6 +47,12 @@ export class Norms {
     return norms;
   }
 
+  /** What a root is nearly part of. */
+  nearMiss(anchor: GraphOp): string | undefined {
+    const isNearly = isRoot(this.#graph, anchor) && this.#starts(anchor.results[0] as ValueId).length > 0 && this.around(anchor).length === 0;
+    return isNearly ? 'the nearest is a norm, but the values differ' : undefined;
+  }
+
   #endingIn(end: ValueId, starts: readonly ValueId[], anchor: GraphOp): FoundNorm | undefined {
     const { shape } = this.#graph.type(end);
     let rms: FoundNorm | undefined;

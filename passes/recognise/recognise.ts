@@ -1,29 +1,25 @@
+import { equalShapes } from '../../ir/dims.ts';
 import { opKinds } from '../../ir/graph/attributes.ts';
 import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
-import type { BlockAttrs } from '../../ir/graph/ops.ts';
 import type { TensorType, ValueId } from '../../ir/types.ts';
 import type { TensorStore } from '../../ir/weights.ts';
 import { type Near, rewrite, type Rule } from '../rewrite.ts';
-import { Activations } from './activation.ts';
+import { Activations, scalarOf } from './activation.ts';
 import { Attentions, type FoundAttention } from './attention.ts';
 import { definedBy, type Graph, indexGraph } from './graph.ts';
 import { type FoundNorm, Norms, type Parameter } from './norm.ts';
 import type { Region } from './region.ts';
 import { type FoundRope, Ropes } from './rope.ts';
 
-/** What would have been a block, and why it is none. */
-export type NearMiss = { readonly kind: keyof BlockAttrs; readonly op: GraphOp; readonly reason: string };
-
 /** A block: the value it makes, the ops it stands for, and how to make it in the new module. */
 type Block = { readonly value: ValueId; readonly ops: readonly GraphOp[]; readonly make: (near: Near) => ValueId };
 
 /**
  * The functions a transformer is made of, found in a module of primitives by what regions compute and not by how they are spelled, and put in
- * their place. A region is lifted only where it was evaluated, at two sizes or more, and agreed with the block; what nearly was one is told.
+ * their place. A region is lifted only where it was evaluated, at two sizes or more, and agreed with the block; what nearly was one stays as it is.
  */
-export function recognise(module: GraphModule, store: TensorStore): { readonly module: GraphModule; readonly nearMisses: readonly NearMiss[] } {
+export function recognise(module: GraphModule, store: TensorStore): GraphModule {
   const graph = indexGraph(module, store);
-  const nearMisses: NearMiss[] = [];
   const taken = new Set<GraphOp>();
   const blocks = new Map<ValueId, Block>();
   /** Ops may be part of two blocks, which then both work them out; the end of one is no part of another. */
@@ -38,8 +34,7 @@ export function recognise(module: GraphModule, store: TensorStore): { readonly m
   for (const op of backwards) {
     if (op.kind !== 'psoftmax' || graph.dependence(op.results[0] as ValueId) !== 'inputs') continue;
     const found = attentions.around(op);
-    if (typeof found === 'string') nearMisses.push({ kind: 'tattention', op, reason: found });
-    else take(attentionBlock(graph, found));
+    if (typeof found !== 'string') take(attentionBlock(graph, found));
   }
   const norms = new Norms(graph);
   for (const op of backwards) for (const found of norms.around(op)) take(normBlock(graph, found));
@@ -54,26 +49,51 @@ export function recognise(module: GraphModule, store: TensorStore): { readonly m
 
   const place = (op: GraphOp, near: Near): readonly ValueId[] | undefined => {
     const block = blocks.get(op.results[0] as ValueId);
-    return block === undefined ? undefined : [block.make(near)];
+    if (block === undefined) return undefined;
+    near.build.origin = { kind: 'derived', by: 'recognise', from: block.ops.map(({ origin }) => origin) };
+    return [block.make(near)];
   };
-  return { module: rewrite(module, 'recognise', Object.fromEntries(opKinds.map((kind) => [kind, place])) as Rule), nearMisses };
+  return rewrite(module, 'recognise', Object.fromEntries(opKinds.map((kind) => [kind, place])) as Rule);
+}
+
+/** Why ops that stand at the heart of a block are part of none, for those that nearly are. */
+export function nearMisses(module: GraphModule, store: TensorStore): ReadonlyMap<GraphOp, string> {
+  const graph = indexGraph(module, store);
+  const finders = [new Attentions(graph), new Norms(graph), new Activations(graph)];
+  return new Map(module.body.ops.flatMap((op) => finders.flatMap((finder) => {
+    const reason = finder.nearMiss(op);
+    return reason === undefined ? [] : [[op, reason] as const];
+  })));
 }
 
 function attentionBlock(graph: Graph, found: FoundAttention): Block {
   const { product, mixing, transposed, scores, sinks, scale, softCap, biased, ops } = found;
   const value = mixing.results[0] as ValueId;
-  const [q, keys] = product.operands as readonly [ValueId, ValueId];
+  const [left, right] = product.operands as readonly [ValueId, ValueId];
+  const [q, keys] = [withoutFactor(graph, left), withoutFactor(graph, right)];
   const values = mixing.operands[transposed ? 0 : 1] as ValueId;
   const make = (near: Near): ValueId => {
     const bias = biased && scores !== undefined ? [withoutScores(near, scores, product)] : [];
     const turned = transposed ? swapped(graph, near, values) : near.now(values);
-    const operands = [near.now(q), swapped(graph, near, keys), turned, ...bias, ...(sinks === undefined ? [] : [near.now(sinks)])];
+    const operands = [near.now(q.value), swapped(graph, near, keys.value), turned, ...bias, ...(sinks === undefined ? [] : [near.now(sinks)])];
     const [lead, m, n] = [graph.type(value).shape.slice(0, -2), ...graph.type(value).shape.slice(-2)] as const;
     const type: TensorType = { ...graph.type(value), shape: transposed ? [...lead, n as number, m as number] : graph.type(value).shape };
-    const result = near.build.op('tattention', { scale, softCap, biased, sinks: sinks !== undefined }, operands, type);
+    const result = near.build.op('tattention', { scale: scale * q.factor * keys.factor, softCap, biased, sinks: sinks !== undefined }, operands, type);
     return transposed ? near.build.op('ptranspose', { perm: lastTwo(type.shape.length) }, [result], graph.type(value)) : result;
   };
   return { value, ops, make };
+}
+
+/** A value without the numbers it is multiplied by. */
+function withoutFactor(graph: Graph, value: ValueId): { readonly value: ValueId; readonly factor: number } {
+  const op = definedBy(graph, value, 'pbinary');
+  if (op?.attrs.fn !== 'mul' && op?.attrs.fn !== 'div') return { value, factor: 1 };
+  const [x, y] = op.operands as readonly [ValueId, ValueId];
+  const [right, left] = [scalarOf(graph, y), op.attrs.fn === 'mul' ? scalarOf(graph, x) : undefined];
+  const of = right === undefined ? y : x;
+  if ((right === undefined && left === undefined) || !equalShapes(graph.type(of).shape, graph.type(value).shape)) return { value, factor: 1 };
+  const inner = withoutFactor(graph, of);
+  return { value: inner.value, factor: op.attrs.fn === 'div' ? inner.factor / (right as number) : inner.factor * (right ?? (left as number)) };
 }
 
 const lastTwo = (rank: number): readonly number[] => [...Array.from({ length: rank }, (_, i) => i).slice(0, -2), rank - 1, rank - 2];

@@ -17,7 +17,7 @@ import { parseGraph } from '../../ir/graph/parse.ts';
 import { verifyGraph } from '../../ir/graph/verify.ts';
 import type { TensorType } from '../../ir/types.ts';
 import { sohu, sohu8 } from '../../isa-spec/machines/sohu.ts';
-import { raise } from '../../passes/raise/raise.ts';
+import { asRows } from '../passes/raise/as-rows.ts';
 import { reportUnlowerable } from '../../passes/tile/tile.ts';
 import { SimulationFault } from '../../simulator/fault.ts';
 import { verify } from '../../verifier/verify.ts';
@@ -93,7 +93,7 @@ export const samples: { readonly [C in Code]: Sample } = {
       write.build.origin = { kind: 'onnx', node: '/layers.0/mlp/Pow', op: 'Pow' };
       return write.build.op('pbinary', { fn: 'pow' }, [positive, write.number(3)]);
     });
-    raise(module, store, diagnostics);
+    asRows(module, store, diagnostics);
   },
   E3002: (diagnostics) => void importFolder(memoryFiles(new Map([['config.json', example('refused/mamba.json')]])), diagnostics),
   E3003: (diagnostics) => {

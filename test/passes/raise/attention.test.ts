@@ -3,7 +3,7 @@ import { Diagnostics } from '../../../diagnostics/diagnostic.ts';
 import type { OpOf } from '../../../ir/graph/module.ts';
 import { allOps } from '../../../ir/graph/module.ts';
 import type { DType, Dim, ValueId } from '../../../ir/types.ts';
-import { raise } from '../../../passes/raise/raise.ts';
+import { asRows } from './as-rows.ts';
 import { ids, SourceWriter } from './source-module.ts';
 
 type Masking = (write: Attention) => ValueId | undefined;
@@ -63,7 +63,7 @@ function graph(masking: Masking, { cached = false, scale = 0.5, axis = -1 } = {}
     return [write.build.op('pmatmul', {}, [rows, write.weight('o', [16, 16])]), ...(cached ? [k, v] : [])];
   });
   const diagnostics = new Diagnostics();
-  const raised = raise(module, write.store, diagnostics);
+  const raised = asRows(module, write.store, diagnostics);
   const found = diagnostics.hasErrors ? undefined : [...allOps(raised.body)].find((op): op is OpOf<'attention'> => op.kind === 'attention');
   const roles = diagnostics.hasErrors ? [] : [...raised.source.interface.inputs, ...raised.source.interface.outputs].map(({ role }) => role);
   return { attrs: found?.attrs, messages: diagnostics.all.map(({ message }) => message), roles };

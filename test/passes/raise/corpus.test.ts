@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Diagnostics } from '../../../diagnostics/diagnostic.ts';
 import { memoryFiles } from '../../../frontend/files.ts';
 import { importOnnx } from '../../../frontend/onnx/import.ts';
-import { raise } from '../../../passes/raise/raise.ts';
+import { asRows } from './as-rows.ts';
 import { expectSame } from './compare.ts';
 
 const corpus = '../shared/corpus/onnx/torch/hf';
@@ -23,7 +23,7 @@ describe.skipIf(exports.length === 0)('exports of the corpus', () => {
     const diagnostics = new Diagnostics();
     const imported = importOnnx(memoryFiles(new Map([[file, new Uint8Array(readFileSync(`${folder}/${file}`))]])), file, [], diagnostics);
     if (imported === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('; '));
-    const rows = raise(imported.module, imported.store, diagnostics);
+    const rows = asRows(imported.module, imported.store, diagnostics);
     expect(diagnostics.all.map(({ message }) => message)).toEqual([]);
     expectSame(imported.module, rows, imported.store, [[[5, 7, 10, 3, 4], [11, 9, 2, 6, 8]], [[4, 5], [7, 6]]]);
   });

@@ -9,7 +9,7 @@ import { interpretTensors } from '../../../ir/graph/interpret-tensors.ts';
 import type { GraphModule } from '../../../ir/graph/module.ts';
 import { WeightValues } from '../../../ir/weight-values.ts';
 import type { TensorStore } from '../../../ir/weights.ts';
-import { raise } from '../../../passes/raise/raise.ts';
+import { asRows } from './as-rows.ts';
 import { expectClose, expectSame, feed, stepOf } from './compare.ts';
 
 const examples = new URL('../../../examples/', import.meta.url);
@@ -25,7 +25,7 @@ function importExample(file: string): { readonly module: GraphModule; readonly s
 function raised(file: string): { readonly module: GraphModule; readonly rows: GraphModule; readonly store: TensorStore } {
   const { module, store } = importExample(file);
   const diagnostics = new Diagnostics();
-  const rows = raise(module, store, diagnostics);
+  const rows = asRows(module, store, diagnostics);
   expect(diagnostics.all.map(({ message }) => message)).toEqual([]);
   return { module, rows, store };
 }
@@ -90,7 +90,7 @@ describe('other networks are refused', () => {
   test.each(['lstm', 'cnn'])('%s', (name) => {
     const diagnostics = new Diagnostics();
     const imported = importOnnx(memoryFiles(new Map([['model.onnx', new Uint8Array(readFileSync(new URL(`refused/${name}.onnx`, examples)))]])), 'model.onnx', [], diagnostics);
-    if (imported !== undefined) raise(imported.module, imported.store, diagnostics);
+    if (imported !== undefined) asRows(imported.module, imported.store, diagnostics);
     expect(diagnostics.hasErrors).toBe(true);
   });
 });

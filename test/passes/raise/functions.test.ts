@@ -5,14 +5,14 @@ import { interpret } from '../../../ir/graph/interpret.ts';
 import { interpretTensors } from '../../../ir/graph/interpret-tensors.ts';
 import type { ValueId } from '../../../ir/types.ts';
 import { WeightValues } from '../../../ir/weight-values.ts';
-import { raise } from '../../../passes/raise/raise.ts';
+import { asRows } from './as-rows.ts';
 import { onRows, type SourceWriter } from './source-module.ts';
 
 /** Kinds of the raised ops, or the reasons why there are none. */
 function raised(width: number, fill: (write: SourceWriter, x: ValueId) => ValueId): readonly string[] {
   const { module, store } = onRows(width, fill);
   const diagnostics = new Diagnostics();
-  const result = raise(module, store, diagnostics);
+  const result = asRows(module, store, diagnostics);
   if (diagnostics.hasErrors) return diagnostics.all.map(({ message }) => message);
   const weights = new WeightValues(store, 1);
   const ids = [3, 1, 4, 1, 5, 9];

@@ -1,0 +1,110 @@
+import { expand } from '../../ir/graph/interpret/elementwise.ts';
+import type { Tensor } from '../../ir/graph/interpret/tensor.ts';
+import type { ValueId } from '../../ir/types.ts';
+import { volume } from '../../ir/weight-expr.ts';
+import type { Axes } from './axes.ts';
+import { offsets } from './axes.ts';
+import { coneOf, constantOf, evaluate, type Scenario, scenarioOf, shapeUnder, type Wanted } from './evaluate.ts';
+import type { Source } from './source.ts';
+
+export type FoundMask = { readonly mask: 'full' | 'causal'; readonly window: number };
+
+/** Below this a score's weight is nothing beside one of size 1: masks add anything from -10000 to -Infinity. */
+const masked = -5000;
+
+/** Which keys each row sees: allowed[sequence][row][key], rows of padding undefined. */
+type Seen = { readonly allowed: readonly (readonly (readonly boolean[] | undefined)[])[] };
+
+/** What is added to the scores of queries and keys; nothing where there is no bias. */
+type Scores = { readonly q: ValueId; readonly k: ValueId; readonly bias: ValueId | undefined };
+
+/**
+ * Which mask a bias is, read off by evaluating it at a few sizes, with and without padding. A string says what stands in the way.
+ */
+export function findMask(source: Source, scores: Scores, lead: Axes): FoundMask | string {
+  const plain = [{ batch: 2, rows: 6, past: 3 }, { batch: 1, rows: 1, past: 4 }, { batch: 2, rows: 4, past: 0 }];
+  let common: FoundMask | undefined;
+  for (const wanted of [...plain, ...padded]) {
+    const scenario = scenarioOf(source, wanted);
+    const seen = look(source, scores, lead, { scenario, overrides: new Map() });
+    if (typeof seen === 'string') return seen;
+    const found = classify(seen, scenario);
+    if (found === undefined) return 'the mask is neither causal nor full nor a sliding window';
+    if (common === undefined) common = found;
+    // One row sees the same under every mask, so only rows with later keys can tell.
+    else if (scenario.rows > 1 && common.mask !== found.mask) return `the mask is ${common.mask} at some sizes and ${found.mask} at others`;
+  }
+  if (common === undefined) return 'the mask cannot be read';
+  const window = common.window === 0 && common.mask === 'causal' ? distantWindow(source, scores, lead) : common.window;
+  return { ...common, window };
+}
+
+const padded: readonly Wanted[] = [
+  { batch: 2, rows: 5, past: 0, mask: [0, 0, 1, 1, 1, 1, 1, 1, 1, 1] },
+  { batch: 2, rows: 5, past: 0, mask: [1, 1, 1, 1, 1, 1, 1, 1, 0, 0] },
+  { batch: 2, rows: 2, past: 3, mask: [0, 1, 1, 1, 1, 1, 1, 1, 1, 1] },
+];
+
+type At = { readonly scenario: Scenario; readonly overrides: ReadonlyMap<ValueId, Tensor> };
+
+function look(source: Source, { q, k, bias }: Scores, lead: Axes, { scenario, overrides }: At): Seen | string {
+  const [rows, keys] = [q, k].map((side) => shapeUnder(source.type(side).shape, scenario.sizes).at(-2)) as [number, number];
+  const leadSizes = shapeUnder(source.type(q).shape, scenario.sizes).slice(0, -2);
+  if (rows !== scenario.rows || keys !== scenario.rows + scenario.past) return `the scores are [${rows}, ${keys}] for ${scenario.rows} rows after ${scenario.past}`;
+  const leads = volume(leadSizes);
+  const added = bias === undefined ? new Float64Array(leads * rows * keys) : expand(evaluate(source, bias, scenario, overrides), [...leadSizes, rows, keys]).data;
+  const sequences = offsets(lead.flat().map((factor) => ({ axis: 'feature' as const, size: factor.axis === 'batch' ? scenario.batch : (factor.size as number), stride: factor.axis === 'batch' ? 1 : 0 })));
+  const allowed: (boolean[] | undefined)[][] = Array.from({ length: scenario.batch }, () => []);
+  for (let at = 0; at < leads * rows; at++) {
+    const sequence = sequences[Math.floor(at / rows)] as number;
+    const row = at % rows;
+    if (scenario.mask[sequence * keys + scenario.past + row] === 0) continue;
+    const sees = Array.from({ length: keys }, (_, key) => (added[at * keys + key] as number) > masked);
+    const known = (allowed[sequence] as (boolean[] | undefined)[])[row];
+    if (known !== undefined && known.some((each, key) => each !== sees[key])) return 'heads have different masks';
+    (allowed[sequence] as (boolean[] | undefined)[])[row] = sees;
+    const wrong = sees.findIndex((each, key) => each && Math.abs(added[at * keys + key] as number) > 1e-6);
+    if (wrong >= 0) return `a bias of ${added[at * keys + wrong]} is added to the scores`;
+  }
+  return allowed.every((of) => of.every((row) => row === undefined || row.every((each) => !each))) ? 'every key is masked' : { allowed };
+}
+
+/** What rule says the keys each row sees, those of padding aside. */
+function classify({ allowed }: Seen, { past, mask, rows }: Scenario): FoundMask | undefined {
+  const keys = past + rows;
+  const real = allowed.flatMap((of, sequence) => of.flatMap((sees, row) => (sees === undefined ? [] : [{ row, sees: sees.map((each, key) => (mask[sequence * keys + key] === 0 ? undefined : each)) }])));
+  const obeys = (rule: (position: number, key: number) => boolean): boolean => real.every(({ row, sees }) => sees.every((each, key) => each === undefined || each === rule(past + row, key)));
+  if (rows > 1 && obeys(() => true)) return { mask: 'full', window: 0 };
+  if (obeys((position, key) => key <= position)) return { mask: 'causal', window: 0 };
+  for (let window = 1; window < keys; window++) if (obeys((position, key) => key <= position && key > position - window)) return { mask: 'causal', window };
+  return undefined;
+}
+
+/**
+ * A window longer than the sizes looked at is a number in the region: made small it must show, and one more of it must show as
+ * one more key.
+ */
+function distantWindow(source: Source, scores: Scores, lead: Axes): number {
+  const numbers = integersAround(source, scores);
+  for (const { value, number } of numbers) {
+    const [two, three] = [2, 3].map((small) => {
+      const scenario = scenarioOf(source, { batch: 1, rows: 6, past: 0 });
+      const { shape } = source.type(value);
+      const override = { shape: shape as readonly number[], data: Float64Array.of(small) };
+      const seen = look(source, scores, lead, { scenario, overrides: new Map([[value, override]]) });
+      return typeof seen === 'string' ? 0 : (classify(seen, scenario)?.window ?? 0);
+    }) as [number, number];
+    if (two > 0 && three === two + 1) return number + two - 2;
+  }
+  return 0;
+}
+
+/** Whole numbers above the sizes looked at that the region, its mask included, depends on. */
+function integersAround(source: Source, { bias }: Scores): readonly { readonly value: ValueId; readonly number: number }[] {
+  return (bias === undefined ? [] : coneOf(source, bias, () => false)).flatMap((value) => {
+    const { shape } = source.type(value);
+    if (source.definition(value)?.kind !== 'pconst' || shape.some((size) => size !== 1)) return [];
+    const number = constantOf(source, value)?.data[0] as number;
+    return Number.isSafeInteger(number) && number > 8 ? [{ value, number }] : [];
+  });
+}
