@@ -5,7 +5,7 @@ import { SimulationFault } from '../fault.ts';
 import { viewsOf } from '../memory.ts';
 import { readElements, writeElements } from './elements.ts';
 import { type BlockProducts, blockProducts } from '../wasm/attention.ts';
-import { type Magnitudes, magnitudesOf } from '../wasm/matrix.ts';
+import { type Magnitudes, magnitudesOf } from '../wasm/bf16.ts';
 import type { Execute } from './execute.ts';
 import { type Chip, hbmOf, addressOf, windowOf } from './state.ts';
 

@@ -6,7 +6,9 @@ import { linesOf, readElements } from './elements.ts';
 import type { Execute } from './execute.ts';
 import { kernels, panelColumns, putPanelRow, putTripleRow, tripleRows } from './kernel.ts';
 import { addressOf, type Chip, type WeightEntry, windowOf } from './state.ts';
-import { type Job, multiplyBf16, multiplyE4m3 } from '../wasm/matrix.ts';
+import { multiplyBf16 } from '../wasm/bf16.ts';
+import { multiplyE4m3 } from '../wasm/e4m3.ts';
+import type { Job } from '../wasm/job.ts';
 
 /** Entries the weight FIFO of the functional machine holds. */
 export const weightFifoEntries = 2;

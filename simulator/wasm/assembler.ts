@@ -32,15 +32,18 @@ export const i32 = {
   load8u: load(0x2d),
   load16u: load(0x2f),
   store: store(0x36),
+  store16: store(0x3b),
   ltS: scalar(0x48),
   add: scalar(0x6a),
   sub: scalar(0x6b),
   mul: scalar(0x6c),
-  divU: scalar(0x6e),
-  remU: scalar(0x70),
   and: scalar(0x71),
+  or: scalar(0x72),
   shl: scalar(0x74),
   shrU: scalar(0x76),
+  /** The lesser. Both are evaluated twice. */
+  minS: (x: Code, y: Code): Code => [...x, ...y, ...x, ...y, 0x48, 0x1b],
+  clz: (x: Code): Code => [...x, 0x67],
   ctz: (x: Code): Code => [...x, 0x68],
 };
 
@@ -48,6 +51,7 @@ export const f64 = { load: load(0x2b), store: store(0x39), add: scalar(0xa0), mu
 
 export const v128 = {
   load: load(0xfd, 0x00),
+  load8Splat: load(0xfd, 0x07),
   load32Splat: load(0xfd, 0x09),
   load64Splat: load(0xfd, 0x0a),
   store: store(0xfd, 0x0b),
@@ -63,23 +67,22 @@ export const i8x16 = {
   const: (byte: number): Code => v128.const(bytes16(byte)),
   swizzle: simd2(0x0e),
   eq: simd2(0x23),
-  ltS: simd2(0x25),
   ltU: simd2(0x26),
+  gtS: simd2(0x27),
   bitmask: simd1(0x64),
   shrU: simd2(0x6d),
   add: simd2(0x6e),
   sub: simd2(0x71),
+  maxU: simd2(0x79),
 };
 
 export const i16x8 = {
-  extendLowS: simd1(0x87),
-  extendHighS: simd1(0x88),
   minU: simd2(0x97),
   maxU: simd2(0x99),
   add: simd2(0x8e),
   sub: simd2(0x91),
-  extmulLowU: simd2(0x9e),
-  extmulHighU: simd2(0x9f),
+  extmulLowS: simd2(0x9c),
+  extmulHighS: simd2(0x9d),
   const: (value: number): Code => v128.const(Array.from({ length: 16 }, (_, i) => (i % 2 === 0 ? value & 0xff : (value >> 8) & 0xff))),
 };
 
@@ -130,7 +133,7 @@ export const loopUp = (counter: Local, from: Code, to: Code, by: number, body: C
 ];
 
 /** A function of 32-bit integers that returns none, or one if `build` leaves one on the stack (`returns`). */
-export type Definition = { readonly name: string; readonly parameters: number; readonly returns: boolean; readonly locals: readonly ValueType[]; readonly body: Code };
+export type Definition<Name extends string = string> = { readonly name: Name; readonly parameters: number; readonly returns: boolean; readonly locals: readonly ValueType[]; readonly body: Code };
 
 /** N locals. */
 type Locals<N extends number, T extends readonly Local[] = readonly []> = T['length'] extends N ? T : Locals<N, readonly [...T, Local]>;
@@ -138,7 +141,9 @@ type Locals<N extends number, T extends readonly Local[] = readonly []> = T['len
 export const locals = <const N extends number>(count: N, make: (index: number) => Local): Locals<N> => Array.from({ length: count }, (_, i) => make(i)) as readonly Local[] as Locals<N>;
 
 /** Defines a function: `build` gets its parameters, and makes locals as it needs them. */
-export const define = <const N extends number>(name: string, parameters: N, build: (args: Locals<N>, local: (type: ValueType) => Local) => Code, returns = false): Definition => {
+export const define = <const Name extends string, const N extends number>(
+  name: Name, parameters: N, build: (args: Locals<N>, local: (type: ValueType) => Local) => Code, returns = false,
+): Definition<Name> => {
   const types: ValueType[] = [];
   const body = build(locals(parameters, localOf), (type) => localOf(parameters + types.push(type) - 1));
   return { name, parameters, returns, locals: types, body };

@@ -1,5 +1,5 @@
 import type { Engine } from './engine.ts';
-import { exactProducts, type Magnitudes, noticed } from './matrix.ts';
+import { exactProducts, type Magnitudes, noticed, noticeNothing } from './bf16.ts';
 
 /** Query rows of all heads of a group taken at a time, at least one row. */
 const rowsAtATime = 128;
@@ -59,8 +59,10 @@ export const blockProducts = (engine: Engine, { format, headDim, rowBytes, group
       loaded = count + (count % 2);
       if (loaded > count) u8.fill(0, valuesAt + count * rowBytes, valuesAt + loaded * rowBytes);
       if (!exact) {
+        noticeNothing(u16);
         packF32(keysAt + from, rowBytes, kAt, count, headDim);
         if (!exactProducts(magnitudes, noticed(u16))) return false;
+        noticeNothing(u16);
         packF32(valuesAt + from, rowBytes, vAt, loaded, headDim);
         if (!exactProducts(ofWeights, noticed(u16))) return false;
       } else gather(valuesAt + from, rowBytes, elementBytes, vAt, loaded, headDim, loaded);
@@ -69,11 +71,11 @@ export const blockProducts = (engine: Engine, { format, headDim, rowBytes, group
     },
     score: (used) => {
       scores.fill(0, 0, used * keys);
-      product(zAt, keys * bytes, qAt, headDim * bytes, kAt, headDim, used, Math.ceil(loaded / lanes));
+      product(zAt, keys * bytes, qAt, headDim * bytes, bytes, kAt, headDim, used, Math.ceil(loaded / lanes), 0);
     },
     mix: (used) => {
       outputs.fill(0, 0, used * headDim);
-      product(oAt, headDim * bytes, pAt, keys * bytes, vAt, loaded, used, headDim / lanes);
+      product(oAt, headDim * bytes, pAt, keys * bytes, bytes, vAt, loaded, used, headDim / lanes, 0);
     },
   };
 };

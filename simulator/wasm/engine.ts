@@ -1,10 +1,14 @@
-import { e4m3Values } from '../../isa-spec/numerics.ts';
 import { assemble } from './assembler.ts';
-import { definitions, firstFree, tableAt } from './kernels.ts';
+import { packs } from './pack.ts';
+import { products } from './product.ts';
+import { smallProducts } from './small.ts';
+import { firstFree, putTables } from './tables.ts';
+
+const definitions = [...products, ...packs, ...smallProducts] as const;
 
 type Call = (...args: readonly number[]) => number;
-/** The functions of kernels.ts, by name; addresses are bytes of the engine's memory. */
-export type Functions = { readonly [F in 'productF32' | 'productF64' | 'productI16' | 'packI16' | 'packF32' | 'gatherF32' | 'gatherF64' | 'addListed' | 'addRow']: Call };
+/** The kernels by name; addresses are bytes of the engine's memory. */
+export type Functions = { readonly [F in (typeof definitions)[number]['name']]: Call };
 
 type Memory = { readonly buffer: ArrayBuffer; grow(pages: number): number };
 /** What is used of the engine's WebAssembly, which no type library of a program without a browser declares. */
@@ -33,7 +37,7 @@ export class Engine {
     this.functions = functions;
     this.#memory = memory;
     this.#views = viewsOver(memory.buffer);
-    this.#views.f64.set(e4m3Values, tableAt / 8);
+    putTables(this.#views.u8);
   }
 
   /** The memory. Growing it detaches views taken before: take them after `reserve`. */

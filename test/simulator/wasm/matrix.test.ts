@@ -2,7 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeBf16, e4m3Values, encodeBf16, encodeE4m3 } from '../../../isa-spec/numerics.ts';
 import { simdEngine } from '../../../simulator/wasm/engine.ts';
-import { type Job, multiplyBf16, multiplyE4m3 } from '../../../simulator/wasm/matrix.ts';
+import { multiplyBf16 } from '../../../simulator/wasm/bf16.ts';
+import { multiplyE4m3 } from '../../../simulator/wasm/e4m3.ts';
+import type { Job } from '../../../simulator/wasm/job.ts';
 
 type Format = 'e4m3' | 'bf16';
 /** Codes of a kind that something could be wrong with. */
