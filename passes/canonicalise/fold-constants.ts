@@ -7,7 +7,7 @@ import type { Dim, ValueId } from '../../ir/types.ts';
 import { type Near, type Rule, rewrite } from '../rewrite.ts';
 
 /** Elements of a result that is written out. */
-const mostElements = 1024;
+const mostElements = 256;
 
 /** f(constants) = a constant, when it is small and no size of the run is in it. Computed in double precision, as the interpreter does. */
 export const foldConstants = (module: GraphModule): GraphModule => {

@@ -20,7 +20,7 @@ export type Graph = {
 };
 
 /** Kinds whose results depend on the sizes of a run even without operands that do. */
-const sized: ReadonlySet<OpKind> = new Set<OpKind>(['psizes', 'piota', 'pexpand', 'pconst']);
+const sized: ReadonlySet<OpKind> = new Set<OpKind>(['psizes', 'piota', 'pexpand', 'pconst', 'pslice']);
 
 export function indexGraph(module: GraphModule, store: TensorStore): Graph {
   const definitions = new Map<ValueId, GraphOp>();

@@ -1,0 +1,21 @@
+import { readdirSync } from 'node:fs';
+import { score, type Score } from './score.ts';
+import { scoreTable, summary } from './table.ts';
+import { readManifest } from './truth.ts';
+
+/** `corpus DIR [--json]`: how much of every ONNX file below a folder is recognised. Exit code 1 if a result was wrong or the compiler failed. */
+const [folder, ...flags] = process.argv.slice(2);
+if (folder === undefined || flags.some((flag) => flag !== '--json')) {
+  console.error('usage: npm run corpus -- DIR [--json]');
+  process.exit(2);
+}
+const manifest = readManifest(folder);
+const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.onnx')).toSorted();
+const scores = files.map((file, i): Score => {
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${i + 1}/${files.length} ${file}`);
+  return score(folder, file, manifest);
+});
+if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
+const total = summary(scores);
+console.log(flags.includes('--json') ? JSON.stringify({ summary: total, files: scores }, undefined, 1) : scoreTable(scores, total));
+process.exitCode = total.failed + total.unsound > 0 ? 1 : 0;
