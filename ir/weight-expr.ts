@@ -80,6 +80,9 @@ export function withParts(expr: WeightExpr, replace: (part: WeightExpr) => Weigh
 /** Whether chips have different data. */
 export const isSharded = (expr: WeightExpr): boolean => expr.kind === 'shard' || partsOf(expr).some(isSharded);
 
+/** Names of the source's tensors an expression is made of, as often and in the order they are. */
+export const tensorsOf = (expr: WeightExpr): readonly string[] => (expr.kind === 'tensor' ? [expr.name] : partsOf(expr).flatMap(tensorsOf));
+
 function partsOf(expr: WeightExpr): readonly WeightExpr[] {
   const parts: WeightExpr[] = [];
   withParts(expr, (part) => {

@@ -5,15 +5,19 @@ import { inferResults } from '../../ir/graph/infer.ts';
 import { casts, isWide } from '../../ir/graph/interpret/casts.ts';
 import type { GraphAttrs, PrimitiveAttrs } from '../../ir/graph/ops.ts';
 import { type DType, type Dim, type TensorType, type ValueId, isFloat } from '../../ir/types.ts';
-import type { Weight } from '../../ir/weights.ts';
+import { tensorsOf } from '../../ir/weight-expr.ts';
+import { WeightValues } from '../../ir/weight-values.ts';
+import type { TensorStore, Weight, WeightExpr } from '../../ir/weights.ts';
 import { Sizes } from './sizes.ts';
-import { CannotImport, type Value, flatIndex, foldBinary, foldUnary, isStatic, knownElements, knownValue, pickKnown, soundShape } from './value.ts';
+import { CannotImport, type Value, elementCount, flatIndex, foldBinary, foldUnary, isStatic, knownElements, knownValue, pickKnown, soundShape } from './value.ts';
 
 type Unary = PrimitiveAttrs['punary']['fn'];
 type Binary = PrimitiveAttrs['pbinary']['fn'];
 type Reduce = PrimitiveAttrs['preduce']['fn'];
 
 const truths: ReadonlySet<string> = new Set(['equal', 'less', 'lessEqual', 'greater', 'greaterEqual', 'and', 'or']);
+
+const noTensors: TensorStore = { names: () => [], describe: () => undefined, read: () => new Float64Array(0) };
 
 /** Makes primitive ops one after the other, or works them out at once where the elements are known. */
 export class Emitter {
@@ -34,6 +38,26 @@ export class Emitter {
 
   known(dtype: DType, shape: readonly number[], values: readonly Dim[]): Value {
     return knownValue(dtype, shape, values);
+  }
+
+  /** What a value that is stored is made of; undefined if it is computed. */
+  exprOf({ weight, known, shape }: Value): WeightExpr | undefined {
+    if (weight !== undefined) return this.weights.get(weight)?.instances[0];
+    return isStatic(shape) && known?.every((each) => typeof each === 'number') === true ? { kind: 'values', shape, values: known } : undefined;
+  }
+
+  /** A weight made of what is stored; if it is small and made of known numbers, those. */
+  derived({ dtype, shape }: { readonly dtype: DType; readonly shape: readonly number[] }, expr: WeightExpr): Value {
+    const tensors = tensorsOf(expr);
+    const base = tensors[0] ?? 'constant';
+    let name = base;
+    for (let i = 2; this.weights.has(name); i++) name = `${base}.${i}`;
+    const weight: Weight = { name, dtype, shape, instances: [expr] };
+    if (tensors.length === 0 && elementCount(shape) <= knownElements) {
+      return knownValue(dtype, shape, [...new WeightValues(noTensors, 1).rowsOf(weight, { instance: 0, rank: 0 }, 0, shape[0] ?? 1)]);
+    }
+    this.weights.set(name, weight);
+    return { dtype, shape, weight: name };
   }
 
   /** A number of the same type as another tensor. */

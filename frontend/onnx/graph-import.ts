@@ -108,7 +108,7 @@ export class GraphImport {
     if (dtype === undefined) throw new CannotImport('E3001', `data type ${tensor.type.name} is not computed with`);
     const elements = elementsOf(tensor.dims);
     let name = hint;
-    for (let i = 2; this.#tensors.has(name); i++) name = `${hint}.${i}`;
+    for (let i = 2; this.#tensors.has(name) || this.#emit.weights.has(name); i++) name = `${hint}.${i}`;
     this.#tensors.set(name, tensor);
     if (elements <= knownElements) return knownValue(dtype, tensor.dims, [...(readTensor(this.#files, tensor, 0, elements) ?? [])]);
     this.#emit.weights.set(name, { name, dtype, shape: tensor.dims, instances: [{ kind: 'tensor', name }] });

@@ -1,4 +1,4 @@
-import { withParts } from '../weight-expr.ts';
+import { tensorsOf, withParts } from '../weight-expr.ts';
 import type { WeightExpr } from '../weights.ts';
 import { printNumber, quote } from './text.ts';
 
@@ -49,7 +49,7 @@ const list = (numbers: readonly number[]): string => `[${numbers.map(printNumber
 function templateOf(instances: readonly WeightExpr[]): { readonly template: WeightExpr; readonly first: number } | undefined {
   const [zero, one] = instances;
   if (zero === undefined || one === undefined) return undefined;
-  const names = namesOf(one);
+  const names = tensorsOf(one);
   let first: number | undefined;
   let at = 0;
   const template = renamed(zero, (name) => {
@@ -69,11 +69,3 @@ function templateOf(instances: readonly WeightExpr[]): { readonly template: Weig
 const renamed = (expr: WeightExpr, rename: (name: string) => string): WeightExpr =>
   expr.kind === 'tensor' ? { ...expr, name: rename(expr.name) } : withParts(expr, (part) => renamed(part, rename));
 
-function namesOf(expr: WeightExpr): readonly string[] {
-  const names: string[] = [];
-  renamed(expr, (name) => {
-    names.push(name);
-    return name;
-  });
-  return names;
-}

@@ -11,7 +11,7 @@ const fold = (fn: PrimitiveAttrs['pbinary']['fn']): Rule => (call, emit) => call
 const scaled = (emit: Emitter, x: Value, by: number): Value => (by === 1 ? x : emit.binary('mul', x, emit.scalar(x, by)));
 const shifted = (emit: Emitter, x: Value, by: number): Value => (by === 0 ? x : emit.binary('add', x, emit.scalar(x, by)));
 const positive = (emit: Emitter, x: Value): Value => emit.binary('greater', x, emit.scalar(x, 0));
-const clamp = (emit: Emitter, x: Value, low: number, high: number): Value => emit.binary('min', emit.binary('max', x, emit.scalar(x, low)), emit.scalar(x, high));
+export const clamp = (emit: Emitter, x: Value, low: number, high: number): Value => emit.binary('min', emit.binary('max', x, emit.scalar(x, low)), emit.scalar(x, high));
 
 /** x/2 (1 + erf(x/sqrt 2)), or with tanh(sqrt(2/pi) (x + 0.044715 x^3)) for erf. */
 export function gelu(emit: Emitter, x: Value, approximate: boolean): Value {
@@ -23,6 +23,8 @@ export function gelu(emit: Emitter, x: Value, approximate: boolean): Value {
 
 /** x sigmoid(alpha x) */
 export const swish = (emit: Emitter, x: Value, alpha: number): Value => emit.binary('mul', x, emit.unary('sigmoid', scaled(emit, x, alpha)));
+
+export const leakyRelu = (emit: Emitter, x: Value, alpha: number): Value => emit.where(positive(emit, x), x, scaled(emit, x, alpha));
 
 export const elementwise: Rules = {
   Neg: unary('neg'),
@@ -83,7 +85,7 @@ export const elementwise: Rules = {
   Mish: (call, emit) => emit.binary('mul', call.input(0), emit.unary('tanh', emit.unary('softplus', call.input(0)))),
   HardSigmoid: (call, emit) => clamp(emit, shifted(emit, scaled(emit, call.input(0), call.float('alpha', 0.2)), call.float('beta', 0.5)), 0, 1),
   HardSwish: (call, emit) => emit.binary('mul', call.input(0), clamp(emit, shifted(emit, scaled(emit, call.input(0), 1 / 6), 0.5), 0, 1)),
-  LeakyRelu: (call, emit) => emit.where(positive(emit, call.input(0)), call.input(0), scaled(emit, call.input(0), call.float('alpha', 0.01))),
+  LeakyRelu: (call, emit) => leakyRelu(emit, call.input(0), call.float('alpha', 0.01)),
   PRelu: (call, emit) => emit.where(positive(emit, call.input(0)), call.input(0), emit.binary('mul', call.input(0), call.input(1))),
   ThresholdedRelu: (call, emit) => {
     const x = call.input(0);

@@ -25,7 +25,7 @@ export const products: Rules = {
   ReduceL1: reduced((emit, x, axes, keep) => emit.reduce('sum', emit.unary('abs', x), axes, keep)),
   ReduceL2: reduced((emit, x, axes, keep) => emit.unary('sqrt', emit.reduce('sum', emit.binary('mul', x, x), axes, keep))),
   ReduceLogSum: reduced((emit, x, axes, keep) => emit.unary('log', emit.reduce('sum', x, axes, keep))),
-  Softmax: (call, emit) => softmax(call, emit),
+  Softmax: softmax,
   LogSoftmax: (call, emit) => emit.unary('log', softmax(call, emit)),
 };
 
@@ -51,11 +51,14 @@ function reduced(reduce: (emit: Emitter, x: Value, axes: readonly number[], keep
   };
 }
 
-/** Before opset 13 over all axes from `axis` on, as if they were one. */
 function softmax(call: Call, emit: Emitter): Value {
-  const x = call.input(0);
-  const axis = emit.axis(call.int('axis', call.opset < 13 ? 1 : -1), x);
-  if (call.opset >= 13 || axis === x.shape.length - 1) return emit.softmax(x, axis);
+  return softmaxOf(emit, call.input(0), call.int('axis', call.opset < 13 ? 1 : -1), call.opset);
+}
+
+/** Before opset 13 over all axes from `from` on, as if they were one. */
+export function softmaxOf(emit: Emitter, x: Value, from: number, opset: number): Value {
+  const axis = emit.axis(from, x);
+  if (opset >= 13 || axis === x.shape.length - 1) return emit.softmax(x, axis);
   const flat: readonly Dim[] = [volumeOf(x.shape.slice(0, axis)), volumeOf(x.shape.slice(axis))];
   return emit.reshape(emit.softmax(emit.reshape(x, flat), 1), x.shape);
 }

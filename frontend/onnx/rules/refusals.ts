@@ -9,7 +9,6 @@ const control: RefusedOp = { code: 'E3002', why: 'what is run may not depend on 
 const sequence: RefusedOp = { code: 'E3002', why: 'lists of tensors are not values of a transformer', help: 'export the model without post-processing' };
 const routing: RefusedOp = { code: 'E3002', why: 'choosing rows or experts by their values is not supported: mixtures of experts do not fit this machine yet', help: 'give a dense model' };
 const scatter: RefusedOp = { code: 'E3001', why: 'writing into a tensor at computed places is not expressed', help: 'export with a cache that grows (`Concat` of past and present) rather than a static one' };
-const quantised: RefusedOp = { code: 'E3001', why: 'the model is quantised in a form this compiler does not take over', help: 'export the model in floating point: weights are quantised to E4M3 here' };
 const image: RefusedOp = { code: 'E3002', why: 'resampling an image is not a layer of a transformer', help: convolution.help };
 
 const table: readonly (readonly [RefusedOp, readonly string[]])[] = [
@@ -21,7 +20,6 @@ const table: readonly (readonly [RefusedOp, readonly string[]])[] = [
   [sequence, ['SequenceAt', 'SequenceConstruct', 'SequenceEmpty', 'SequenceInsert', 'SequenceErase', 'SequenceLength', 'SequenceMap', 'SplitToSequence', 'ConcatFromSequence', 'Optional', 'OptionalGetElement', 'OptionalHasElement', 'StringNormalizer', 'TfIdfVectorizer']],
   [routing, ['TopK', 'ArgMax', 'ArgMin', 'Compress', 'Unique', 'NonMaxSuppression', 'Multinomial', 'Hardmax']],
   [scatter, ['Scatter', 'ScatterND', 'ScatterElements', 'TensorScatter']],
-  [quantised, ['QuantizeLinear', 'DequantizeLinear', 'DynamicQuantizeLinear', 'MatMulInteger', 'QLinearMatMul']],
   [image, ['Resize', 'Upsample', 'GridSample', 'AffineGrid', 'DepthToSpace', 'SpaceToDepth', 'CenterCropPad', 'Col2Im', 'ImageDecoder']],
 ];
 

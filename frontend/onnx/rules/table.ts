@@ -4,13 +4,15 @@ import { elementwise } from './elementwise.ts';
 import { indexing } from './indexing.ts';
 import { norms } from './norm.ts';
 import { products } from './products.ts';
+import { codeProducts, contribCodes } from './quantised-ops.ts';
+import { dynamicQuantisation, quantisation } from './quantised.ts';
 import type { Rule, Rules } from './rule.ts';
 import { views } from './views.ts';
 
 /** What operators mean, by domain ('' is ai.onnx), then by name. */
 const domains: ReadonlyMap<string, ReadonlyMap<string, Rule>> = new Map([
-  ['', rulesOf({ ...elementwise, ...views, ...indexing, ...products, ...norms, ...attentions })],
-  ['com.microsoft', rulesOf(contrib)],
+  ['', rulesOf({ ...elementwise, ...views, ...indexing, ...products, ...norms, ...attentions, ...quantisation, ...dynamicQuantisation, ...codeProducts })],
+  ['com.microsoft', rulesOf({ ...contrib, ...quantisation, ...contribCodes })],
 ]);
 
 export const ruleOf = (domain: string, op: string): Rule | undefined => domains.get(domain)?.get(op);
