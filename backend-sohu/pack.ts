@@ -54,7 +54,9 @@ const elementsOf = (format: Format, count: number): Elements => {
     case 'f32': return new Float32Array(count);
     case 'i32': return new Int32Array(count);
     case 'bf16': return new Uint16Array(count);
-    case 'e4m3': return new Uint8Array(count);
+    case 'e4m3':
+    case 'e5m2':
+    case 'ue8m0': return new Uint8Array(count);
   }
 };
 

@@ -1,5 +1,6 @@
 import { cosSin, decodeBf16, decodeE4m3, encodeBf16 } from '../isa-spec/numerics.ts';
 import { amaxOfRow, quantiseRow } from '../isa-spec/numerics-rows.ts';
+import { scaleOf } from '../isa-spec/numerics-scales.ts';
 import { copyBox, describe, isSharded, offsetOf, type Region, shapeOfExpr, sizeAt, volume } from './weight-expr.ts';
 import type { DType } from './types.ts';
 import type { TensorStore, Weight, WeightExpr } from './weights.ts';
@@ -262,8 +263,7 @@ const singles: ReadonlySet<DType> = new Set(['f32', 'f16', 'bf16', 'e4m3', 'e5m2
 function scalesOf(rows: Float64Array, count: number): Float32Array {
   const width = rows.length / count;
   return Float32Array.from({ length: count }, (_, row) => {
-    const amax = amaxOfRow(rows.subarray(row * width, (row + 1) * width));
-    return amax === 0 ? 1 : Math.fround(amax / 448);
+    return scaleOf(amaxOfRow(rows.subarray(row * width, (row + 1) * width)));
   });
 }
 

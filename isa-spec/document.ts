@@ -88,7 +88,8 @@ stride sets alone. Rows beyond the count are neither read nor written; waits and
 **Tables of a step.** ${list(hostTables)}. An entry of the work list has ${workEntryBytes} bytes: u32 first row, rows, keys (past and new), position of the first
 row, first page (index into \`pages\`), then zeros.
 
-**Formats.** ${list(formats)}. bf16 rounds to nearest, ties to even. e4m3 is E4M3FN: likewise, saturating at +-448, NaN is 0x7F, subnormals kept.
+**Formats.** ${list(formats)}. bf16 rounds to nearest, ties to even. e4m3 is E4M3FN: likewise, saturating at +-448, NaN is 0x7F, subnormals kept. e5m2 has a
+range up to 57344, where it saturates too, infinities included; NaN is 0x7E. ue8m0 is a power of two, 2^(code - 127), 0xFF being NaN: a scale of a block.
 
 **Functions.** ${list([...new Set([...vectorFunctions, ...activations])])}; \`isa-spec/numerics.ts\` and \`numerics-vector.ts\` define each to the bit. Results of
 those that are no single operation, and of what softmax and rope use, are at most this far from the exact value, in units of its last

@@ -4,11 +4,11 @@
  */
 
 /** Element formats a program can name, by their code in the word. */
-export const formats = ['f32', 'bf16', 'e4m3', 'i32'] as const;
+export const formats = ['f32', 'bf16', 'e4m3', 'i32', 'e5m2', 'ue8m0'] as const;
 export type Format = (typeof formats)[number];
 
 /** Bytes an element of a format takes in memory. */
-export const formatBytes: Readonly<Record<Format, number>> = { f32: 4, bf16: 2, e4m3: 1, i32: 4 };
+export const formatBytes: Readonly<Record<Format, number>> = { f32: 4, bf16: 2, e4m3: 1, i32: 4, e5m2: 1, ue8m0: 1 };
 
 /** An SRAM operand: a line address, moved by stride set `ss` (0: not moved). */
 export type SramOperand = { readonly addr: number; readonly ss: number };

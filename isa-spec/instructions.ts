@@ -38,6 +38,10 @@ const operandKind = added(oneOf(2, operandKinds));
 /** A micro-operation more: `copy`, which is none, where it is absent. */
 const next = added(oneOf(5, vectorFunctions));
 
+/** How the elements of a block within a row share a scale: 128 of them an FP32 number; 32 of them a UE8M0 code, as the MX formats have it. `numerics-scales.ts` has the sizes. */
+export const blockScalings = ['block', 'mx'] as const;
+export type BlockScaling = (typeof blockScalings)[number];
+
 /** Tables the host hands over with each step, by their index in the step-control block. */
 export const hostTables = ['ids', 'positions', 'types', 'slots', 'samples', 'worklist', 'pages'] as const;
 export type HostTable = (typeof hostTables)[number];
@@ -191,9 +195,16 @@ export const instructions = {
     payload: { x: sram, xPitch: uint(12), table: sram, out: sram, outPitch: uint(12), headDim: count(10), rotary: count(10), heads: count(8), rows },
   }),
   vqnt: instruction({
-    opcode: 0x34, queues: ['vec'], summary: 'row scale <- amax/448 (1 if 0), o <- E4M3(x / scale); scales go to an FP32 row list',
-    flags: { xFormat: format, format },
+    opcode: 0x34, queues: ['vec'], summary: 'row scale <- amax / the largest number of the format (1 if 0), o <- x / scale; scales go to an FP32 row list, or are given there',
+    /** `given`: `rowScale` is read, not written. One scale for a tensor is a list filled with it. `pow2`: scales are brought up to powers of two. */
+    flags: { xFormat: format, format, mode: added(oneOf(2, ['row', 'given'])), pow2: added(flag) },
     payload: { x: sram, xPitch: uint(16), out: sram, outPitch: uint(16), rowScale: uint(24), columns: count(16), rows },
+  }),
+  vqblk: instruction({
+    opcode: 0x37, queues: ['vec'], summary: 'as `vqnt`, a scale for each block of a row: 128 elements an FP32 scale, or 32 a UE8M0 code',
+    /** `scales`: row r has the scales of row r's blocks, packed, ascending. */
+    flags: { xFormat: format, format, scaling: oneOf(2, blockScalings), pow2: flag },
+    payload: { x: sram, xPitch: uint(16), out: sram, outPitch: uint(16), scales: sram, scalePitch: uint(16), columns: count(16), rows },
   }),
   sample: instruction({
     opcode: 0x35, queues: ['vec'], summary: 'the id of a token for each row of logits: the largest, or drawn from the likeliest; ids go to an i32 row list',

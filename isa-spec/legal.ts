@@ -1,7 +1,8 @@
-import type { FieldKind, Format } from './fields.ts';
+import { type FieldKind, type Format, formatBytes } from './fields.ts';
 import type { Instruction, InstructionOf, Mnemonic, OperandKind } from './instructions.ts';
 import { layouts } from './layout.ts';
 import type { Machine } from './machine.ts';
+import { blockScales, isQuantised } from './numerics-scales.ts';
 import { takesOperand } from './numerics-vector.ts';
 
 /** What must hold of an instruction for a machine to run it, beyond being one: `says` reads as a sentence with the instruction as its subject. */
@@ -11,16 +12,16 @@ type Operand = { readonly addr: number; readonly ss: number };
 type Rows = { readonly max: number };
 
 const matrixFormats: readonly Format[] = ['e4m3', 'bf16'];
-const realFormats: readonly Format[] = ['f32', 'bf16', 'e4m3'];
+const realFormats: readonly Format[] = ['f32', 'bf16', 'e4m3', 'e5m2'];
 const isMatrix = (format: Format): boolean => matrixFormats.includes(format);
 const isReal = (format: Format): boolean => realFormats.includes(format);
+const isWide = (format: Format): boolean => format === 'f32' || format === 'bf16';
 const isUnset = (operand: Operand): boolean => operand.addr === 0 && operand.ss === 0;
 
 /** Rows of a target do not overlap. */
 const apart = (pitch: number, lines: number, rows: Rows): boolean => rows.max <= 1 || pitch >= lines;
-const linesFor = (columns: number, bytes: number, machine: Machine): number => Math.ceil((columns * bytes) / machine.sram.lineBytes.value);
-const bytesOf = (format: Format): number => (format === 'e4m3' ? 1 : format === 'bf16' ? 2 : 4);
-const storeApart = (pitch: number, columns: number, format: Format, rows: Rows, machine: Machine): boolean => apart(pitch, linesFor(columns, bytesOf(format), machine), rows);
+const linesFor = (columns: number, format: Format, machine: Machine): number => Math.ceil((columns * formatBytes[format]) / machine.sram.lineBytes.value);
+const storeApart = (pitch: number, columns: number, format: Format, rows: Rows, machine: Machine): boolean => apart(pitch, linesFor(columns, format, machine), rows);
 const inGang = (nTiles: number, split: number, machine: Machine): boolean => nTiles * 2 ** split <= machine.arrays.count.value;
 /** Accumulator rows a window takes: 2^split groups share its rows. */
 const accumulates = (acc: Operand, rows: Rows, split: number, machine: Machine): boolean => acc.addr + Math.ceil(rows.max / 2 ** split) <= machine.accumulatorRows.value;
@@ -29,7 +30,9 @@ const gang = 'drives no more arrays than the machine has: nTiles * 2^split <= ar
 const accumulators = 'stays within the accumulators: acc + ceil(rows / 2^split) <= accumulator rows';
 const targetApart = 'has a target pitch no shorter than what it writes of a row, if it may write two';
 const listOperand = 'has lists of f32 only, and moves none by a stride set';
-const realOnly = 'works on numbers: no operand is i32';
+const storesReal = 'stores f32, bf16, e4m3 or e5m2';
+const realOnly = 'works on numbers: no operand is i32 or ue8m0';
+const quantises = 'reads f32 or bf16 and stores e4m3 or e5m2';
 
 /** How many of a chain's micro-operations take an operand. */
 const operandsTaken = ({ function: head, second = 'copy', third = 'copy' }: InstructionOf<'vmap' | 'vmap3'>['fields']): number => [head, second, third].filter(takesOperand).length;
@@ -92,7 +95,7 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
     { says: 'has a last k-tile no longer than a tile: kLast <= A', holds: (f, machine) => f.kLast <= machine.arrays.size.value },
   ],
   epi: [
-    { says: 'stores f32, bf16 or e4m3', holds: (f) => isReal(f.format) },
+    { says: storesReal, holds: (f) => isReal(f.format) },
     { says: gang, holds: (f, machine) => inGang(f.nTiles, f.split, machine) },
     { says: accumulators, holds: (f, machine) => accumulates(f.acc, f.rows, f.split, machine) },
     { says: 'has a last tile no wider than a tile: nLast <= A', holds: (f, machine) => f.nLast <= machine.arrays.size.value },
@@ -116,7 +119,7 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
     { says: 'has a window only with the causal mask', holds: (f) => f.window === 0 || f.mask === 'causal' },
   ],
   afin: [
-    { says: 'stores f32, bf16 or e4m3', holds: (f) => isReal(f.format) },
+    { says: storesReal, holds: (f) => isReal(f.format) },
     { says: 'names sinks only if it has them', holds: (f) => f.sink === true || f.sinks === undefined },
   ],
   vmap: [
@@ -142,8 +145,18 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
     { says: targetApart, holds: (f, machine) => storeApart(f.outPitch, f.heads * f.headDim, f.format, f.rows, machine) },
   ],
   vqnt: [
-    { says: 'reads f32 or bf16 and stores e4m3', holds: (f) => (f.xFormat === 'f32' || f.xFormat === 'bf16') && f.format === 'e4m3' },
+    { says: quantises, holds: (f) => isWide(f.xFormat) && isQuantised(f.format) },
+    { says: 'brings only scales it finds up to powers of two', holds: (f) => f.mode !== 'given' || f.pow2 !== true },
     { says: targetApart, holds: (f, machine) => storeApart(f.outPitch, f.columns, f.format, f.rows, machine) },
+  ],
+  vqblk: [
+    { says: quantises, holds: (f) => isWide(f.xFormat) && isQuantised(f.format) },
+    { says: 'brings only FP32 scales up to powers of two', holds: (f) => f.scaling === 'block' || !f.pow2 },
+    { says: targetApart, holds: (f, machine) => storeApart(f.outPitch, f.columns, f.format, f.rows, machine) },
+    {
+      says: 'has a pitch of scales no shorter than those of a row, if it may write two',
+      holds: (f, machine) => storeApart(f.scalePitch, Math.ceil(f.columns / blockScales[f.scaling].size), blockScales[f.scaling].format, f.rows, machine),
+    },
   ],
   sample: [
     { says: realOnly, holds: (f) => isReal(f.xFormat) },
@@ -161,7 +174,7 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
   ],
   coll: [
     { says: 'names a format only if it reduces, and none of integers', holds: (f) => f.format === undefined || (reduces(f.kind) && isReal(f.format)) },
-    { says: 'adds up whole elements', holds: (f) => !reduces(f.kind) || f.bytes % bytesOf(f.format ?? 'f32') === 0 },
+    { says: 'adds up whole elements', holds: (f) => !reduces(f.kind) || f.bytes % formatBytes[f.format ?? 'f32'] === 0 },
     { says: 'names a root only if it broadcasts or sends, and a peer only if it sends', holds: (f) => (f.root === undefined || f.kind === 'broadcast' || f.kind === 'send') && (f.peer === undefined || f.kind === 'send') },
     { says: targetApart, holds: (f, machine) => apart(f.outPitch, Math.ceil(f.bytes / machine.sram.lineBytes.value), f.rows) },
   ],

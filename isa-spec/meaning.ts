@@ -53,7 +53,12 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
   vrope:
     'Per row and head, for i < rotary / 2 with cosine c and sine s of the row\'s table: (a, b) <- (fround(fround(a * c) - fround(b * s)), fround(fround(b * c) + fround(a * s))), where (a, b) is (x[i], x[i + rotary / 2]), or (x[2i], x[2i + 1]) if interleaved. Elements from `rotary` on are copied. Stored in `format`. ' +
     'A row of `table` is rotary / 2 FP32 cosines, then the sines, padded to a line together; row r is of row r of the window.',
-  vqnt: 'Per row: scale = fround(max |x| / 448), 1 if that is 0; out <- store(e4m3, fround(x / scale)); element `first + r` of the FP32 row list at line `rowScale` <- scale.',
+  vqnt:
+    'Per row, L being the largest number of `format` (448 or 57344): scale = fround(max |x| / L), 1 if that is 0 (of zeros, and of rows whose scale is below FP32: their elements round to 0); with `pow2` brought up to the next power of two, 2^-127 at least. out <- store(format, fround(x / scale)); ' +
+    'element `first + r` of the FP32 row list at line `rowScale` <- scale. given: scale is that element, which is read instead. An infinite or NaN element makes the scale so; `mode` absent is row.',
+  vqblk:
+    'As `vqnt`, for each block of a row from column 0 on, the last of which may be short. block: 128 elements and an FP32 scale. mx: 32 elements and a UE8M0 code; scale = 2^(floor(log2 max |x|) - E), E being 8 for e4m3 and 15 for e5m2, at least 2^-127, 1 if all are 0, NaN (0xFF) if one is not finite; out <- store(format, x / scale), the division exact. ' +
+    'Row r of `scales` starts r * scalePitch lines after it and has the scales of row r\'s blocks ascending, 4 bytes each or 1, packed.',
   sample:
     'Element `first + r` of the i32 row list at line `out` <- the token of row r. greedy: the lowest id of the largest logit, NaN counting as -Infinity. draw, by row r of `params`: candidates by logit descending, equal ones by id ascending, the first topK of them (0: all); f = fround(log2 e / temperature); w = 2^fround(fround(x - largest) * f); ' +
     'c_i = fround(c_(i-1) + w_i) from +0; kept are those up to the first c_n >= fround(topP * last c); the token is the first with c_i > fround(u * c_n), where u is the high 24 bits of word 0 of Philox4x32-10 over 2^24, counter (position, 0, 0, 0), key the seed. Temperature 0, topK 1, and a largest logit that is infinite: as greedy. A negative or infinite temperature, or topP outside (0, 1], is a fault.',

@@ -1,7 +1,7 @@
-import { powerOfTwo } from './numerics.ts';
+import { powerOfTwo } from './powers.ts';
 
 /**
- * Conversions of the formats memory may hold beyond those instructions name: E5M2, the UE8M0 scales of MX blocks, and INT8.
+ * Conversions of E5M2, of the UE8M0 scales of MX blocks, and of INT8, which no instruction names.
  * As everywhere: to nearest, ties to even; subnormals kept.
  */
 
@@ -12,7 +12,7 @@ const bits = new Uint32Array(single.buffer);
 export type Overflow = 'saturate' | 'infinity';
 
 /** The value of each E5M2 code: S.EEEEE.MM, bias 15, IEEE-like: S.11111.00 is infinite, the rest of that exponent NaN. */
-const e5m2Values: Float64Array = Float64Array.from({ length: 256 }, (_, code) => {
+export const e5m2Values: Float64Array = Float64Array.from({ length: 256 }, (_, code) => {
   const exponent = (code >> 2) & 31;
   const mantissa = code & 3;
   const sign = code >= 0x80 ? -1 : 1;

@@ -1,5 +1,7 @@
 import type { Format } from './fields.ts';
 import type { Activation } from './instructions.ts';
+import { decodeUe8m0, encodeUe8m0, toE5M2 } from './numerics-formats.ts';
+import { powers } from './powers.ts';
 
 /**
  * The scalar arithmetic of the machine, to the bit: conversions between formats and the functions of one value.
@@ -9,18 +11,6 @@ import type { Activation } from './instructions.ts';
 
 const single = new Float32Array(1);
 const bits = new Uint32Array(single.buffer);
-
-/** Powers of two from 2^-1074 to 2^1023; `powers[k + 1074]` is 2^k. Doubling and halving are exact. */
-const powers = ((): Float64Array => {
-  const table = new Float64Array(2098);
-  table[1074] = 1;
-  for (let k = 1075; k < 2098; k++) table[k] = table[k - 1]! * 2;
-  for (let k = 1073; k >= 0; k--) table[k] = table[k + 1]! / 2;
-  return table;
-})();
-
-/** 2^k, exactly, for k from -1074 to 1023. */
-export const powerOfTwo = (k: number): number => powers[k + 1074]!;
 
 /**
  * Nearest bf16 value of any double, ties to even, one rounding only: a double that FP32 rounds onto the midpoint of two bf16
@@ -92,7 +82,7 @@ const toI32 = (x: number): number => {
   return x + 6755399441055744 - 6755399441055744; // 1.5 * 2^52: doubles there are the integers
 };
 
-/** Nearest value of a format, ties to even. */
+/** Nearest value of a format, ties to even; of ue8m0, the power of two not above. */
 export const roundTo = (format: Format, x: number): number => {
   switch (format) {
     case 'f32':
@@ -103,6 +93,10 @@ export const roundTo = (format: Format, x: number): number => {
       return toE4M3(x);
     case 'i32':
       return toI32(x);
+    case 'e5m2':
+      return toE5M2(x, 'saturate');
+    case 'ue8m0':
+      return decodeUe8m0(encodeUe8m0(x));
   }
 };
 

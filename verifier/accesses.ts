@@ -1,5 +1,6 @@
 import { type AccOperand, formatBytes, type Format, type HbmOperand, type RowWindow, type SramOperand } from '../isa-spec/fields.ts';
 import { hbmBases, type Instruction, type InstructionOf, type Mnemonic, type OperandKind, samplingBytes, workEntryBytes } from '../isa-spec/instructions.ts';
+import { blockScales } from '../isa-spec/numerics-scales.ts';
 import { takesOperand } from '../isa-spec/numerics-vector.ts';
 
 /**
@@ -141,8 +142,16 @@ const accesses: AccessesOf = {
   vqnt: (f, sizes) => [
     matrix('x', 'reads', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)),
     matrix('out', 'writes', f.out, f.outPitch, rowLines(f.columns, f.format, sizes)),
-    { name: 'rowScale', does: 'writes', list: f.rowScale },
+    { name: 'rowScale', does: f.mode === 'given' ? 'reads' : 'writes', list: f.rowScale },
   ],
+  vqblk: (f, sizes) => {
+    const { size, format } = blockScales[f.scaling];
+    return [
+      matrix('x', 'reads', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)),
+      matrix('out', 'writes', f.out, f.outPitch, rowLines(f.columns, f.format, sizes)),
+      matrix('scales', 'writes', f.scales, f.scalePitch, rowLines(Math.ceil(f.columns / size), format, sizes)),
+    ];
+  },
   sample: (f, sizes) => {
     const drawn = lines(samplingBytes, sizes);
     return [

@@ -1,5 +1,6 @@
 import { type Format, formatBytes } from '../isa-spec/fields.ts';
 import type { InstructionOf, Instruction, Mnemonic, OperandKind } from '../isa-spec/instructions.ts';
+import { blockScales } from '../isa-spec/numerics-scales.ts';
 import type { Sizes } from './accesses.ts';
 
 /** What an instruction says of an operand's elements: their format, and how many a row has; or a row's bytes; or its lines; and how far apart the rows of a table are that an index picks from. */
@@ -38,6 +39,10 @@ const shapes: ShapesOf = {
   },
   vrope: (f) => ({ x: { format: f.xFormat, columns: f.heads * f.headDim }, table: { format: 'f32', columns: f.rotary }, out: { format: f.format, columns: f.heads * f.headDim } }),
   vqnt: (f) => ({ x: { format: f.xFormat, columns: f.columns }, out: { format: f.format, columns: f.columns }, rowScale: scales }),
+  vqblk: (f) => ({
+    x: { format: f.xFormat, columns: f.columns }, out: { format: f.format, columns: f.columns },
+    scales: { format: blockScales[f.scaling].format, columns: Math.ceil(f.columns / blockScales[f.scaling].size) },
+  }),
   coll: ({ kind, bytes }, { chips }) => ({ src: { bytes }, out: { bytes: kind === 'allgather' ? bytes * chips : kind === 'reducescatter' ? bytes / chips : bytes } }),
 };
 

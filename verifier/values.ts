@@ -46,6 +46,8 @@ type Home = {
 export class Values implements Watcher {
   readonly wrong: WrongRead[] = [];
   readonly drains = new Map<number, Drain>();
+  /** By op that quantises by scales it was given: who made them. */
+  readonly given = new Map<number, number>();
   readonly #certificate: Certificate;
   readonly #ops: readonly (readonly (number | undefined)[])[];
   readonly #byOp: readonly Op[];
@@ -92,6 +94,7 @@ export class Values implements Watcher {
       if (use.access.field === 'acc') seen.operand = of;
       if (use.access.field === 'rowScale') seen.scales = of;
     }
+    if (seen.operand === undefined && seen.scales !== undefined) this.given.set(number, seen.scales);
     if (seen.operand !== undefined && !defines.some(({ access }) => access.field === 'acc')) this.drains.set(number, { op: number, operand: seen.operand, scales: seen.scales });
     if (defines.length === 0) return;
     const tag = this.#tags.length;

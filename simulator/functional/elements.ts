@@ -1,4 +1,5 @@
 import { type Format, formatBytes } from '../../isa-spec/fields.ts';
+import { decodeUe8m0, e5m2Values, encodeE5m2, encodeUe8m0 } from '../../isa-spec/numerics-formats.ts';
 import { e4m3Values, encodeBf16, encodeE4m3, roundTo } from '../../isa-spec/numerics.ts';
 import { type Views, viewsOf } from '../memory.ts';
 
@@ -8,13 +9,19 @@ const wide = viewsOf(chunk * 4);
 type Read = (memory: Views, offset: number, count: number, out: Float64Array, at?: number) => void;
 type Write = (memory: Views, offset: number, count: number, values: Float64Array, at?: number) => void;
 
+/** Bytes, by what each is worth. */
+const bytesBy = (values: Float64Array): Read => ({ u8 }, offset, count, out, at = 0) => {
+  const from = offset | 0;
+  const to = at | 0;
+  for (let i = 0; i < count; i++) out[to + i] = values[u8[from + i]!]!;
+};
+
 /** Of each format (addresses made 32-bit integers, as in kernel.ts): `count` elements from byte `offset` (aligned to an element) to `out[at..]`, as doubles. */
 export const readElements: { readonly [F in Format]: Read } = {
-  e4m3: ({ u8 }, offset, count, out, at = 0) => {
-    const values = e4m3Values;
-    const from = offset | 0;
-    const to = at | 0;
-    for (let i = 0; i < count; i++) out[to + i] = values[u8[from + i]!]!;
+  e4m3: bytesBy(e4m3Values),
+  e5m2: bytesBy(e5m2Values),
+  ue8m0: ({ u8 }, offset, count, out, at = 0) => {
+    for (let i = 0; i < count; i++) out[at + i] = decodeUe8m0(u8[offset + i]!);
   },
   bf16: ({ u16 }, offset, count, out, at = 0) => {
     const first = offset >> 1;
@@ -39,6 +46,12 @@ export const readElements: { readonly [F in Format]: Read } = {
 export const writeElements: { readonly [F in Format]: Write } = {
   e4m3: ({ u8 }, offset, count, values, at = 0) => {
     for (let i = 0; i < count; i++) u8[(offset | 0) + i] = encodeE4m3(values[(at | 0) + i]!);
+  },
+  e5m2: ({ u8 }, offset, count, values, at = 0) => {
+    for (let i = 0; i < count; i++) u8[offset + i] = encodeE5m2(values[at + i]!, 'saturate');
+  },
+  ue8m0: ({ u8 }, offset, count, values, at = 0) => {
+    for (let i = 0; i < count; i++) u8[offset + i] = encodeUe8m0(values[at + i]!);
   },
   bf16: ({ u16 }, offset, count, values, at = 0) => {
     for (let i = 0; i < count; i++) u16[(offset >> 1) + i] = encodeBf16(values[(at | 0) + i]!);

@@ -1,5 +1,5 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
-import { linesOf, readElements, writeElements, writeSingle } from './elements.ts';
+import { linesOf, readElements, writeElements } from './elements.ts';
 import type { Execute } from './execute.ts';
 import { addressOf, windowOf } from './state.ts';
 
@@ -71,21 +71,5 @@ export const vrope: Execute<'vrope'> = (chip, queue, { xFormat, format, interlea
       }
     }
     writeElements[format](sram.views, sram.writing(addressOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, values);
-  }
-};
-
-export const vqnt: Execute<'vqnt'> = (chip, queue, { xFormat, format, x, xPitch, out, outPitch, rowScale, columns, rows: window }) => {
-  const { sram, geometry } = chip;
-  const { first, rows } = windowOf(queue, window);
-  const scales = sram.writingRange(rowScale * geometry.lineBytes + 4 * first, 4 * rows);
-  const values = new Float64Array(columns);
-  for (let r = 0; r < rows; r++) {
-    readElements[xFormat](sram.views, sram.at(addressOf(queue, x) + r * xPitch, columns * formatBytes[xFormat]), columns, values);
-    let most = 0;
-    for (let i = 0; i < columns; i++) most = Math.max(most, Math.abs(values[i]!));
-    const scale = most === 0 ? 1 : Math.fround(most / 448);
-    for (let i = 0; i < columns; i++) values[i] = Math.fround(values[i]! / scale);
-    writeElements[format](sram.views, sram.writing(addressOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, values);
-    writeSingle(sram.views, scales / 4 + r, scale);
   }
 };

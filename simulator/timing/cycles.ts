@@ -99,7 +99,8 @@ export const costs: { readonly [M in Mnemonic]: Closed<M> } = {
   vnorm: (fields, rows, rates) => lanes(rows * fields.columns, lanePasses[fields.kind], rates),
   vrope: (fields, rows, rates) =>
     lanes(1, rows * fields.heads * (lanePasses.rope * fields.rotary + lanePasses.move * (fields.headDim - fields.rotary)), rates),
-  vqnt: (fields, rows, rates) => lanes(rows * fields.columns, lanePasses.quantise, rates),
+  vqnt: (fields, rows, rates) => lanes(rows * fields.columns, fields.mode === 'given' ? lanePasses.scale : lanePasses.quantise, rates),
+  vqblk: (fields, rows, rates) => lanes(rows * fields.columns, lanePasses.quantise, rates),
   sample: (fields, rows, rates) => lanes(rows * fields.columns, fields.mode === 'draw' ? lanePasses.draw : lanePasses.move, rates),
   route: (fields, rows, rates) => lanes(rows * fields.experts, lanePasses.special + 2 * lanePasses.move + fields.k, rates),
   perm: (fields, rows, rates) => lanes(rows * fields.k * fields.columns, fields.direction === 'combine' ? 2 * lanePasses.move : lanePasses.move, rates),

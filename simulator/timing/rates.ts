@@ -4,7 +4,7 @@ import type { Machine } from '../../isa-spec/machine.ts';
 export const pipelineCycles = 32;
 
 /** FP32 operations the vector lanes spend on an element: those of the normative arithmetic, a special function counting as `special`. */
-export const lanePasses = { move: 1, special: 4, rms: 4, layer: 7, rope: 3, quantise: 3, draw: 16 } as const;
+export const lanePasses = { move: 1, special: 4, rms: 4, layer: 7, rope: 3, quantise: 3, scale: 2, draw: 16 } as const;
 
 /** What the timing model assumes beyond the machine description, for the report's list of assumptions. */
 export const timingAssumptions: readonly { readonly name: string; readonly value: number; readonly source: string }[] = [

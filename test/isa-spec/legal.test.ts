@@ -43,6 +43,7 @@ const fields: { readonly [M in Mnemonic]: InstructionOf<M>['fields'] } = {
   vnorm: { xFormat: 'bf16', format: 'bf16', kind: 'rms', x: at(0), xPitch: 2, params: at(64), out: at(128), outPitch: 2, columns: 8, rows },
   vrope: { xFormat: 'bf16', format: 'e4m3', interleaved: false, x: at(0), xPitch: 2, table: at(64), out: at(128), outPitch: 2, headDim: 8, rotary: 4, heads: 2, rows },
   vqnt: { xFormat: 'bf16', format: 'e4m3', x: at(0), xPitch: 2, out: at(128), outPitch: 1, rowScale: 256, columns: 8, rows },
+  vqblk: { xFormat: 'f32', format: 'e5m2', scaling: 'block', pow2: true, x: at(0), xPitch: 4, out: at(128), outPitch: 1, scales: at(256), scalePitch: 1, columns: 8, rows },
   sample: { mode: 'draw', xFormat: 'f32', x: at(0), xPitch: 4, params: at(64), out: 128, columns: 8, rows },
   route: { scores: 'sigmoid', normalise: true, bias: true, xFormat: 'f32', x: at(0), xPitch: 4, biases: 64, indices: 80, weights: 96, offsets: 112, experts: 8, k: 2, rows },
   perm: { direction: 'combine', xFormat: 'bf16', format: 'bf16', x: at(0), xPitch: 2, out: at(128), outPitch: 2, indices: 80, weights: 96, columns: 8, k: 2, rows },

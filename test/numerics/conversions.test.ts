@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import {
   decodeE5m2, decodeUe8m0, encodeE5m2, encodeUe8m0, type Overflow, toE5M2, toInt8, ue8m0NaN,
 } from '../../isa-spec/numerics-formats.ts';
-import { decodeBf16, decodeE4m3, encodeBf16, encodeE4m3, powerOfTwo, roundTo, toBf16, toE4M3 } from '../../isa-spec/numerics.ts';
+import { powerOfTwo } from '../../isa-spec/powers.ts';
+import { decodeBf16, decodeE4m3, encodeBf16, encodeE4m3, roundTo, toBf16, toE4M3 } from '../../isa-spec/numerics.ts';
 import { edges, fromSingleBits, singleBits, words } from './bits.ts';
 import { fromDouble } from './oracle-ops.ts';
 import { bf16, compare, decode, e4m3, e5m2, e5m2Infinite, encode, exact, f32, type Layout, product, single, ue8m0, type Value } from './oracle.ts';

@@ -1,21 +1,21 @@
 import type { Activation, Queue } from '../../isa-spec/instructions.ts';
 import { all, at, type Code, hbmAt, Image, ins, runOnImage, token } from '../simulator/functional/harness.ts';
 import { fromSingleBits, singleBits } from './bits.ts';
-import type { AttentionCase, Codes, ConvertCase, DotCase, Format, FunctionCase, MapCase, NormCase, QuantiseCase, RopeCase, SampleCase } from './vectors.ts';
+import type { AttentionCase, Codes, ConvertCase, DotCase, Format, FunctionCase, MapCase, NormCase, QuantiseCase, RopeCase, SampleCase, ScalesCase } from './vectors.ts';
 import { unpack } from './vectors.ts';
 
-const bytes = { e4m3: 1, bf16: 2, f32: 4 } as const;
+const bytes = { e4m3: 1, e5m2: 1, ue8m0: 1, bf16: 2, f32: 4 } as const;
 type Stored = keyof typeof bytes;
 const lineBytes = 8;
 const linesOf = (format: Stored, count: number): number => Math.ceil((count * bytes[format]) / lineBytes);
 
 const put = (image: Image, format: Stored, line: number, codes: readonly number[]): void => {
-  if (format === 'e4m3') image.codes8(line, codes);
+  if (bytes[format] === 1) image.codes8(line, codes);
   else if (format === 'bf16') image.codes16(line, codes);
   else image.f32(line, codes.map(fromSingleBits));
 };
 const take = (image: Image, format: Stored, line: number, count: number): number[] => {
-  if (format === 'e4m3') return image.read8(line, count);
+  if (bytes[format] === 1) return image.read8(line, count);
   return format === 'bf16' ? image.read16(line, count) : image.readF32(line, count).map(singleBits);
 };
 
@@ -64,6 +64,17 @@ const quantise = ({ x }: QuantiseCase): { readonly codes: number[]; readonly sca
   const vqnt = ins('vqnt', { xFormat: 'bf16', format: 'e4m3', x: at(first), xPitch: 1, out: at(result), outPitch: 1, rowScale: third, columns, rows: all(1) }, [], done);
   const after = run(image, ['vec'], { vec: [vqnt] });
   return { codes: take(after, 'e4m3', result, columns), scale: take(after, 'f32', third, 1) };
+};
+
+const scales = ({ mode, format, pow2, x, scales: wanted }: ScalesCase): { readonly codes: number[]; readonly scales: number[] } => {
+  const columns = unpack(x).length;
+  const image = new Image();
+  put(image, 'f32', first, unpack(x));
+  if (mode === 'given') put(image, 'f32', third, unpack(wanted));
+  const fields = { xFormat: 'f32', format, x: at(first), xPitch: 1, out: at(result), outPitch: 1, columns, rows: all(1), pow2 } as const;
+  const made = mode === 'row' || mode === 'given' ? ins('vqnt', { ...fields, mode, rowScale: third }, [], done) : ins('vqblk', { ...fields, scaling: mode, scales: at(third), scalePitch: 1 }, [], done);
+  const after = run(image, ['vec'], { vec: [made] });
+  return { codes: take(after, format, result, columns), scales: take(after, mode === 'mx' ? 'ue8m0' : 'f32', third, unpack(wanted).length) };
 };
 
 const map = (name: Exclude<Activation, 'none'> | 'copy', x: Codes, format: Stored): number[] => {
@@ -128,7 +139,7 @@ const sample = ({ logits, temperature, topK, topP, seed, position }: SampleCase)
 
 /** What the functional simulator's instructions make of each case: the codes of the result in memory. */
 export const onSimulator = {
-  dot, norm, rope, quantise, attention, sample, chain,
+  dot, norm, rope, quantise, attention, sample, chain, scales,
   functions: ({ name, x }: FunctionCase): number[] | undefined => (name === 'exp2' ? undefined : map(name, x, 'f32')),
   convert: ({ name, x }: ConvertCase): number[] => map('copy', x, name),
 };

@@ -2,7 +2,7 @@
 import { exp2Value, fixedOf, turn, valueOf } from './oracle-functions.ts';
 import {
   add, bf16, chainedDot, compare, decode, divide, e4m3, encode, exact, exactDot, f64, type Layout, multiply, one,
-  product, quotient, rational, type Single, single, squareRoot, subtract, sum, type Value, values, zero,
+  product, rational, type Single, single, squareRoot, subtract, sum, type Value, values, zero,
 } from './oracle.ts';
 
 const isZero = (code: Single): boolean => (code & 0x7fffffff) === 0;
@@ -68,15 +68,6 @@ export const rope = (x: readonly Single[], table: readonly Single[], interleaved
     out[second] = add(multiply(b, cos), multiply(a, sin));
   }
   return out;
-};
-
-/** One row: its E4M3 codes and the FP32 scale. NaN is largest of all. */
-export const quantise = (x: readonly Single[]): { readonly codes: number[]; readonly scale: Single } => {
-  const magnitudes = x.map((v) => exact(v & 0x7fffffff));
-  const largest = magnitudes.reduce((most, v) => (most.kind === 'nan' || v.kind === 'nan' ? { kind: 'nan' } : compare(v, most) > 0 ? v : most), zero);
-  const scale = single(quotient(largest, rational(448n)));
-  const divisor = isZero(scale) ? single(one) : scale;
-  return { codes: x.map((v) => stored(e4m3, divide(v, divisor))), scale: divisor };
 };
 
 const maximum = (a: Single, b: Single): Single => {

@@ -53,6 +53,13 @@ it('exp2, which only attention uses', () => {
   expect(f32(unpack(one!.x).map((code) => singleBits(exp2f(fromSingleBits(code)))))).toBe(one!.out);
 });
 
+describe('scales', () => {
+  it.each(read('scales').cases)('$mode, $format, powers of two $pow2: $name', (one) => {
+    const { codes, scales } = onSimulator.scales(one);
+    expect([pack(one.format, codes), pack(one.mode === 'mx' ? 'ue8m0' : 'f32', scales)]).toEqual([one.codes, one.scales]);
+  });
+});
+
 describe('chains of micro-operations', () => {
   it.each(read('map').cases)('$name', (one) => expect(f32(onSimulator.chain(one))).toBe(one.out));
 });

@@ -4,8 +4,9 @@ import { type VectorFunction, vectorFunctions } from '../../isa-spec/instruction
 import { edges, fromSingleBits, words } from './bits.ts';
 import { features } from './features.ts';
 import { exp2Value, fixedOf, gelu, geluTanh, sigmoid, silu, tanh, valueOf } from './oracle-functions.ts';
-import { attend, factorOf, norm, quantise, rope, singleOf, stored, turns } from './oracle-ops.ts';
+import { attend, factorOf, norm, rope, singleOf, stored, turns } from './oracle-ops.ts';
 import { naiveSample } from './oracle-sampling.ts';
+import { codesBy, quantise, quantiseBlocks, quantiseMx, scaleOf, type Target } from './oracle-scales.ts';
 import { chain } from './oracle-vector.ts';
 import { bf16, chainedDot, decode, e4m3, exact, exactDot, type Single, single, values } from './oracle.ts';
 
@@ -21,6 +22,8 @@ export type DotCase = { readonly name: string; readonly format: Format; readonly
 export type NormCase = { readonly name: string; readonly kind: 'rms' | 'layer'; readonly epsilon: Codes; readonly x: Codes; readonly gamma: Codes; readonly beta: Codes; readonly out: Codes };
 export type RopeCase = { readonly name: string; readonly interleaved: boolean; readonly frequencies: readonly number[]; readonly position: number; readonly x: Codes; readonly table: Codes; readonly out: Codes };
 export type QuantiseCase = { readonly name: string; readonly x: Codes; readonly codes: Codes; readonly scale: Codes };
+/** FP32 rows quantised to either format: by a scale found, or given; in blocks of either kind. `scales` are FP32 numbers, of `mx` UE8M0 codes. */
+export type ScalesCase = { readonly name: string; readonly mode: 'row' | 'given' | 'block' | 'mx'; readonly format: Target; readonly pow2: boolean; readonly x: Codes; readonly codes: Codes; readonly scales: Codes };
 /** One query, the last row of a sequence of as many rows as there are keys. */
 export type AttentionCase = { readonly name: string; readonly format: Format; readonly scale: Codes; readonly window: number; readonly q: Codes; readonly k: readonly Codes[]; readonly v: readonly Codes[]; readonly out: Codes };
 export type FunctionCase = { readonly name: 'exp2' | 'sigmoid' | 'silu' | 'gelu' | 'gelu_tanh' | 'tanh'; readonly x: Codes; readonly out: Codes };
@@ -31,7 +34,7 @@ export type ConvertCase = { readonly name: Format; readonly x: Codes; readonly o
 /** FP32 logits; the seed's low and high word. */
 export type SampleCase = { readonly name: string; readonly logits: Codes; readonly temperature: Codes; readonly topK: number; readonly topP: Codes; readonly seed: readonly [number, number]; readonly position: number; readonly token: number };
 
-export const digits = { e4m3: 2, bf16: 4, f32: 8 } as const;
+export const digits = { e4m3: 2, e5m2: 2, ue8m0: 2, bf16: 4, f32: 8 } as const;
 export const pack = (format: keyof typeof digits, codes: readonly number[]): Codes => codes.map((code) => code.toString(16).padStart(digits[format], '0')).join(' ');
 export const unpack = (codes: Codes): number[] => (codes === '' ? [] : codes.split(' ').map((code) => Number.parseInt(code, 16)));
 
@@ -126,6 +129,35 @@ const quantises = (): QuantiseCase[] => {
     const { codes, scale } = quantise(widened(x));
     return { name, x: pack('bf16', x), codes: pack('e4m3', codes), scale: pack('f32', [scale]) };
   });
+};
+
+const scales = (): ScalesCase[] => {
+  const next = words(149);
+  const random = (count: number, spread: number): Single[] => series(count, () => ((next() & 0x80000000) | ((127 - (spread >> 1) + (next() % spread)) << 23) | (next() & 0x7fffff)) >>> 0);
+  const rows: readonly { readonly name: string; readonly x: readonly Single[] }[] = [
+    { name: 'random', x: random(20, 12) },
+    { name: 'two blocks of 128 and a short one, of any exponent', x: random(260, 200) },
+    { name: 'zeros', x: series(33, (i) => (i % 2) * 0x80000000) },
+    { name: 'a row whose scale FP32 cannot hold: all round to 0, or to the least power of two of MX', x: [0x00000001, 0x80000010, 0x00000080] },
+    { name: 'a subnormal scale, coarse: the largest saturates', x: [0x00000271, 0x80000271, 0x00000001] },
+    { name: 'an infinity: its block has no finite scale', x: [...series(130, () => 0x3f800000), 0xff800000] },
+    { name: 'a NaN in the second block of 32', x: [...series(32, () => 0x40000000), 0x3f800000, 0x7fc00000] },
+    { name: 'ties, and values halfway beyond the largest', x: [0x43e00000, 0x43e80000, 0x3f880000, 0x3fa00000, 0xbfe00000, 0x47600000, 0x47700000] },
+  ];
+  return rows.flatMap(({ name, x }) => (['e4m3', 'e5m2'] as const).flatMap((format): ScalesCase[] => {
+    const of = (mode: ScalesCase['mode'], pow2: boolean, codes: readonly number[], found: readonly number[]): ScalesCase =>
+      ({ name, mode, format, pow2, x: pack('f32', x), codes: pack(format, codes), scales: pack(mode === 'mx' ? 'ue8m0' : 'f32', found) });
+    const given = 0x3d000001;
+    const mx = quantiseMx(x, format);
+    return [
+      ...[false, true].flatMap((pow2) => {
+        const blocks = quantiseBlocks(x, format, pow2);
+        return [of('row', pow2, quantise(x, format, pow2).codes, [scaleOf(x, format, pow2)]), of('block', pow2, blocks.codes, blocks.scales)];
+      }),
+      of('given', false, codesBy(x, given, format), [given]),
+      of('mx', false, mx.codes, mx.scales),
+    ];
+  }));
 };
 
 const attentions = (): AttentionCase[] => {
@@ -245,10 +277,10 @@ const samples = (): SampleCase[] => {
   }));
 };
 
-export type Packs = { readonly dot: DotCase; readonly norm: NormCase; readonly rope: RopeCase; readonly quantise: QuantiseCase; readonly attention: AttentionCase; readonly functions: FunctionCase; readonly convert: ConvertCase; readonly map: MapCase; readonly sample: SampleCase };
+export type Packs = { readonly dot: DotCase; readonly norm: NormCase; readonly rope: RopeCase; readonly quantise: QuantiseCase; readonly attention: AttentionCase; readonly functions: FunctionCase; readonly convert: ConvertCase; readonly map: MapCase; readonly scales: ScalesCase; readonly sample: SampleCase };
 
 /** Makes the cases of each pack, from the oracle alone. */
-export const makers: { readonly [O in keyof Packs]: () => Packs[O][] } = { dot: dots, norm: norms, rope: ropes, quantise: quantises, attention: attentions, functions, convert: converts, map: maps, sample: samples };
+export const makers: { readonly [O in keyof Packs]: () => Packs[O][] } = { dot: dots, norm: norms, rope: ropes, quantise: quantises, attention: attentions, functions, convert: converts, map: maps, scales, sample: samples };
 
 /** SHA-256 of the cases as compact JSON. */
 export const digest = (cases: readonly unknown[]): string => createHash('sha256').update(JSON.stringify(cases)).digest('hex');

@@ -6,6 +6,7 @@ import { interpretTile } from '../../ir/tile/interpret.ts';
 import { freshState, type TileState } from '../../ir/tile/interpret/memory.ts';
 import type { Buffer } from '../../ir/tile/module.ts';
 import { WeightValues } from '../../ir/weight-values.ts';
+import { decodeE5m2, decodeUe8m0 } from '../../isa-spec/numerics-formats.ts';
 import { decodeBf16, decodeE4m3 } from '../../isa-spec/numerics.ts';
 import { sohu } from '../../isa-spec/machines/sohu.ts';
 import { tiny } from '../../isa-spec/machines/tiny.ts';
@@ -19,7 +20,7 @@ const mixed = raggedStep([{ id: 0, rows: 1, past: 7 }, { id: 2, rows: 5, past: 0
 const source = tinyLlama();
 const store = storeFor(source);
 
-const decoders = { e4m3: decodeE4m3, bf16: decodeBf16, f32: (x: number) => x, i32: (x: number) => x };
+const decoders = { e5m2: decodeE5m2, ue8m0: decodeUe8m0, e4m3: decodeE4m3, bf16: decodeBf16, f32: (x: number) => x, i32: (x: number) => x };
 
 const fillFrom = (fit: Fit, lineBytes: number) => (buffer: Buffer) => {
   const rows = [...bufferRows(buffer, { graph: fit.graph, values: new WeightValues(store, 1), tile: fit.tile.tile, lineBytes }, 0)].flatMap((batch) =>

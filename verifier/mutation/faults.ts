@@ -85,7 +85,7 @@ const users = ({ code }: QueueView, number: number): readonly number[] =>
 
 /** Fields that count something, apart from addresses: what is loaded, multiplied, stored, repeated. */
 const sizes: ReadonlySet<string> = new Set([
-  'lines', 'srcPitch', 'dstPitch', 'pitch', 'xPitch', 'yPitch', 'outPitch', 'kTiles', 'kLast', 'nTiles', 'nLast', 'split', 'heads', 'headDim', 'rotary', 'kvHeads', 'kvLines', 'pageRows', 'columns', 'bytes', 'count', 'body', 'rows',
+  'lines', 'srcPitch', 'dstPitch', 'pitch', 'xPitch', 'yPitch', 'outPitch', 'scalePitch', 'kTiles', 'kLast', 'nTiles', 'nLast', 'split', 'heads', 'headDim', 'rotary', 'kvHeads', 'kvLines', 'pageRows', 'columns', 'bytes', 'count', 'body', 'rows',
 ]);
 
 const sizeOffByOne: Draw = (queues, random) => {

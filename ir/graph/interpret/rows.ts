@@ -1,4 +1,5 @@
 import { toE4M3 } from '../../../isa-spec/numerics.ts';
+import { scaleOf } from '../../../isa-spec/numerics-scales.ts';
 import type { GraphAttrs } from '../ops.ts';
 import type { Numbers } from './numbers.ts';
 import { extent, map, type Operand, rowsAt, type Tensor } from './tensor.ts';
@@ -76,7 +77,7 @@ export function quantise(x: Tensor, arithmetic: 'real' | 'normative'): readonly 
   if (arithmetic === 'real') return [x, { shape: [rows], data: scales }];
   for (let row = 0; row < rows; row++) {
     const amax = x.data.subarray(row * n, (row + 1) * n).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-    if (amax !== 0) scales[row] = Math.fround(amax / 448);
+    scales[row] = scaleOf(amax);
   }
   const codes = map(x, (value, i) => toE4M3(Math.fround(value / (scales[Math.floor(i / n)] as number))));
   return [codes, { shape: [rows], data: scales }];

@@ -1,4 +1,5 @@
 import { roundTo } from '../../../isa-spec/numerics.ts';
+import { scaleOf } from '../../../isa-spec/numerics-scales.ts';
 import { microOperation } from '../../../isa-spec/numerics-vector.ts';
 import type { TileAttrs } from '../ops.ts';
 import type { View, Window } from './memory.ts';
@@ -94,7 +95,7 @@ export function quantiseRows(x: View, out: View, rowScale: View, { first, count 
     const from = x.row(i);
     const to = out.row(i);
     const amax = from.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
-    const scale = amax === 0 ? 1 : fround(amax / 448);
+    const scale = scaleOf(amax);
     scales[first + i] = scale;
     for (let c = 0; c < to.length; c++) to[c] = roundTo(out.format, fround(from[c]! / scale));
   }

@@ -40,6 +40,7 @@ const usual = {
   vnorm: { xFormat: 'bf16', format: 'bf16', kind: 'rms', x: operand, xPitch: 1, params: operand, out: operand, outPitch: 1, columns: 16, rows: rows(1) },
   vrope: { xFormat: 'bf16', format: 'bf16', interleaved: false, x: operand, xPitch: 1, table: operand, out: operand, outPitch: 1, headDim: 8, rotary: 8, heads: 2, rows: rows(1) },
   vqnt: { xFormat: 'bf16', format: 'e4m3', x: operand, xPitch: 1, out: operand, outPitch: 1, rowScale: 0, columns: 16, rows: rows(1) },
+  vqblk: { xFormat: 'bf16', format: 'e4m3', scaling: 'mx', pow2: false, x: operand, xPitch: 1, out: operand, outPitch: 1, scales: operand, scalePitch: 1, columns: 16, rows: rows(1) },
   sample: { mode: 'greedy', xFormat: 'bf16', x: operand, xPitch: 1, params: operand, out: 0, columns: 16, rows: rows(1) },
   route: { scores: 'softmax', normalise: false, bias: false, xFormat: 'f32', x: operand, xPitch: 4, biases: 0, indices: 0, weights: 0, offsets: 0, experts: 8, k: 2, rows: rows(1) },
   perm: { direction: 'permute', xFormat: 'bf16', format: 'bf16', x: operand, xPitch: 2, out: operand, outPitch: 2, indices: 0, weights: 0, columns: 8, k: 2, rows: rows(1) },

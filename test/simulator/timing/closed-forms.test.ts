@@ -65,6 +65,8 @@ describe('an instruction alone takes its closed form', () => {
     expect(alone('vec', make('vnorm', { kind: 'layer', columns: 40, rows: rows(3) }))).toBe(Math.ceil(840 / 16) + 32);
     expect(alone('vec', make('vrope', { headDim: 8, rotary: 4, heads: 2, rows: rows(3) }))).toBe(6 + 32);
     expect(alone('vec', make('vqnt', { columns: 40, rows: rows(3) }))).toBe(Math.ceil(360 / 16) + 32);
+    expect(alone('vec', make('vqnt', { mode: 'given', columns: 40, rows: rows(3) }))).toBe(15 + 32);
+    expect(alone('vec', make('vqblk', { columns: 40, rows: rows(3) }))).toBe(Math.ceil(360 / 16) + 32);
     expect(alone('vec', make('vred', { columns: 40, rows: rows(3) }))).toBe(8 + 32);
     expect(alone('vec', make('vred', { reduce: 'meanSquare', columns: 40, rows: rows(3) }))).toBe(15 + 32);
     expect(alone('vec', make('sample', { columns: 40, rows: rows(3) }))).toBe(8 + 32);
