@@ -1,4 +1,5 @@
 import { accuracy } from './accuracy.ts';
+import { diagrams } from './diagram.ts';
 import { type FieldKind, formats, strideSetMax } from './fields.ts';
 import { activations, hbmBases, hostTables, instructions, type Mnemonic, mnemonics, queues, stepCounts, vectorFunctions, workEntryBytes } from './instructions.ts';
 import { type BitRange, common, type FieldPosition, layouts } from './layout.ts';
@@ -102,7 +103,7 @@ ${Object.entries(accuracy).map(([name, { bf16, f32 }]) => `| \`${name}\` | ${bf1
 `;
 
 /** The manual of the instruction set, as Markdown. */
-export const isaManual = (): string =>
+const manual = (): string =>
   [
     head,
     ...Object.entries(common).map(([name, bits]) => `| ${range(bits)} | \`${name}\` |`),
@@ -120,3 +121,9 @@ export const isaManual = (): string =>
     ...mnemonics.flatMap(chapter),
     '',
   ].join('\n');
+
+/** The manual and its pictures, by their place in `docs/`. */
+export const isaManual = (): Readonly<Record<string, string>> => ({
+  'isa.md': manual(),
+  ...Object.fromEntries(Object.entries(diagrams()).map(([name, svg]) => [`isa/${name}.svg`, svg])),
+});

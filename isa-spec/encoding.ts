@@ -1,6 +1,6 @@
 import { type FieldKind, fieldParts } from './fields.ts';
 import { hbmBases, type Instruction, instructions, type Queue, queues, type StrideSet, type Token, wordBytes } from './instructions.ts';
-import { type BitRange, common, type FieldPosition, layouts, mnemonicOf } from './layout.ts';
+import { type BitRange, common, type FieldPosition, layouts, mnemonicOf, strideSetNumbers } from './layout.ts';
 
 /** A word that is no instruction of its queue. `offset`: where in the bytes the word starts. */
 export class IllegalInstruction extends Error {
@@ -31,6 +31,11 @@ const put = (word: Uint32Array, range: BitRange, value: number): void => {
   if (shift + range.bits > 32) word[index + 1] = word[index + 1]! | Math.floor(value / 2 ** (32 - shift));
 };
 
+/** Writes eight u32 as the 32 bytes at `offset`, little-endian. */
+const putWord = (bytes: Uint8Array, offset: number, word: Uint32Array): void => {
+  const view = new DataView(bytes.buffer, bytes.byteOffset + offset, wordBytes);
+  word.forEach((part, i) => view.setUint32(4 * i, part, true));
+};
 const single = new DataView(new ArrayBuffer(4));
 const bitsOfF32 = (x: number): number => {
   single.setFloat32(0, x);
@@ -145,8 +150,7 @@ const encodeInto = (bytes: Uint8Array, offset: number, instruction: Instruction,
     if (parts === undefined) throw new RangeError(`internal: ${position.name} of ${instruction.op} cannot be ${String(value)}`);
     position.parts.forEach((part, i) => putChecked(word, part, parts[i]!, () => `${position.name} of ${instruction.op}`));
   }
-  const view = new DataView(bytes.buffer, bytes.byteOffset + offset, wordBytes);
-  word.forEach((part, i) => view.setUint32(4 * i, part, true));
+  putWord(bytes, offset, word);
 };
 
 /** An instruction as its 32 bytes. `decode(encode(i)) = i`. Throws as `encodeInto` does. */
@@ -192,7 +196,6 @@ const wordAt = (bytes: Uint8Array, offset: number): Uint32Array => {
 export const decode = (bytes: Uint8Array, offset: number, queue: Queue): Instruction => {
   if (offset < 0 || offset + wordBytes > bytes.length) throw new IllegalInstruction(offset, `the code ends at byte ${bytes.length}`);
   const word = wordAt(bytes, offset);
-
   const opcode = take(word, common.op);
   const op = mnemonicOf(opcode);
   if (op === undefined) throw new IllegalInstruction(offset, `no instruction has opcode 0x${opcode.toString(16)}`);
@@ -229,31 +232,26 @@ export const decodeAll = (bytes: Uint8Array, queue: Queue): readonly Instruction
 export const still: StrideSet = { strides: [0, 0, 0, 0], ring: { stride: 0, depth: 0, base: 0, steps: [0, 0, 0, 0] } };
 export const strideSetBytes = 32;
 
-/** A stride set as 32 bytes: strides 4 x i32, ring stride u32, depth u16, base u16, steps 4 x u16. Throws a RangeError if a number does not fit. */
-export const encodeStrideSet = (set: StrideSet): Uint8Array => {
+/** A stride set as 32 bytes, its numbers where `strideSetNumbers` says. Throws a RangeError if one does not fit. */
+export const encodeStrideSet = ({ strides, ring }: StrideSet): Uint8Array => {
+  const word = new Uint32Array(strideSetBytes / 4);
+  const numbers = [...strides, ring.stride, ring.depth, ring.base, ...ring.steps];
+  strideSetNumbers.forEach((number, i) => {
+    const value = numbers[i]!;
+    const low = number.signed ? -(2 ** (number.bits - 1)) : 0;
+    if (!Number.isInteger(value) || value < low || value >= low + 2 ** number.bits) throw new RangeError(`internal: ${number.name} of a stride set is ${value}, in ${number.bits} bits`);
+    put(word, number, value >>> 0);
+  });
   const bytes = new Uint8Array(strideSetBytes);
-  const view = new DataView(bytes.buffer);
-  const inRange = (value: number, low: number, high: number): number => {
-    if (!Number.isInteger(value) || value < low || value > high) throw new RangeError(`internal: a number of a stride set is ${value}, the range is ${low} to ${high}`);
-    return value;
-  };
-  set.strides.forEach((stride, level) => view.setInt32(4 * level, inRange(stride, -(2 ** 31), 2 ** 31 - 1), true));
-  view.setUint32(16, inRange(set.ring.stride, 0, 2 ** 32 - 1), true);
-  view.setUint16(20, inRange(set.ring.depth, 0, 65535), true);
-  view.setUint16(22, inRange(set.ring.base, 0, 65535), true);
-  set.ring.steps.forEach((step, level) => view.setUint16(24 + 2 * level, inRange(step, 0, 65535), true));
+  putWord(bytes, 0, word);
   return bytes;
 };
 
 /** The stride set of the 32 bytes at `offset`; every 32 bytes are one. */
 export const decodeStrideSet = (bytes: Uint8Array, offset: number): StrideSet => {
-  const view = new DataView(bytes.buffer, bytes.byteOffset + offset, strideSetBytes);
-  const stride = (level: number): number => view.getInt32(4 * level, true);
-  const step = (level: number): number => view.getUint16(24 + 2 * level, true);
-  return {
-    strides: [stride(0), stride(1), stride(2), stride(3)],
-    ring: { stride: view.getUint32(16, true), depth: view.getUint16(20, true), base: view.getUint16(22, true), steps: [step(0), step(1), step(2), step(3)] },
-  };
+  const word = wordAt(bytes, offset);
+  const at = (i: number): number => (strideSetNumbers[i]!.signed ? take(word, strideSetNumbers[i]!) | 0 : take(word, strideSetNumbers[i]!));
+  return { strides: [at(0), at(1), at(2), at(3)], ring: { stride: at(4), depth: at(5), base: at(6), steps: [at(7), at(8), at(9), at(10)] } };
 };
 
 /** How far a stride set moves an operand in iteration `I` (I[0] to I[3]), in the operand's own units. */

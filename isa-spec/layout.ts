@@ -29,7 +29,22 @@ export const common = {
   postCount1: { at: 76, bits: 4 },
 } as const satisfies Record<string, BitRange>;
 
-const spaces = { flags: { at: 16, bits: 16 }, payload: { at: 80, bits: 176 } } as const satisfies Record<string, BitRange>;
+/** The numbers of a stride set, from bit 0 of its 32 bytes. */
+export const strideSetNumbers = [
+  { name: 'strides[0]', at: 0, bits: 32, signed: true },
+  { name: 'strides[1]', at: 32, bits: 32, signed: true },
+  { name: 'strides[2]', at: 64, bits: 32, signed: true },
+  { name: 'strides[3]', at: 96, bits: 32, signed: true },
+  { name: 'ring.stride', at: 128, bits: 32, signed: false },
+  { name: 'ring.depth', at: 160, bits: 16, signed: false },
+  { name: 'ring.base', at: 176, bits: 16, signed: false },
+  { name: 'ring.steps[0]', at: 192, bits: 16, signed: false },
+  { name: 'ring.steps[1]', at: 208, bits: 16, signed: false },
+  { name: 'ring.steps[2]', at: 224, bits: 16, signed: false },
+  { name: 'ring.steps[3]', at: 240, bits: 16, signed: false },
+] as const satisfies readonly (BitRange & { readonly name: string; readonly signed: boolean })[];
+
+export const spaces = { flags: { at: 16, bits: 16 }, payload: { at: 80, bits: 176 } } as const satisfies Record<string, BitRange>;
 /** Bit 15 means nothing yet and is zero. */
 const unassigned: BitRange = { at: 15, bits: 1 };
 

@@ -1,7 +1,14 @@
+import { readdirSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { isaManual } from '../../isa-spec/document.ts';
 
-/** `vitest -u` writes it anew. */
-it('docs/isa.md is what the records say', async () => {
-  await expect(isaManual()).toMatchFileSnapshot('../../docs/isa.md');
+const files = Object.entries(isaManual());
+
+/** `vitest -u` writes them anew. */
+it.each(files)('docs/%s is what the records say', async (name, text) => {
+  await expect(text).toMatchFileSnapshot(`../../docs/${name}`);
+});
+
+it('docs/isa has no other pictures', () => {
+  expect(readdirSync(new URL('../../docs/isa', import.meta.url)).map((name) => `isa/${name}`).toSorted()).toEqual(files.map(([name]) => name).filter((name) => name !== 'isa.md').toSorted());
 });
