@@ -25,9 +25,9 @@ const width = rowWidth + 2 * margin;
 const characterWidth = 7.3;
 
 const style = `text{font:12px ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;fill:#1f2328}
-.n{font-size:8.5px;fill:#59636e}.page{fill:#fff}.box{stroke:#59636e}.join{stroke:#59636e;stroke-dasharray:2 3}
+.n{font-size:8.5px;fill:#59636e}.page{fill:#fff}.box{stroke:#59636e}.join{stroke:#59636e;stroke-dasharray:2 3}.ring{fill:none;stroke:#59636e}
 .common{fill:#d3e3f8}.flag{fill:#fbe0a8}.operand{fill:#cdeccf}.operand2{fill:#e2f4dc}.zero{fill:#eceef1}.z{fill:#818b98}
-@media(prefers-color-scheme:dark){text{fill:#e6edf3}.n{fill:#9aa4af}.page{fill:#0d1117}.box,.join{stroke:#8b949e}
+@media(prefers-color-scheme:dark){text{fill:#e6edf3}.n{fill:#9aa4af}.page{fill:#0d1117}.box,.join,.ring{stroke:#8b949e}
 .common{fill:#1b3a63}.flag{fill:#5c4410}.operand{fill:#1d4d2b}.operand2{fill:#2a5f2f}.zero{fill:#1c2128}.z{fill:#768390}}`;
 
 const top = ({ at, bits }: BitRange): number => at + bits - 1;
@@ -49,20 +49,20 @@ const piecesOf = (cell: Cell): readonly Piece[] => {
 /** Which bits of its cell a piece has, if not all: as ` 15:0`. */
 const slice = ({ at, bits, whole, kind }: Piece): string => (bits === whole.bits || kind === 'zero' ? '' : bits === 1 ? ` ${at - whole.at}` : ` ${at - whole.at + bits - 1}:${at - whole.at}`);
 
-/** What stands in a piece: its name and slice, or its name, or, where there is no room, a letter that stands for it. */
-const labels = (pieces: readonly Piece[]): { readonly text: (piece: Piece) => string; readonly notes: readonly string[] } => {
-  const letters = new Map<string, string>();
-  const texts = new Map(pieces.map((piece) => {
-    const text = [`${piece.name}${slice(piece)}`, piece.name].find((name) => fits(name, piece.bits));
-    if (text !== undefined) return [piece, text];
-    const letter = letters.get(piece.name) ?? String.fromCodePoint(97 + letters.size);
-    letters.set(piece.name, letter);
-    return [piece, letter];
-  }));
-  return { text: (piece) => texts.get(piece)!, notes: [...letters].map(([name, letter]) => `${letter} ${name}`) };
+/** What stands in a piece: its name and slice, or its name, or, where there is no room, the number of a note that has both. */
+const labels = (pieces: readonly Piece[]): { readonly texts: readonly (string | number)[]; readonly notes: readonly string[] } => {
+  const notes: string[] = [];
+  const texts = pieces.map((piece) => {
+    const full = `${piece.name}${slice(piece)}`;
+    return [full, piece.name].find((name) => fits(name, piece.bits)) ?? notes.push(full);
+  });
+  return { texts, notes };
 };
 
-const drawn = (piece: Piece, text: string): string => {
+/** A number in a circle, at (x, y). */
+const circled = (x: number, y: number, n: number): string => `<circle class="ring" cx="${x}" cy="${y - 4}" r="8"/><text x="${x}" y="${y}" text-anchor="middle">${n}</text>`;
+
+const drawn = (piece: Piece, text: string | number): string => {
   const x = margin + (rowBits - 1 - (top(piece) % rowBits)) * bitWidth;
   const y = margin + Math.floor(piece.at / rowBits) * rowHeight;
   const w = piece.bits * bitWidth;
@@ -71,23 +71,31 @@ const drawn = (piece: Piece, text: string): string => {
   const number = (at: number, anchor: string, bit: number): string => `<text class="n" x="${at}" y="${y + 9}" text-anchor="${anchor}">${bit}</text>`;
   const numbers = piece.bits === 1 ? number(middle, 'middle', piece.at) : number(x + 2, 'start', top(piece)) + number(x + w - 2, 'end', piece.at);
   const left = piece.joined ? `<path class="join" d="M${x} ${box}v${boxHeight}"/>` : `<path class="box" d="M${x} ${box}v${boxHeight}"/>`;
-  const label = `<text${piece.kind === 'zero' ? ' class="z"' : ''} x="${middle}" y="${box + 18.5}" text-anchor="middle">${escaped(text)}</text>`;
+  const label = typeof text === 'number' ? circled(middle, box + 18.5, text) : `<text${piece.kind === 'zero' ? ' class="z"' : ''} x="${middle}" y="${box + 18.5}" text-anchor="middle">${escaped(text)}</text>`;
   return `${numbers}<path class="${piece.kind}" d="M${x} ${box}h${w}v${boxHeight}h-${w}z"/>${left}${label}`;
 };
 
-/** Words that follow each other in lines no wider than the diagram. */
-const lines = (words: readonly string[]): readonly string[] => {
-  const broken: string[] = [];
-  for (const word of words) {
-    const longer = `${broken.at(-1)}    ${word}`;
-    if (broken.length > 0 && longer.length * characterWidth <= rowWidth) broken[broken.length - 1] = longer;
-    else broken.push(word);
-  }
-  return broken;
+/** The notes from `y` on, in lines no wider than the rows; and where the last of them is. */
+const noted = (notes: readonly string[], y: number): { readonly text: readonly string[]; readonly last: number } => {
+  let x = margin;
+  let last = notes.length === 0 ? y - noteHeight : y;
+  const text = notes.map((note, i) => {
+    const long = 40 + note.length * characterWidth;
+    if (x > margin && x + long > width) {
+      x = margin;
+      last += noteHeight;
+    }
+    const item = `${circled(x + 8.5, last, i + 1)}<text x="${x + 23}" y="${last}">${escaped(note)}</text>`;
+    x += long;
+    return item;
+  });
+  return { text, last };
 };
 
+/** What the colours say, if there is more than one. */
 const legend = (cells: readonly Cell[], y: number): string => {
   const present = new Map(Object.keys(kinds).filter((kind) => cells.some((cell) => cell.kind === kind)).map((kind) => [kinds[kind as Kind], kind]));
+  if (present.size === 1) return '';
   let x = margin;
   return [...present].map(([says, kind]) => {
     const item = `<path class="box ${kind}" d="M${x + 0.5} ${y - 9.5}h16v11h-16z"/><text x="${x + 23}" y="${y}">${says}</text>`;
@@ -99,18 +107,15 @@ const legend = (cells: readonly Cell[], y: number): string => {
 /** Rows of 32 bits, the first at the top, in each the highest bit at the left. */
 const draw = (title: string, cells: readonly Cell[]): string => {
   const pieces = cells.toSorted((a, b) => a.at - b.at).flatMap(piecesOf);
-  const { text, notes } = labels(pieces);
+  const { texts, notes } = labels(pieces);
   const rows = (8 * wordBytes) / rowBits;
-  const below = margin + rows * rowHeight + 10;
-  const noteLines = lines(notes);
-  const height = below + (noteLines.length + 1) * noteHeight;
+  const { text, last } = noted(notes, margin + rows * rowHeight + 12);
+  const height = last + 2 * noteHeight;
   const frames = Array.from({ length: rows }, (_, row) => `<path class="box" fill="none" d="M${margin} ${margin + row * rowHeight + numberHeight}h${rowWidth}v${boxHeight}h-${rowWidth}z"/>`);
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img">`,
     `<title>${escaped(title)}</title>`, `<style>${style}</style>`, `<path class="page" d="M0 0h${width}v${height}H0z"/>`,
-    ...pieces.map((piece) => drawn(piece, text(piece))), ...frames,
-    ...noteLines.map((line, i) => `<text xml:space="preserve" x="${margin}" y="${below + i * noteHeight}">${escaped(line)}</text>`),
-    legend(cells, below + noteLines.length * noteHeight), '</svg>', '',
+    ...pieces.map((piece, i) => drawn(piece, texts[i]!)), ...frames, ...text, legend(cells, last + noteHeight + 2), '</svg>', '',
   ].join('\n');
 };
 

@@ -41,7 +41,7 @@ const chapter = (m: Mnemonic): readonly string[] => {
   const table = fields.length === 0 ? [] : ['', '| bits | field | values |', '|---|---|---|', ...fields.map(fieldRow)];
   return [
     '', `### ${m}`, '', `\`0x${opcode.toString(16).padStart(2, '0')}\`, ${homes.length === queues.length ? 'any queue' : `queue ${list(homes)}`}: ${summary}.`,
-    ...table, '', `Bits ${reserved.map(range).join(', ')} are zero.`, '', meaning[m], ...rulesOf(m),
+    '', `![the word of ${m}](isa/${m}.svg)`, ...table, '', `Bits ${reserved.map(range).join(', ')} are zero.`, '', meaning[m], ...rulesOf(m),
   ];
 };
 
@@ -53,6 +53,8 @@ A chip has the queues ${list(queues)}, numbered from 0. Each takes its instructi
 queues nothing is ordered but by semaphores and the weight FIFO. A word is 32 bytes; bit 0 is the lowest of byte 0.
 
 ## Every word
+
+![the fields of every word](isa/word.svg)
 
 | bits | field |
 |---|---|`;
@@ -76,7 +78,9 @@ list* is packed 4-byte elements for the whole step, from a line on. A is the sid
 
     sum I[l] * strides[l] + ring.stride * ((ring.base + sum I[l] * ring.steps[l]) mod ring.depth)
 
-lines (or accumulator rows); a ring of depth 0 is none. 32 bytes: strides 4 x i32, ring stride u32, depth u16, base u16, steps 4 x u16.
+lines (or accumulator rows); a ring of depth 0 is none. Strides are signed, the other numbers are not.
+
+![a stride set](isa/stride-set.svg)
 
 **Windows.** \`rows\` is a bound, shortened when the step is run to min(max, max(0, R[reg] - max * I[level])) rows; the first is row
 max * I[level] of the step. Operands that are row lists use their elements from that row on, matrix operands are moved by their

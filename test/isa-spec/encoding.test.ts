@@ -151,6 +151,11 @@ describe('stride sets', () => {
     );
   });
 
+  it('are the bytes they always were', () => {
+    const set = { strides: [1, -2, 0x01020304, -(2 ** 31)], ring: { stride: 0xfffefdfc, depth: 0x1122, base: 0x3344, steps: [5, 6, 7, 0xffff] } } as const;
+    expect(Buffer.from(encodeStrideSet(set)).toString('hex')).toBe('01000000feffffff0403020100000080fcfdfeff22114433050006000700ffff');
+  });
+
   it('move by strides and turn their ring', () => {
     expect(move(still, [5, 6, 7, 8])).toBe(0);
     const set = { strides: [1000, 0, -10, 1], ring: { stride: 64, depth: 3, base: 1, steps: [4, 1, 0, 0] } } as const;
