@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { mnemonics, queues } from '../isa-spec/instructions.ts';
-import { placeText, SimulationFault } from '../simulator/fault.ts';
+import { type FaultPlace, placeText, SimulationFault } from '../simulator/fault.ts';
 import type { MachineState } from '../simulator/functional/machine-state.ts';
 import type { Runner, StepRun } from '../simulator/functional/run.ts';
 import type { Commands } from './debug-commands.ts';
@@ -11,13 +11,15 @@ type Breakpoint = { readonly text: string; readonly hits: (place: Place) => bool
 type Place = ReturnType<StepRun['placeOf']> & { readonly entered: boolean };
 type Watchpoint = { readonly tensor: Tensor; readonly chip: number; held: readonly Uint8Array[] | undefined };
 
-/** How far to go: instructions of any queue, or of one; to another op; or to the next breakpoint. */
-type Until = { readonly kind: 'steps'; left: number; readonly queue: string | undefined } | { readonly kind: 'op'; readonly label: string | undefined } | { readonly kind: 'break' };
+/** How far to go: instructions of any queue, or of one; to another op; until a queue has so few calls in force; or to the next breakpoint. */
+type Until = { readonly kind: 'steps'; left: number; readonly queue: string | undefined } | { readonly kind: 'op'; readonly label: string | undefined } | { readonly kind: 'depth'; readonly of: Runner; readonly calls: number } | { readonly kind: 'break' };
 
 /** What the user asked for that cannot be done. */
 class Misunderstood extends Error {}
 
 const helpText = `step [N] | step QUEUE [N]   run one instruction (N of them), of whichever queue is next or of one queue
+next                        the same of one instruction; if it is a call, run until its queue has come back from it
+out                         run until the queue that is next has come back from the subprogram it is in
 op                          run until an instruction of another op is next
 continue                    run until a breakpoint, a change of what is watched, or the end
 break OP | QUEUE:PC | start stop before an op (its label or its name in the model), an instruction, all of a mnemonic, a step
@@ -29,9 +31,23 @@ tensors [TEXT], ops [TEXT]  their names
 queues                      where each queue is and what it waits for
 where, chip N, quit
 A command may be shortened to its first letters; an empty line repeats the last.`;
-const names = ['step', 'op', 'continue', 'break', 'watch', 'breakpoints', 'delete', 'print', 'tensors', 'ops', 'queues', 'where', 'chip', 'quit', 'help', 'next'] as const;
+const names = ['step', 'next', 'out', 'op', 'continue', 'break', 'watch', 'breakpoints', 'delete', 'print', 'tensors', 'ops', 'queues', 'where', 'chip', 'quit', 'help'] as const;
 /** What one letter means where several commands begin with it. */
-const letters: Readonly<Record<string, (typeof names)[number]>> = { s: 'step', b: 'break', c: 'continue', o: 'op', p: 'print', q: 'quit', w: 'where', t: 'tensors', n: 'step', next: 'step' };
+const letters: Readonly<Record<string, (typeof names)[number]>> = { s: 'step', b: 'break', c: 'continue', o: 'op', p: 'print', q: 'quit', w: 'where', t: 'tensors', n: 'next' };
+
+/** Whether that is where to stop, and the instruction at `place` is next. */
+function arrived(until: Until, place: FaultPlace): boolean {
+  switch (until.kind) {
+    case 'steps':
+      return until.left <= 0;
+    case 'op':
+      return until.label !== place.label;
+    case 'depth':
+      return until.of.queue.calls.length <= until.calls;
+    case 'break':
+      return false;
+  }
+}
 
 /** One line of an instruction about to run: how many came before, where it is, its tokens. */
 export function traceLine(run: StepRun, runner: Runner): string {
@@ -124,9 +140,7 @@ export class Debugger {
     const here = { ...place, entered: !this.#labels.has(runner.index) || this.#labels.get(runner.index) !== place.label };
     const hit = this.#stops.findIndex((stop) => 'hits' in stop && (stop.text === 'start' ? starting : runner.queue.offer === undefined && stop.hits(here)));
     if (hit >= 0) return `breakpoint ${hit + 1}: ${(this.#stops[hit] as Breakpoint).text}\n${this.#where()}`;
-    const until = this.#until;
-    const there = until.kind === 'steps' ? until.left <= 0 : until.kind === 'op' && until.label !== place.label;
-    return there ? this.#where() : undefined;
+    return arrived(this.#until, place) ? this.#where() : undefined;
   }
 
   /** What is watched and has changed. The first look is not a change. */
@@ -190,6 +204,10 @@ export class Debugger {
       case 'step':
         this.#until = { kind: 'steps', ...this.#stepsOf(first, second) };
         return true;
+      case 'next':
+      case 'out':
+        this.#until = this.#untilBack(name);
+        return true;
       case 'op':
         this.#until = { kind: 'op', label: this.#next()?.label };
         return true;
@@ -243,6 +261,16 @@ export class Debugger {
     const count = queue === undefined ? first : second;
     if (count !== '' && !/^[1-9]\d{0,8}$/.test(count)) throw new Misunderstood(`\`${count}\` is neither a queue nor a number`);
     return { left: count === '' ? 1 : Number(count), queue };
+  }
+
+  /** Until the queue that is next has as many calls in force as now; or, to come out of a subprogram, one less. */
+  #untilBack(name: 'next' | 'out'): Until {
+    const runner = this.#run?.next();
+    if (runner === undefined) return { kind: 'break' };
+    const { queue } = runner;
+    if (name === 'out' && queue.calls.length === 0) throw new Misunderstood(`${queue.name} is in no subprogram`);
+    if (name === 'next' && queue.code[queue.pc]!.op !== 'call') return { kind: 'steps', left: 1, queue: undefined };
+    return { kind: 'depth', of: runner, calls: queue.calls.length - (name === 'out' ? 1 : 0) };
   }
 
   #next(): ReturnType<StepRun['placeOf']> | undefined {

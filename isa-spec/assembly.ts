@@ -1,84 +1,28 @@
-import { createToken, EmbeddedActionsParser, type IParserErrorMessageProvider, type IToken, Lexer, type ParserMethod, tokenLabel, type TokenType } from 'chevrotain';
+import { EmbeddedActionsParser, type IToken, Lexer, type ParserMethod } from 'chevrotain';
+import {
+  AssemblyError, bits, directives, f32Of, fieldsOf, integerOf, keywords, marks, messages, name, number, predicate, refuse, register, semaphore, semaphoreOf, strideSet, string, vocabulary, word,
+} from './assembly-words.ts';
 import { checkSection, type JsonKind, jsonKinds } from './container.ts';
 import { assemblyVersion } from './disassembly.ts';
 import { encodeAll, isZero, still } from './encoding.ts';
-import { type FieldKind, strideSetMax } from './fields.ts';
-import { hbmBases, type Instruction, instructions, type Mnemonic, mnemonics, type Queue, queues, type StrideSet, type Token } from './instructions.ts';
+import { type FieldKind, fieldParts, pc as pcKind, strideSetMax, strideSetsMax } from './fields.ts';
+import { hbmBases, type Instruction, instructions, mnemonics, type Queue, queues, type StrideSet, type Token } from './instructions.ts';
 import type { Json } from './json.ts';
 import type { ChipCode, Program, QueueCode } from './program.ts';
 
-/** Text that is no assembly; `line` and `column` count from 1. */
-export class AssemblyError extends Error {
-  readonly line: number;
-  readonly column: number;
-  constructor(line: number, column: number, reason: string) {
-    super(`line ${line}, column ${column}: ${reason}`);
-    this.name = 'AssemblyError';
-    this.line = line;
-    this.column = column;
+/** A place in the code by the name that stands before it, which may come later. */
+class Name {
+  readonly at: IToken;
+  constructor(at: IToken) {
+    this.at = at;
   }
 }
 
-const refuse = (at: IToken, reason: string): never => {
-  throw new AssemblyError(at.startLine ?? 1, at.startColumn ?? 1, reason);
-};
-
-const fieldsOf = (m: Mnemonic): readonly (readonly [string, FieldKind])[] => Object.entries({ ...instructions[m].flags, ...instructions[m].payload });
-
-const token = (name: string, pattern: RegExp | string, label = `\`${name}\``): TokenType => createToken({ name: `'${name}'`, pattern, label });
-const skipped = (name: string, pattern: RegExp): TokenType => createToken({ name, pattern, group: Lexer.SKIPPED });
-
-const number = token('number', /0x[0-9a-fA-F]+|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/, 'a number');
-const string = token('string', /"(?:[^"\\\n\r]|\\.)*"/, 'a string');
-const semaphore = token('semaphore', /s\d+(?:\*\d+)?/, 'a semaphore such as `s3` or `s3*2`');
-const strideSet = token('strideSet', /ss\d+/, 'a stride set such as `ss1`');
-const register = token('register', /R\d+/, 'a register such as `R1`');
-const predicate = token('predicate', /P\d+/, 'a predicate such as `P1`');
-const name = token('name', /[A-Za-z_]\w*/, 'a name');
-const directive = token('directive', /\.[A-Za-z]\w*/, 'a directive');
-const marks = Object.fromEntries([...'=@+:,()[]{}'].map((mark) => [mark, token(mark, mark)])) as Readonly<Record<string, TokenType>>;
-
-/** The lexer takes the first that matches, so `wait2` has to stand before `wait`. */
-const longestFirst = (list: Iterable<string>): readonly string[] => [...list].toSorted((a, b) => b.length - a.length);
-
-const words = new Set<string>([
-  'if', 'wait', 'post', 'ring', 'true', 'false', 'null', ...mnemonics, ...queues, ...hbmBases,
-  ...mnemonics.flatMap((m) => fieldsOf(m).flatMap(([field, kind]) => (kind.kind === 'enum' ? [field, ...kind.names] : [field]))),
-]);
-const keywords = new Map(longestFirst(words).map((word) => [word, createToken({ name: `'${word}'`, pattern: word, label: `\`${word}\``, longer_alt: name })]));
-const directives = new Map(
-  longestFirst(['sasm', 'chips', 'entry', 'chip', 'queue', 'ss', ...jsonKinds]).map((word) => [word, createToken({ name: `.${word}`, pattern: `.${word}`, label: `\`.${word}\``, longer_alt: directive })]),
-);
-const vocabulary = [
-  skipped('space', /[ \t\r\n]+/), skipped('comment', /;[^\n\r]*/), string, number, semaphore, strideSet, register, predicate,
-  ...keywords.values(), ...directives.values(), name, directive, ...Object.values(marks),
-];
-
-const found = (at: IToken): string => (at.image === '' ? 'the end of the text' : `\`${at.image.length > 40 ? `${at.image.slice(0, 37)}...` : at.image}\``);
-const messages: IParserErrorMessageProvider = {
-  buildMismatchTokenMessage: ({ expected, actual }) => `expected ${tokenLabel(expected)}, found ${found(actual)}`,
-  buildNotAllInputParsedMessage: ({ firstRedundant }) => `expected an instruction or a directive, found ${found(firstRedundant)}`,
-  buildNoViableAltMessage: ({ expectedPathsPerAlt, actual }) => `expected ${expectedPathsPerAlt.flat().map((path) => tokenLabel(path[0]!)).join(' or ')}, found ${found(actual[0]!)}`,
-  buildEarlyExitMessage: ({ expectedIterationPaths, actual }) => `expected ${expectedIterationPaths.map((path) => tokenLabel(path[0]!)).join(' or ')}, found ${found(actual[0]!)}`,
-};
-
-/** The integer of a token, which must be within [least, most]. */
-const integerOf = (at: IToken, least: number, most: number): number => {
-  const value = Number(/^[A-Za-z]+(\d+)$/.exec(at.image)?.[1] ?? at.image);
-  return Number.isInteger(value) && value >= least && value <= most ? value : refuse(at, `${at.image} is not an integer from ${least} to ${most}`);
-};
-
-const bits = (n: number): number => 2 ** n - 1;
-
-const semaphoreOf = (at: IToken): Token => {
-  const [id, count] = at.image.slice(1).split('*').map(Number);
-  const value = { semaphore: id!, count: count ?? 1 };
-  return id! >= 1 && id! <= 255 && value.count >= 1 && value.count <= 15 ? value : refuse(at, `${at.image} is not one of s1 to s255, 1 to 15 times`);
-};
-
-const f32Of = (at: IToken): number => {
-  const value = Math.fround(Number(at.image));
-  return Number.isFinite(value) ? value : refuse(at, `${at.image} is beyond FP32`);
+/** An instruction with the numbers of the places it names. */
+const linked = (instruction: Instruction, places: ReadonlyMap<string, number>): Instruction => {
+  const pcOf = ({ at }: Name): number => places.get(at.image) ?? refuse(at, `no instruction of the queue stands under \`${at.image}:\``);
+  const fields = Object.entries(instruction.fields).map(([field, value]: [string, unknown]) => [field, value instanceof Name ? pcOf(value) : value]);
+  return { ...instruction, fields: Object.fromEntries(fields) as never };
 };
 
 const deepest = 64;
@@ -242,6 +186,11 @@ class AssemblyParser extends EmbeddedActionsParser {
         });
         return this.ACTION(() => ({ max: integerOf(max, 0, bits(13)), ...(shortened ?? { reg: 0, level: 0 }) }));
       }),
+      pc: this.RULE('pc', (): Value =>
+        this.or(0, [
+          { ALT: () => { const at = this.consume(0, word); return this.ACTION(() => new Name(at)); } },
+          { ALT: () => { const at = this.consume(0, number); return this.ACTION(() => integerOf(at, 0, bits(fieldParts(pcKind)[0]!.bits))); } },
+        ])),
     };
     const choices = new Map<string, ParserMethod<[FieldKind], Value>>();
     return (field) => {
@@ -313,21 +262,32 @@ class AssemblyParser extends EmbeddedActionsParser {
     return this.RULE('queueCode', () => {
       const sets: StrideSet[] = [];
       const code: Instruction[] = [];
+      const places = new Map<string, number>();
       this.#directive(0, 'queue');
       const at = this.or(0, queues.map((queue, i) => ({ ALT: () => this.#keyword(i, queue) })));
       const queue = at.image as Queue;
       this.MANY(() => {
         this.#directive(0, 'ss');
         const index = this.consume(0, number);
-        this.ACTION(() => integerOf(index, sets.length + 1, Math.min(strideSetMax, sets.length + 1)));
+        this.ACTION(() => integerOf(index, sets.length + 1, Math.min(strideSetsMax, sets.length + 1)));
         sets.push(this.subrule(0, set));
       });
-      this.MANY1(() => {
-        const first = this.LA(1);
-        const read = this.subrule(1, instruction);
-        this.ACTION(() => ((instructions[read.op].queues as readonly Queue[]).includes(queue) ? code.push(read) : refuse(first, `${read.op} cannot be in queue ${queue}`)));
+      this.MANY1({
+        GATE: () => this.LA(1).tokenType !== name || this.LA(2).tokenType === marks[':'],
+        DEF: () => this.or(1, [
+          { ALT: () => {
+            const place = this.consume(1, word);
+            this.consume(1, marks[':']!);
+            this.ACTION(() => (places.has(place.image) ? refuse(place, `another instruction of the queue stands under \`${place.image}:\``) : places.set(place.image, code.length)));
+          } },
+          { ALT: () => {
+            const first = this.LA(1);
+            const read = this.subrule(1, instruction);
+            this.ACTION(() => ((instructions[read.op].queues as readonly Queue[]).includes(queue) ? code.push(read) : refuse(first, `${read.op} cannot be in queue ${queue}`)));
+          } },
+        ]),
       });
-      return this.ACTION(() => ({ at, queue, code: { words: encodeAll(code, queue), strideSets: sets.length === 0 ? [] : [still, ...sets] } }));
+      return this.ACTION(() => ({ at, queue, code: { words: encodeAll(code.map((one) => linked(one, places)), queue), strideSets: sets.length === 0 ? [] : [still, ...sets] } }));
     });
   }
 

@@ -1,4 +1,4 @@
-import { strideSetMax } from './fields.ts';
+import { strideSetsMax } from './fields.ts';
 import { crc32c } from './crc32c.ts';
 import { decodeStrideSet, encodeStrideSet, still, strideSetBytes } from './encoding.ts';
 import { anything, canonicalJson, type Check, type Json, object } from './json.ts';
@@ -39,8 +39,8 @@ type Section = { readonly kind: (typeof kinds)[number]; readonly entry: number; 
 const align = (at: number): number => Math.ceil(at / alignment) * alignment;
 
 const stridesOf = (sets: readonly StrideSet[]): Uint8Array => {
-  if (sets.length > strideSetMax + 1 || sets.length === 1 || (sets.length > 0 && canonicalJson(sets[0] as unknown as Json) !== canonicalJson(still as unknown as Json))) {
-    throw new RangeError(`internal: stride sets of a queue are none, or \`still\` and up to ${strideSetMax} others`);
+  if (sets.length > strideSetsMax + 1 || sets.length === 1 || (sets.length > 0 && canonicalJson(sets[0] as unknown as Json) !== canonicalJson(still as unknown as Json))) {
+    throw new RangeError(`internal: stride sets of a queue are none, or \`still\` and up to ${strideSetsMax} others`);
   }
   const bytes = new Uint8Array(Math.max(0, sets.length - 1) * strideSetBytes);
   sets.slice(1).forEach((set, i) => bytes.set(encodeStrideSet(set), i * strideSetBytes));
@@ -161,7 +161,7 @@ const parseJson = (section: Section & { readonly offset: number }): unknown => {
 
 const codeOf = (code: Section & { readonly offset: number }, strides: Section & { readonly offset: number }): QueueCode => {
   if (code.bytes.length % wordBytes !== 0) throw new ProgramError(code.offset, `code of ${code.bytes.length} bytes is not whole words`);
-  if (strides.bytes.length % strideSetBytes !== 0 || strides.bytes.length > strideSetMax * strideSetBytes) throw new ProgramError(strides.offset, `stride sets of ${strides.bytes.length} bytes are not up to ${strideSetMax} whole ones`);
+  if (strides.bytes.length % strideSetBytes !== 0 || strides.bytes.length > strideSetsMax * strideSetBytes) throw new ProgramError(strides.offset, `stride sets of ${strides.bytes.length} bytes are not up to ${strideSetsMax} whole ones`);
   const sets = Array.from({ length: strides.bytes.length / strideSetBytes }, (_, i) => decodeStrideSet(strides.bytes, i * strideSetBytes));
   return { words: code.bytes.slice(), strideSets: sets.length === 0 ? [] : [still, ...sets] };
 };

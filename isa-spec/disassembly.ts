@@ -11,7 +11,10 @@ const hex = (n: number): string => `0x${n.toString(16)}`;
 const moved = (ss: number): string => (ss === 0 ? '' : `+ss${ss}`);
 const tokenText = ({ semaphore, count }: Token): string => (count === 1 ? `s${semaphore}` : `s${semaphore}*${count}`);
 
-const operand: { readonly [K in FieldKind['kind']]: (value: FieldValue<Extract<FieldKind, { kind: K }>>) => string } = {
+/** What an instruction of the queue is called, by its number. */
+type NameOf = (pc: number) => string;
+
+const operand: { readonly [K in FieldKind['kind']]: (value: FieldValue<Extract<FieldKind, { kind: K }>>, nameOf: NameOf) => string } = {
   uint: (value) => `${value}`,
   f32: (value) => (Object.is(value, -0) ? '-0' : `${value}`),
   flag: (value) => `${value}`,
@@ -20,21 +23,22 @@ const operand: { readonly [K in FieldKind['kind']]: (value: FieldValue<Extract<F
   hbm: ({ base, off, ss }) => `${hbmBases[base]}@${hex(off)}${moved(ss)}`,
   acc: ({ addr, ss }) => `${addr}${moved(ss)}`,
   rows: ({ max, reg, level }) => (reg === 0 && level === 0 ? `${max}` : `${max}:R${reg}@${level}`),
+  pc: (target, nameOf) => nameOf(target),
 };
 
-const fieldText = (name: string, field: FieldKind, value: unknown): string => {
+const fieldText = (name: string, field: FieldKind, value: unknown, nameOf: NameOf): string => {
   if (value === undefined) return '';
   if (field.kind === 'flag') return value === true ? ` ${name}` : '';
   if (field.kind === 'uint' && field.optional && value === 0) return '';
-  return ` ${name}=${(operand[field.kind] as (value: unknown) => string)(value)}`;
+  return ` ${name}=${(operand[field.kind] as (value: unknown, nameOf: NameOf) => string)(value, nameOf)}`;
 };
 
-/** An instruction as a line of assembly, operands in declared order; a flag is there or not, an optional number is there unless it is 0. */
-export const printInstruction = (instruction: Instruction): string => {
+/** An instruction as a line of assembly, operands in declared order; a flag is there or not, an optional number is there unless it is 0; `nameOf` names what it calls. */
+export const printInstruction = (instruction: Instruction, nameOf: NameOf = String): string => {
   const row = instructions[instruction.op];
   const fields: Readonly<Record<string, FieldKind>> = { ...row.flags, ...row.payload };
   const values = instruction.fields as Readonly<Record<string, unknown>>;
-  const operands = Object.entries(fields).map(([name, field]) => fieldText(name, field, values[name]));
+  const operands = Object.entries(fields).map(([name, field]) => fieldText(name, field, values[name], nameOf));
   const under = instruction.predicate === undefined ? '' : ` if P${instruction.predicate}`;
   const waits = instruction.waits.length === 0 ? '' : ` wait(${instruction.waits.map(tokenText).join(', ')})`;
   const posts = instruction.posts.length === 0 ? '' : ` post(${instruction.posts.map(tokenText).join(', ')})`;
@@ -46,15 +50,22 @@ const printStrideSet = ({ strides, ring }: StrideSet, number: number): string =>
   return `  .ss ${number} [${strides.join(', ')}]${isRing ? ` ring(${ring.stride}, ${ring.depth}, ${ring.base}) [${ring.steps.join(', ')}]` : ''}`;
 };
 
-/** Instructions, the body of a loop indented under it, each with the label it belongs to. */
+/** Names of a queue's subprograms by where they begin: `sub`, the words of the label of that instruction, its number. */
+const subprogramNames = (code: readonly Instruction[], labelOf: (pc: number) => string | undefined): ReadonlyMap<number, string> => {
+  const targets = code.flatMap((instruction) => (instruction.op === 'call' && instruction.fields.target < code.length ? [instruction.fields.target] : []));
+  return new Map(targets.map((pc) => [pc, ['sub', ...(labelOf(pc)?.match(/\w+/g) ?? []), pc].join('_')]));
+};
+
+/** Instructions, the body of a loop indented under it, each with the label it belongs to; subprograms under their names. */
 const printCode = (code: readonly Instruction[], labelOf: (pc: number) => string | undefined): readonly string[] => {
+  const names = subprogramNames(code, labelOf);
   const ends: number[] = [];
-  return code.map((instruction, pc) => {
+  return code.flatMap((instruction, pc) => {
     while (ends.length > 0 && pc >= ends.at(-1)!) ends.pop();
-    const line = `  ${'  '.repeat(ends.length)}${printInstruction(instruction)}`;
+    const line = `  ${'  '.repeat(ends.length)}${printInstruction(instruction, (target) => names.get(target) ?? String(target))}`;
     if (instruction.op === 'loop') ends.push(pc + 1 + instruction.fields.body);
-    const label = labelOf(pc);
-    return label === undefined ? line : `${line}  ; ${label}`;
+    const [name, label] = [names.get(pc), labelOf(pc)];
+    return [...(name === undefined ? [] : [`${name}:`]), label === undefined ? line : `${line}  ; ${label}`];
   });
 };
 

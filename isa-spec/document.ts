@@ -1,7 +1,7 @@
 import { accuracy } from './accuracy.ts';
 import { diagrams } from './diagram.ts';
-import { type FieldKind, formats, strideSetMax } from './fields.ts';
-import { activations, hbmBases, hostTables, instructions, type Mnemonic, mnemonics, queues, stepCounts, vectorFunctions, workEntryBytes } from './instructions.ts';
+import { type FieldKind, formats, strideSetMax, strideSetsMax } from './fields.ts';
+import { activations, callsMax, hbmBases, hostTables, instructions, type Mnemonic, mnemonics, queues, stepCounts, vectorFunctions, workEntryBytes } from './instructions.ts';
 import { type BitRange, common, type FieldPosition, layouts } from './layout.ts';
 import { kindSentences, legal, unconditional } from './legal.ts';
 import { meaning } from './meaning.ts';
@@ -27,6 +27,8 @@ const described = (field: FieldKind): string => {
       return 'an accumulator row, moved by a stride set';
     case 'rows':
       return 'a window of rows';
+    case 'pc':
+      return 'an instruction of the queue, by its number';
   }
 };
 
@@ -74,13 +76,23 @@ opcode or code, or in another queue than it says is illegal.
 Memory is addressed in lines. A matrix operand is rows at a pitch in lines, its elements packed from the start of each row. A *row
 list* is packed 4-byte elements for the whole step, from a line on. A is the side of a matrix array.
 
-**Stride sets.** A queue has up to ${strideSetMax}; number 0 moves nothing. Where I[0] to I[3] are the loop counters, a set moves an operand by
+**Stride sets.** A queue has up to ${strideSetsMax}. An operand names one of the ${strideSetMax} that follow the frame in force: set n is the queue's set
+frame + n; number 0 moves nothing in any frame. Where I[0] to I[3] are the loop counters, a set moves an operand by
 
     sum I[l] * strides[l] + ring.stride * ((ring.base + sum I[l] * ring.steps[l]) mod ring.depth)
 
 lines (or accumulator rows); a ring of depth 0 is none. Strides are signed, the other numbers are not.
 
 ![a stride set](isa/stride-set.svg)
+
+**Subprograms.** The code of a queue is what it begins with, then its subprograms: each the target of some \`call\`, each ending in its one
+\`ret\`, as does what comes before the first. Loops are wholly inside or outside of each. A subprogram calls others, ${callsMax} calls deep,
+but never itself, not through others either. So code with calls is short for the code with every subprogram written out where it is called.
+
+**Frames.** A step begins in frame 0. \`call\` adds its frame to the caller's, \`ret\` takes it off again: a subprogram called from another is
+moved along with it. So one body runs on other addresses: its operands name sets 1, 2, ..., and each caller has its own, from the
+set after its frame on. A set moves by a constant if its ring has a base and no steps: ring.stride * (ring.base mod ring.depth).
+What names no set (lists, work lists, operands of set 0) is the same in every frame.
 
 **Windows.** \`rows\` is a bound, shortened when the step is run to min(max, max(0, R[reg] - max * I[level])) rows; the first is row
 max * I[level] of the step. Operands that are row lists use their elements from that row on, matrix operands are moved by their

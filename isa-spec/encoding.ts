@@ -51,6 +51,8 @@ const partsOf = (field: FieldKind, value: Value): Parts | undefined => {
   switch (field.kind) {
     case 'uint':
       return typeof value === 'number' ? [field.minusOne ? value - 1 : value] : undefined;
+    case 'pc':
+      return typeof value === 'number' ? [value] : undefined;
     case 'f32':
       return typeof value === 'number' && Number.isFinite(value) && Math.fround(value) === value ? [bitsOfF32(value)] : undefined;
     case 'flag':
@@ -71,6 +73,8 @@ const valueOf = ({ field, parts }: FieldPosition, word: Uint32Array): Value | un
   switch (field.kind) {
     case 'uint':
       return field.minusOne ? first + 1 : first;
+    case 'pc':
+      return first;
     case 'f32':
       return Number.isFinite(f32OfBits(first)) ? f32OfBits(first) : undefined;
     case 'flag':

@@ -32,7 +32,9 @@ type Kind =
   | { readonly kind: 'sram' }
   | { readonly kind: 'hbm' }
   | { readonly kind: 'acc' }
-  | { readonly kind: 'rows' };
+  | { readonly kind: 'rows' }
+  /** An instruction of the same queue, by its number in the code. */
+  | { readonly kind: 'pc' };
 /** `added`: the field came after words of its instruction were written. Where its bits are all zero it is absent, and the instruction means what it did. */
 export type FieldKind = Kind & { readonly added?: true };
 
@@ -55,6 +57,9 @@ export type FieldPart = { readonly name: string; readonly bits: number };
 /** Bits of a stride set's number; number 0 moves nothing. */
 const ssBits = 6;
 export const strideSetMax = 2 ** ssBits - 1;
+const frameBits = 16;
+/** Stride sets a queue may have: those the last frame reaches. */
+export const strideSetsMax = 2 ** frameBits - 1 + strideSetMax;
 
 /** The numbers a field is made of, low bits first. Single-valued kinds have one part without a name. */
 export const fieldParts = (field: FieldKind): readonly FieldPart[] => {
@@ -74,6 +79,8 @@ export const fieldParts = (field: FieldKind): readonly FieldPart[] => {
       return [{ name: 'addr', bits: 10 }, { name: 'ss', bits: ssBits }];
     case 'rows':
       return [{ name: 'max', bits: 13 }, { name: 'reg', bits: 5 }, { name: 'level', bits: 2 }];
+    case 'pc':
+      return [{ name: '', bits: 24 }];
   }
 };
 
@@ -90,6 +97,8 @@ export const sram = { kind: 'sram' } as const;
 export const hbm = { kind: 'hbm' } as const;
 export const acc = { kind: 'acc' } as const;
 export const rows = { kind: 'rows' } as const;
+export const pc = { kind: 'pc' } as const;
+export const frame = slot(frameBits);
 export const format = oneOf(3, formats);
 /** A field an instruction was given later. */
 export const added = <const K extends FieldKind>(field: K): K & { readonly added: true } => ({ ...field, added: true });

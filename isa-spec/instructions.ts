@@ -1,4 +1,4 @@
-import { acc, added, count, f32, type FieldKind, type FieldValue, flag, format, hbm, oneOf, rows, slot, sram, uint } from './fields.ts';
+import { acc, added, count, f32, type FieldKind, type FieldValue, flag, format, frame, hbm, oneOf, pc, rows, slot, sram, uint } from './fields.ts';
 
 /** Instruction queues of a chip. Each issues and completes in order; nothing orders two queues but semaphores and the weight FIFO. */
 export const queues = ['ctl', 'dma0', 'dma1', 'wld', 'mxu', 'epi', 'att', 'vec', 'col'] as const;
@@ -83,6 +83,16 @@ export const instructions = {
     opcode: 0x03, queues: every, summary: 'R[reg] <- a count of the step-control block (R0 cannot be written)',
     flags: {},
     payload: { reg: uint(5), count: oneOf(4, stepCounts) },
+  }),
+  call: instruction({
+    opcode: 0x04, queues: every, summary: 'runs the subprogram at `target` to its `ret`, its stride sets numbered from `frame` sets further on',
+    flags: {},
+    payload: { target: pc, frame },
+  }),
+  ret: instruction({
+    opcode: 0x05, queues: every, summary: 'goes on after the call in force; where there is none, ends the queue\'s step',
+    flags: {},
+    payload: {},
   }),
   setp: instruction({
     opcode: 0x06, queues: every, summary: 'P[target] <- whether R[reg] compares so with `value`, unsigned',
@@ -255,11 +265,15 @@ export type Instruction = {
 }[Mnemonic];
 export type InstructionOf<M extends Mnemonic> = Extract<Instruction, { op: M }>;
 
+/** Calls that may be in force at once. */
+export const callsMax = 4;
+
 /** Common fields of every word: op 7:0, queue 11:8, predicate 14:12, flags 31:16, wait0/1 39:32 47:40, post0/1 55:48 63:56, their counts 67:64 71:68 75:72 79:76. */
 export const wordBytes = 32;
 
 /**
- * A stride set (SS1 to SS63 of a queue; SS0 moves nothing). An operand moves by
+ * A stride set. Set 0 moves nothing; an operand that names set n means set n of the frame in force: the queue's set `frames + n`, where
+ * `frames` is the sum of the frames of all calls in force. An operand moves by
  * `sum I[l]*strides[l] + ring.stride * ((ring.base + sum I[l]*ring.steps[l]) mod ring.depth)`.
  * Units are those of the operand (lines, or accumulator rows). 32 bytes: strides 4 x i32, ring stride u32, depth u16, base u16, steps 4 x u16.
  */

@@ -55,6 +55,8 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
   ],
   loop: [],
   sreg: [{ says: 'does not write R0', holds: (f) => f.reg !== 0 }],
+  call: [{ says: 'calls what comes after the start of the code: target > 0', holds: (f) => f.target > 0 }],
+  ret: [],
   setp: [{ says: 'writes a predicate: P1 to P7', holds: (f) => f.target !== 0 }],
   trace: [
     { says: 'names a register and its bounds only to assert', holds: (f) => f.kind === 'assert' || (f.reg === 0 && f.least === 0 && f.most === 0) },
@@ -181,7 +183,7 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
 };
 
 /** Instructions others rely on having had their effect: they have no predicate. */
-export const unconditional: readonly Mnemonic[] = ['loop', 'sreg', 'setp', 'wld', 'mm', 'aq', 'coll'];
+export const unconditional: readonly Mnemonic[] = ['loop', 'sreg', 'call', 'ret', 'setp', 'wld', 'mm', 'aq', 'coll'];
 
 /** What must hold of every operand of a kind. */
 const kindRules: { readonly [K in FieldKind['kind']]?: { readonly says: string; readonly holds: (value: never, machine: Machine) => boolean } } = {

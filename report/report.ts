@@ -1,5 +1,5 @@
 import { decodeAll } from '../isa-spec/encoding.ts';
-import { hbmBases, queues } from '../isa-spec/instructions.ts';
+import { hbmBases, type Mnemonic, queues } from '../isa-spec/instructions.ts';
 import { anything, type Checked, type Check, integerFrom, type Json, listOf, nameOf, numberFrom, record, text } from '../isa-spec/json.ts';
 import { type Program } from '../isa-spec/program.ts';
 import { lossNames } from '../simulator/timing/chip.ts';
@@ -173,14 +173,28 @@ function opsPerLayer(program: Program, layers: number): number {
   const inLoop = new Set<number>();
   const all = new Set<number>();
   for (const queue of queues) {
-    let end = 0;
-    decodeAll(chip[queue].words, queue).forEach((instruction, pc) => {
-      if (instruction.op === 'loop' && instruction.fields.level === 0) end = pc + 1 + instruction.fields.body;
-      const label = names[queue][pc];
-      if (label === undefined || instruction.op === 'loop' || instruction.op === 'sync' || instruction.op === 'sreg' || instruction.op === 'event') return;
-      all.add(label);
-      if (pc < end) inLoop.add(label);
-    });
+    const code = decodeAll(chip[queue].words, queue);
+    const seen = new Set<string>();
+    /** A routine from its beginning to its return, and those it calls. */
+    const visit = (begin: number, inside: boolean): void => {
+      const key = `${begin} ${inside}`;
+      if (seen.has(key)) return;
+      seen.add(key);
+      let end = inside ? code.length : begin;
+      for (let pc = begin; pc < code.length && code[pc]!.op !== 'ret'; pc++) {
+        const instruction = code[pc]!;
+        if (instruction.op === 'loop' && instruction.fields.level === 0) end = Math.max(end, pc + 1 + instruction.fields.body);
+        if (instruction.op === 'call') visit(instruction.fields.target, pc < end);
+        const label = names[queue][pc];
+        if (label === undefined || steering.has(instruction.op)) continue;
+        all.add(label);
+        if (pc < end) inLoop.add(label);
+      }
+    };
+    visit(0, false);
   }
   return inLoop.size > 0 ? inLoop.size : all.size / Math.max(1, layers);
 }
+
+/** Instructions that are part of no op. */
+const steering: ReadonlySet<Mnemonic> = new Set(['loop', 'call', 'sync', 'sreg', 'event']);

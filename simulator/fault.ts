@@ -8,10 +8,13 @@
  */
 export type FaultKind = 'bounds' | 'operand' | 'control' | 'table' | 'semaphore' | 'fifo' | 'collective' | 'assert' | 'deadlock' | 'unbalanced' | 'race' | 'limit';
 
-/** Where a program stopped: the instruction `pc` of a chip's queue, in iteration `I` of its loops; `label`: the op it was made of, if known. */
-export type FaultPlace = { readonly chip: number; readonly queue: string; readonly pc: number; readonly op: string; readonly I: readonly number[]; readonly label?: string };
+/** Where a program stopped: the instruction `pc` of a chip's queue, in iteration `I` of its loops; `calls`: those in force, by their pc, innermost last; `label`: the op it was made of, if known. */
+export type FaultPlace = { readonly chip: number; readonly queue: string; readonly pc: number; readonly op: string; readonly I: readonly number[]; readonly calls: readonly number[]; readonly label?: string };
 
-export const placeText = ({ chip, queue, pc, op, I, label }: FaultPlace): string => `chip ${chip} ${queue}[${pc}] ${op}${label === undefined ? '' : ` \`${label}\``} (I = ${I.join(', ')})`;
+export const placeText = ({ chip, queue, pc, op, I, calls, label }: FaultPlace): string => {
+  const called = calls.length === 0 ? '' : `, called at ${calls.toReversed().join(', at ')}`;
+  return `chip ${chip} ${queue}[${pc}] ${op}${label === undefined ? '' : ` \`${label}\``} (I = ${I.join(', ')}${called})`;
+};
 
 /** What a queue that cannot go on waits for. */
 export type Blocked = FaultPlace & { readonly waitsFor: string };

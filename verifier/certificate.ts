@@ -39,7 +39,7 @@ export type Touch = { readonly buffer: number; readonly access: CertifiedAccess 
 
 /**
  * What the compiler claims of an entry's code (the container's `life`): its ops in program order, each the instruction at
- * `pc` of a queue, in `loops` (ops `first` to `last`), and what it `computes`, as fields of the instruction; and every buffer, where it lies, with the ops that define and use it.
+ * `pc` of a queue's code (if there are calls: with them written out), in `loops` (ops `first` to `last`), and what it `computes`, as fields of the instruction; and every buffer, where it lies, with the ops that define and use it.
  * A use says `from` which ops its values are: [op, -1] of the same turn of the loops around both, or [op, l] of the turn
  * before of a loop of level l. Claims are for the rules to check; nothing here is believed.
  */

@@ -1,3 +1,4 @@
+import { printInstruction } from '../isa-spec/disassembly.ts';
 import { type Instruction, type Queue, queues, type StrideSet } from '../isa-spec/instructions.ts';
 import type { ChipCode, Program } from '../isa-spec/program.ts';
 
@@ -17,7 +18,10 @@ export type Finding = { readonly rule: RuleId; readonly place: Place; readonly m
 /** The code of one entry on chips that have the same, as bytes. */
 export type RawChip = { readonly program: Program; readonly entry: number; readonly chips: readonly number[]; readonly code: ChipCode };
 
-export type QueueView = { readonly queue: Queue; readonly code: readonly Instruction[]; readonly strideSets: readonly StrideSet[] };
+/** Where in a queue's words an instruction is: its pc, and those of the calls that lead to it, outermost first. */
+export type CodePlace = { readonly pc: number; readonly calls: readonly number[] };
+/** `from`, of code whose calls have been written out (`writtenOut`): the code as it stands in the words, and where in it each instruction is. */
+export type QueueView = { readonly queue: Queue; readonly code: readonly Instruction[]; readonly strideSets: readonly StrideSet[]; readonly from?: { readonly code: readonly Instruction[]; readonly places: readonly CodePlace[] } };
 /** The same, decoded: what every rule but the first works on. Queues without code are left out. */
 export type ChipView = Omit<RawChip, 'code'> & { readonly queues: readonly QueueView[] };
 
@@ -38,16 +42,31 @@ const equalCode = (a: ChipCode, b: ChipCode, queue: Queue): boolean => {
   return x.words.length === y.words.length && x.words.every((byte, i) => byte === y.words[i]) && JSON.stringify(x.strideSets) === JSON.stringify(y.strideSets);
 };
 
-type Where = Pick<RawChip, 'program' | 'entry' | 'chips'>;
+type Where = Pick<RawChip, 'program' | 'entry' | 'chips'> & { readonly queues?: readonly QueueView[] };
 
-export const placeOf = ({ program, entry, chips }: Where, queue?: Queue, pc?: number): Place => ({
-  entry: program.entries[entry]?.name ?? `entry ${entry}`, chips, ...(queue === undefined ? {} : { queue }), ...(pc === undefined ? {} : { pc }),
+/** Where the instruction at a place of a view's code is in the words. */
+const wordOf = ({ queues: views }: Where, queue: Queue, at: number): CodePlace => views?.find((view) => view.queue === queue)?.from?.places[at] ?? { pc: at, calls: [] };
+
+export const placeOf = (where: Where, queue?: Queue, at?: number): Place => ({
+  entry: where.program.entries[where.entry]?.name ?? `entry ${where.entry}`, chips: where.chips,
+  ...(queue === undefined ? {} : { queue }), ...(queue === undefined || at === undefined ? {} : { pc: wordOf(where, queue, at).pc }),
 });
 
-/** `mxu:12 (layer.linear)`: an instruction as people can look it up. */
-export function nameOf({ program, entry }: Where, queue: Queue, pc: number): string {
-  const label = program.debugMap.labels[program.debugMap.entries[entry]?.[queue][pc] ?? -1]?.label;
-  return `${queue}:${pc}${label === undefined ? '' : ` (${label})`}`;
+/** The number of an instruction's label in the debug map; -1 if it has none. */
+export const labelOf = (where: Where, queue: Queue, at: number): number => where.program.debugMap.entries[where.entry]?.[queue][wordOf(where, queue, at).pc] ?? -1;
+
+/** `mxu:12 (layer.linear)`, `mxu:12 (layer.linear; called at 7, at 3)`: an instruction as people can look it up. */
+export function nameOf(where: Where, queue: Queue, at: number): string {
+  const { pc, calls } = wordOf(where, queue, at);
+  const label = where.program.debugMap.labels[labelOf(where, queue, at)]?.label;
+  const notes = [...(label === undefined ? [] : [label]), ...(calls.length === 0 ? [] : [`called at ${calls.toReversed().join(', at ')}`])];
+  return `${queue}:${pc}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`;
+}
+
+/** An instruction as the code has it, in assembly. */
+export function textOf(chip: ChipView, queue: Queue, at: number): string {
+  const view = chip.queues.find((one) => one.queue === queue)!;
+  return printInstruction((view.from?.code ?? view.code)[wordOf(chip, queue, at).pc]!);
 }
 
 /** `s3 (ready: w.ring)`. */

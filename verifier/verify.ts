@@ -32,7 +32,7 @@ import { walk } from './walk.ts';
 const rules: { readonly [id in RuleId]: string } = {
   V01: 'every word is an instruction its queue and machine can run',
   V02: 'the container is whole: checksums, sections, canonical form',
-  V03: 'loops nest, and registers are set before they are used',
+  V03: 'loops nest, calls return, and registers are set before they are used',
   V04: 'every semaphore has one poster and one waiter',
   V05: 'every queue comes to its end, whatever the timing',
   V06: 'a step ends as it began: no tokens and no weights left',
@@ -103,14 +103,14 @@ function* examine(program: Program, skip: Skip): Generator<Finding, undefined> {
         skipAfter('V01', skip);
         continue;
       }
-      const problems = control(view);
-      yield* problems;
-      if (problems.length > 0) {
+      const written = control(view);
+      if (!('queues' in written)) {
+        yield* written;
         skipAfter('V03', skip);
         continue;
       }
-      ofEntry.push(view);
-      yield* examineChip(view, views[0] ?? view, skip);
+      ofEntry.push(written);
+      yield* examineChip(written, views[0] ?? written, skip);
     }
     yield* collectives(ofEntry);
     views.push(...ofEntry);

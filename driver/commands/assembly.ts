@@ -1,6 +1,7 @@
 import { basename, dirname, resolve } from 'node:path';
 import { Diagnostics } from '../../diagnostics/diagnostic.ts';
-import { assemble, AssemblyError } from '../../isa-spec/assembly.ts';
+import { assemble } from '../../isa-spec/assembly.ts';
+import { AssemblyError } from '../../isa-spec/assembly-words.ts';
 import { ProgramError, readContainer, writeContainer } from '../../isa-spec/container.ts';
 import { disassemble } from '../../isa-spec/disassembly.ts';
 import type { Program } from '../../isa-spec/program.ts';

@@ -1,4 +1,4 @@
-import type { InstructionOf } from '../../isa-spec/instructions.ts';
+import { callsMax, type InstructionOf } from '../../isa-spec/instructions.ts';
 import { SimulationFault } from '../fault.ts';
 import type { Execute } from './execute.ts';
 import type { QueueState } from './state.ts';
@@ -29,27 +29,65 @@ export const setp: Execute<'setp'> = (_chip, queue, { compare, target, reg, valu
   queue.P[target] = comparisons[compare](queue.R[reg]!, value) ? 1 : 0;
 };
 
-/** Opens a frame of the `body` instructions that follow. */
-export const loop: Execute<'loop'> = (_chip, queue, { level, count, body }) => {
-  const begin = queue.pc + 1;
-  const end = begin + body;
-  const enclosing = queue.frames.at(-1)?.end ?? queue.code.length;
-  if (end > enclosing) throw new SimulationFault('control', `the loop's body ends at ${end}, what is around it at ${enclosing}`);
-  if (queue.frames.some((frame) => frame.level === level)) throw new SimulationFault('control', `a loop of level ${level} inside another`);
-  queue.I[level] = 0;
-  queue.frames.push({ level, begin, end, count });
+/** Where they lead is `advancePc`'s to say. */
+export const loop: Execute<'loop'> = () => {};
+export const call: Execute<'call'> = () => {};
+export const ret: Execute<'ret'> = () => {};
+
+const malformed = (reason: string): SimulationFault => new SimulationFault('control', reason);
+
+/** Moves a queue past the instruction it is at: on, into a subprogram or out of it, or back to where a loop begins that is not done. */
+export const advancePc = (queue: QueueState): void => {
+  const { pc, code } = queue;
+  const at = code[pc]!;
+  const next = at.op === 'call' ? enter(queue, at.fields) : at.op === 'ret' ? leave(queue) : pc + 1;
+  if (at.op === 'loop') open(queue, at.fields);
+  const to = turn(queue, next);
+  if (to >= code.length && queue.calls.length > 0) throw malformed('the code ends within a subprogram');
+  queue.pc = to;
 };
 
-/** Moves a queue past the instruction it is at: on, or back to where a loop begins that is not done. */
-export const advancePc = (queue: QueueState): void => {
-  queue.pc++;
-  for (let frame = queue.frames.at(-1); frame !== undefined && queue.pc === frame.end; frame = queue.frames.at(-1)) {
-    const level = frame.level as 0 | 1 | 2 | 3;
-    if (++queue.I[level] < frame.count) {
-      queue.pc = frame.begin;
-      return;
-    }
-    queue.I[level] = 0;
-    queue.frames.pop();
+/** Opens a loop of the `body` instructions that follow. */
+const open = ({ pc, code, loops, calls, I }: QueueState, { level, count, body }: InstructionOf<'loop'>['fields']): void => {
+  const begin = pc + 1;
+  const end = begin + body;
+  const around = loops.length > (calls.at(-1)?.loops ?? 0) ? loops.at(-1)!.end : code.length;
+  if (end > around) throw malformed(`the loop's body ends at ${end}, what is around it at ${around}`);
+  if (loops.some((one) => one.level === level)) throw malformed(`a loop of level ${level} inside another`);
+  I[level as 0] = 0;
+  loops.push({ level, begin, end, count });
+};
+
+/** Makes a call; where it leads. */
+const enter = (queue: QueueState, { target, frame }: InstructionOf<'call'>['fields']): number => {
+  const { pc, code, calls, loops } = queue;
+  if (target >= code.length) throw malformed(`calls instruction ${target} of ${code.length}`);
+  if (calls.length === callsMax) throw malformed(`calls ${target} with ${callsMax} calls in force`);
+  calls.push({ at: pc, frame: queue.frame, loops: loops.length });
+  queue.frame += frame;
+  return target;
+};
+
+/** Ends the call in force, or the queue's step; where that leads. */
+const leave = (queue: QueueState): number => {
+  const { code, calls, loops } = queue;
+  const call = calls.at(-1);
+  if (loops.length > (call?.loops ?? 0)) throw malformed(`returns from the loop of instructions ${loops.at(-1)!.begin} to ${loops.at(-1)!.end - 1}`);
+  if (call === undefined) return code.length;
+  calls.pop();
+  queue.frame = call.frame;
+  // The call itself may be the last of a loop.
+  return call.at + 1;
+};
+
+/** Where a queue that comes to `pc` goes on: there, or where the loop begins again that ends there. */
+const turn = ({ loops, calls, I }: QueueState, pc: number): number => {
+  const outside = calls.at(-1)?.loops ?? 0;
+  for (let loop = loops.at(-1); loop !== undefined && loops.length > outside && pc === loop.end; loop = loops.at(-1)) {
+    const level = loop.level as 0;
+    if (++I[level] < loop.count) return loop.begin;
+    I[level] = 0;
+    loops.pop();
   }
+  return pc;
 };

@@ -14,6 +14,13 @@ export type Prepared = {
 /** The code of a queue, ready to run. */
 export type PreparedQueue = { readonly name: Queue; readonly code: readonly Prepared[]; readonly strideSets: readonly StrideSet[] };
 
+/** A queue at the beginning of a step. */
+export const queueState = ({ name, code, strideSets }: PreparedQueue): QueueState => {
+  const R = new Float64Array(32);
+  R[0] = 2 ** 32 - 1;
+  return { name, code: code.map(({ instruction }) => instruction), strideSets, I: [0, 0, 0, 0], R, P: new Uint8Array(8), loops: [], calls: [], frame: 0, pc: 0, offer: undefined };
+};
+
 /** One token list, a semaphore named twice counted together: tokens are taken all at once. */
 const together = (tokens: readonly Token[]): readonly Token[] => {
   const counts = new Map<number, number>();

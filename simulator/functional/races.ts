@@ -15,6 +15,8 @@ export const shadowOf = (grain: number, linesOf: Shadow['linesOf']): Shadow => (
 /** When something was: by queue, how many of its instructions came before. */
 type Clock = Float64Array;
 
+type Describe = (queue: number, pc: number, I: readonly number[], calls: readonly number[]) => FaultPlace;
+
 /**
  * Finds accesses to the same memory that nothing orders, one of them a write. What orders instructions: their queue; a token, from its
  * post to its wait (the k-th taken is the k-th posted); weights, from their push to the product that takes them; a collective, of whose
@@ -31,25 +33,27 @@ export class Races {
   readonly #queueOf = [0];
   readonly #clockOf = [0];
   readonly #placeOf = [0, 0, 0, 0, 0];
+  readonly #callsOf: (readonly number[])[] = [[]];
   /** By queue, the number of its instruction. */
   readonly #current: number[];
-  readonly #describe: (queue: number, pc: number, I: readonly number[]) => FaultPlace;
+  readonly #describe: Describe;
   #active = 0;
 
-  constructor(queues: number, perChip: number, describe: (queue: number, pc: number, I: readonly number[]) => FaultPlace) {
+  constructor(queues: number, perChip: number, describe: Describe) {
     this.#perChip = perChip;
     this.#describe = describe;
     this.#clocks = Array.from({ length: queues }, () => new Float64Array(queues));
     this.#current = Array.from({ length: queues }, () => 0);
   }
 
-  /** The queue begins an instruction, whose tokens it then takes. */
-  begin(queue: number, pc: number, I: readonly number[]): void {
+  /** The queue begins an instruction, whose tokens it then takes. `calls`: those in force. */
+  begin(queue: number, pc: number, I: readonly number[], calls: readonly number[]): void {
     this.#active = queue;
     this.#current[queue] = this.#queueOf.length;
     this.#queueOf.push(queue);
     this.#clockOf.push(++this.#clocks[queue]![queue]!);
     this.#placeOf.push(pc, ...I);
+    this.#callsOf.push(calls);
   }
 
   /** The queue goes on with the instruction it has begun. */
@@ -124,7 +128,7 @@ export class Races {
 
   #race(other: number, what: string): SimulationFault {
     const [pc, ...I] = this.#placeOf.slice(5 * other, 5 * other + 5) as [number, ...number[]];
-    const place = this.#describe(this.#queueOf[other]!, pc, I);
+    const place = this.#describe(this.#queueOf[other]!, pc, I, this.#callsOf[other]!);
     return new SimulationFault('race', `${what} by ${placeText(place)}, and nothing orders the two`, undefined, [], place);
   }
 }

@@ -6,7 +6,7 @@ import { advancePc } from './control.ts';
 import { LateWrites } from './late.ts';
 import type { MachineState } from './machine-state.ts';
 import { weightFifoEntries } from './matrix.ts';
-import type { Prepared, PreparedQueue } from './queue.ts';
+import { type Prepared, queueState } from './queue.ts';
 import { Races, type Shadow, shadowOf } from './races.ts';
 import { roundRobin, type Schedule } from './schedule.ts';
 import type { Chip, QueueState } from './state.ts';
@@ -47,12 +47,6 @@ const begin = (chip: Chip, step: Chip['step']): void => {
   chip.attention = undefined;
 };
 
-const queueState = ({ name, code, strideSets }: PreparedQueue): QueueState => {
-  const R = new Float64Array(32);
-  R[0] = 2 ** 32 - 1;
-  return { name, code: code.map(({ instruction }) => instruction), strideSets, I: [0, 0, 0, 0], R, P: new Uint8Array(8), frames: [], pc: 0, offer: undefined };
-};
-
 const checkBalance = (chip: Chip): void => {
   const left = [...chip.semaphores.entries()].filter(([, count]) => count > 0).map(([id, count]) => `semaphore ${id} holds ${count}`);
   if (chip.weightFifo.length > 0) left.push(`the weight FIFO holds ${chip.weightFifo.length} entries`);
@@ -89,7 +83,7 @@ export class StepRun {
       begin(chip, opened[rank]!);
       return code[rank]!.map((queue, i): Runner => ({ index: rank * code[rank]!.length + i, chip, queue: queueState(queue), prepared: queue.code }));
     });
-    this.#races = checks.races ? new Races(this.runners.length, queues.length, (index, pc, I) => this.#placeAt(this.runners[index]!, pc, I)) : undefined;
+    this.#races = checks.races ? new Races(this.runners.length, queues.length, (index, pc, I, calls) => this.#placeAt(this.runners[index]!, pc, I, calls)) : undefined;
     this.#late = schedule.visible === 'when awaited' ? new LateWrites(this.runners.length) : undefined;
     for (const chip of state.chips) watchMemories(chip, this.#races, this.#late);
   }
@@ -122,7 +116,7 @@ export class StepRun {
         this.#meet();
         return true;
       }
-      this.#races?.begin(index, queue.pc, queue.I);
+      this.#races?.begin(index, queue.pc, queue.I, callsOf(queue));
       for (const { semaphore, count } of next.waits) {
         chip.semaphores[semaphore]! -= count;
         this.#races?.take(keyOf(chip, semaphore), count);
@@ -158,13 +152,13 @@ export class StepRun {
 
   /** The instruction a queue is at. */
   placeOf({ index, queue }: Runner): FaultPlace {
-    return this.#placeAt(this.runners[index]!, queue.pc, queue.I);
+    return this.#placeAt(this.runners[index]!, queue.pc, queue.I, callsOf(queue));
   }
 
-  #placeAt({ chip, queue }: Runner, pc: number, I: readonly number[]): FaultPlace {
+  #placeAt({ chip, queue }: Runner, pc: number, I: readonly number[], calls: readonly number[]): FaultPlace {
     const { labels, entries } = this.#state.program.debugMap;
     const label = labels[entries[this.entry]?.[queue.name]?.[pc] ?? -1]?.label;
-    return { chip: chip.rank, queue: queue.name, pc, op: queue.code[pc]!.op, I: [...I], ...(label === undefined ? {} : { label }) };
+    return { chip: chip.rank, queue: queue.name, pc, op: queue.code[pc]!.op, I: [...I], calls, ...(label === undefined ? {} : { label }) };
   }
 
   #purposeOf(semaphore: number): string | undefined {
@@ -238,6 +232,10 @@ export class StepRun {
     return [{ ...place, waitsFor: `semaphore ${token.semaphore}${inBrackets(this.#purposeOf(token.semaphore))} to hold ${token.count}, it holds ${chip.semaphores[token.semaphore]}` }];
   }
 }
+
+/** The calls in force, by their pc. */
+const noCalls: readonly number[] = [];
+const callsOf = ({ calls }: QueueState): readonly number[] => (calls.length === 0 ? noCalls : calls.map(({ at }) => at));
 
 const inBrackets = (purpose: string | undefined): string => (purpose === undefined ? '' : ` (${purpose})`);
 

@@ -37,19 +37,25 @@ export type Chip = {
 };
 
 /** A loop being run: its instructions are [begin, end). */
-type Frame = { readonly level: number; readonly begin: number; readonly end: number; readonly count: number };
+type Loop = { readonly level: number; readonly begin: number; readonly end: number; readonly count: number };
+/** A call in force: where it is, the frame it was made in, and how many loops were being run. */
+type Call = { readonly at: number; readonly frame: number; readonly loops: number };
 
 /** A queue while it runs. */
 export type QueueState = {
   readonly name: Queue;
   readonly code: readonly Instruction[];
-  /** By stride set number; set 0 moves nothing. */
+  /** By number; set 0 moves nothing. */
   readonly strideSets: readonly StrideSet[];
   readonly I: [number, number, number, number];
   readonly R: Float64Array;
   /** Predicates, 0 or 1; the first is none. */
   readonly P: Uint8Array;
-  readonly frames: Frame[];
+  /** Innermost last. */
+  readonly loops: Loop[];
+  readonly calls: Call[];
+  /** Stride set n of an operand is set `frame + n`. */
+  frame: number;
   pc: number;
   /** What this queue offers to the collective it waits in. */
   offer: Offer | undefined;
@@ -57,8 +63,8 @@ export type QueueState = {
 
 const moved = (queue: QueueState, addr: number, ss: number): number => {
   if (ss === 0) return addr;
-  const set = queue.strideSets[ss];
-  if (set === undefined || set === still) throw new SimulationFault('operand', `stride set ${ss} is not defined`);
+  const set = queue.strideSets[queue.frame + ss];
+  if (set === undefined || set === still) throw new SimulationFault('operand', `stride set ${ss}${queue.frame === 0 ? '' : ` of frame ${queue.frame}`} is not defined`);
   return addr + move(set, queue.I);
 };
 

@@ -3,7 +3,7 @@ import { decodeWorklist, openStepBlock } from '../../isa-spec/step-block.ts';
 import { SimulationFault } from '../fault.ts';
 import { advancePc } from '../functional/control.ts';
 import type { MachineState } from '../functional/machine-state.ts';
-import type { Prepared, PreparedQueue } from '../functional/queue.ts';
+import { type Prepared, type PreparedQueue, queueState } from '../functional/queue.ts';
 import type { Chip, QueueState } from '../functional/state.ts';
 import { hbmEfficiency, pipelineCycles, type Rates, ratesOf } from '../timing/rates.ts';
 import { AccumulatorBanks } from './accumulators.ts';
@@ -154,6 +154,8 @@ class Clock {
     if (instruction.predicate !== undefined && lane.queue.P[instruction.predicate] !== 1) return { completion: { done: cycle }, effect: () => {}, posts };
     switch (instruction.op) {
       case 'loop':
+      case 'call':
+      case 'ret':
       case 'sreg':
       case 'setp':
         run(this.#chip, lane.queue);
@@ -211,9 +213,4 @@ class Clock {
 
 const ended = ({ queue, flights, code }: Lane): boolean => queue.pc >= code.length && flights.length === 0;
 
-function laneOf({ name, code, strideSets }: PreparedQueue): Lane {
-  const R = new Float64Array(32);
-  R[0] = 2 ** 32 - 1;
-  const queue: QueueState = { name, code: code.map(({ instruction }) => instruction), strideSets, I: [0, 0, 0, 0], R, P: new Uint8Array(8), frames: [], pc: 0, offer: undefined };
-  return { queue, code, flights: [], occupied: () => false, complete: 0 };
-}
+const laneOf = (prepared: PreparedQueue): Lane => ({ queue: queueState(prepared), code: prepared.code, flights: [], occupied: () => false, complete: 0 });

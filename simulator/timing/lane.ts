@@ -1,5 +1,5 @@
-import { type Queue, queues } from '../../isa-spec/instructions.ts';
-import type { Stream } from './stream.ts';
+import { callsMax, type Queue, queues } from '../../isa-spec/instructions.ts';
+import { actionCode, pathOf, type Stream } from './stream.ts';
 
 /** Why a queue is not at work: it waits for a post of that queue, or one of these. */
 export const stallReasons = [...queues, 'unposted', 'weights', 'fifo', 'hbm', 'join', 'finished'] as const;
@@ -39,6 +39,16 @@ export class Lane {
   readonly loopEnd = new Int32Array(levels);
   readonly loopCount = new Float64Array(levels);
   readonly loopLevel = new Int32Array(levels);
+  /** Calls in force. Of each: where it goes on, the frame and path it was made in, and the loops open then. */
+  calls = 0;
+  readonly callBack = new Int32Array(callsMax);
+  readonly callFrame = new Int32Array(callsMax);
+  readonly callPath = new Int32Array(callsMax);
+  readonly callDepth = new Int32Array(callsMax);
+  /** Stride set n of an operand is set `frame + n`. */
+  frame = 0;
+  /** The calls in force as a number: equal ones are equal. */
+  path = 0;
 
   busy = 0;
   issued = 0;
@@ -102,9 +112,15 @@ export class Lane {
     return Math.min(this.stream.rowsMax[pc]!, Math.max(0, this.registers[this.stream.rowsRegister[pc]!]! - this.firstRow(pc)));
   }
 
+  /** Loops open outside of the subprogram being run. */
+  get #outside(): number {
+    return this.calls === 0 ? 0 : this.callDepth[this.calls - 1]!;
+  }
+
   /** The instruction at the head, after closing the loops that end before it. */
   head(): number {
-    while (this.depth > 0) {
+    const outside = this.#outside;
+    while (this.depth > outside) {
       const top = this.depth - 1;
       if (this.pc !== this.loopEnd[top]) break;
       const level = this.loopLevel[top]!;
@@ -118,16 +134,54 @@ export class Lane {
     return this.pc;
   }
 
+  /** Moves past the instruction at `pc`, which is issued and takes no unit: on, or where control leads. False if it leads nowhere. */
+  goOn(action: number, pc: number): boolean {
+    if (action === actionCode.loop) return this.#openLoop(pc);
+    if (action === actionCode.call) return this.#call(pc);
+    if (action === actionCode.return) return this.#return();
+    this.pc = pc + 1;
+    return true;
+  }
+
+  /** Goes from the call at `pc` to its subprogram. False if there is none, or too many calls are in force. */
+  #call(pc: number): boolean {
+    const { calls, stream } = this;
+    const target = stream.a[pc]!;
+    if (calls === callsMax || target >= stream.length) return false;
+    this.callBack[calls] = pc + 1;
+    this.callFrame[calls] = this.frame;
+    this.callPath[calls] = this.path;
+    this.callDepth[calls] = this.depth;
+    this.calls = calls + 1;
+    this.frame += stream.b[pc]!;
+    this.path = pathOf(stream, this.path, pc);
+    this.pc = target;
+    return true;
+  }
+
+  /** Goes back to after the call in force, or to the end of the code. False inside a loop. */
+  #return(): boolean {
+    if (this.depth !== this.#outside) return false;
+    const last = this.calls - 1;
+    this.pc = last < 0 ? this.stream.length : this.callBack[last]!;
+    if (last < 0) return true;
+    this.calls = last;
+    this.frame = this.callFrame[last]!;
+    this.path = this.callPath[last]!;
+    return true;
+  }
+
   /** Enters the loop at `pc`. False if it nests too deep or its body runs past what is around it. */
-  openLoop(pc: number): boolean {
+  #openLoop(pc: number): boolean {
     const { depth, stream } = this;
     const end = pc + 1 + stream.b[pc]!;
-    if (depth === levels || end > (depth === 0 ? stream.length : this.loopEnd[depth - 1]!)) return false;
+    if (depth === levels || end > (depth === this.#outside ? stream.length : this.loopEnd[depth - 1]!)) return false;
     this.loopStart[depth] = pc + 1;
     this.loopEnd[depth] = end;
     this.loopCount[depth] = stream.a[pc]!;
     this.loopLevel[depth] = stream.level[pc]!;
     this.depth = depth + 1;
+    this.pc = pc + 1;
     return true;
   }
 }

@@ -10,7 +10,7 @@ import { accumulate, bookAttention, bookMultiply, bookQueries, drain, flowOf, ho
 
 /** Why a program cannot be run to its end, and where that was found. */
 export type TimingFault = {
-  readonly kind: 'deadlock' | 'semaphoreOverflow' | 'sharedSemaphore' | 'weightFifo' | 'malformedLoop' | 'noQueries' | 'budget';
+  readonly kind: 'deadlock' | 'semaphoreOverflow' | 'sharedSemaphore' | 'weightFifo' | 'control' | 'noQueries' | 'budget';
   readonly message: string;
   readonly chip: number;
   readonly queue: string;
@@ -22,7 +22,15 @@ export type TimingFault = {
 const highestCount = 15;
 const { ctl, wld, mxu, att, col } = queueIndex;
 const { ready, busy, waiting, joining, finished } = laneState;
-const { loop, count, compare, dma, weights, multiply, drain: drains, query, attend, finish, gather } = actionCode;
+const { loop, call, return: leave, count, compare, dma, weights, multiply, drain: drains, query, attend, finish, gather } = actionCode;
+
+const steers = (action: number): boolean => action === loop || action === call || action === leave;
+/** What keeps a queue from going on there. */
+const controlFaults: Readonly<Record<number, string>> = {
+  [loop]: 'a loop nests more than four deep, or its body runs past what is around it',
+  [call]: 'a call leads beyond the code, or is one too many in force',
+  [leave]: 'a subprogram returns from inside a loop',
+};
 
 /** The event loop over the simulated chips of a program. After `run`, what happened is in the chips. */
 export class Simulation {
@@ -85,21 +93,19 @@ export class Simulation {
     const { stream } = lane;
     while (this.#fault === undefined) {
       const pc = lane.head();
-      if (pc >= stream.length) return lane.enter(finished, this.#now);
+      if (pc >= stream.length) return lane.calls === 0 ? lane.enter(finished, this.#now) : this.#fail('control', lane, 'the code ends within a subprogram');
       if (!this.#take(lane, pc)) return;
       if (++this.instructions > this.#budget) return this.#fail('budget', lane, `more than ${this.#budget} instructions`);
       lane.issued++;
       const action = stream.action[pc]!;
       if (action === compare) lane.compare(pc);
-      else if (action === loop) {
-        if (!lane.openLoop(pc)) return this.#fail('malformedLoop', lane, 'a loop nests more than four deep, or its body runs past what is around it');
-      } else if (action === count) lane.setRegister(stream.a[pc]!, this.#chips[lane.chip]!.step.counts[stream.b[pc]!]!);
-      else if (lane.acts(pc)) {
+      else if (action === count) lane.setRegister(stream.a[pc]!, this.#chips[lane.chip]!.step.counts[stream.b[pc]!]!);
+      else if (!steers(action) && lane.acts(pc)) {
         lane.enter(busy, this.#now);
         return this.#issue(lane, action);
       }
       this.#post(lane, this.#now);
-      lane.pc++;
+      if (!lane.goOn(action, pc)) return this.#fail('control', lane, controlFaults[action]!);
     }
   }
 

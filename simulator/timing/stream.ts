@@ -4,11 +4,12 @@ import { type Cost, costs, tileLoadCycles, tileStreamCycles } from './cycles.ts'
 import type { Rates } from './rates.ts';
 
 /** How the event loop treats an instruction. */
-const actions = ['fixed', 'loop', 'count', 'compare', 'dma', 'weights', 'multiply', 'drain', 'query', 'attend', 'finish', 'gather'] as const;
+const actions = ['fixed', 'loop', 'call', 'return', 'count', 'compare', 'dma', 'weights', 'multiply', 'drain', 'query', 'attend', 'finish', 'gather'] as const;
 type Action = (typeof actions)[number];
 
 const actionOf: { readonly [M in Mnemonic]: Action } = {
-  nop: 'fixed', sync: 'fixed', loop: 'loop', sreg: 'count', setp: 'compare', trace: 'fixed', dcp: 'fixed', hostw: 'fixed', event: 'fixed', dld: 'dma', dst: 'dma', dgat: 'dma', dsct: 'dma', wld: 'weights', mm: 'multiply',
+  nop: 'fixed', sync: 'fixed', loop: 'loop', call: 'call', ret: 'return', sreg: 'count', setp: 'compare', trace: 'fixed',
+  dcp: 'fixed', hostw: 'fixed', event: 'fixed', dld: 'dma', dst: 'dma', dgat: 'dma', dsct: 'dma', wld: 'weights', mm: 'multiply',
   epi: 'drain', aq: 'query', attn: 'attend', afin: 'finish', vmap: 'fixed', vmap3: 'fixed', vred: 'fixed', sample: 'fixed', route: 'fixed', perm: 'fixed', vnorm: 'fixed', vrope: 'fixed', vqnt: 'fixed', vqblk: 'fixed', coll: 'gather',
 };
 export const actionCode = Object.fromEntries(actions.map((name, code) => [name, code])) as { readonly [A in Action]: number };
@@ -41,7 +42,7 @@ export type Stream = {
   readonly rowsMax: Float64Array;
   readonly rowsRegister: Uint8Array;
   readonly rowsLevel: Uint8Array;
-  /** loop: count, body. sreg: register, step count. wld: k-tiles, cycles a tile. mm: k-tiles, columns. epi: valid columns. dma: region, 1 unless an instruction before reads the same. hostw: table. */
+  /** loop: count, body. call: target, frame. sreg: register, step count. wld: k-tiles, cycles a tile. mm: k-tiles, columns. epi: valid columns. dma: region. hostw: table. */
   readonly a: Float64Array;
   readonly b: Float64Array;
   readonly level: Uint8Array;
@@ -51,8 +52,10 @@ export type Stream = {
   readonly accumulate: Uint8Array;
   /** mm, attn: 1 for bf16 operands. */
   readonly slow: Uint8Array;
-  /** dma: loop levels (bits) in whose iterations the HBM operand stays where it is. */
-  readonly still: Uint8Array;
+  /** Numbers of the ways calls lead (`pathOf`), by the way to the call and its pc. */
+  readonly paths: Map<number, number>;
+  /** Everything read from HBM so far; and what is known of each read (`readOf`), by the way to it and its pc. */
+  readonly reads: { readonly known: Set<string>; readonly at: Map<number, number> };
   readonly otherRows: Int32Array;
   readonly cycles: Float64Array;
   readonly latency: Float64Array;
@@ -102,8 +105,7 @@ function postsOf(instruction: Instruction): readonly Token[] {
 }
 
 /** Bit `l` set: iterations of level `l` do not move an operand of this stride set. */
-function stillLevels(sets: readonly StrideSet[], ss: number): number {
-  const set = strideSetOf(sets, ss);
+function stillLevels(set: StrideSet | undefined): number {
   if (set === undefined) return 15;
   let mask = 0;
   for (let level = 0; level < 4; level++) {
@@ -113,8 +115,8 @@ function stillLevels(sets: readonly StrideSet[], ss: number): number {
   return mask;
 }
 
-/** A stride set by its number; 0 moves nothing. */
-export const strideSetOf = (sets: readonly StrideSet[], ss: number): StrideSet | undefined => (ss === 0 ? undefined : sets[ss]);
+/** The set of a frame an operand names; 0 moves nothing. */
+export const strideSetOf = (sets: readonly StrideSet[], frame: number, ss: number): StrideSet | undefined => (ss === 0 ? undefined : sets[frame + ss]);
 
 /** Columns of one queue's code. */
 function streamOf(code: QueueCode, rates: Rates): Stream {
@@ -134,10 +136,9 @@ function streamOf(code: QueueCode, rates: Rates): Stream {
     rowsMax: column(), rowsRegister: new Uint8Array(n), rowsLevel: new Uint8Array(n),
     a: column(), b: column(), level: new Uint8Array(n),
     accRow: new Int32Array(n), accStride: new Uint8Array(n), accumulate: new Uint8Array(n), slow: new Uint8Array(n),
-    still: new Uint8Array(n), otherRows: new Int32Array(n).fill(-1),
+    paths: new Map(), reads: { known: new Set(), at: new Map() }, otherRows: new Int32Array(n).fill(-1),
     cycles: costColumn(), latency: costColumn(), hbmBytes: costColumn(), runBytes: costColumn(), linkBytes: costColumn(), work: costColumn(), tile: costColumn(),
   };
-  const reads = new Set<string>();
   code.instructions.forEach((instruction, pc) => {
     stream.action[pc] = actionCode[actionOf[instruction.op]];
     if ('rows' in instruction.fields) {
@@ -146,19 +147,23 @@ function streamOf(code: QueueCode, rates: Rates): Stream {
       stream.rowsRegister[pc] = rows.reg;
       stream.rowsLevel[pc] = rows.level;
     }
-    operands(stream, pc, instruction, reads, rates);
+    operands(stream, pc, instruction, rates);
     fill(stream, pc, stream.rowsMax[pc]!, pc * slots, rates);
   });
   return stream;
 }
 
 /** The columns of instruction `pc` that depend on its kind. */
-function operands(stream: Stream, pc: number, instruction: Instruction, reads: Set<string>, rates: Rates): void {
+function operands(stream: Stream, pc: number, instruction: Instruction, rates: Rates): void {
   switch (instruction.op) {
     case 'loop':
       stream.a[pc] = instruction.fields.count;
       stream.b[pc] = instruction.fields.body;
       stream.level[pc] = instruction.fields.level;
+      return;
+    case 'call':
+      stream.a[pc] = instruction.fields.target;
+      stream.b[pc] = instruction.fields.frame;
       return;
     case 'hostw':
       stream.a[pc] = hostTables.indexOf(instruction.fields.table);
@@ -168,20 +173,12 @@ function operands(stream: Stream, pc: number, instruction: Instruction, reads: S
       stream.b[pc] = stepCounts.indexOf(instruction.fields.count);
       return;
     case 'dld':
-    case 'dgat': {
-      const { src, srcPitch, lines, rows } = instruction.fields;
-      const set = strideSetOf(stream.strideSets, src.ss);
-      const key = JSON.stringify([instruction.op, src.base, src.off, set, srcPitch, lines, rows]);
-      stream.a[pc] = src.base;
-      stream.b[pc] = reads.has(key) ? 0 : 1;
-      stream.still[pc] = instruction.op === 'dgat' ? 0 : stillLevels(stream.strideSets, src.ss);
-      reads.add(key);
+    case 'dgat':
+      stream.a[pc] = instruction.fields.src.base;
       return;
-    }
     case 'dst':
     case 'dsct':
       stream.a[pc] = instruction.fields.dst.base;
-      stream.b[pc] = 1;
       return;
     case 'attn':
       stream.slow[pc] = Number(instruction.fields.format === 'bf16');
@@ -210,6 +207,41 @@ function operands(stream: Stream, pc: number, instruction: Instruction, reads: S
     }
     default:
   }
+}
+
+/** What `readOf` says of a read that some instruction before has made. */
+export const readBefore = 16;
+
+/** The way to a subprogram: by the call at `pc`, which `path` has led to. 0 is that of no call. */
+export function pathOf({ length, paths }: Stream, path: number, pc: number): number {
+  const key = path * length + pc;
+  const known = paths.get(key) ?? paths.size + 1;
+  paths.set(key, known);
+  return known;
+}
+
+/**
+ * Of the HBM operand of instruction `pc`, issued in a frame by way of `path`: `readBefore` if an instruction before reads the same, a
+ * subprogram's being another by every path; else the loop levels (bits) in whose iterations it stays where it is.
+ */
+export function readOf(stream: Stream, pc: number, path: number, frame: number): number {
+  const { at } = stream.reads;
+  const key = path * stream.length + pc;
+  const known = at.get(key);
+  if (known !== undefined) return known;
+  const read = firstRead(stream, stream.instructions[pc]!, frame);
+  at.set(key, read);
+  return read;
+}
+
+function firstRead({ strideSets, reads: { known } }: Stream, instruction: Instruction, frame: number): number {
+  if (instruction.op !== 'dld' && instruction.op !== 'dgat') return 0;
+  const { src, srcPitch, lines, rows } = instruction.fields;
+  const set = strideSetOf(strideSets, frame, src.ss);
+  const key = JSON.stringify([instruction.op, src.base, src.off, set, srcPitch, lines, rows]);
+  if (known.has(key)) return readBefore;
+  known.add(key);
+  return instruction.op === 'dgat' ? 0 : stillLevels(set);
 }
 
 /** Writes the costs of instruction `pc` for `rows` rows to slot `slot`. */

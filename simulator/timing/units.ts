@@ -4,7 +4,7 @@ import { attentionCost } from './attention.ts';
 import { type Chip, lossIndex, type WindowCost } from './chip.ts';
 import { type Lane, levels, queueIndex, stallIndex } from './lane.ts';
 import { hbmEfficiency } from './rates.ts';
-import { costOf, strideSetOf } from './stream.ts';
+import { costOf, readBefore, readOf, strideSetOf } from './stream.ts';
 
 /** What the units do when an instruction of theirs is issued, apart from taking time. */
 
@@ -29,21 +29,22 @@ export function transferWork(chip: Chip, lane: Lane): number {
   const work = bytes / hbmEfficiency(chip.rates, stream.runBytes[lane.slot]!);
   chip.regionBytes[region]! += bytes;
   chip.totals.hbmWork += work;
-  const compulsory = stream.b[pc] === 1 && region !== scratch && (region !== weights || firstTime(lane));
-  if (compulsory) chip.totals.compulsoryBytes += bytes;
+  if (region !== scratch && isCompulsory(lane, region)) chip.totals.compulsoryBytes += bytes;
   return work;
 }
 
-/** Whether this is the first pass of the loops that leave the HBM operand where it is. */
-function firstTime(lane: Lane): boolean {
-  const still = lane.stream.still[lane.pc]!;
+/** Whether no instruction before reads the same, and of weights: whether this is the first pass of the loops that leave the operand where it is. */
+function isCompulsory(lane: Lane, region: number): boolean {
+  const still = readOf(lane.stream, lane.pc, lane.path, lane.frame);
+  if (still === readBefore) return false;
+  if (region !== weights) return true;
   for (let level = 0; level < levels; level++) if ((still >> level) & 1 && lane.indices[level] !== 0) return false;
   return true;
 }
 
 function accumulatorRow(chip: Chip, lane: Lane): number {
   const { stream, pc } = lane;
-  const set = strideSetOf(stream.strideSets, stream.accStride[pc]!);
+  const set = strideSetOf(stream.strideSets, lane.frame, stream.accStride[pc]!);
   const moved = set === undefined ? 0 : move(set, lane.indices);
   return (stream.accRow[pc]! + moved) & (chip.accumulated.length - 1);
 }

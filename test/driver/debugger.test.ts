@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { readContainer, writeContainer } from '../../isa-spec/container.ts';
+import { outline } from '../subprograms/outline.ts';
 import { example, folder, type Ran, root, sohuc, spawned, stackTrace } from './command.ts';
 
 const decoder = example('llama/decoder-past.dynamo.onnx');
@@ -87,6 +89,40 @@ describe('sohuc run --break', () => {
     await until(/next: +2 .*\n$/);
     child.stdin.write('quit\n');
     expect(await new Promise((done) => child.on('close', done))).toBe(0);
+  });
+});
+
+describe('sohuc run of a program with subprograms', () => {
+  const compiled = async (): Promise<string> => {
+    const out = folder();
+    const program = join(out, 'decoder-past.dynamo.sohu');
+    expect((await sohuc('compile', decoder, '--isl', '8', '--osl', '4', '--batch', '1', '--out', out)).code).toBe(0);
+    writeFileSync(program, writeContainer(outline(readContainer(readFileSync(program)), 12, 2)));
+    return program;
+  };
+  const calls = (text: string | undefined): number => (text?.match(/called at/g) ?? []).length;
+
+  it('steps into calls, over them and out of them, and says what was called', async () => {
+    const ran = await piped(['delete 1', 'step', 'out', 'break call', 'c', 'delete 1', 'next', 'step 3', 'where', 'out', 'out', 'out', 'out', 'out', 'quit'], await compiled(), '--prompt', '1,5', '--break', 'call');
+    expect([ran.code, ran.stderr]).toEqual([0, '']);
+    const places = [...ran.stdout.matchAll(/^next: +(\d+) {2}chip 0 (\w+)\[(\d+)\] (\w+).*$/gm)];
+    const [call, inside, after] = places;
+    expect(call![4]).toBe('call');
+    expect([inside![2], Number(inside![1]), calls(inside![0])]).toEqual([call![2], Number(call![1]) + 1, 1]);
+    expect(inside![0]).toMatch(new RegExp(`, called at ${call![3]}\\)`));
+    // `out` runs the subprogram and its return.
+    expect([after![2], Number(after![3]), calls(after![0])]).toEqual([call![2], Number(call![3]) + 1, 0]);
+    const [stopped, over] = places.slice(3);
+    expect([stopped![4], over![2], Number(over![3]) - Number(stopped![3])]).toEqual(['call', stopped![2], 1]);
+    expect(Number(over![1]) - Number(stopped![1])).toBeGreaterThan(2);
+    expect(ran.stdout).toMatch(/(is in no subprogram)/);
+  });
+
+  it('runs to the same tokens, traced', async () => {
+    const { stdout } = await sohuc('run', await compiled(), '--prompt', '1,5', '--generate', '1', '--trace');
+    expect(stdout).toMatch(/^ +\d+ {2}chip 0 \w+\[\d+\] \w+ `.+` \(I = \d+, \d+, \d+, \d+, called at \d+, at \d+\)/m);
+    const last = (text: string): string | undefined => /sequence 0: .*/.exec(text)?.[0];
+    expect(last(stdout)).toBe(last((await sohuc('run', decoder, '--prompt', '1,5', '--generate', '1')).stdout));
   });
 });
 

@@ -16,6 +16,8 @@ const valueOf = (field: FieldKind): fc.Arbitrary<unknown> => {
       return fc.boolean();
     case 'enum':
       return fc.constantFrom(...field.names);
+    case 'pc':
+      return below(24);
     case 'hbm':
       return fc.record({ base: fc.nat({ max: hbmBases.length - 1 }), off: below(32), ss: below(5) });
     default:

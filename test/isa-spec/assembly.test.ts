@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { assemble, AssemblyError } from '../../isa-spec/assembly.ts';
+import { assemble } from '../../isa-spec/assembly.ts';
+import { AssemblyError } from '../../isa-spec/assembly-words.ts';
 import { readContainer, writeContainer } from '../../isa-spec/container.ts';
 import { disassemble, printInstruction } from '../../isa-spec/disassembly.ts';
 import { encodeAll, still } from '../../isa-spec/encoding.ts';
@@ -54,6 +55,28 @@ describe('assembly', () => {
     );
   });
 
+  it('names subprograms by their label and place, and takes any name', () => {
+    const call = (target: number): Instruction => ({ op: 'call', waits: [], posts: [], fields: { target, frame: 0 } });
+    const bare = (op: 'nop' | 'ret'): Instruction => ({ op, waits: [], posts: [], fields: {} });
+    const code = [call(4), call(6), call(99), bare('ret'), bare('nop'), bare('ret'), bare('ret')].map((instruction) => ({ instruction, queue: 'vec' as const }));
+    const program = programOf(code, []);
+    const [entry] = program.debugMap.entries;
+    const labelled: Program = { ...program, debugMap: { labels: [{ label: '4.linear "x"', sources: [] }, { label: 'x', sources: [] }], entries: [{ ...entry!, vec: [1, 1, 1, 1, 0, 0] }] } };
+    const printed = disassemble(labelled);
+    expect(printed.slice(printed.indexOf('.queue vec'))).toBe(`.queue vec
+  call target=sub_4_linear_x_4  ; x
+  call target=sub_6  ; x
+  call target=99  ; x
+  ret  ; x
+sub_4_linear_x_4:
+  nop  ; 4.linear "x"
+  ret  ; 4.linear "x"
+sub_6:
+  ret
+`);
+    for (const name of ['loop', 'a', 'vec', 'sub1', '_']) expect(writeContainer(assemble(printed.replaceAll('sub_4_linear_x_4', name)))).toEqual(writeContainer(labelled));
+  });
+
   it('takes spaces, lines and comments anywhere', () => {
     const loose = text.replaceAll(/ (?=\w+=)/g, '\n\t ').replaceAll('\n.queue', ' ; note\r\n.queue');
     expect(assemble(loose)).toEqual(sampleProgram);
@@ -86,6 +109,10 @@ describe('assembly', () => {
     ['ctl\n  event tag=1 wait(s256)', line + 1, 20, 's256 is not one of s1 to s255'],
     ['ctl\n  event tag=1 wait(s1, s2, s3)', line + 1, 28, 'a word has room for two'],
     ['ctl\n  event tag=1 wait()', line + 1, 20, 'expected a semaphore'],
+    ['vec\n  call target=here\n  ret', line + 1, 15, 'no instruction of the queue stands under `here:`'],
+    ['vec\n  call target=here\nhere: nop\nhere: ret', line + 3, 1, 'another instruction of the queue stands under `here:`'],
+    ['vec\n  call target=16777216', line + 1, 15, '16777216 is not an integer from 0 to 16777215'],
+    ['vec\n  call target=1 frame=65536', line + 1, 23, '65536 is not an integer from 0 to 65535'],
     ['ctl\n.ss 2 [0, 0, 0, 0]', line + 1, 5, '2 is not an integer from 1 to 1'],
     ['ctl\n.queue ctl', line + 1, 8, 'queue ctl of chip 0 is there already'],
     ['ctl\n  event tag=', line + 1, 13, 'expected a number, found the end of the text'],

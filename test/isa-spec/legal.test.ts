@@ -19,6 +19,8 @@ const fields: { readonly [M in Mnemonic]: InstructionOf<M>['fields'] } = {
   },
   loop: { level: 1, count: 4, body: 2 },
   sreg: { reg: 1, count: 'tokens' },
+  call: { target: 9, frame: 2 },
+  ret: {},
   setp: { compare: 'lt', target: 1, reg: 2, value: 8 },
   trace: { kind: 'assert', tag: 9, reg: 2, least: 1, most: 4 },
   hostw: { table: 'ids', dst: at(3), bytes: 64 },

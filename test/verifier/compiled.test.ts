@@ -68,7 +68,8 @@ describe('mutants', () => {
 
   it('are all found, or shown to do what the program does', () => {
     expect(score.classes.flatMap(({ name, survivors }) => survivors.map(({ name: where, what }) => `${name}: ${where}: ${what}`))).toEqual([]);
-    expect(score.classes.map(({ mutants }) => mutants)).toEqual(score.classes.map(() => 12));
+    // The compiler makes no calls: `test/subprograms` has mutants of those.
+    expect(score.classes.map(({ mutants }) => mutants)).toEqual(score.classes.map(({ name }) => (name === 'wrong call' ? 0 : 12)));
     expect(score.caught + score.equivalent).toBe(score.mutants);
     expect(score.score).toBe(1);
   });

@@ -7,7 +7,7 @@ import { fifoEntries } from '../token-game.ts';
 import { Cursor, tokensOf } from '../unroll.ts';
 
 /**
- * Why two versions of a chip's code do the same in every schedule; undefined if that cannot be shown here. Shares nothing with
+ * Why two versions of a chip's code, calls written out, do the same in every schedule; undefined if that cannot be shown here. Shares nothing with
  * the rules but the table of what instructions touch: loops are written out, and nothing is skipped.
  */
 export function whyEquivalent(before: ChipView, after: ChipView): string | undefined {
@@ -21,9 +21,12 @@ export function whyEquivalent(before: ChipView, after: ChipView): string | undef
   return undefined;
 }
 
+/** Instructions of which only the tokens are left when calls have been written out. */
+const idle: ReadonlySet<Instruction['op']> = new Set(['sync', 'nop', 'call', 'ret']);
+
 /** Whether the same instructions touch memory in the same way to the letter. */
 const sameFields = (a: readonly Instruction[], b: readonly Instruction[]): boolean => {
-  const texts = (code: readonly Instruction[]): string => JSON.stringify(code.filter(({ op }) => op !== 'sync' && op !== 'sreg' && op !== 'nop').map(({ op, fields }) => [op, fields]));
+  const texts = (code: readonly Instruction[]): string => JSON.stringify(code.filter(({ op }) => op !== 'sreg' && !idle.has(op)).map(({ op, fields }) => [op, fields]));
   return texts(a) === texts(b);
 };
 
@@ -47,7 +50,7 @@ function stream({ code, strideSets }: QueueView, sites: readonly Site[]): { read
   code.forEach((instruction, pc) => {
     add('waits', tokensOf(instruction, 'waits'));
     if (instruction.op === 'sreg') registers.set(instruction.fields.reg, instruction.fields.count);
-    else if (instruction.op !== 'sync' && instruction.op !== 'nop') {
+    else if (!idle.has(instruction.op)) {
       flush();
       const text = normal(instruction, sites[pc]!, strideSets, registers);
       effects.push(text);

@@ -1,5 +1,6 @@
 import { type FieldKind, formats } from '../../isa-spec/fields.ts';
 import { type Instruction, instructions, type Queue, type StrideSet, type Token } from '../../isa-spec/instructions.ts';
+import { isMoved, writtenOut } from '../calls.ts';
 import type { QueueView } from '../chip.ts';
 import { loopsAround, tokensOf } from '../unroll.ts';
 import { below, pick, type Random } from './random.ts';
@@ -70,18 +71,28 @@ const swapped: Draw = (queues, random) => {
 
 /** Turns a ring on: every operand it moves is in the wrong slot. */
 const wrongSlot: Draw = (queues, random) => {
-  const rings = queues.flatMap((view) => view.strideSets.flatMap(({ ring }, number) => (ring.depth > 1 && ring.stride > 0 && users(view, number).length > 0 ? [{ view, number }] : [])));
+  const rings = queues.flatMap((view) => {
+    const users = usersOf(view);
+    return view.strideSets.flatMap(({ ring }, number) => (ring.depth > 1 && ring.stride > 0 && users.has(number) ? [{ view, number, user: users.get(number)! }] : []));
+  });
   const site = pick(random, rings);
   if (site === undefined) return undefined;
-  const { view, number } = site;
+  const { view, number, user } = site;
   const set = view.strideSets[number]!;
   const by = 1 + below(random, set.ring.depth - 1);
   const strideSets = view.strideSets.map((one, at) => (at === number ? { ...one, ring: { ...one.ring, base: (one.ring.base + by) % one.ring.depth } } : one));
-  return { queue: view.queue, pc: users(view, number)[0]!, what: `ring of ss${number} ${by} slots on`, code: view.code, strideSets };
+  return { queue: view.queue, pc: user, what: `ring of ss${number} ${by} slots on`, code: view.code, strideSets };
 };
 
-const users = ({ code }: QueueView, number: number): readonly number[] =>
-  code.flatMap((instruction, pc) => (Object.values(valuesOf(instruction)).some((value) => typeof value === 'object' && value !== null && 'ss' in value && value.ss === number) ? [pc] : []));
+/** The first instruction each stride set moves, in whatever frame. */
+function usersOf(view: QueueView): ReadonlyMap<number, number> {
+  const { code, from } = writtenOut(view);
+  const users = new Map<number, number>();
+  code.forEach((instruction, at) => Object.values(valuesOf(instruction)).forEach((value) => {
+    if (isMoved(value) && !users.has(value.ss)) users.set(value.ss, from?.places[at]!.pc ?? at);
+  }));
+  return users;
+}
 
 /** Fields that count something, apart from addresses: what is loaded, multiplied, stored, repeated. */
 const sizes: ReadonlySet<string> = new Set([
@@ -141,6 +152,24 @@ const wrongFunction: Draw = (queues, random) => {
 
 const functionKinds: ReadonlySet<FieldKind['kind']> = new Set(['enum', 'flag', 'f32']);
 
+/** A call of another subprogram, in another frame, or of none. */
+const wrongCall: Draw = (queues, random) => {
+  const sites = queues.flatMap((view) => view.code.flatMap((instruction, pc) => (instruction.op === 'call' ? [{ view, pc, instruction }] : [])));
+  const site = pick(random, sites);
+  if (site === undefined) return undefined;
+  const { view, pc, instruction } = site;
+  const { target, frame } = instruction.fields;
+  const others = (values: readonly number[], own: number): readonly number[] => values.filter((value) => value !== own);
+  const calls = sites.filter((one) => one.view === view).map((one) => one.instruction.fields);
+  const made: readonly (readonly [string, Instruction])[] = [
+    ['not called', { ...instruction, op: 'nop', fields: {} }],
+    ...others(calls.map((call) => call.target), target).map((other) => [`calls ${other}`, withField(instruction, 'target', other)] as const),
+    ...others([...calls.map((call) => call.frame), frame + 1, frame - 1], frame).map((other) => [`in frame ${other}`, withField(instruction, 'frame', other)] as const),
+  ];
+  const [what, other] = pick(random, made)!;
+  return replaced(view, pc, other, what);
+};
+
 /** The classes of faults. */
 export const faultClasses: readonly { readonly name: string; readonly draw: Draw }[] = [
   { name: 'dropped post', draw: dropped('posts') },
@@ -153,4 +182,5 @@ export const faultClasses: readonly { readonly name: string; readonly draw: Draw
   { name: 'address off by one', draw: addressOffByOne },
   { name: 'wrong format', draw: wrongFormat },
   { name: 'wrong function', draw: wrongFunction },
+  { name: 'wrong call', draw: wrongCall },
 ];

@@ -1,6 +1,7 @@
 import { encodeAll } from '../../isa-spec/encoding.ts';
 import type { Queue } from '../../isa-spec/instructions.ts';
 import type { Program } from '../../isa-spec/program.ts';
+import { allWrittenOut } from '../calls.ts';
 import { type ChipView, groupChips, nameOf, type RuleId, ruleIds } from '../chip.ts';
 import { legal } from '../rules/legal.ts';
 import { firstFinding } from '../verify.ts';
@@ -55,7 +56,7 @@ export function mutationScore(program: Program, perClass: number, seed: number):
       }
       const { view, fault: { queue, pc, what } } = made;
       const survivor: Survivor = { entry: program.entries[view.entry]!.name, queue, pc, what, name: nameOf(view, queue, pc) };
-      const why = whyEquivalent(view, withCode(view, made.fault));
+      const why = whyEquivalent(allWrittenOut(view), allWrittenOut(withCode(view, made.fault)));
       if (why === undefined) survivors.push(survivor);
       else equivalent.push({ ...survivor, why });
     }

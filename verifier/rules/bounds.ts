@@ -1,9 +1,8 @@
-import { printInstruction } from '../../isa-spec/disassembly.ts';
 import { formatBytes, type RowWindow } from '../../isa-spec/fields.ts';
 import { hbmBases, type StepCount, type StrideSet } from '../../isa-spec/instructions.ts';
 import type { Access, Sizes } from '../accesses.ts';
 import { endOf } from '../boxes.ts';
-import { type ChipView, type Finding, iterationText, nameOf, placeOf } from '../chip.ts';
+import { type ChipView, type Finding, iterationText, nameOf, placeOf, textOf } from '../chip.ts';
 import type { Effects } from '../effects.ts';
 import { extent, type Range, windowParts } from '../extent.ts';
 
@@ -29,7 +28,7 @@ export function bounds(chip: ChipView, effects: Effects): readonly Finding[] {
       return touched.flatMap((access) => {
         const problem = 'list' in access ? listProblem(access, reach) : accessProblem(access, reach);
         if (problem === undefined) return [];
-        const notes = [`\`${printInstruction(instruction)}\``, ...(count === undefined ? [] : [`a step has at most ${bound ?? 'any number of'} ${count}`])];
+        const notes = [`\`${textOf(chip, queue, pc)}\``, ...(count === undefined ? [] : [`a step has at most ${bound ?? 'any number of'} ${count}`])];
         return [{ rule: 'V10', place: placeOf(chip, queue, pc), message: `${nameOf(chip, queue, pc)}: \`${access.name}\` ${problem}`, notes }];
       });
     });

@@ -1,7 +1,6 @@
 import { alg, Graph } from '@dagrejs/graphlib';
-import { printInstruction } from '../../isa-spec/disassembly.ts';
 import type { Queue } from '../../isa-spec/instructions.ts';
-import { type ChipView, type Finding, iterationText, nameOf, placeOf, semaphoreName } from '../chip.ts';
+import { type ChipView, type Finding, iterationText, nameOf, placeOf, semaphoreName, textOf } from '../chip.ts';
 import { type Blocked, fifoEntries, type Game, type Want } from '../token-game.ts';
 import { usesOf } from './single-waiter.ts';
 
@@ -56,8 +55,7 @@ function firstFirst(cycle: readonly Blocked[], order: readonly Blocked[]): reado
 
 function noteOf(chip: ChipView, game: Game, blocked: Blocked): string {
   const { queue, pc, wants } = blocked;
-  const instruction = chip.queues.find((view) => view.queue === queue)!.code[pc]!;
-  return `${nameOf(chip, queue, pc)}${iterationText(blocked.I)} \`${printInstruction(instruction)}\` waits for ${wants.map((want) => wantText(chip, game, want)).join(' and for ')}`;
+  return `${nameOf(chip, queue, pc)}${iterationText(blocked.I)} \`${textOf(chip, queue, pc)}\` waits for ${wants.map((want) => wantText(chip, game, want)).join(' and for ')}`;
 }
 
 function wantText(chip: ChipView, game: Game, want: Want): string {

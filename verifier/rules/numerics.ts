@@ -1,7 +1,7 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
-import { type Instruction, instructions, type InstructionOf, type Queue } from '../../isa-spec/instructions.ts';
+import { type Instruction, instructions, type InstructionOf } from '../../isa-spec/instructions.ts';
 import type { Certificate } from '../certificate.ts';
-import { type ChipView, type Finding, nameOf, placeOf } from '../chip.ts';
+import { type ChipView, type Finding, labelOf, nameOf, placeOf } from '../chip.ts';
 import { loopsAround } from '../unroll.ts';
 
 type Triple = { readonly pc: number; readonly aq: InstructionOf<'aq'>['fields']; attn: InstructionOf<'attn'>['fields'] | undefined };
@@ -73,7 +73,6 @@ function functionOf({ op, fields }: Instruction): string {
 /** Entries are buckets of one model: under one label they compute one thing. */
 function likeFirst(chip: ChipView, first: ChipView): readonly Finding[] {
   const { program, entry } = chip;
-  const labelOf = (view: ChipView, queue: Queue, pc: number): number => program.debugMap.entries[view.entry]?.[queue][pc] ?? -1;
   const known = new Map<number, Set<string>>();
   for (const { queue, code } of first.queues) {
     code.forEach((instruction, pc) => {
@@ -88,4 +87,4 @@ function likeFirst(chip: ChipView, first: ChipView): readonly Finding[] {
   }));
 }
 
-const steering: ReadonlySet<Instruction['op']> = new Set(['sync', 'loop', 'sreg', 'event', 'nop', 'trace']);
+const steering: ReadonlySet<Instruction['op']> = new Set(['sync', 'loop', 'call', 'ret', 'sreg', 'event', 'nop', 'trace']);

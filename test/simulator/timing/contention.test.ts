@@ -78,7 +78,7 @@ describe('programs that do not end', () => {
     expect(fault(tiny, codeOf({ wld: [make('wld', { kTiles: 2 })], mxu: [make('mm')] }))).toMatchObject({ kind: 'weightFifo' });
     expect(fault(tiny, codeOf({ vec: [make('loop', { count: 16, body: 1 }), make('vmap', {}, [], [3])] }))).toMatchObject({ kind: 'semaphoreOverflow' });
     expect(fault(tiny, codeOf({ vec: [make('vmap', {}, [3])], epi: [make('epi', {}, [3])] }))).toMatchObject({ kind: 'sharedSemaphore' });
-    expect(fault(tiny, codeOf({ vec: [make('loop', { count: 2, body: 4 }), make('vmap')] }))).toMatchObject({ kind: 'malformedLoop' });
+    expect(fault(tiny, codeOf({ vec: [make('loop', { count: 2, body: 4 }), make('vmap')] }))).toMatchObject({ kind: 'control' });
     expect(fault(tiny, codeOf({ att: [make('attn')] }))).toMatchObject({ kind: 'noQueries' });
     expect(fault(tiny, codeOf({ vec: [make('loop', { level: 0, count: 2000, body: 2 }), make('loop', { level: 1, count: 2000, body: 1 }), make('sreg')] }))).toMatchObject({ kind: 'budget' });
     expect(fault(tiny2, codeOf({ col: [make('coll', {}, [1])] }), stepOf(1), 2, 2)).toMatchObject({ kind: 'deadlock' });

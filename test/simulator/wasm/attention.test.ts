@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { encodeBf16, encodeE4m3 } from '../../../isa-spec/numerics.ts';
 import { afin, aq, attn } from '../../../simulator/functional/attention.ts';
 import { createMachineState, imageSource, type Kernels } from '../../../simulator/functional/machine-state.ts';
-import type { QueueState } from '../../../simulator/functional/state.ts';
+import { queueState } from '../../../simulator/functional/queue.ts';
 import { sohu } from '../../../isa-spec/machines/sohu.ts';
 import { all, at, hbmAt, programOf, numbers } from '../functional/harness.ts';
 
@@ -56,7 +56,7 @@ const outputs = (format: Format, draw: Draw, { heads, kvHeads, headDim, mask, wi
   });
   chip.sram.views.i32.set(pages, chip.sram.at(pagesAt, 4 * pages.length) / 4);
 
-  const queue: QueueState = { name: 'att', code: [], strideSets: [], I: [0, 0, 0, 0], R: new Float64Array(32).fill(2 ** 32 - 1), P: new Uint8Array(8), frames: [], pc: 0, offer: undefined };
+  const queue = queueState({ name: 'att', code: [], strideSets: [] });
   aq(chip, queue, { format, q: at(queriesAt), pitch, worklist: worklistAt, heads, headDim, scale: Math.fround(0.2), rows: all(rows) });
   attn(chip, queue, { format, mask, kv: hbmAt('kv', 0), pages: pagesAt, pageRows, kvLines, kvHeads, window });
   const outPitch = Math.ceil((heads * headDim * 4) / line);
