@@ -5,7 +5,8 @@ import type { GraphOp } from '../../ir/graph/module.ts';
 import type { Dim, ValueId } from '../../ir/types.ts';
 import { WeightValues } from '../../ir/weight-values.ts';
 import type { Weight } from '../../ir/weights.ts';
-import type { Role, Source } from './source.ts';
+import type { Role } from './roles.ts';
+import type { Source } from './source.ts';
 
 /** A region cannot run at some sizes, or depends on more than it was given. */
 export class CannotEvaluate extends Error {}

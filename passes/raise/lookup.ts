@@ -8,7 +8,8 @@ import type { Lifted, Raising } from './raising.ts';
 import { coneOf, evaluate, type Scenario, scenarioOf } from './evaluate.ts';
 import { rowIndex } from './rope.ts';
 import type { RowFeed, RowNode } from './rows.ts';
-import { type Role, type Source } from './source.ts';
+import type { Role } from './roles.ts';
+import type { Source } from './source.ts';
 
 /** A row list, and what is added to it to make the index. */
 type FoundIndex = { readonly feed: RowFeed; readonly offset: number };

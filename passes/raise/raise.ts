@@ -218,7 +218,7 @@ function report(problems: readonly Problem[], source: Source, diagnostics: Diagn
       help: 'write the layer as a custom layer, or export the model with another attention implementation',
     });
   }
-  if (!source.module.body.ops.some((op) => op.kind === 'psoftmax')) {
+  if (!source.module.body.ops.some(({ kind }) => kind === 'psoftmax' || kind === 'tattention')) {
     diagnostics.report({ code: 'E3002', message: 'the network has no attention: it has no softmax', origin: { kind: 'none' }, help: 'only transformers can be compiled' });
   }
 }

@@ -1,9 +1,7 @@
 import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
 import { type Dim, type TensorType, type ValueId, isFloat } from '../../ir/types.ts';
 import type { TensorStore } from '../../ir/weights.ts';
-
-/** What a source input is to a transformer. */
-export type Role = 'ids' | 'positions' | 'types' | 'mask' | 'past' | 'other';
+import { type Role, rolesOf } from './roles.ts';
 
 /**
  * What a value depends on. `constant`: nothing. `prepared`: sizes, positions, masks, ids as integers - what a host can
@@ -11,7 +9,7 @@ export type Role = 'ids' | 'positions' | 'types' | 'mask' | 'past' | 'other';
  */
 type Dependence = 'constant' | 'prepared' | 'active';
 
-/** A primitive module with what recognising asks of it over and over. */
+/** A recognised module with what recognising asks of it over and over. */
 export type Source = {
   readonly module: GraphModule;
   readonly store: TensorStore;
@@ -44,7 +42,7 @@ export function indexSource(module: GraphModule, store: TensorStore): Source {
   module.body.yields.forEach(use);
   const type = (value: ValueId): TensorType => module.types[value] as TensorType;
   const names = new Map(module.body.params.map((param, i) => [param, (module.inputs[i] as { name: string }).name]));
-  const roles = new Map(module.body.params.map((param) => [param, roleOf(names.get(param) as string, type(param))]));
+  const roles = rolesOf(module);
   const dependences = dependencesOf(module, roles);
   const dependence = (value: ValueId): Dependence => dependences.get(value) ?? 'constant';
   const dominators = dominatorsOf(module, dependence);
@@ -63,16 +61,6 @@ export function indexSource(module: GraphModule, store: TensorStore): Source {
     role: (input) => roles.get(input),
     axes: { batch: ids.length > 1 ? (ids[0] as Dim) : 1, row: ids.at(-1) as Dim, past: find('past')?.shape[2] },
   };
-}
-
-/** Inputs are told apart by type first; integers by the names every exporter keeps (`transformers` gives them to its models' arguments). */
-function roleOf(name: string, { dtype, shape }: TensorType): Role {
-  const isInteger = dtype === 'i64' || dtype === 'i32';
-  if (/mask/i.test(name) && (isInteger || dtype === 'bool' || dtype === 'f32') && shape.length === 2) return 'mask';
-  if (!isInteger) return shape.length === 4 ? 'past' : 'other';
-  if (/pos/i.test(name)) return 'positions';
-  if (/type|segment/i.test(name)) return 'types';
-  return shape.length <= 2 && /id|token|^input|^x$/i.test(name) ? 'ids' : 'other';
 }
 
 function dependencesOf(module: GraphModule, roles: ReadonlyMap<ValueId, Role>): ReadonlyMap<ValueId, Dependence> {
