@@ -17,7 +17,7 @@ export function importOnnx(files: Files, path: string, layers: readonly CustomLa
 }
 
 /** The same of a model that has been read. */
-function importModel(model: OnnxModel, files: Files, layers: readonly CustomLayer[], diagnostics: Diagnostics): { readonly module: GraphModule; readonly store: TensorStore } | undefined {
+export function importModel(model: OnnxModel, files: Files, layers: readonly CustomLayer[], diagnostics: Diagnostics): { readonly module: GraphModule; readonly store: TensorStore } | undefined {
   try {
     return new GraphImport(model, files, layers).run(diagnostics);
   } catch (error) {
