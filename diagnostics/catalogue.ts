@@ -19,6 +19,7 @@ export const catalogue = {
   E3001: { severity: 'error', title: 'a node was not recognised as part of a transformer' },
   E3002: { severity: 'error', title: 'the network is not a transformer' },
   E3003: { severity: 'error', title: 'a custom layer is not well formed' },
+  E3004: { severity: 'error', title: 'fewer blocks are recognised than asked for' },
   E4001: { severity: 'error', title: 'the model does not fit the machine' },
   E4002: { severity: 'error', title: 'the mapping cannot be used' },
   E4003: { severity: 'error', title: 'the backend does not support this yet' },

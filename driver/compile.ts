@@ -89,7 +89,8 @@ export function passesFor(imported: Pick<Imported, 'primitive' | 'store'>, targe
   ];
 }
 
-const noTensors: TensorStore = { describe: () => undefined, read: () => new Float64Array(0), names: () => [] };
+/** The tensors of a model that came without. */
+export const noTensors: TensorStore = { describe: () => undefined, read: () => new Float64Array(0), names: () => [] };
 
 /** Runs a pass and holds its module to the rules of the IR. Undefined when the pass has reported why it cannot. */
 export function runPass({ name, run }: GraphPass, module: GraphModule, diagnostics: Diagnostics): GraphModule | undefined {

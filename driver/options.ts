@@ -20,6 +20,8 @@ export const options = {
   weights: { default: true, scope: ['compile'], help: 'pack weights, if the model has them' },
   stopAfter: { default: '', scope: ['compile'], value: 'PHASE', choices: phases, help: 'stop after a phase and print its text' },
   dumpIr: { default: '', scope: ['compile'], value: 'DIR', help: 'write the text of every stage, numbered' },
+  explain: { default: '', scope: ['compile'], value: 'WHAT', choices: ['recognition'], help: 'explain what was made of an ONNX model: blocks found, and what stopped those nearly found' },
+  requireFusion: { default: '', scope: ['compile'], value: 'SHARE', help: 'refuse a model of whose blocks fewer are recognised (`100%` for CI)' },
   plugin: { default: [], scope: ['compile', 'run', 'opt', 'diff'], value: 'FILE', help: 'custom layers: a module that exports definitions' },
   allowLinks: { default: false, scope: ['compile', 'run'], help: 'let model files be links' },
   seed: { default: 1, scope: ['run', 'verify'], value: 'N', help: 'seed of made-up weights and inputs, and of mutants' },

@@ -70,7 +70,7 @@ function lifted(source: GraphModule, store: TensorStore): { readonly module: Gra
   const module = canonical(recognise(canonical(source), store));
   const problems = new Diagnostics();
   raise(module, store, problems);
-  return { module, nearly: [...new Set(nearMisses(module, store).values())], rows: !problems.hasErrors };
+  return { module, nearly: [...new Set(nearMisses(module, store).map(({ actual }) => actual))], rows: !problems.hasErrors };
 }
 
 function countBlocks(module: GraphModule, store: TensorStore): Counts {

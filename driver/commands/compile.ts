@@ -10,8 +10,9 @@ import { disassemble } from '../../isa-spec/disassembly.ts';
 import type { CostReport } from '../../report/report.ts';
 import { renderText } from '../../report/text.ts';
 import { renderHtml } from '../../report/html.ts';
-import { type Compiled, compile, type Imported, type Serving, type Target, type Watch } from '../compile.ts';
+import { type Compiled, compile, type Imported, noTensors, type Serving, type Target, type Watch } from '../compile.ts';
 import { Artefacts, writeWhole } from '../artefacts.ts';
+import { recognitionOf, recognitionText, reportShare } from '../explain-recognition.ts';
 import { type Options, phases } from '../options.ts';
 import { findMachine, findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
 import { steadyReport } from '../steady-report.ts';
@@ -33,17 +34,20 @@ export async function compileCommand(path: string, options: Options): Promise<bo
   const diagnostics = new Diagnostics();
   const source = findSource(path);
   const target = targetOf(options);
+  const required = requiredShare(options.requireFusion);
   const layers = await loadPlugins(options.plugin);
   const imported = await importSource(source, layers, options.allowLinks, diagnostics);
   if (imported === undefined || diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
 
   let last: Made | undefined;
+  let recognised: GraphModule | undefined;
   let dumped = 0;
   const end = options.stopAfter === '' ? phases.length : phases.findIndex((phase) => phase === options.stopAfter);
   const watch: Watch = (phase, name, made) => {
     if (phases.indexOf(phase) > end) return false;
     terminal.stage(name, stageDetail(made));
     last = made;
+    if (phase === 'recognise' && 'graph' in made) recognised = made.graph;
     if (options.dumpIr !== '') {
       const { text, ending } = textOf(made);
       writeWhole(options.dumpIr, `${String(dumped++).padStart(2, '0')}-${name}.${ending}`, text);
@@ -51,6 +55,15 @@ export async function compileCommand(path: string, options: Options): Promise<bo
     return true;
   };
   const compiled = compile(imported, target, diagnostics, watch);
+  if (recognised !== undefined && (options.explain === 'recognition' || required > 0)) {
+    const recognition = recognitionOf(recognised, imported.store ?? noTensors);
+    if (options.explain === 'recognition') {
+      terminal.print(recognitionText(recognition));
+      terminal.value(recognition);
+      return !terminal.diagnostics(diagnostics);
+    }
+    reportShare(recognition, required, diagnostics);
+  }
   if (end < phases.indexOf('time') && !diagnostics.hasErrors && last !== undefined) {
     terminal.text(textOf(last).text);
     return !terminal.diagnostics(diagnostics);
@@ -65,6 +78,14 @@ export async function compileCommand(path: string, options: Options): Promise<bo
   terminal.print(renderText(report, { stages: terminal.stages.map(({ name, milliseconds }) => ({ name, detail: `${milliseconds.toFixed(0)} ms` })), files }));
   terminal.value(report);
   return !terminal.diagnostics(diagnostics);
+}
+
+/** `100%`, `95`: a share of all blocks; none where nothing is asked for. */
+function requiredShare(text: string): number {
+  if (text === '') return 0;
+  const percent = Number(text.replace(/%$/, ''));
+  if (!(percent >= 0 && percent <= 100)) throw new UsageError(`\`--require-fusion ${text}\`: a share is a number from 0 to 100, with or without a %`);
+  return percent / 100;
 }
 
 /** The machine and formats the options ask for; the program is to serve the steady state of the workload they name. */

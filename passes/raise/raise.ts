@@ -199,7 +199,7 @@ function nearMissOf(op: GraphOp, source: Source, misses: ReadonlyMap<GraphOp, st
 function report(problems: readonly Problem[], source: Source, diagnostics: Diagnostics): void {
   const groups = new Map<string, Problem[]>();
   let known: ReadonlyMap<GraphOp, string> | undefined;
-  const misses = (): ReadonlyMap<GraphOp, string> => (known ??= nearMisses(source.module, source.store));
+  const misses = (): ReadonlyMap<GraphOp, string> => (known ??= new Map(nearMisses(source.module, source.store).map(({ op, actual }) => [op, actual])));
   for (const problem of problems) {
     const key = `${problem.op?.kind} ${problem.reason}`;
     groups.set(key, [...(groups.get(key) ?? []), problem]);

@@ -7,6 +7,7 @@ import { equalShapes } from '../../ir/dims.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { constantOf } from './evaluate.ts';
 import type { Graph } from './graph.ts';
+import type { NearMiss } from './near-miss.ts';
 import { regionBetween, regionText, type Region } from './region.ts';
 import { tidy } from './tidy.ts';
 
@@ -24,7 +25,7 @@ const tolerance = 2e-5;
 /** Arguments to look at: on both sides of 0, none of them special. */
 const given = Float64Array.from({ length: 500 }, (_, i) => -9 + (18 * ((i * 0.6180339887498949 + 0.013) % 1)));
 
-type Outcome = { readonly found: BlockAttrs['tactivate'] | undefined; readonly nearest: string; readonly distance: number };
+type Outcome = { readonly found: BlockAttrs['tactivate'] | undefined; readonly nearest: string; readonly distance: number; /** Where it is farthest from the nearest. */ readonly farthest: { readonly at: number; readonly wanted: number; readonly got: number } };
 
 /** Activations by what they compute. Equal regions are looked at once. */
 export class Activations {
@@ -41,10 +42,17 @@ export class Activations {
     return undefined;
   }
 
-  /** What an op that bends is nearly part of. */
-  nearMiss(anchor: GraphOp): string | undefined {
-    const nearest = [...this.#regions(anchor)].reduce<Outcome | undefined>((best, { outcome }) => (best === undefined || outcome.distance < best.distance ? outcome : best), undefined);
-    return nearest !== undefined && nearest.distance < 1 ? `the nearest is ${nearest.nearest}, from which it differs by up to ${nearest.distance.toPrecision(2)}` : undefined;
+  /** What an op that bends is nearly part of: the library's nearest function, if any is near. */
+  nearMiss(op: GraphOp): NearMiss | undefined {
+    const nearest = [...this.#regions(op)].reduce<{ readonly region: Region; readonly outcome: Outcome } | undefined>((best, each) => (best === undefined || each.outcome.distance < best.outcome.distance ? each : best), undefined);
+    if (nearest === undefined || nearest.outcome.distance >= 1) return undefined;
+    const { region, outcome } = nearest;
+    const { at, wanted, got } = outcome.farthest;
+    return {
+      kind: 'activation', op, matched: region.ops, stop: region.ops.at(-1), expected: `${outcome.nearest}(${at.toPrecision(3)}) = ${wanted.toPrecision(5)}`,
+      actual: `the nearest is ${outcome.nearest}, from which it differs by up to ${outcome.distance.toPrecision(2)}: at ${at.toPrecision(3)} it is ${got.toPrecision(5)}`,
+      help: `use one of ${blockActivations.join(', ')}, or write it as a custom layer (\`--plugin\`)`,
+    };
   }
 
   /** Element-wise regions through an op that bends, the longest first. */
@@ -134,7 +142,9 @@ function classify(curve: (data: Float64Array) => Float64Array): Outcome {
     return { activation, distance: Number.isNaN(distance) ? Infinity : distance };
   });
   const best = distances.reduce((a, b) => (b.distance < a.distance ? b : a));
-  const miss = { nearest: best.activation, distance: best.distance };
+  const meaning = blockActivation[best.activation];
+  const at = given.reduce((worst, x, i) => (Math.abs((y[i] as number) - meaning(x)) > Math.abs((y[worst] as number) - meaning(given[worst] as number)) ? i : worst), 0);
+  const miss = { nearest: best.activation, distance: best.distance, farthest: { at: given[at] as number, wanted: meaning(given[at] as number), got: y[at] as number } };
   if (best.distance < tolerance) return { found: { activation: best.activation, slope: 1 }, ...miss };
   const slope = slopeOf(y);
   const isSteeper = slope > 0 && farthest((x) => blockActivation.silu(slope * x) / slope) < tolerance;

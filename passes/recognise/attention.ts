@@ -4,6 +4,7 @@ import type { ValueId } from '../../ir/types.ts';
 import { scalarOf } from './activation.ts';
 import { evaluate, looked, sample, type Scenario, scenariosOf, shapeUnder } from './evaluate.ts';
 import { definedBy, type Graph } from './graph.ts';
+import type { NearMiss } from './near-miss.ts';
 import { type Region, regionBetween, regionText } from './region.ts';
 import { tidy } from './tidy.ts';
 
@@ -30,12 +31,26 @@ type Sunk = { readonly logits: ValueId; readonly sinks: ValueId | undefined };
 
 type Curve = { readonly scale: number; readonly softCap: number; readonly biased: boolean };
 
+/** What attention is, part by part, and what to change where one is not so. */
+const expectedOf = {
+  softmax: 'a softmax over the keys, the last axis of its operand',
+  values: 'weights that go into a product with values as they are: through views, casts and guards against NaN',
+  scores: 'logits made of a product of queries and keys',
+  logits: 'logits that are one factor times the scores, capped or not, with masks and biases added',
+} as const;
+const helpOf = {
+  softmax: 'take the softmax over the last axis of the scores',
+  values: 'export in evaluation mode (no dropout), without changes to the attention weights; outputs of the weights themselves are fine',
+  scores: 'write the layer as a custom layer (`--plugin`) if it is another kind of attention',
+  logits: 'scale queries rather than single heads, or write the layer as a custom layer (`--plugin`)',
+} as const;
+
 /** Below this a logit's weight is nothing beside one of size 1: masks add anything from -10000 to -Infinity. */
 const masked = -5000;
 
 const isWeighing = (op: GraphOp): boolean => op.kind !== 'pmatmul' && op.kind !== 'psoftmax';
 
-/** Attentions by what they compute. Equal regions are looked at once. A string says what stood in the way. */
+/** Attentions by what they compute. Equal regions are looked at once. */
 export class Attentions {
   readonly #graph: Graph;
   readonly #scenarios: readonly Scenario[];
@@ -47,36 +62,39 @@ export class Attentions {
   }
 
   /** The attention around a softmax. */
-  around(softmax: OpOf<'psoftmax'>): FoundAttention | string {
+  around(softmax: OpOf<'psoftmax'>): FoundAttention | NearMiss {
     const graph = this.#graph;
     const weights = softmax.results[0] as ValueId;
     const logits = softmax.operands[0] as ValueId;
     const rank = graph.type(logits).shape.length;
-    if ((softmax.attrs.axis + rank) % rank !== rank - 1) return 'the weights of its softmax do not sum to one along the last axis';
+    const miss = (actual: string, more: Partial<NearMiss> = {}): NearMiss => ({ kind: 'attention', op: softmax, matched: [softmax], stop: softmax, expected: expectedOf.softmax, actual, help: helpOf.softmax, ...more });
+    if ((softmax.attrs.axis + rank) % rank !== rank - 1) return miss('the weights of its softmax do not sum to one along the last axis');
     const sunk = this.#withoutSinks(logits);
     const mixing = this.#mixing(weights, sunk);
-    if (typeof mixing === 'string') return mixing;
+    if ('actual' in mixing) return miss(mixing.actual, { stop: mixing.stop, expected: expectedOf.values, help: helpOf.values });
     const candidates = this.#products(sunk.logits);
-    if (candidates.length === 0) return 'what the softmax normalises is not a product of queries and keys';
-    let reason = '';
+    const after = [softmax, ...mixing.ops, mixing.mixing];
+    if (candidates.length === 0) return miss('what the softmax normalises is not a product of queries and keys', { matched: after, stop: graph.definition(sunk.logits), expected: expectedOf.scores, help: helpOf.scores });
+    let nearest: NearMiss | undefined;
     for (const product of candidates) {
       const value = product.results[0] as ValueId;
       const scores = value === sunk.logits ? undefined : regionBetween(graph, value, sunk.logits);
       if (value !== sunk.logits && scores === undefined) continue;
       const curve = scores === undefined ? { scale: 1, softCap: 0, biased: false } : this.#curve(scores);
       if (typeof curve === 'string') {
-        reason ||= curve;
+        nearest ??= miss(curve, { matched: [product, ...after], stop: scores?.ops[0], expected: expectedOf.logits, help: helpOf.logits });
         continue;
       }
-      return { ...curve, product, ...mixing, scores, sinks: sunk.sinks, ops: [product, ...(scores?.ops ?? []), softmax, ...mixing.ops, mixing.mixing] };
+      return { ...curve, product, ...mixing, scores, sinks: sunk.sinks, ops: [product, ...(scores?.ops ?? []), ...after] };
     }
-    return reason || 'what lies between the product of queries and keys and the softmax is too long to be read';
+    return nearest ?? miss('what lies between the product of queries and keys and the softmax is too long to be read', { matched: after, expected: expectedOf.logits, help: helpOf.logits });
   }
 
-  nearMiss(op: GraphOp): string | undefined {
+  /** Why a softmax is part of none. */
+  nearMiss(op: GraphOp): NearMiss | undefined {
     if (op.kind !== 'psoftmax') return undefined;
     const found = this.around(op);
-    return typeof found === 'string' ? found : undefined;
+    return 'actual' in found ? found : undefined;
   }
 
   /** Logits that have a column of others put beside them. */
@@ -98,7 +116,7 @@ export class Attentions {
   }
 
   /** The product the weights go into, whole and in order: through views, casts, guards, and the column of a sink dropped. */
-  #mixing(weights: ValueId, sunk: Sunk): { readonly mixing: OpOf<'pmatmul'>; readonly transposed: boolean; readonly ops: readonly GraphOp[] } | string {
+  #mixing(weights: ValueId, sunk: Sunk): { readonly mixing: OpOf<'pmatmul'>; readonly transposed: boolean; readonly ops: readonly GraphOp[] } | { readonly actual: string; readonly stop: GraphOp | undefined } {
     const graph = this.#graph;
     const reached = new Set([weights]);
     for (const at of reached) {
@@ -111,12 +129,12 @@ export class Attentions {
         const side = user.operands.indexOf(at);
         const region = at === weights ? undefined : regionBetween(graph, weights, at);
         if (at !== weights && region === undefined) continue;
-        if (region !== undefined && !this.#keeps(region, side === 1, sunk)) return 'the weights are changed after the softmax';
-        if (region === undefined && (side !== 0 || sunk.sinks !== undefined)) return 'the weights do not meet values along the axis they sum to one over';
+        if (region !== undefined && !this.#keeps(region, side === 1, sunk)) return { actual: 'the weights are changed after the softmax', stop: region.ops[0] };
+        if (region === undefined && (side !== 0 || sunk.sinks !== undefined)) return { actual: 'the weights do not meet values along the axis they sum to one over', stop: user };
         return { mixing: user, transposed: side === 1, ops: region?.ops ?? [] };
       }
     }
-    return 'its weights do not go into a product with values';
+    return { actual: 'its weights do not go into a product with values', stop: graph.users(weights)[0] };
   }
 
   /** Whether a region hands on every row of weights as it is (transposed, if so), but for a sink's; rows that see nothing may become 0. */

@@ -8,6 +8,7 @@ import { volume } from '../../ir/weight-expr.ts';
 import { scalarOf } from './activation.ts';
 import { constantOf, evaluate, looked, sample, type Scenario, scenariosOf, shapeUnder } from './evaluate.ts';
 import type { Graph } from './graph.ts';
+import type { NearMiss } from './near-miss.ts';
 import { type Region, regionBetween, regionText } from './region.ts';
 
 /** A parameter: a constant of the source, or the numbers where none holds them. */
@@ -48,9 +49,18 @@ export class Norms {
   }
 
   /** What a root is nearly part of. */
-  nearMiss(anchor: GraphOp): string | undefined {
-    const isNearly = isRoot(this.#graph, anchor) && this.#starts(anchor.results[0] as ValueId).length > 0 && this.around(anchor).length === 0;
-    return isNearly ? 'the nearest is a norm, but the values differ' : undefined;
+  nearMiss(op: GraphOp): NearMiss | undefined {
+    if (!isRoot(this.#graph, op) || this.around(op).length > 0) return undefined;
+    const [x] = this.#starts(op.results[0] as ValueId);
+    const region = x === undefined ? undefined : regionBetween(this.#graph, x, op.results[0] as ValueId);
+    if (region === undefined) return undefined;
+    const axes = [...new Set(region.ops.flatMap((each) => (each.kind === 'preduce' ? each.attrs.axes : [])))];
+    return {
+      kind: 'norm', op, matched: region.ops, stop: this.#graph.users(op.results[0] as ValueId)[0],
+      expected: 'x / sqrt(mean(x^2) + epsilon), or of x - mean(x), over axes of fixed size, times a gain, plus a bias',
+      actual: `the nearest is a norm, but the values differ: it reduces axis ${axes.join(', ')} of [${this.#graph.type(region.x).shape.join(', ')}]`,
+      help: 'put epsilon under the root and reduce over features alone, or write the layer as a custom layer (`--plugin`)',
+    };
   }
 
   #endingIn(end: ValueId, starts: readonly ValueId[], anchor: GraphOp): FoundNorm | undefined {

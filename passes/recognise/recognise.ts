@@ -8,6 +8,7 @@ import { Activations, scalarOf } from './activation.ts';
 import { Attentions, type FoundAttention } from './attention.ts';
 import { definedBy, type Graph, indexGraph } from './graph.ts';
 import { type FoundNorm, Norms, type Parameter } from './norm.ts';
+import type { NearMiss } from './near-miss.ts';
 import type { Region } from './region.ts';
 import { type FoundRope, Ropes } from './rope.ts';
 
@@ -34,7 +35,7 @@ export function recognise(module: GraphModule, store: TensorStore): GraphModule 
   for (const op of backwards) {
     if (op.kind !== 'psoftmax' || graph.dependence(op.results[0] as ValueId) !== 'inputs') continue;
     const found = attentions.around(op);
-    if (typeof found !== 'string') take(attentionBlock(graph, found));
+    if (!('actual' in found)) take(attentionBlock(graph, found));
   }
   const norms = new Norms(graph);
   for (const op of backwards) for (const found of norms.around(op)) take(normBlock(graph, found));
@@ -56,14 +57,11 @@ export function recognise(module: GraphModule, store: TensorStore): GraphModule 
   return rewrite(module, 'recognise', Object.fromEntries(opKinds.map((kind) => [kind, place])) as Rule);
 }
 
-/** Why ops that stand at the heart of a block are part of none, for those that nearly are. */
-export function nearMisses(module: GraphModule, store: TensorStore): ReadonlyMap<GraphOp, string> {
+/** What is nearly a block in a recognised module, by the op at its heart. */
+export function nearMisses(module: GraphModule, store: TensorStore): readonly NearMiss[] {
   const graph = indexGraph(module, store);
   const finders = [new Attentions(graph), new Norms(graph), new Activations(graph)];
-  return new Map(module.body.ops.flatMap((op) => finders.flatMap((finder) => {
-    const reason = finder.nearMiss(op);
-    return reason === undefined ? [] : [[op, reason] as const];
-  })));
+  return module.body.ops.flatMap((op) => finders.flatMap((finder) => finder.nearMiss(op) ?? []));
 }
 
 function attentionBlock(graph: Graph, found: FoundAttention): Block {

@@ -17,7 +17,8 @@ import { parseGraph } from '../../ir/graph/parse.ts';
 import { verifyGraph } from '../../ir/graph/verify.ts';
 import type { TensorType } from '../../ir/types.ts';
 import { sohu, sohu8 } from '../../isa-spec/machines/sohu.ts';
-import { asRows } from '../passes/raise/as-rows.ts';
+import { recognitionOf, reportShare } from '../../driver/explain-recognition.ts';
+import { asRows, recognised } from '../passes/raise/as-rows.ts';
 import { reportUnlowerable } from '../../passes/tile/tile.ts';
 import { SimulationFault } from '../../simulator/fault.ts';
 import { verify } from '../../verifier/verify.ts';
@@ -96,6 +97,15 @@ export const samples: { readonly [C in Code]: Sample } = {
     asRows(module, store, diagnostics);
   },
   E3002: (diagnostics) => void importFolder(memoryFiles(new Map([['config.json', example('refused/mamba.json')]])), diagnostics),
+  E3004: (diagnostics) => {
+    const { module, store } = onRows(8, (write, rows) => {
+      const slope = write.by('div', rows, 1.5);
+      write.build.origin = { kind: 'onnx', node: '/layers.0/mlp/act/Erf', op: 'Erf' };
+      const bent = write.by('add', write.build.op('punary', { fn: 'erf' }, [slope]), 1);
+      return write.build.op('pbinary', { fn: 'mul' }, [write.by('mul', rows, 0.5), bent]);
+    });
+    reportShare(recognitionOf(recognised(module, store), store), 1, diagnostics);
+  },
   E3003: (diagnostics) => {
     const layer = defineLayer({ ...reluSquared, infer: ([operand, slope]) => (slope === undefined ? fail('one operand where two are wanted') : (operand as TensorType)) });
     importOnnx(memoryFiles(new Map([['decoder.onnx', example('custom-layer/decoder.onnx')]])), 'decoder.onnx', [layer], diagnostics);
