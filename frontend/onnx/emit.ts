@@ -1,4 +1,4 @@
-import { addDims, divDims, equalShapes, subDims, volumeOf } from '../../ir/dims.ts';
+import { addDims, equalShapes, leastOf, stepsAcross, subDims, volumeOf } from '../../ir/dims.ts';
 import { GraphBuilder } from '../../ir/graph/build.ts';
 import { axisOf } from '../../ir/graph/infer-primitives.ts';
 import { inferResults } from '../../ir/graph/infer.ts';
@@ -34,10 +34,6 @@ export class Emitter {
     const made = this.#ids.get(key) ?? (value.weight === undefined ? this.#constant(value) : this.#weight(value, value.weight));
     this.#ids.set(key, made);
     return made;
-  }
-
-  known(dtype: DType, shape: readonly number[], values: readonly Dim[]): Value {
-    return knownValue(dtype, shape, values);
   }
 
   /** What a value that is stored is made of; undefined if it is computed. */
@@ -140,9 +136,8 @@ export class Emitter {
   /** Indices start, start + step, ... before (after, if step is negative) end, all within the axis. */
   slice(x: Value, axis: number, start: Dim, end: Dim, step = 1): Value {
     const at = this.axis(axis, x);
-    const span = subDims(end, start);
-    const length = step === 1 ? span : typeof span === 'number' ? Math.max(0, Math.ceil(span / step)) : divDims(span, step);
-    if (length === undefined) throw new CannotImport('E3001', `every ${step}th of ${span} elements is not a number of elements that can be told before the run`);
+    const span = stepsAcross(subDims(end, start), step);
+    const length = step === 1 || typeof span === 'string' ? span : Math.max(0, span);
     if (typeof length === 'number' && length < 0) throw new CannotImport('E1003', `elements ${start} to ${end} do not exist`);
     if (length === x.shape[at] && start === 0 && step === 1) return x;
     const shape = x.shape.with(at, length);
@@ -173,6 +168,32 @@ export class Emitter {
           })
         : undefined;
     return this.#folded(data.dtype, shape, known) ?? this.#op('pgather', { axis: at }, [data, indices], { dtype: data.dtype, shape });
+  }
+
+  /** Data at an index for each element along an axis; the other axes broadcast. */
+  pick(data: Value, indices: Value, axis: number): Value {
+    const at = this.axis(axis, data);
+    const shape = this.broadcast(data.shape.with(at, 1), indices.shape.with(at, 1)).with(at, indices.shape[at] as Dim);
+    return this.#op('ppick', { axis: at }, [data, indices], { dtype: data.dtype, shape });
+  }
+
+  /** Data with the elements at indices along an axis written or combined; indices broadcast to the updates. */
+  scatter(data: Value, indices: Value, updates: Value, { axis, reduction }: PrimitiveAttrs['pscatter']): Value {
+    const at = this.axis(axis, data);
+    if (indices.shape.length !== data.shape.length || updates.shape.length !== data.shape.length) throw new CannotImport('E1003', `updates of [${updates.shape.join(', ')}] at [${indices.shape.join(', ')}] do not go into [${data.shape.join(', ')}]`);
+    updates.shape.forEach((dim, i) => {
+      const size = data.shape[i] as Dim;
+      if (i !== at && typeof dim === 'number' && typeof size === 'number' && dim > size) throw new CannotImport('E1003', `${dim} updates do not go into an axis of ${size}`);
+    });
+    return this.#op('pscatter', { axis: at, reduction }, [data, indices, updates], data);
+  }
+
+  /** Indices of the k largest or smallest along an axis, best first. */
+  topk(x: Value, { axis, k, largest }: { readonly axis: number; readonly k: Dim; readonly largest: boolean }): Value {
+    const at = this.axis(axis, x);
+    const size = x.shape[at] as Dim;
+    if (leastOf(subDims(k, size)) > 0) throw new CannotImport('E1003', `an axis of ${size} has no ${k} elements`);
+    return this.#op('ptopk', { axis: at, k: String(k), largest }, [x], { dtype: 'i64', shape: x.shape.with(at, k) });
   }
 
   /** Between wide floats only the type's name changes; to bool is a comparison with 0. */

@@ -2,13 +2,13 @@ import type { Diagnostics } from '../../diagnostics/diagnostic.ts';
 import { sizeName } from '../../ir/dims.ts';
 import { type CustomLayer, CustomLayerError, type SourceOp } from '../../ir/graph/custom.ts';
 import type { Disposition, GraphModule, GraphOp, Input, SourceNode } from '../../ir/graph/module.ts';
-import { type Dim, type TensorType, type ValueId, isFloat } from '../../ir/types.ts';
+import { type TensorType, type ValueId, isFloat } from '../../ir/types.ts';
 import type { TensorStore } from '../../ir/weights.ts';
 import type { Files } from '../files.ts';
 import { Emitter } from './emit.ts';
 import { type OnnxAttribute, type OnnxFunction, type OnnxGraph, type OnnxModel, type OnnxNode, type OnnxTensor, type OnnxValue, elementsOf, functionKey } from './model.ts';
 import { Problems } from './problems.ts';
-import { conditional, patchEmbedding, refusedOps } from './rules/refusals.ts';
+import { conditional, refusedOps } from './rules/refusals.ts';
 import { type Rule, callOf } from './rules/rule.ts';
 import { ruleOf } from './rules/table.ts';
 import { readTensor, tensorStore } from './store.ts';
@@ -144,7 +144,7 @@ export class GraphImport {
       if (called !== undefined) return isWhole ? this.#call(called, inputs, given, `${who.node}/`) : undefined;
       if (node.domain === '' && node.opType === 'If') return isWhole ? this.#branch(inputs[0], given, around, who) : undefined;
       const rule = ruleOf(node.domain, node.opType);
-      if (rule === undefined) return this.#refuse(node, given, who, inputs);
+      if (rule === undefined) return this.#refuse(node, who);
       if (!isWhole) return undefined;
       return this.#apply(rule, node, inputs, given, around);
     } catch (error) {
@@ -213,20 +213,13 @@ export class GraphImport {
     return branch.value.outputs.map(({ name }) => scope.get(name));
   }
 
-  #refuse(node: OnnxNode, attributes: ReadonlyMap<string, OnnxAttribute>, who: { readonly op: string; readonly node: string }, inputs: readonly (Value | undefined)[]): undefined {
+  #refuse(node: OnnxNode, who: { readonly op: string; readonly node: string }): undefined {
     const refused = node.domain === '' ? refusedOps.get(node.opType) : undefined;
-    if (node.opType === 'Conv' && isPatchEmbedding(attributes, inputs[1]?.shape)) this.#problems.add(patchEmbedding.code, who, patchEmbedding.why, patchEmbedding.help);
-    else if (refused !== undefined) this.#problems.add(refused.code, who, refused.why, refused.help);
+    if (refused !== undefined) this.#problems.add(refused.code, who, refused.why, refused.help);
     else if (node.domain === '') this.#problems.add('E1005', who, 'the operator is not known', 'export with operators of ONNX up to opset 28 that have a meaning in a transformer');
     else this.#problems.add('E1005', who, `the operator of domain \`${node.domain}\` is not known`, 'define it as a custom layer and give that to the compiler');
     return undefined;
   }
-}
-
-/** Kernel and stride are one, so that no two patches overlap. */
-function isPatchEmbedding(attributes: ReadonlyMap<string, OnnxAttribute>, weight: readonly Dim[] | undefined): boolean {
-  const strides = attributes.get('strides');
-  return strides?.kind === 'ints' && weight !== undefined && strides.value.length === weight.length - 2 && strides.value.every((stride, i) => stride === weight[i + 2] && stride > 1);
 }
 
 /** An attribute of a function's body that names one of its call is that one, if it was given. */

@@ -1,4 +1,4 @@
-import { addDims, divDims, equalDims, evaluateDim, mulDims, sizesOf, subDims } from '../../ir/dims.ts';
+import { addDims, degreesOf, divDims, equalDims, floorDims, leastOf, mulDims, subDims } from '../../ir/dims.ts';
 import { binary, unary } from '../../ir/graph/interpret/elementwise.ts';
 import type { PrimitiveAttrs } from '../../ir/graph/ops.ts';
 import type { DType, Dim, ValueId } from '../../ir/types.ts';
@@ -49,8 +49,8 @@ export function foldUnary(fn: PrimitiveAttrs['punary']['fn'], x: Dim): Dim | und
  */
 export function soundDim(dim: Dim): Dim {
   if (typeof dim === 'number') return dim;
-  const terms = dim.split(/ [+-] /);
-  if (dim.length > 256 || terms.length > 16 || terms.some((term) => term.split('*').length > 5) || /[0-9]{16}|[0-9.]e/.test(dim)) {
+  const degrees = dim.length > 256 ? [] : degreesOf(dim);
+  if (dim.length > 256 || degrees.length > 16 || Math.max(...degrees) > 5 || /[0-9]{16}|[0-9.]e/.test(dim)) {
     throw new CannotImport('E1004', `a size is too complicated: ${dim.slice(0, 64)}...`);
   }
   return dim;
@@ -63,7 +63,7 @@ export function soundShape(shape: readonly Dim[]): readonly Dim[] {
     soundDim(dim);
     if (typeof dim === 'number' && (!Number.isSafeInteger(dim) || dim < 0)) throw new CannotImport('E1003', `${dim} is not a size`);
   }
-  const terms = shape.reduce<number>((product, dim) => product * (typeof dim === 'number' ? 1 : dim.split(/ [+-] /).length), 1);
+  const terms = shape.reduce<number>((product, dim) => product * degreesOf(dim).length, 1);
   if (terms > 256) throw new CannotImport('E1004', `a number of elements is too complicated: [${shape.join(', ').slice(0, 64)}...]`);
   if (isStatic(shape) && elementCount(shape) > limits.elements) throw new CannotImport('E1004', `a tensor of [${shape.join(', ')}] has more than ${limits.elements} elements`);
   return shape;
@@ -88,9 +88,12 @@ function foldExpressions(fn: PrimitiveAttrs['pbinary']['fn'], whole: boolean, x:
     case 'mul':
       return mulDims(x, y);
     case 'div':
-      return divDims(x, y);
-    case 'mod':
-      return divDims(x, y) === undefined ? undefined : 0;
+      // Rounded towards zero, which is down where x is no less.
+      return divDims(x, y) ?? (whole && leastOf(x) >= 0 ? floored(x, y) : undefined);
+    case 'mod': {
+      const quotient = divDims(x, y) ?? floored(x, y);
+      return quotient === undefined ? undefined : subDims(x, mulDims(quotient, y));
+    }
     case 'pow':
       return y === 2 ? mulDims(x, x) : y === 1 ? x : undefined;
     case 'equal':
@@ -113,14 +116,7 @@ function foldExpressions(fn: PrimitiveAttrs['pbinary']['fn'], whole: boolean, x:
   }
 }
 
-/** The least an expression can be, as sizes are not negative; -Infinity if a growing size makes it smaller. */
-export function leastOf(dim: Dim): number {
-  if (typeof dim === 'number') return dim;
-  const rest = evaluateDim(dim, new Map(sizesOf(dim).map((name) => [name, 0])));
-  const signs = (dim.startsWith('-') ? dim : `+${dim}`).match(/(?<=^| )[+-]/g) ?? [];
-  const named = rest === 0 ? signs : signs.slice(0, -1);
-  return named.includes('-') ? -Infinity : rest;
-}
+const floored = (x: Dim, y: Dim): Dim | undefined => (typeof y === 'number' && y > 0 ? floorDims(x, y) : undefined);
 
 /** Elements of a known tensor picked for each index of a shape: `from` says which one. Undefined if there are too many. */
 export function pickKnown(value: Value, shape: readonly Dim[], from: (index: readonly number[]) => number): readonly Dim[] | undefined {

@@ -73,11 +73,12 @@ const Equals = sign('=');
 const Plus = sign('+');
 const Minus = sign('-');
 const Star = sign('*');
+const Slash = sign('/');
 const Space = createToken({ name: 'Space', pattern: /\s+/, group: Lexer.SKIPPED });
 const Comment = createToken({ name: 'Comment', pattern: /\/\/[^\n]*/, group: Lexer.SKIPPED });
 const tokens = [
   Space, Comment, Infinite, NotANumber, Module, Family, Custom, Input, Output, Cache, Weight, ValueWord, Body, Return, Yield, From, For, Name,
-  Value, Digits, Text, Dots, Open, Close, OpenList, CloseList, OpenBlock, CloseBlock, Comma, Colon, Semicolon, Equals, Plus, Minus, Star,
+  Value, Digits, Text, Dots, Open, Close, OpenList, CloseList, OpenBlock, CloseBlock, Comma, Colon, Semicolon, Equals, Plus, Minus, Star, Slash,
 ];
 
 const at = (token: IToken): At => ({ line: token.startLine ?? 1, column: token.startColumn ?? 1 });
@@ -308,7 +309,7 @@ class GraphParser extends EmbeddedActionsParser {
   readonly dim = this.RULE('dimension', (): string => {
     let text = '';
     this.AT_LEAST_ONE(() => {
-      const token = this.OR([Name, Digits, Plus, Minus, Star, Open, Close].map((type) => ({ ALT: () => this.CONSUME(type) })));
+      const token = this.OR([Name, Digits, Plus, Minus, Star, Slash, Open, Close].map((type) => ({ ALT: () => this.CONSUME(type) })));
       text += `${token.image} `;
     });
     return text;

@@ -1,4 +1,4 @@
-import { addDims, divDims, equalDims, parseDim, subDims } from '../dims.ts';
+import { addDims, equalDims, parseDim, stepsAcross, subDims } from '../dims.ts';
 import type { Dim, DType, TensorType } from '../types.ts';
 import type { PrimitiveAttrs } from './ops.ts';
 
@@ -115,12 +115,8 @@ function broadcastDim(a: Dim, b: Dim, stretch: boolean): Dim {
 }
 
 function sliceLength(start: Dim, end: Dim, step: number): Dim {
-  const span = subDims(end, start);
-  if (step === 1) return span;
-  if (typeof span === 'number') return Math.max(0, Math.ceil(span / step));
-  const length = divDims(span, step);
-  if (length === undefined) throw new Error(`(${span}) / ${step} is not a size`);
-  return length;
+  const length = stepsAcross(subDims(end, start), step);
+  return typeof length === 'number' ? Math.max(0, length) : length;
 }
 
 function alongAxis(axis: number, operands: readonly TensorType[]): readonly TensorType[] {

@@ -41,7 +41,7 @@ function tableOf(source: Source, value: ValueId): number | undefined {
   const prepared = coneOf(source, value, (each) => source.dependence(each) === 'active' && isAnchorValue(source, each));
   const looked = prepared.flatMap((each) => {
     const op = source.definition(each);
-    const isTable = op?.kind === 'pgather' && source.dependence(each) === 'prepared' && /^(f|bf)/.test(source.type(each).dtype);
+    const isTable = (op?.kind === 'pgather' || op?.kind === 'ppick') && source.dependence(each) === 'prepared' && /^(f|bf)/.test(source.type(each).dtype);
     return isTable ? coneOf(source, op.operands[0] as ValueId, () => false) : [];
   });
   const rows = looked.flatMap((each) => (source.dependence(each) === 'constant' && source.type(each).shape.length > 1 ? (source.type(each).shape.at(-2) as number) : []));

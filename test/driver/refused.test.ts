@@ -16,7 +16,7 @@ async function refused(model: string, at: string, ...more: readonly string[]): P
 
 describe('networks that are no transformers: every cause by name', () => {
   it.each([
-    ['cnn.onnx', ['`Conv` nodes (`/0/Conv`, `/4/Conv`)', '`MaxPool` node', '`GlobalAveragePool` node']],
+    ['cnn.onnx', ['node `/0/Conv`', 'node `/3/MaxPool`', '`/6/GlobalAveragePool`', 'the network has no attention']],
     ['lstm.onnx', ['`LSTM` node `/lstm/LSTM`']],
     ['mamba.json', ['`mamba`', 'state space', 'config.json: model_type']],
     ['resnet.json', ['`resnet`', 'convolution', 'config.json: model_type']],

@@ -1,12 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { addDims, divDims, equalDims, evaluateDim, mulDims, parseDim, sizeName, sizesOf, subDims, substituteDim } from '../../ir/dims.ts';
+import { addDims, divDims, equalDims, evaluateDim, floorDims, leastOf, mulDims, parseDim, sizeName, sizesOf, subDims, substituteDim } from '../../ir/dims.ts';
 import type { Dim } from '../../ir/types.ts';
 
 const names = ['batch', 'past', 'sequence'] as const;
-const dims: fc.Arbitrary<Dim> = fc
+const polynomials: fc.Arbitrary<Dim> = fc
   .array(fc.tuple(fc.integer({ min: -5, max: 5 }), fc.array(fc.constantFrom(...names), { maxLength: 2 })), { maxLength: 4 })
   .map((terms) => terms.reduce<Dim>((total, [coefficient, of]) => addDims(total, of.reduce<Dim>(mulDims, coefficient)), 0));
+const dims: fc.Arbitrary<Dim> = fc.oneof(polynomials, fc.tuple(polynomials, polynomials, fc.integer({ min: 1, max: 6 })).map(([a, b, by]) => addDims(a, floorDims(b, by))));
 const envs = fc.tuple(fc.nat(9), fc.nat(9), fc.nat(9)).map((sizes) => new Map(names.map((name, i) => [name as string, sizes[i] as number])));
 
 describe('dims', () => {
@@ -28,6 +29,20 @@ describe('dims', () => {
     expect(divDims(0, 'batch')).toBe(0);
   });
 
+  it('rounds quotients down, in one form', () => {
+    expect(floorDims('samples - 10', 5)).toBe('floor(samples/5) - 2');
+    expect(floorDims('2*batch + 3', 4)).toBe('floor((batch + 1)/2)');
+    expect(floorDims('6*batch', 3)).toBe('2*batch');
+    expect(floorDims('-batch', 2)).toBe('-batch + floor(batch/2)');
+    expect(floorDims(addDims(floorDims('samples', 5), -1), 2)).toBe('floor((samples + 5)/10) - 1');
+    expect(parseDim('floor((2*batch*past)/3)*batch')).toBe('batch*floor((2*batch*past)/3)');
+    expect(evaluateDim('floor((samples + 5)/10) - 1', new Map([['samples', 24]]))).toBe(1);
+    expect(substituteDim('floor(samples/5)', new Map([['samples', '5*batch + 7']]))).toBe('batch + 1');
+    expect(sizesOf('floor((a*b)/5) + c')).toEqual(['a', 'b', 'c']);
+    expect([leastOf('floor(samples/5) - 2'), leastOf('batch - past')]).toEqual([-2, -Infinity]);
+    for (const text of ['floor(a/0)', 'floor(a)', 'floor(a/b)', 'floor(a/2']) expect(() => parseDim(text)).toThrow('is not a dimension');
+  });
+
   it('evaluates, substitutes and lists sizes', () => {
     expect(evaluateDim('2*batch*sequence + past', new Map([['batch', 2], ['sequence', 3], ['past', 4]]))).toBe(16);
     expect(() => evaluateDim('batch', new Map())).toThrow('`batch`');
@@ -43,6 +58,8 @@ describe('dims', () => {
         expect(at(addDims(a, b))).toBe(at(a) + at(b));
         expect(at(subDims(a, b))).toBe(at(a) - at(b));
         expect(at(mulDims(a, b))).toBe(at(a) * at(b) + 0);
+        expect(at(floorDims(a, 4))).toBe(Math.floor(at(a) / 4));
+        expect(at(a)).toBeGreaterThanOrEqual(leastOf(a));
         expect(equalDims(parseDim(String(a)), a)).toBe(true);
         if (b !== 0) expect(divDims(mulDims(a, b), b)).toBe(a);
       }),

@@ -1,6 +1,6 @@
 import type { PrimitiveAttrs } from '../../../ir/graph/ops.ts';
 import type { Emitter } from '../emit.ts';
-import { type Value, knownValue } from '../value.ts';
+import { CannotImport, type Value, knownValue } from '../value.ts';
 import { dtypeOf, type Rule, type Rules } from './rule.ts';
 
 /** Definitions: onnx/docs/Operators.md; those made of others follow the function bodies given there. */
@@ -44,6 +44,13 @@ export const elementwise: Rules = {
   Round: unary('round'),
   Not: unary('not'),
   IsNaN: unary('isnan'),
+  IsInf: (call, emit) => {
+    const x = call.input(0);
+    const [below, above] = [call.int('detect_negative', 1) === 1, call.int('detect_positive', 1) === 1];
+    const infinite = (value: Value): Value => emit.binary('equal', value, emit.scalar(x, Infinity));
+    if (below && above) return infinite(emit.unary('abs', x));
+    return above ? infinite(x) : below ? infinite(emit.unary('neg', x)) : emit.expand(knownValue('bool', [], [0]), x.shape);
+  },
   Sign: unary('sign'),
   Softplus: unary('softplus'),
   Add: binary('add'),
@@ -95,10 +102,29 @@ export const elementwise: Rules = {
     const x = call.input(0);
     return emit.where(positive(emit, x), x, scaled(emit, shifted(emit, emit.unary('exp', x), -1), call.float('alpha', 1)));
   },
+  Celu: (call, emit) => {
+    const [x, alpha] = [call.input(0), call.float('alpha', 1)];
+    return emit.where(positive(emit, x), x, scaled(emit, shifted(emit, emit.unary('exp', scaled(emit, x, 1 / alpha)), -1), alpha));
+  },
+  Selu: (call, emit) => {
+    const [x, alpha] = [call.input(0), call.float('alpha', 1.67326319217681884765625)];
+    return scaled(emit, emit.where(positive(emit, x), x, scaled(emit, shifted(emit, emit.unary('exp', x), -1), alpha)), call.float('gamma', 1.05070102214813232421875));
+  },
+  Shrink: (call, emit) => {
+    const [x, bias, edge] = [call.input(0), call.float('bias', 0), call.float('lambd', 0.5)];
+    const high = emit.where(emit.binary('greater', x, emit.scalar(x, edge)), shifted(emit, x, -bias), emit.scalar(x, 0));
+    return emit.where(emit.binary('less', x, emit.scalar(x, -edge)), shifted(emit, x, bias), high);
+  },
+  Tan: (call, emit) => emit.binary('div', emit.unary('sin', call.input(0)), emit.unary('cos', call.input(0))),
+  Sinh: (call, emit) => scaled(emit, emit.binary('sub', emit.unary('exp', call.input(0)), emit.unary('exp', emit.unary('neg', call.input(0)))), 0.5),
+  Cosh: (call, emit) => scaled(emit, emit.binary('add', emit.unary('exp', call.input(0)), emit.unary('exp', emit.unary('neg', call.input(0)))), 0.5),
   Softsign: (call, emit) => emit.binary('div', call.input(0), shifted(emit, emit.unary('abs', call.input(0)), 1)),
   Identity: (call) => call.input(0),
   // Outside training it does nothing, and its mask lets everything through.
-  Dropout: (call, emit) => (call.outputs.length < 2 ? call.input(0) : [call.input(0), emit.expand(knownValue('bool', [], [1]), call.input(0).shape)]),
+  Dropout: (call, emit) => {
+    if (call.inputs[2]?.known?.[0] === 1) throw new CannotImport('E3001', 'it drops elements, as in training');
+    return call.outputs.length < 2 ? call.input(0) : [call.input(0), emit.expand(knownValue('bool', [], [1]), call.input(0).shape)];
+  },
   Cast: (call, emit) => emit.cast(call.input(0), dtypeOf(call.int('to'))),
   CastLike: (call, emit) => emit.cast(call.input(0), call.input(1).dtype),
 };

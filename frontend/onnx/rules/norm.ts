@@ -1,6 +1,7 @@
+import { divDims } from '../../../ir/dims.ts';
 import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import type { Value } from '../value.ts';
+import { CannotImport, type Value } from '../value.ts';
 import type { Call, Rules } from './rule.ts';
 
 type Affine = { readonly scale: Value | undefined; readonly bias: Value | undefined };
@@ -10,6 +11,9 @@ function axesFrom(emit: Emitter, x: Value, axis: number): readonly number[] {
   const first = emit.axis(axis, x);
   return x.shape.map((_, at) => at).slice(first);
 }
+
+/** A value of each channel, the second axis of x. */
+const ofChannels = (emit: Emitter, x: Value, values: Value): Value => emit.reshape(values, [values.shape[0] as Dim, ...x.shape.slice(2).map(() => 1)]);
 
 /** x / sqrt(mean(x^2) + epsilon) * scale over the last axes. */
 export function rmsNorm(emit: Emitter, x: Value, axes: readonly number[], epsilon: number, scale: Value | undefined): Value {
@@ -42,6 +46,40 @@ export const norms: Rules = {
   RMSNormalization: rmsNormal,
   // ONNX Runtime's name, which its model builder writes into the default domain.
   SimplifiedLayerNormalization: rmsNormal,
+  BatchNormalization: (call, emit) => {
+    if (call.int('training_mode', 0) === 1 || (call.opset < 7 && call.int('is_test', 0) === 0)) throw new CannotImport('E3001', 'the statistics of a batch are computed in training');
+    const x = call.input(0);
+    const [scale, bias, mean, variance] = [1, 2, 3, 4].map((i) => ofChannels(emit, x, call.input(i))) as [Value, Value, Value, Value];
+    const deviation = emit.unary('sqrt', emit.binary('add', variance, emit.scalar(x, call.float('epsilon', 1e-5))));
+    return emit.binary('add', emit.binary('mul', emit.binary('div', emit.binary('sub', x, mean), deviation), scale), bias);
+  },
+  InstanceNormalization: (call, emit) => {
+    const x = call.input(0);
+    const [scale, bias] = [1, 2].map((i) => ofChannels(emit, x, call.input(i))) as [Value, Value];
+    return layerNorm(emit, x, axesFrom(emit, x, 2), call.float('epsilon', 1e-5), { scale, bias })[0];
+  },
+  GroupNormalization: (call, emit) => {
+    const x = call.input(0);
+    const [batch, channels] = x.shape as readonly [Dim, Dim];
+    const groups = call.int('num_groups');
+    const own = divDims(channels, groups);
+    if (own === undefined) throw new CannotImport('E1003', `${channels} channels are not ${groups} groups`);
+    const grouped = emit.reshape(x, [batch, groups, own, ...x.shape.slice(2)]);
+    const each = (value: Value): Value => emit.reshape(value, [groups, 1, ...x.shape.slice(2).map(() => 1)]);
+    // Before opset 21 scale and bias were of groups, not of channels.
+    const affine = call.opset < 21 ? { scale: each(call.input(1)), bias: each(call.input(2)) } : { scale: undefined, bias: undefined };
+    const normal = emit.reshape(layerNorm(emit, grouped, axesFrom(emit, grouped, 2), call.float('epsilon', 1e-5), affine)[0], x.shape);
+    if (call.opset < 21) return normal;
+    return emit.binary('add', emit.binary('mul', normal, ofChannels(emit, x, call.input(1))), ofChannels(emit, x, call.input(2)));
+  },
+  /** (x - mean) / (sqrt(mean(x^2) - mean^2) + 1e-9), as its function body has it. */
+  MeanVarianceNormalization: (call, emit) => {
+    const x = call.input(0);
+    const axes = call.ints('axes') ?? [0, 2, 3];
+    const mean = emit.reduce('mean', x, axes, true);
+    const variance = emit.binary('sub', emit.reduce('mean', emit.binary('mul', x, x), axes, true), emit.binary('mul', mean, mean));
+    return emit.binary('div', emit.binary('sub', x, mean), emit.binary('add', emit.unary('sqrt', variance), emit.scalar(x, 1e-9)));
+  },
   LpNormalization: (call, emit) => {
     const x = call.input(0);
     const axis = [emit.axis(call.int('axis', -1), x)];

@@ -25,6 +25,14 @@ export const products: Rules = {
   ReduceL1: reduced((emit, x, axes, keep) => emit.reduce('sum', emit.unary('abs', x), axes, keep)),
   ReduceL2: reduced((emit, x, axes, keep) => emit.unary('sqrt', emit.reduce('sum', emit.binary('mul', x, x), axes, keep))),
   ReduceLogSum: reduced((emit, x, axes, keep) => emit.unary('log', emit.reduce('sum', x, axes, keep))),
+  // As the logarithm of a softmax's sum: the largest is taken out, unless it is infinite.
+  ReduceLogSumExp: reduced((emit, x, axes, keep) => {
+    const most = emit.reduce('max', x, axes, true);
+    const finite = emit.binary('less', emit.unary('abs', most), emit.scalar(x, Infinity));
+    const shift = emit.where(finite, most, emit.scalar(x, 0));
+    const sum = emit.reduce('sum', emit.unary('exp', emit.binary('sub', x, shift)), axes, keep);
+    return emit.binary('add', emit.unary('log', sum), keep ? shift : emit.reshape(shift, sum.shape));
+  }),
   Softmax: softmax,
   LogSoftmax: (call, emit) => emit.unary('log', softmax(call, emit)),
 };

@@ -4,6 +4,7 @@ import { leakyRelu } from './elementwise.ts';
 import { matmul, softmaxOf } from './products.ts';
 import { alongAxis, dequantise, dynamicQuantise, quantise } from './quantised.ts';
 import type { Call, Rule, Rules } from './rule.ts';
+import { convolution } from './windows.ts';
 
 /** The numbers of codes that come with a scale and a zero point; these may be of the rows (axis -2) or the columns (axis -1) of a matrix. */
 function numbersOf(emit: Emitter, codes: Value, { scale, zeroPoint, axis }: { readonly scale: Value | undefined; readonly zeroPoint: Value | undefined; readonly axis: -1 | -2 }): Value {
@@ -33,7 +34,20 @@ export const codeProducts: Rules = {
     return matmul(emit, whole(0, -2), whole(1, -1));
   },
   QLinearMatMul: (call, emit) => coded(call, emit, matmul(emit, operand(call, emit, 0, -2), operand(call, emit, 3, -1)), 6),
+  ConvInteger: (call, emit) => convolution(call, emit, { x: centred(emit, call.input(0), call.inputs[2]), w: centred(emit, call.input(1), call.inputs[3]), bias: undefined }),
+  QLinearConv: (call, emit) => {
+    const filters = { scale: alongAxis(emit, call.input(4), call.input(3).shape.length, 0), zeroPoint: alongAxis(emit, call.inputs[5], call.input(3).shape.length, 0) };
+    const w = dequantise(emit, call.input(3), filters, call.input(4).dtype);
+    const bias = call.inputs[8];
+    // What is added has the scale of the products, filter by filter.
+    const unit = emit.binary('mul', emit.reshape(call.input(1), []), call.input(4));
+    const added = bias === undefined ? undefined : emit.binary('mul', emit.cast(bias, unit.dtype), unit);
+    return coded(call, emit, convolution(call, emit, { x: operand(call, emit, 0, -1), w, bias: added }), 6);
+  },
 };
+
+/** Codes less their zero point, which may be one for each of the first axis. */
+const centred = (emit: Emitter, codes: Value, zeroPoint: Value | undefined): Value => dequantise(emit, codes, { scale: undefined, zeroPoint: alongAxis(emit, zeroPoint, codes.shape.length, 0) }, 'i32');
 
 /** Operators of ONNX Runtime on codes. Source: its docs/ContribOperators.md. */
 export const contribCodes: Rules = {

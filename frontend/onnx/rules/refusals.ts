@@ -1,31 +1,34 @@
 /** Why an operator is not computed, and what would make the model fit. `E3002`: no part of a transformer; `E3001`: not expressed. */
 export type RefusedOp = { readonly code: 'E3001' | 'E3002'; readonly why: string; readonly help: string };
 
+const embeddings = 'run that part on the host and give the rest, from its embeddings on';
+
 const recurrent: RefusedOp = { code: 'E3002', why: 'recurrent layers work token after token, which this machine has no way to do', help: 'give a model whose layers are attention and products of matrices' };
-const convolution: RefusedOp = { code: 'E3002', why: 'convolutions are not layers of a transformer', help: 'run the convolutional part on the host and give the rest, from its embeddings on' };
-const pooling: RefusedOp = { code: 'E3002', why: 'pooling over an image is not a layer of a transformer', help: convolution.help };
-const batchNorm: RefusedOp = { code: 'E3002', why: 'normalising over a batch or an image is not a layer of a transformer', help: 'a transformer normalises over features (`LayerNormalization`, `RMSNormalization`)' };
+const image: RefusedOp = { code: 'E3002', why: 'it makes or warps images, which no layer of a transformer does', help: embeddings };
+const signal: RefusedOp = { code: 'E3002', why: 'it prepares a sound, which no layer of a transformer does', help: embeddings };
 const control: RefusedOp = { code: 'E3002', why: 'what is run may not depend on the data', help: 'export the model for one path (`use_cache` fixed, loops unrolled)' };
-const sequence: RefusedOp = { code: 'E3002', why: 'lists of tensors are not values of a transformer', help: 'export the model without post-processing' };
-const routing: RefusedOp = { code: 'E3002', why: 'choosing rows or experts by their values is not supported: mixtures of experts do not fit this machine yet', help: 'give a dense model' };
-const scatter: RefusedOp = { code: 'E3001', why: 'writing into a tensor at computed places is not expressed', help: 'export with a cache that grows (`Concat` of past and present) rather than a static one' };
-const image: RefusedOp = { code: 'E3002', why: 'resampling an image is not a layer of a transformer', help: convolution.help };
+const sequence: RefusedOp = { code: 'E3002', why: 'lists of tensors whose length depends on data are not values of a transformer', help: 'export the model without post-processing' };
+const text: RefusedOp = { code: 'E3002', why: 'text is not computed with', help: 'run the tokenizer on the host' };
+const random: RefusedOp = { code: 'E3002', why: 'random numbers are not made in a program, which is the same in every run', help: 'sample on the host, from the logits' };
+const training: RefusedOp = { code: 'E3002', why: 'it is a part of training', help: 'export the model for inference' };
+const count: RefusedOp = { code: 'E3001', why: 'how many elements it yields depends on data', help: 'export the model without post-processing' };
+const algebra: RefusedOp = { code: 'E3001', why: 'it is made of nothing a transformer computes', help: 'write the layer as a custom layer' };
+const bits: RefusedOp = { code: 'E3001', why: 'bits of a number are not computed with', help: 'export the model with its weights unpacked' };
 
 const table: readonly (readonly [RefusedOp, readonly string[]])[] = [
-  [recurrent, ['LSTM', 'GRU', 'RNN', 'LinearAttention', 'CausalConvWithState']],
-  [convolution, ['Conv', 'ConvTranspose', 'ConvInteger', 'QLinearConv', 'DeformConv']],
-  [pooling, ['MaxPool', 'AveragePool', 'LpPool', 'GlobalAveragePool', 'GlobalMaxPool', 'GlobalLpPool', 'MaxRoiPool', 'RoiAlign']],
-  [batchNorm, ['BatchNormalization', 'InstanceNormalization', 'GroupNormalization', 'LRN', 'MeanVarianceNormalization']],
+  [recurrent, ['LSTM', 'GRU', 'RNN', 'ReverseSequence', 'LinearAttention', 'CausalConvWithState']],
+  [image, ['ConvTranspose', 'DeformConv', 'MaxUnpool', 'MaxRoiPool', 'RoiAlign', 'GridSample', 'AffineGrid', 'CenterCropPad', 'Col2Im', 'ImageDecoder', 'NonMaxSuppression']],
+  [signal, ['DFT', 'STFT', 'MelWeightMatrix', 'HannWindow', 'HammingWindow', 'BlackmanWindow']],
   [control, ['Loop', 'Scan']],
-  [sequence, ['SequenceAt', 'SequenceConstruct', 'SequenceEmpty', 'SequenceInsert', 'SequenceErase', 'SequenceLength', 'SequenceMap', 'SplitToSequence', 'ConcatFromSequence', 'Optional', 'OptionalGetElement', 'OptionalHasElement', 'StringNormalizer', 'TfIdfVectorizer']],
-  [routing, ['TopK', 'ArgMax', 'ArgMin', 'Compress', 'Unique', 'NonMaxSuppression', 'Multinomial', 'Hardmax']],
-  [scatter, ['Scatter', 'ScatterND', 'ScatterElements', 'TensorScatter']],
-  [image, ['Resize', 'Upsample', 'GridSample', 'AffineGrid', 'DepthToSpace', 'SpaceToDepth', 'CenterCropPad', 'Col2Im', 'ImageDecoder']],
+  [sequence, ['SequenceMap', 'Optional', 'OptionalGetElement', 'OptionalHasElement']],
+  [text, ['StringNormalizer', 'StringConcat', 'StringSplit', 'RegexFullMatch', 'TfIdfVectorizer']],
+  [random, ['Multinomial', 'Bernoulli', 'RandomNormal', 'RandomNormalLike', 'RandomUniform', 'RandomUniformLike']],
+  [training, ['NegativeLogLikelihoodLoss', 'SoftmaxCrossEntropyLoss']],
+  [count, ['Unique']],
+  [algebra, ['Det', 'Asin', 'Acos', 'Atan', 'Asinh', 'Acosh', 'Atanh']],
+  [bits, ['BitShift', 'BitwiseAnd', 'BitwiseOr', 'BitwiseXor', 'BitwiseNot', 'BitCast']],
 ];
 
 export const refusedOps: ReadonlyMap<string, RefusedOp> = new Map(table.flatMap(([refused, ops]) => ops.map((op) => [op, refused] as const)));
 
 export const conditional: RefusedOp = control;
-
-/** Convolutions that cut an image into patches are a product of matrices, and still have no rule. */
-export const patchEmbedding: RefusedOp = { code: 'E3002', why: 'the patch embedding of an image (a convolution whose kernel is its stride) is not supported yet', help: 'cut the image into patches on the host, and give the model from its patch embeddings on' };

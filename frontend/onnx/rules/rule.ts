@@ -24,6 +24,8 @@ export type Call = {
   readonly sizes: (i: number) => readonly Dim[] | undefined;
   /** The same, numbers all. */
   readonly numbers: (i: number) => readonly number[] | undefined;
+  /** The one element of an input. */
+  readonly single: (i: number) => Dim;
   readonly has: (name: string) => boolean;
   readonly int: (name: string, otherwise?: number) => number;
   readonly float: (name: string, otherwise?: number) => number;
@@ -67,6 +69,11 @@ export function callOf({ attributes, ...parts }: CallParts): Call {
         if (typeof each !== 'number') throw new CannotImport('E3001', `input ${i} depends on the sizes of the run: ${each}`);
         return each;
       }),
+    single: (i) => {
+      const [only, more] = sizes(i) ?? [];
+      if (only === undefined || more !== undefined) throw new CannotImport('E1003', `input ${i} is not a single number`);
+      return only;
+    },
     has: (name) => attributes.has(name),
     int: (name, otherwise) => needed(name, attribute(name, 'int')?.value ?? otherwise),
     float: (name, otherwise) => needed(name, attribute(name, 'float', 'int')?.value ?? otherwise),

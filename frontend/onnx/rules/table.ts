@@ -1,17 +1,23 @@
+import { along } from './along.ts';
 import { attentions } from './attention.ts';
+import { constants } from './constants.ts';
 import { contrib } from './contrib.ts';
 import { elementwise } from './elementwise.ts';
-import { indexing } from './indexing.ts';
+import { gathers } from './gather.ts';
 import { norms } from './norm.ts';
 import { products } from './products.ts';
 import { codeProducts, contribCodes } from './quantised-ops.ts';
 import { dynamicQuantisation, quantisation } from './quantised.ts';
 import type { Rule, Rules } from './rule.ts';
+import { pads } from './pad.ts';
+import { resizes } from './resize.ts';
+import { scatters } from './scatter.ts';
 import { views } from './views.ts';
+import { windowed } from './windows.ts';
 
 /** What operators mean, by domain ('' is ai.onnx), then by name. */
 const domains: ReadonlyMap<string, ReadonlyMap<string, Rule>> = new Map([
-  ['', rulesOf({ ...elementwise, ...views, ...indexing, ...products, ...norms, ...attentions, ...quantisation, ...dynamicQuantisation, ...codeProducts })],
+  ['', rulesOf({ ...elementwise, ...views, ...constants, ...gathers, ...scatters, ...products, ...windowed, ...pads, ...resizes, ...along, ...norms, ...attentions, ...quantisation, ...dynamicQuantisation, ...codeProducts })],
   ['com.microsoft', rulesOf({ ...contrib, ...quantisation, ...contribCodes })],
 ]);
 

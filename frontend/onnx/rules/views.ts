@@ -1,7 +1,7 @@
-import { addDims, divDims, mulDims, subDims, volumeOf } from '../../../ir/dims.ts';
+import { addDims, divDims, leastOf, mulDims, stepsAcross, subDims, volumeOf } from '../../../ir/dims.ts';
 import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value, leastOf, soundShape } from '../value.ts';
+import { CannotImport, type Value, soundShape } from '../value.ts';
 import type { Call, Rules } from './rule.ts';
 
 /** Axes of an operator that had them as an attribute before they became an input. */
@@ -36,6 +36,29 @@ export const views: Rules = {
   Transpose: (call, emit) => emit.transpose(call.input(0), call.ints('perm') ?? call.input(0).shape.map((_, axis) => axis).toReversed()),
   Expand: (call, emit) => emit.expand(call.input(0), emit.broadcast(call.input(0).shape, call.sizes(1) ?? [])),
   Tile: (call, emit) => tile(emit, call.input(0), call.sizes(1) ?? []),
+  /** Blocks of channels become blocks of an image. */
+  DepthToSpace: (call, emit) => {
+    const x = call.input(0);
+    const size = call.int('blocksize');
+    const [batch, channels, height, width] = x.shape as readonly [Dim, Dim, Dim, Dim];
+    const depth = divDims(channels, size * size);
+    if (depth === undefined) throw new CannotImport('E1003', `${channels} channels are not blocks of ${size} times ${size}`);
+    const columns = call.string('mode', 'DCR') === 'CRD';
+    const apart = emit.reshape(x, columns ? [batch, depth, size, size, height, width] : [batch, size, size, depth, height, width]);
+    const turned = emit.transpose(apart, columns ? [0, 1, 4, 2, 5, 3] : [0, 3, 4, 1, 5, 2]);
+    return emit.reshape(turned, [batch, depth, mulDims(height, size), mulDims(width, size)]);
+  },
+  /** The other way round. */
+  SpaceToDepth: (call, emit) => {
+    const x = call.input(0);
+    const size = call.int('blocksize');
+    const [batch, depth, height, width] = x.shape as readonly [Dim, Dim, Dim, Dim];
+    const [rows, columns] = [height, width].map((each) => divDims(each, size));
+    if (rows === undefined || columns === undefined) throw new CannotImport('E1003', `${height} times ${width} are not blocks of ${size} times ${size}`);
+    const apart = emit.reshape(x, [batch, depth, rows, size, columns, size]);
+    const turned = emit.transpose(apart, call.string('mode', 'DCR') === 'CRD' ? [0, 1, 3, 5, 2, 4] : [0, 3, 5, 1, 2, 4]);
+    return emit.reshape(turned, [batch, mulDims(depth, size * size), rows, columns]);
+  },
   Concat: (call, emit) => emit.concat(call.rest(0), call.int('axis', 1)),
   Split: (call, emit) => {
     const x = call.input(0);
@@ -57,14 +80,6 @@ export const views: Rules = {
     const steps = call.numbers(4) ?? starts.map(() => 1);
     if ([starts, ends, steps].some(({ length }) => length !== axes.length)) throw new CannotImport('E1003', `${starts.length} starts, ${ends.length} ends, ${axes.length} axes and ${steps.length} steps do not go together`);
     return axes.reduce((x, axis, i) => sliceAxis(emit, x, emit.axis(axis, x), { start: starts[i] as Dim, end: ends[i] as Dim, step: steps[i] as number }), call.input(0));
-  },
-  Pad: (call, emit) => {
-    const x = call.input(0);
-    if (call.string('mode', 'constant') !== 'constant') throw new CannotImport('E3001', `padding of mode \`${call.string('mode')}\` is not computed`);
-    const pads = call.ints('pads') ?? call.sizes(1) ?? [];
-    const axes = call.numbers(3)?.map((axis) => emit.axis(axis, x)) ?? x.shape.map((_, axis) => axis);
-    const fill = call.inputs[2] ?? emit.scalar(x, call.float('value', 0));
-    return axes.reduce((padded, axis, i) => pad(emit, padded, axis, { before: pads[i] ?? 0, after: pads[i + axes.length] ?? 0, fill }), x);
   },
 };
 
@@ -111,13 +126,9 @@ function tile(emit: Emitter, x: Value, repeats: readonly Dim[]): Value {
 
 function evenParts(size: Dim, count: number): readonly Dim[] {
   if (count < 1 || count > mostParts) throw new CannotImport('E1004', `a tensor is split into ${count} parts`);
-  if (typeof size === 'number') {
-    const part = Math.ceil(size / count);
-    return Array.from({ length: count }, (_, i) => Math.min(part, size - i * part));
-  }
-  const part = divDims(size, count);
-  if (part === undefined) throw new CannotImport('E3001', `${size} elements are not split into ${count} parts whose size can be told before the run`);
-  return Array.from({ length: count }, () => part);
+  const part = stepsAcross(size, count);
+  const last = subDims(size, mulDims(part, count - 1));
+  return Array.from({ length: count }, (_, i) => (i < count - 1 ? part : last));
 }
 
 /** Parts of one split, far above the layers or heads of any model. */
@@ -143,14 +154,4 @@ function sliceAxis(emit: Emitter, x: Value, axis: number, { start, end, step }: 
   const to = place(end, low, high);
   const span = back ? subDims(from, to) : subDims(to, from);
   return emit.slice(x, axis, from, typeof span === 'number' && span < 0 ? from : to, step);
-}
-
-type Padding = { readonly before: Dim; readonly after: Dim; readonly fill: Value };
-
-function pad(emit: Emitter, x: Value, axis: number, { before, after, fill }: Padding): Value {
-  const size = x.shape[axis] as Dim;
-  const [start, end] = [before, after].map((count) => (typeof count === 'number' && count < 0 ? -count : 0)) as [number, number];
-  const kept = start + end === 0 ? x : emit.slice(x, axis, start, subDims(size, end));
-  const filled = (count: Dim): readonly Value[] => (count === 0 || leastOf(count) < 0 ? [] : [emit.expand(emit.reshape(fill, []), x.shape.with(axis, count))]);
-  return emit.concat([...filled(before), kept, ...filled(after)], axis);
 }

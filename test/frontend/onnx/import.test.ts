@@ -152,9 +152,9 @@ describe('functions and branches', () => {
 
 describe('what is refused', () => {
   it('tells all nodes of an operator together', () => {
-    const nodes = [node('Relu', ['x'], ['a0']), ...[0, 1, 2, 3].map((i) => node('MaxPool', [`a${i}`], [`a${i + 1}`])), node('LSTM', ['a4', 'x', 'x'], ['y'])];
+    const nodes = [node('Relu', ['x'], ['a0']), ...[0, 1, 2, 3].map((i) => node('GridSample', [`a${i}`, 'x'], [`a${i + 1}`])), node('LSTM', ['a4', 'x', 'x'], ['y'])];
     expect(tried(model({ nodes, inputs: [x], outputs: [y] })).told).toEqual([
-      'E3002 4 `MaxPool` nodes (`MaxPool_a1`, `MaxPool_a2`, `MaxPool_a3` and 1 more): pooling over an image is not a layer of a transformer',
+      'E3002 4 `GridSample` nodes (`GridSample_a1`, `GridSample_a2`, `GridSample_a3` and 1 more): it makes or warps images, which no layer of a transformer does',
       'E3002 `LSTM` node `LSTM_y`: recurrent layers work token after token, which this machine has no way to do',
     ]);
   });

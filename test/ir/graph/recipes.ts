@@ -120,7 +120,7 @@ export const recipes: { readonly [K in OpKind]: Recipe } = {
   pconcat: onValue((shop, { x, type }) => shop.build.op('pconcat', { axis: axisOf(shop, type) }, [x, x]), 1),
   pgather: onValue((shop, { x, type }) => (type.shape.length > 3 ? x : shop.build.op('pgather', { axis: axisOf(shop, type) }, [x, shop.build.op('pconst', { values: [0, -1] }, [], { dtype: 'i64', shape: [1, 2] })])), 1),
   pcast: onValue(({ build, tape }, { x, type }) => build.op('pcast', {}, [x], { ...type, dtype: tape.one(['f32', 'i64', 'bool', 'e2m1', 'u4'] as const) })),
-  piota: ({ build, tape }) => [build.op('piota', { start: tape.one(['0', '-2*tokens + 1']), step: tape.one([1, -2]) }, [], { dtype: 'i64', shape: ['tokens'] })],
+  piota: ({ build, tape }) => [build.op('piota', { start: tape.one(['0', '-2*tokens + 1']), step: tape.one([1, -2]) }, [], { dtype: 'i64', shape: [tape.one(['tokens', 'floor((tokens + 1)/2)'])] })],
   ptrilu: onValue(({ build, tape }, { x }) => build.op('ptrilu', { upper: tape.below(2) === 1, k: tape.one(['0', 'tokens - 1']) }, [x]), 2),
   pcumsum: onValue((shop, { x, type }) => shop.build.op('pcumsum', { axis: axisOf(shop, type) }, [x]), 1),
   ppick: onValue((shop, { x, type }) => {
