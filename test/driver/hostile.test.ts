@@ -31,7 +31,8 @@ describe.skipIf(!known)('hostile ONNX files', () => {
     const { code, stdout, stderr } = await sohuc(join(hostile, file), '--out', join(at, 'out'));
     expect(stderr).not.toMatch(stackTrace);
     // None of them is a transformer; those that are valid ONNX are told so, not that they are broken.
-    expect(stderr).toMatch(isValid ? /^error\[E3\d{3}\]: / : /^error\[E(1|3)\d{3}\]: /);
+    // (Of int4_odd.onnx the tensor is; what it is added to has another shape.)
+    expect(stderr).toMatch(isValid && file !== 'int4_odd.onnx' ? /^error\[E3\d{3}\]: / : /^error\[E(1|3)\d{3}\]: /);
     expect({ code, stdout, files: readdirSync(at) }).toEqual({ code: 1, stdout: '', files: [] });
   });
 });
