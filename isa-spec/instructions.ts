@@ -161,21 +161,31 @@ export const instructions = {
   }),
   aq: instruction({
     opcode: 0x28, queues: ['att'], summary: 'loads the window of queries and clears their (m, l, O); `worklist` says which sequence each row belongs to',
+    /** `valueDim`: elements of a head's values and results, if not as many as those of its queries and keys. */
     flags: { format },
-    payload: { q: sram, pitch: uint(16), worklist: uint(24), heads: count(8), headDim: count(10), scale: f32, rows },
+    payload: { q: sram, pitch: uint(16), worklist: uint(24), heads: count(8), headDim: count(10), scale: f32, rows, valueDim: added(uint(10)) },
   }),
   attn: instruction({
     opcode: 0x29, queues: ['att'],
     summary: 'for every query loaded by `aq`: streams the pages of its sequence, QK, mask, online softmax, PV, in blocks of 128 keys ascending',
-    /** A page is a K plane then a V plane, each `pageRows` rows of `kvLines` lines, all KV heads of the chip packed in a row. `window` 0: no window. */
-    flags: { format, mask: oneOf(2, ['full', 'causal']) },
-    payload: { kv: hbm, pages: uint(24), pageRows: count(10), kvLines: uint(12), kvHeads: count(8), window: uint(20), softCap: added(f32) },
+    /**
+     * A page is a K plane then a V plane, each `pageRows` rows of `kvLines` lines, all KV heads of the chip packed in a row. `latent`: it is a K plane alone, and values are
+     * the first elements of keys. `window` 0: no window. `splitBlocks`: blocks of a part; of the parts, `parts` from `firstPart` on are attended to.
+     */
+    flags: { format, mask: oneOf(2, ['full', 'causal']), latent: added(flag) },
+    payload: {
+      kv: hbm, pages: uint(24), pageRows: count(10), kvLines: uint(12), kvHeads: count(8), window: uint(20), softCap: added(f32),
+      splitBlocks: added(uint(9)), firstPart: added(uint(9)), parts: added(uint(9)),
+    },
   }),
   afin: instruction({
-    opcode: 0x2a, queues: ['att'], summary: 'divides O by l, rounds and stores the window loaded by `aq`',
-    /** `sink`: every row sees one more key, of value 0 and the logit `sinks` has for the head, FP32. */
-    flags: { format, sink: added(flag) },
-    payload: { out: sram, pitch: uint(16), rows, sinks: added(sram) },
+    opcode: 0x2a, queues: ['att'], summary: 'adds partials of other parts of the keys, divides O by l, rounds and stores the window loaded by `aq`; or stores a partial',
+    /**
+     * `sink`: every row sees one more key, of value 0 and the logit `sinks` has for the head, FP32. A partial of a row is m of each head, l of each head, then O, FP32, packed.
+     * `merge`: of row r, that many partials, each padded to a line, are at `partials` + r * `partialPitch`. `partial`: what is stored is one.
+     */
+    flags: { format, sink: added(flag), partial: added(flag) },
+    payload: { out: sram, pitch: uint(16), rows, sinks: added(sram), merge: added(uint(9)), partials: added(sram), partialPitch: added(uint(20)) },
   }),
   vmap: instruction({
     opcode: 0x30, queues: ['vec'], summary: 'o[rows, columns] <- third(second(function(x, y), y), y), an FP32 operation each, rounded to the output format',

@@ -119,10 +119,13 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
     { says: 'has at least a line of keys a row', holds: (f) => f.kvLines > 0 },
     { says: 'caps scores at a positive number', holds: (f) => f.softCap === undefined || f.softCap > 0 },
     { says: 'has a window only with the causal mask', holds: (f) => f.window === 0 || f.mask === 'causal' },
+    { says: 'names parts only of keys that are split', holds: (f) => f.splitBlocks !== undefined || (f.firstPart === undefined && f.parts === undefined) },
   ],
   afin: [
     { says: storesReal, holds: (f) => isReal(f.format) },
     { says: 'names sinks only if it has them', holds: (f) => f.sink === true || f.sinks === undefined },
+    { says: 'names partials only if it merges them', holds: (f) => f.merge !== undefined || (f.partials === undefined && f.partialPitch === undefined) },
+    { says: 'stores a partial as f32, before any sink', holds: (f) => f.partial !== true || (f.format === 'f32' && f.sink !== true) },
   ],
   vmap: [
     { says: realOnly, holds: (f) => isReal(f.xFormat) && isReal(f.yFormat) && isReal(f.format) },

@@ -6,7 +6,8 @@ export type WorkEntry = { readonly firstRow: number; readonly rows: number; read
 /**
  * What the host writes for a step. Lists have one element a row of the step, but `samples` (one a sampled row: which row)
  * and `pages` (for every work entry its pages of the pool in order). `slots[i]` is the pool row of token i's keys,
- * page * 2 * pageRows + row within the page; its values are `pageRows` rows further on.
+ * page * 2 * pageRows + row within the page; its values are `pageRows` rows further on. Where pages are of latents, which
+ * have no values of their own (the entry's bound `pagePlanes` is 1), it is page * pageRows + row within the page.
  */
 export type StepTables = {
   readonly entry: number;

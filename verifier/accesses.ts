@@ -61,11 +61,19 @@ const read = ({ name, is, operand, pitch, units }: Given): Access | ListAccess =
 const operandsTaken = ({ function: head, second = 'copy', third = 'copy' }: InstructionOf<'vmap' | 'vmap3'>['fields'], given: readonly Given[]): Touched =>
   given.slice(0, [head, second, third].filter(takesOperand).length).map(read);
 
-/** Rows of a KV pool from its first plane on: pages of two planes. */
-function poolRows({ bound }: Sizes): number | undefined {
-  const [pages, rows] = [bound('poolPages'), bound('pageRows')];
-  return pages === undefined || rows === undefined ? undefined : 2 * pages * rows;
+/** Planes of a page: keys and values, or latents alone. */
+const planesOf = ({ bound }: Sizes): number => bound('pagePlanes') ?? 2;
+
+/** Rows of a KV pool from its first plane on. */
+function poolRows(sizes: Sizes): number | undefined {
+  const [pages, rows] = [sizes.bound('poolPages'), sizes.bound('pageRows')];
+  return pages === undefined || rows === undefined ? undefined : planesOf(sizes) * pages * rows;
 }
+
+/** Elements of a row of results. */
+export const resultColumns = ({ heads, headDim, valueDim = headDim }: InstructionOf<'aq'>['fields']): number => heads * valueDim;
+/** FP32 numbers of a row's partial: its results, and m and l of each head. */
+export const partialColumns = (queries: InstructionOf<'aq'>['fields']): number => resultColumns(queries) + 2 * queries.heads;
 
 /** Bytes of a row that a collective leaves on a chip. */
 const collected = ({ kind, bytes }: InstructionOf<'coll'>['fields'], chips: number): number => (kind === 'allgather' ? bytes * chips : kind === 'reducescatter' ? Math.ceil(bytes / chips) : bytes);
@@ -90,9 +98,9 @@ const accesses: AccessesOf = {
   dcp: (f) => [...(f.fill ? [] : [matrix('src', 'reads', f.src, f.srcPitch, f.lines)]), matrix('dst', 'writes', f.dst, f.dstPitch, f.lines)],
   dgat: (f) => [{ ...far('src', 'reads', f.src, 0, f.lines), rows: 1, picked: true }, { name: 'index', does: 'reads', list: f.index }, matrix('dst', 'writes', f.dst, f.dstPitch, f.lines)],
   dsct: (f, sizes) => {
-    // Slots are rows of key planes: the last of them is a plane before the pool's end.
+    // Slots are rows of key planes: the last of them is a plane before the pool's end, if there are planes of values.
     const pool = hbmBases[f.dst.base] === 'kv' ? poolRows(sizes) : undefined;
-    const rows = pool === undefined ? 1 : pool - sizes.bound('pageRows')!;
+    const rows = pool === undefined ? 1 : pool - (planesOf(sizes) - 1) * sizes.bound('pageRows')!;
     return [matrix('src', 'reads', f.src, f.srcPitch, f.lines), { name: 'index', does: 'reads', list: f.index }, { ...far('dst', 'writes', f.dst, f.dstPitch, f.lines), rows, picked: pool === undefined }];
   },
   wld: (f, sizes) => [run('src', 'reads', f.src, f.kTiles * f.nTiles * sizes.side * rowLines(sizes.side, f.format, sizes))],
@@ -117,7 +125,16 @@ const accesses: AccessesOf = {
     { ...far('kv', 'reads', f.kv, f.kvLines, f.kvLines), rows: poolRows(sizes) ?? 1, picked: poolRows(sizes) === undefined },
     run('pages', 'reads', still(f.pages), lines((sizes.bound('pageListEntries') ?? 0) * formatBytes.i32, sizes)),
   ],
-  afin: (f, sizes) => [...(f.sink === true && f.sinks !== undefined ? [run('sinks', 'reads', f.sinks, sizes.queries === undefined ? 0 : rowLines(sizes.queries.heads, 'f32', sizes))] : []), matrix('out', 'writes', f.out, f.pitch, sizes.queries === undefined ? 0 : rowLines(sizes.queries.heads * sizes.queries.headDim, f.format, sizes))],
+  afin: (f, sizes) => {
+    const { queries } = sizes;
+    if (queries === undefined) return [matrix('out', 'writes', f.out, f.pitch, 0)];
+    const partial = rowLines(partialColumns(queries), 'f32', sizes);
+    return [
+      ...(f.merge === undefined ? [] : [matrix('partials', 'reads', f.partials ?? still(0), f.partialPitch ?? 0, f.merge * partial)]),
+      ...(f.sink === true ? [run('sinks', 'reads', f.sinks ?? still(0), rowLines(queries.heads, 'f32', sizes))] : []),
+      matrix('out', 'writes', f.out, f.pitch, f.partial === true ? partial : rowLines(resultColumns(queries), f.format, sizes)),
+    ];
+  },
   vmap: (f, sizes) => {
     const y = { name: 'y', is: f.yIs, operand: f.y, pitch: f.yPitch, units: rowLines(f.columns, f.yFormat, sizes) };
     return [matrix('x', 'reads', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)), ...operandsTaken(f, [y]), matrix('out', 'writes', f.out, f.outPitch, rowLines(f.columns, f.format, sizes))];

@@ -1,7 +1,7 @@
 import { type Format, formatBytes } from '../isa-spec/fields.ts';
 import type { InstructionOf, Instruction, Mnemonic, OperandKind } from '../isa-spec/instructions.ts';
 import { blockScales } from '../isa-spec/numerics-scales.ts';
-import type { Sizes } from './accesses.ts';
+import { partialColumns, resultColumns, type Sizes } from './accesses.ts';
 
 /** What an instruction says of an operand's elements: their format, and how many a row has; or a row's bytes; or its lines; and how far apart the rows of a table are that an index picks from. */
 export type Shape = { readonly format?: Format; readonly columns?: number; readonly bytes?: number; readonly lines?: number; readonly rows?: number; readonly apart?: number };
@@ -29,7 +29,15 @@ const shapes: ShapesOf = {
   },
   aq: (f) => ({ q: { format: f.format, columns: f.heads * f.headDim }, worklist: words }),
   attn: (f, { queries }) => ({ kv: { format: f.format, ...(queries === undefined ? {} : { columns: f.kvHeads * queries.headDim }) }, pages: words }),
-  afin: (f, { queries }) => ({ out: { format: f.format, ...(queries === undefined ? {} : { columns: queries.heads * queries.headDim }) } }),
+  afin: (f, { queries, lineBytes }) => {
+    if (queries === undefined) return { out: { format: f.format } };
+    const line = lineBytes / formatBytes.f32;
+    return {
+      out: { format: f.format, columns: f.partial === true ? partialColumns(queries) : resultColumns(queries) },
+      partials: { format: 'f32', columns: (f.merge ?? 0) * line * Math.ceil(partialColumns(queries) / line) },
+      sinks: { format: 'f32', columns: queries.heads, rows: 1 },
+    };
+  },
   vmap: (f) => ({ x: { format: f.xFormat, columns: f.columns }, y: operand(f.yIs, f.yFormat, f.columns), out: { format: f.format, columns: f.columns } }),
   vmap3: (f) => ({ x: { format: f.xFormat, columns: f.columns }, y: operand(f.yIs, f.yFormat, f.columns), z: operand(f.zIs, f.zFormat, f.columns), out: { format: f.format, columns: f.columns } }),
   vnorm: (f, { lineBytes }) => {

@@ -37,7 +37,7 @@ export class ClosedForms {
   #attention({ op, fields }: Extract<Instruction, { op: 'attn' | 'afin' }>): ClosedCost {
     const window = this.#window;
     if (window === undefined) throw new SimulationFault('operand', `${op} without aq before it`);
-    if (op === 'afin') return { cycles: finishCost(window.query, window.rows, this.#rates).cycles, latency: 0, hbmBytes: 0, runBytes: 0 };
+    if (op === 'afin') return { cycles: finishCost(window.query, fields, window.rows, this.#rates).cycles, latency: 0, hbmBytes: 0, runBytes: 0 };
     const { cycles, hbmBytes, runBytes } = attentionCost({ query: window.query, keys: fields, rates: this.#rates }, this.#work, window.first, window.rows);
     return { cycles, latency: hbmBytes > 0 ? this.#rates.hbmLatency : 0, hbmBytes, runBytes };
   }

@@ -1,12 +1,12 @@
 import type { InstructionOf } from '../../isa-spec/instructions.ts';
 import type { WorkEntry } from '../../isa-spec/step-block.ts';
-import { keyBytes } from './cycles.ts';
+import { keyBytes, valueDimOf } from './cycles.ts';
 import type { Rates } from './rates.ts';
 
 /**
  * What one `attn` over a window of queries costs. `cycles` = sum over entries of max(`arrayCycles`, `softmaxCycles`) of the entry.
  * `hbmBytes`: KV lines of all key blocks touched, in runs of `runBytes`; `newBytes`: those no earlier window of the same sequence has read.
- * `pairs`: unmasked (query row, head, key) triples; useful FLOPs are 4 * headDim of each.
+ * `pairs`: unmasked (query row, head, key) triples; useful FLOPs are 2 * (headDim + valueDim) of each.
  */
 export type AttentionCost = {
   readonly cycles: number;
@@ -26,12 +26,14 @@ type Attend = { readonly query: InstructionOf<'aq'>['fields']; readonly keys: In
 
 /**
  * Cost of streaming the keys of every sequence that has rows in the window `first`..`first + count`. A block of 128 keys is skipped for the
- * rows that see none of it. QK and PV of a block each take ceil(keys/S) * ceil(headDim/S) tiles of at most S x S a KV head, each
- * max(query rows of the head's group, load of its elements) cycles, spread over the unit's arrays.
+ * rows that see none of it. QK and PV of a block take ceil(keys/S) * ceil(headDim/S), and valueDim, tiles of at most S x S a KV head, each
+ * max(query rows of the head's group, load of its elements) cycles, spread over the unit's arrays. Latents are read from HBM once, and
+ * loaded for QK and again, turned, for PV. Of split keys only those of the parts attended to count; adding a part takes two exponentials
+ * a row and head.
  */
 export function attentionCost(attend: Attend, work: readonly WorkEntry[], first: number, count: number): AttentionCost {
   const { keys, rates } = attend;
-  const block = 2 * keys.pageRows * keys.kvLines * rates.lineBytes;
+  const rowBytes = keys.kvLines * rates.lineBytes;
   const total = { cycles: 0, arrayCycles: 0, softmaxCycles: 0, exponentials: 0, hbmBytes: 0, newBytes: 0, pairs: 0 };
   for (const entry of work) {
     const from = Math.max(first, entry.firstRow);
@@ -46,8 +48,15 @@ export function attentionCost(attend: Attend, work: readonly WorkEntry[], first:
     total.newBytes += cost.newBytes;
     total.pairs += cost.pairs;
   }
-  return { ...total, cycles: Math.max(1, total.cycles), runBytes: keys.pageRows <= keyBlock ? block : (block / keys.pageRows / 2) * keyBlock };
+  return { ...total, cycles: Math.max(1, total.cycles), runBytes: rowBytes * (keys.pageRows <= keyBlock ? planesOf(keys) * keys.pageRows : keyBlock) };
 }
+
+/** Planes of a page. */
+const planesOf = ({ latent }: Attend['keys']): number => (latent === true ? 1 : 2);
+
+/** Keys of the parts attended to: [low, high). */
+const partKeys = ({ splitBlocks, firstPart = 0, parts = Infinity }: Attend['keys']): readonly [low: number, high: number] =>
+  splitBlocks === undefined ? [0, Infinity] : [firstPart * splitBlocks * keyBlock, (firstPart + parts) * splitBlocks * keyBlock];
 
 /** Rows `from`..`to` of the entry. */
 function entryCost({ query, keys, rates }: Attend, entry: WorkEntry, from: number, to: number): Omit<AttentionCost, 'runBytes'> {
@@ -57,9 +66,11 @@ function entryCost({ query, keys, rates }: Attend, entry: WorkEntry, from: numbe
   const high = entry.firstPosition + to - 1;
   const group = query.heads / keys.kvHeads;
   const rate = keys.format === 'bf16' ? rates.slow : 1;
-  const bytesPerKey = 2 * keys.kvLines * rates.lineBytes;
-  const end = causal ? Math.min(entry.keys, high + 1) : entry.keys;
-  const start = keys.window > 0 ? Math.max(0, low - keys.window + 1) : 0;
+  const bytesPerKey = planesOf(keys) * keys.kvLines * rates.lineBytes;
+  const [partLow, partHigh] = partKeys(keys);
+  const end = Math.min(partHigh, causal ? Math.min(entry.keys, high + 1) : entry.keys);
+  const start = Math.max(partLow, keys.window > 0 ? low - keys.window + 1 : 0);
+  const widths = [query.headDim, valueDimOf(query)];
 
   let tileCycles = 0;
   let exponentials = 0;
@@ -70,8 +81,11 @@ function entryCost({ query, keys, rates }: Attend, entry: WorkEntry, from: numbe
     const lastSeeing = keys.window > 0 ? Math.min(high, key + size - 2 + keys.window) : high;
     const rows = lastSeeing - firstSeeing + 1;
     if (rows <= 0) continue;
-    tileCycles += 2 * keys.kvHeads * blockCycles(size, query.headDim, Math.ceil(rows * group * rate), (elements) => Math.ceil((elements * keyBytes(keys)) / rates.attentionLoad), side);
+    const stream = Math.ceil(rows * group * rate);
+    const load = (elements: number): number => Math.ceil((elements * keyBytes(keys)) / rates.attentionLoad);
+    for (const width of widths) tileCycles += keys.kvHeads * blockCycles(size, width, stream, load, side);
     exponentials += rows * query.heads * (size + 1);
+    if (keys.splitBlocks !== undefined && (key / keyBlock) % keys.splitBlocks === 0) exponentials += 2 * rows * query.heads;
     touched += size;
   }
   const arrayCycles = Math.ceil(tileCycles / rates.attentionArrays);
@@ -82,16 +96,16 @@ function entryCost({ query, keys, rates }: Attend, entry: WorkEntry, from: numbe
     softmaxCycles,
     exponentials,
     hbmBytes: touched * bytesPerKey,
-    newBytes: (end - (from === 0 ? start : Math.min(end, readBefore(entry, causal, low)))) * bytesPerKey,
+    newBytes: Math.max(0, end - Math.max(start, from === 0 ? 0 : readBefore(entry, causal, low))) * bytesPerKey,
     pairs: unmasked(entry, keys, low, high) * query.heads,
   };
 }
 
 /** Cycles of all tiles of a block of keys: each is loaded while the one before streams its rows. */
-function blockCycles(size: number, headDim: number, stream: number, load: (elements: number) => number, side: number): number {
+function blockCycles(size: number, width: number, stream: number, load: (elements: number) => number, side: number): number {
   let cycles = 0;
   for (let key = 0; key < size; key += side) {
-    for (let element = 0; element < headDim; element += side) cycles += Math.max(stream, load(Math.min(side, size - key) * Math.min(side, headDim - element)));
+    for (let element = 0; element < width; element += side) cycles += Math.max(stream, load(Math.min(side, size - key) * Math.min(side, width - element)));
   }
   return cycles;
 }
@@ -100,11 +114,12 @@ function blockCycles(size: number, headDim: number, stream: number, load: (eleme
 const readBefore = (entry: WorkEntry, causal: boolean, low: number): number => (causal ? Math.min(entry.keys, low) : entry.keys);
 
 /** Unmasked (row, key) pairs of the rows at positions `low`..`high`. */
-function unmasked(entry: WorkEntry, keys: InstructionOf<'attn'>['fields'], low: number, high: number): number {
+function unmasked(entry: WorkEntry, keys: Attend['keys'], low: number, high: number): number {
+  const [partLow, partHigh] = partKeys(keys);
   let pairs = 0;
   for (let position = low; position <= high; position++) {
-    const upper = keys.mask === 'causal' ? Math.min(position + 1, entry.keys) : entry.keys;
-    const lower = keys.window > 0 ? Math.max(0, position - keys.window + 1) : 0;
+    const upper = Math.min(partHigh, keys.mask === 'causal' ? Math.min(position + 1, entry.keys) : entry.keys);
+    const lower = Math.max(partLow, keys.window > 0 ? position - keys.window + 1 : 0);
     if (upper > lower) pairs += upper - lower;
   }
   return pairs;

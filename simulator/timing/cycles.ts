@@ -42,8 +42,8 @@ const chainPasses = ({ function: head, second = 'copy', third = 'copy' }: Instru
   return Math.max(lanePasses.move, steps.reduce((sum, name) => sum + (special.has(name) ? lanePasses.special : lanePasses.move), 0));
 };
 
-const attentionMove = (rows: number, heads: number, headDim: number, rates: Rates): Cost =>
-  unit((rows * heads * headDim) / (rates.attentionArrays * rates.attentionSide));
+const attentionMove = (rows: number, heads: number, elements: number, rates: Rates): Cost =>
+  unit((rows * heads * elements) / (rates.attentionArrays * rates.attentionSide));
 
 /** Bytes of a row the busiest chip sends: a reduction gives each chip its part of the row to add up, and an all-reduce then hands the sums round. */
 const linkBytes = ({ kind, bytes }: InstructionOf<'coll'>['fields'], chips: number): number => {
@@ -112,8 +112,14 @@ export const costs: { readonly [M in Mnemonic]: Closed<M> } = {
   },
 };
 
-/** Cycles to store a window of `rows` attention outputs, loaded by the `aq` with these fields. */
-export const finishCost = (query: InstructionOf<'aq'>['fields'], rows: number, rates: Rates): Cost => attentionMove(rows, query.heads, query.headDim, rates);
+/** Cycles to read the partials of a window of `rows` queries, loaded by the `aq` with these fields, and to store its results. A partial has m and l beside O. */
+export const finishCost = (query: InstructionOf<'aq'>['fields'], { merge = 0, partial = false }: InstructionOf<'afin'>['fields'], rows: number, rates: Rates): Cost => {
+  const values = valueDimOf(query);
+  return attentionMove(rows, query.heads, (merge + (partial ? 1 : 0)) * (values + 2) + (partial ? 0 : values), rates);
+};
+
+/** Elements of a head's values. */
+export const valueDimOf = ({ valueDim, headDim }: InstructionOf<'aq'>['fields']): number => valueDim ?? headDim;
 
 /** Bytes of an element of the keys and values an `attn` streams. */
 export const keyBytes = (fields: InstructionOf<'attn'>['fields']): number => formatBytes[fields.format];

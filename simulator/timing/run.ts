@@ -214,8 +214,9 @@ export class Simulation {
 
   #storeWindow(chip: Chip, lane: Lane): void {
     const loaded = chip.window.pc < 0 ? undefined : lane.stream.instructions[chip.window.pc];
-    if (loaded?.op !== 'aq') return this.#fail('noQueries', lane, 'afin without aq before it');
-    const { cycles } = finishCost(loaded.fields, chip.window.rows, chip.rates);
+    const stores = lane.stream.instructions[lane.pc]!;
+    if (loaded?.op !== 'aq' || stores.op !== 'afin') return this.#fail('noQueries', lane, 'afin without aq before it');
+    const { cycles } = finishCost(loaded.fields, stores.fields, chip.window.rows, chip.rates);
     bookQueries(chip, cycles);
     this.#occupy(lane, cycles);
   }

@@ -2,6 +2,7 @@ import { move } from '../../isa-spec/encoding.ts';
 import { hbmBases } from '../../isa-spec/instructions.ts';
 import { attentionCost } from './attention.ts';
 import { type Chip, lossIndex, type WindowCost } from './chip.ts';
+import { valueDimOf } from './cycles.ts';
 import { type Lane, levels, queueIndex, stallIndex } from './lane.ts';
 import { hbmEfficiency } from './rates.ts';
 import { costOf, readBefore, readOf, strideSetOf } from './stream.ts';
@@ -87,7 +88,7 @@ export function bookAttention(chip: Chip, lane: Lane, cost: WindowCost, took: nu
   const { totals, unattended } = chip;
   const peak = chip.rates.attentionPeak;
   const query = lane.stream.instructions[cost.pc]!;
-  const useful = query.op === 'aq' ? 2 * query.fields.headDim * cost.pairs : 0;
+  const useful = query.op === 'aq' ? (query.fields.headDim + valueDimOf(query.fields)) * cost.pairs : 0;
   const slow = lane.stream.slow[lane.pc] === 1;
   const half = slow ? cost.arrayCycles * peak * (1 - 1 / chip.rates.slow) : 0;
   lane.work(cost.cycles);

@@ -1,7 +1,7 @@
 import type { Activation, Queue } from '../../isa-spec/instructions.ts';
 import { all, at, type Code, hbmAt, Image, ins, runOnImage, token } from '../simulator/functional/harness.ts';
 import { fromSingleBits, singleBits } from './bits.ts';
-import type { AttentionCase, Codes, ConvertCase, DotCase, Format, FunctionCase, MapCase, NormCase, QuantiseCase, RopeCase, SampleCase, ScalesCase } from './vectors.ts';
+import type { AttentionCase, Codes, ConvertCase, DotCase, Format, FunctionCase, MapCase, NormCase, PartsCase, QuantiseCase, RopeCase, SampleCase, ScalesCase } from './vectors.ts';
 import { unpack } from './vectors.ts';
 
 const bytes = { e4m3: 1, e5m2: 1, ue8m0: 1, bf16: 2, f32: 4 } as const;
@@ -94,39 +94,39 @@ const chain = ({ functions: [head, then, last], x, y, z }: MapCase): number[] =>
   return take(run(image, ['vec'], { vec: [made] }), 'f32', result, columns);
 };
 
-/** Keys and values in pages of 16 rows, in reverse order in the pool. */
-const pagesOf = (format: Format, k: readonly Codes[], v: readonly Codes[], kvLines: number): { readonly kv: Uint8Array; readonly pages: readonly number[] } => {
+/** Keys, and values unless they are latents, in pages of 16 rows, in reverse order in the pool. */
+const pagesOf = (format: Format, planes: readonly (readonly Codes[])[], kvLines: number): { readonly kv: Uint8Array; readonly pages: readonly number[] } => {
   const pageRows = 16;
-  const count = Math.ceil(k.length / pageRows);
+  const keys = planes[0]!.length;
+  const count = Math.ceil(keys / pageRows);
   const kv = new Uint8Array(65536).fill(0xff);
   const view = new DataView(kv.buffer);
   const store = (row: number, codes: Codes): void =>
     unpack(codes).forEach((code, i) => (format === 'e4m3' ? view.setUint8(row * kvLines * lineBytes + i, code) : view.setUint16(row * kvLines * lineBytes + 2 * i, code, true)));
   const pages = Array.from({ length: count }, (_, page) => count - 1 - page);
-  k.forEach((codes, j) => {
-    const slot = 2 * pageRows * pages[Math.floor(j / pageRows)]! + (j % pageRows);
-    store(slot, codes);
-    store(slot + pageRows, v[j]!);
-  });
+  planes.forEach((rows, plane) => rows.forEach((codes, j) => store((planes.length * pages[Math.floor(j / pageRows)]! + plane) * pageRows + (j % pageRows), codes)));
   return { kv, pages };
 };
 
-const attention = ({ format, scale, window, q, k, v }: AttentionCase): number[] => {
-  const headDim = unpack(q).length;
-  const kvLines = linesOf(format, headDim);
+const parts = ({ format, scale, window, splitBlocks, q, k, v, out }: PartsCase): number[] => {
+  const latent = v.length === 0;
+  const [headDim, valueDim] = [unpack(q).length, unpack(out).length];
+  const kvLines = linesOf(format, latent ? headDim : Math.max(headDim, valueDim));
   const image = new Image();
   put(image, format, first, unpack(q));
-  const { kv, pages } = pagesOf(format, k, v, kvLines);
+  const { kv, pages } = pagesOf(format, latent ? [k] : [k, v], kvLines);
   const rows = all(1);
   const att = [
-    ins('aq', { format, q: at(first), pitch: 1, worklist: second, heads: 1, headDim, scale: fromSingleBits(unpack(scale)[0]!), rows }, [token(5)]),
-    ins('attn', { format, mask: 'causal', kv: hbmAt('kv', 0), pages: third, pageRows: 16, kvLines, kvHeads: 1, window }),
+    ins('aq', { format, q: at(first), pitch: 1, worklist: second, heads: 1, headDim, valueDim, scale: fromSingleBits(unpack(scale)[0]!), rows }, [token(5)]),
+    ins('attn', { format, mask: 'causal', kv: hbmAt('kv', 0), pages: third, pageRows: 16, kvLines, kvHeads: 1, window, ...(latent ? { latent } : {}), ...(splitBlocks === 0 ? {} : { splitBlocks }) }),
     ins('afin', { format: 'f32', out: at(result), pitch: 1, rows }, [], done),
   ];
   const ctl = [ins('hostw', { table: 'worklist', dst: at(second), bytes: 64 }), ins('hostw', { table: 'pages', dst: at(third), bytes: 1024 }, [], [token(5)])];
   const step = { counts: { tokens: 1, sequences: 1, samples: 0 }, worklist: [{ firstRow: 0, rows: 1, keys: k.length, firstPosition: k.length - 1, firstPage: 0 }], pages };
-  return take(runOnImage(image, ['att', 'ctl'], { att, ctl }, step, { kv }).image, 'f32', result, headDim);
+  return take(runOnImage(image, ['att', 'ctl'], { att, ctl }, step, { kv }).image, 'f32', result, valueDim);
 };
+
+const attention = (one: AttentionCase): number[] => parts({ ...one, splitBlocks: 0 });
 
 /** A row of what `sample` draws by takes 32 bytes, a little-endian word each: temperature, topK, topP, the seed's two, position. */
 const sample = ({ logits, temperature, topK, topP, seed, position }: SampleCase): number => {
@@ -139,7 +139,7 @@ const sample = ({ logits, temperature, topK, topP, seed, position }: SampleCase)
 
 /** What the functional simulator's instructions make of each case: the codes of the result in memory. */
 export const onSimulator = {
-  dot, norm, rope, quantise, attention, sample, chain, scales,
+  dot, norm, rope, quantise, attention, parts, sample, chain, scales,
   functions: ({ name, x }: FunctionCase): number[] | undefined => (name === 'exp2' ? undefined : map(name, x, 'f32')),
   convert: ({ name, x }: ConvertCase): number[] => map('copy', x, name),
 };

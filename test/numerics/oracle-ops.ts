@@ -104,24 +104,40 @@ export type Head = {
 export const factorOf = (scale: number): Single =>
   single(decode(f64, encode(f64, product(exact(singleOf(scale)), fromDouble(1.4426950408889634)))));
 
-/** One query head: the softmax in base 2, in blocks of 128 keys from key 0. */
-export const attend = ({ format, q, k, v, factor, low, high }: Head): Single[] => {
+/** A softmax under way: its maximum, sum, and output. */
+type Part = { readonly m: Single; readonly l: Single; readonly o: readonly Single[] };
+
+/** What keys [from, to) come to, of those the head may see: the softmax in base 2, in blocks of 128 keys from key 0. */
+const partOf = ({ format, q, k, v, factor, low, high }: Head, from: number, to: number): Part => {
   const layout = format === 'e4m3' ? e4m3 : bf16;
   const dot = (a: readonly Value[], b: readonly Value[]): Single => (format === 'e4m3' ? single(exactDot(a, b)) : chainedDot(a, b));
   const query = values(layout, q);
-  let m = minusInfinity;
-  let l = 0;
-  let out = q.map(() => 0);
-  for (let block = 0; block < high; block += 128) {
+  let part: Part = { m: minusInfinity, l: 0, o: v[0]!.map(() => 0) };
+  for (let block = from; block < Math.min(to, high); block += 128) {
     const seen = k.map((_, j) => j).filter((j) => j >= block && j < block + 128 && j >= low && j < high);
     if (seen.length === 0) continue;
+    const { m, l, o } = part;
     const z = seen.map((j) => multiply(dot(query, values(layout, k[j]!)), factor));
     const most = z.reduce(maximum, m);
     const alpha = m === minusInfinity ? 0 : exp2(subtract(m, most));
     const p = z.map((score) => weightOf(score, most));
-    l = add(multiply(l, alpha), single(p.reduce(sum, zero)));
-    out = out.map((o, e) => add(multiply(o, alpha), dot(p, seen.map((j) => decode(layout, BigInt(v[j]![e]!))))));
-    m = most;
+    part = { m: most, l: add(multiply(l, alpha), single(p.reduce(sum, zero))), o: o.map((x, e) => add(multiply(x, alpha), dot(p, seen.map((j) => decode(layout, BigInt(v[j]![e]!)))))) };
   }
-  return out.map((o) => (isZero(l) ? 0 : divide(o, l)));
+  return part;
+};
+
+/** Both scaled to the larger maximum; one that has seen nothing is left out. */
+const addParts = (a: Part, b: Part): Part => {
+  if (isZero(a.l)) return b;
+  if (isZero(b.l)) return a;
+  const most = maximum(a.m, b.m);
+  const [left, right] = [a, b].map(({ m }) => (m === minusInfinity ? 0 : exp2(subtract(m, most)))) as [Single, Single];
+  return { m: most, l: add(multiply(a.l, left), multiply(b.l, right)), o: a.o.map((x, e) => add(multiply(x, left), multiply(b.o[e]!, right))) };
+};
+
+/** One query head, its keys in parts of `partKeys`, added up in their order. */
+export const attend = (head: Head, partKeys = head.k.length): Single[] => {
+  const parts = Array.from({ length: Math.ceil(head.k.length / partKeys) }, (_, i) => partOf(head, i * partKeys, (i + 1) * partKeys));
+  const { l, o } = parts.reduce(addParts);
+  return o.map((x) => (isZero(l) ? 0 : divide(x, l)));
 };

@@ -64,6 +64,10 @@ describe('chains of micro-operations', () => {
   it.each(read('map').cases)('$name', (one) => expect(f32(onSimulator.chain(one))).toBe(one.out));
 });
 
+describe('attention in parts, which a graph does not have', () => {
+  it.each(read('parts').cases)('$format: $name', (one) => expect(f32(onSimulator.parts(one))).toBe(one.out));
+});
+
 describe('sample, which a graph does not have', () => {
   it.each(read('sample').cases)('$name', (one) => {
     const number = (code: string): number => fromSingleBits(unpack(code)[0]!);

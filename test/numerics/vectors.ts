@@ -26,6 +26,8 @@ export type QuantiseCase = { readonly name: string; readonly x: Codes; readonly 
 export type ScalesCase = { readonly name: string; readonly mode: 'row' | 'given' | 'block' | 'mx'; readonly format: Target; readonly pow2: boolean; readonly x: Codes; readonly codes: Codes; readonly scales: Codes };
 /** One query, the last row of a sequence of as many rows as there are keys. */
 export type AttentionCase = { readonly name: string; readonly format: Format; readonly scale: Codes; readonly window: number; readonly q: Codes; readonly k: readonly Codes[]; readonly v: readonly Codes[]; readonly out: Codes };
+/** The same in parts of `splitBlocks` blocks; 0: not split. Values may have another width than keys; without any they are the first elements of keys, as many as `out` has. */
+export type PartsCase = AttentionCase & { readonly splitBlocks: number };
 export type FunctionCase = { readonly name: 'exp2' | 'sigmoid' | 'silu' | 'gelu' | 'gelu_tanh' | 'tanh'; readonly x: Codes; readonly out: Codes };
 /** A chain of `vmap`, or of `vmap3` if there is a z. */
 export type MapCase = { readonly name: string; readonly functions: readonly [VectorFunction, VectorFunction, VectorFunction]; readonly x: Codes; readonly y: Codes; readonly z: Codes; readonly out: Codes };
@@ -160,17 +162,25 @@ const scales = (): ScalesCase[] => {
   }));
 };
 
+type HeadCodes = { readonly name: string; readonly format: Format; readonly q: readonly number[]; readonly k: readonly (readonly number[])[]; readonly v: readonly (readonly number[])[]; readonly scale: number; readonly window: number };
+/** Codes of values from 2^-3 to 4 or so, of either sign. */
+const middling = (next: () => number, format: Format, count: number): number[] => (format === 'bf16' ? bf16Codes(next, count, 3, 1) : series(count, () => (next() & 0x80) | (0x20 + (next() % 0x28))));
+const matrixOf = (next: () => number, format: Format, rows: number, columns: number): number[][] => series(rows, (i) => i).map(() => middling(next, format, columns));
+const packHead = ({ name, format, q, k, v, scale, window }: HeadCodes) => {
+  const packed = (matrix: readonly (readonly number[])[]): Codes[] => matrix.map((row) => pack(format, row));
+  return { name, format, scale: pack('f32', [singleOf(scale)]), window, q: pack(format, q), k: packed(k), v: packed(v) };
+};
+const lowOf = ({ k, window }: HeadCodes): number => (window === 0 ? 0 : Math.max(0, k.length - window));
+
 const attentions = (): AttentionCase[] => {
   const next = words(113);
-  type Given = { readonly name: string; readonly format: Format; readonly q: readonly number[]; readonly k: readonly (readonly number[])[]; readonly v: readonly (readonly number[])[]; readonly scale: number; readonly window: number };
-  const random = (format: Format, count: number): number[] => (format === 'bf16' ? bf16Codes(next, count, 3, 1) : series(count, () => (next() & 0x80) | (0x20 + (next() % 0x28))));
-  const rows = (format: Format, keys: number, d: number): number[][] => series(keys, (i) => i).map(() => random(format, d));
-  const like = (format: Format, name: string, keys: number, d: number, window = 0): Given => ({ name, format, q: random(format, d), k: rows(format, keys, d), v: rows(format, keys, d), scale: 1 / Math.sqrt(d), window });
+  const like = (format: Format, name: string, keys: number, d: number, window = 0): HeadCodes =>
+    ({ name, format, q: middling(next, format, d), k: matrixOf(next, format, keys, d), v: matrixOf(next, format, keys, d), scale: 1 / Math.sqrt(d), window });
   /** BF16 keys of one element each, whose scores are their values; values of one element. */
-  const scores = (name: string, k: readonly number[], v: readonly number[]): Given => ({ name, format: 'bf16', q: [0x3f80], k: k.map((code) => [code]), v: v.map((code) => [code]), scale: 1, window: 0 });
+  const scores = (name: string, k: readonly number[], v: readonly number[]): HeadCodes => ({ name, format: 'bf16', q: [0x3f80], k: k.map((code) => [code]), v: v.map((code) => [code]), scale: 1, window: 0 });
   /** As `scores`, of two elements that are added; FP32(ln 2) makes them exponents of two. */
-  const exponents = (name: string, k: readonly (readonly [number, number])[], v: readonly number[]): Given => ({ name, format: 'bf16', q: [0x3f80, 0x3f80], k, v: v.map((code) => [code, 0x3f80]), scale: 0.6931471805599453, window: 0 });
-  const given: readonly Given[] = [
+  const exponents = (name: string, k: readonly (readonly [number, number])[], v: readonly number[]): HeadCodes => ({ name, format: 'bf16', q: [0x3f80, 0x3f80], k, v: v.map((code) => [code, 0x3f80]), scale: 0.6931471805599453, window: 0 });
+  const given: readonly HeadCodes[] = [
     ...(['e4m3', 'bf16'] as const).flatMap((format) => [
       like(format, 'one key', 1, 4),
       like(format, 'three keys', 3, 8),
@@ -198,11 +208,50 @@ const attentions = (): AttentionCase[] => {
     scores('an infinite value', [0x3f80, 0x3f80], [0x4000, 0xff80]),
     scores('values that cancel', [0x3f80, 0x3f80], [0x4000, 0xc000]),
   ];
-  return given.map(({ name, format, q, k, v, scale, window }) => {
-    const code = singleOf(scale);
-    const out = attend({ format, q, k, v, factor: factorOf(scale), low: window === 0 ? 0 : Math.max(0, k.length - window), high: k.length });
-    const packed = (matrix: readonly (readonly number[])[]): Codes[] => matrix.map((row) => pack(format, row));
-    return { name, format, scale: pack('f32', [code]), window, q: pack(format, q), k: packed(k), v: packed(v), out: pack('f32', out) };
+  return given.map((one) => {
+    const out = attend({ ...one, factor: factorOf(one.scale), low: lowOf(one), high: one.k.length });
+    return { ...packHead(one), out: pack('f32', out) };
+  });
+};
+
+const partsCases = (): PartsCase[] => {
+  const next = words(139);
+  type Given = HeadCodes & { readonly splitBlocks: number; readonly latentDim?: number };
+  type Dims = { readonly d?: number; readonly valueDim?: number; readonly window?: number };
+  const like = (format: Format, name: string, keys: number, splitBlocks: number, { d = 4, valueDim = d, window = 0 }: Dims = {}): Given =>
+    ({ name, format, q: middling(next, format, d), k: matrixOf(next, format, keys, d), v: matrixOf(next, format, keys, valueDim), scale: 1 / Math.sqrt(d), window, splitBlocks });
+  const latent = (format: Format, name: string, keys: number, splitBlocks: number): Given => ({ ...like(format, name, keys, splitBlocks, { d: 12, valueDim: 0 }), v: [], latentDim: 8 });
+  /** BF16 keys of one element each, whose scores are their values, 128 of each; values of one element. */
+  const scores = (name: string, parts: readonly number[]): Given => {
+    const k = parts.flatMap((code) => series(128, () => code)).map((code) => [code]);
+    return { name, format: 'bf16', q: [0x3f80], k, v: k.map((_, i) => [0x3f80 + (i % 64)]), scale: 1, window: 0, splitBlocks: 1 };
+  };
+  const given: readonly Given[] = [
+    ...(['e4m3', 'bf16'] as const).flatMap((format) => [
+      like(format, 'two parts', 200, 1),
+      like(format, 'two parts and one key', 257, 1),
+      like(format, 'parts of two blocks', 300, 2),
+      like(format, 'one part: as if not split', 130, 2),
+      like(format, 'a window beyond the first part', 200, 1, { window: 50 }),
+      like(format, 'a window over an edge of parts', 200, 1, { window: 100 }),
+      like(format, 'values wider than keys', 130, 0, { valueDim: 8 }),
+      like(format, 'values narrower than keys, split', 130, 1, { d: 8, valueDim: 3 }),
+      latent(format, 'latents', 130, 0),
+      latent(format, 'latents, split', 130, 1),
+    ]),
+    scores('rising scores over parts', [0x3f80, 0x40a0, 0x4120]),
+    scores('falling scores over parts', [0x4120, 0x40a0, 0x3f80]),
+    scores('equal scores over parts', [0x4040, 0x4040, 0x4040]),
+    scores('a part so much lower that it weighs nothing', [0x4120, 0xc378]),
+    scores('a part of scores of minus infinity is NaN', [0x3f80, 0xff80]),
+    scores('and so is one before the others', [0xff80, 0x3f80]),
+    scores('a part of NaN', [0x3f80, 0x7fc0, 0x3f80]),
+  ];
+  return given.map((one) => {
+    const { splitBlocks, latentDim } = one;
+    const v = latentDim === undefined ? one.v : one.k.map((row) => row.slice(0, latentDim));
+    const out = attend({ ...one, v, factor: factorOf(one.scale), low: lowOf(one), high: one.k.length }, splitBlocks === 0 ? undefined : 128 * splitBlocks);
+    return { ...packHead(one), splitBlocks, out: pack('f32', out) };
   });
 };
 
@@ -277,10 +326,10 @@ const samples = (): SampleCase[] => {
   }));
 };
 
-export type Packs = { readonly dot: DotCase; readonly norm: NormCase; readonly rope: RopeCase; readonly quantise: QuantiseCase; readonly attention: AttentionCase; readonly functions: FunctionCase; readonly convert: ConvertCase; readonly map: MapCase; readonly scales: ScalesCase; readonly sample: SampleCase };
+export type Packs = { readonly dot: DotCase; readonly norm: NormCase; readonly rope: RopeCase; readonly quantise: QuantiseCase; readonly attention: AttentionCase; readonly parts: PartsCase; readonly functions: FunctionCase; readonly convert: ConvertCase; readonly map: MapCase; readonly scales: ScalesCase; readonly sample: SampleCase };
 
 /** Makes the cases of each pack, from the oracle alone. */
-export const makers: { readonly [O in keyof Packs]: () => Packs[O][] } = { dot: dots, norm: norms, rope: ropes, quantise: quantises, attention: attentions, functions, convert: converts, map: maps, scales, sample: samples };
+export const makers: { readonly [O in keyof Packs]: () => Packs[O][] } = { dot: dots, norm: norms, rope: ropes, quantise: quantises, attention: attentions, parts: partsCases, functions, convert: converts, map: maps, scales, sample: samples };
 
 /** SHA-256 of the cases as compact JSON. */
 export const digest = (cases: readonly unknown[]): string => createHash('sha256').update(JSON.stringify(cases)).digest('hex');

@@ -96,7 +96,8 @@ function usersOf(view: QueueView): ReadonlyMap<number, number> {
 
 /** Fields that count something, apart from addresses: what is loaded, multiplied, stored, repeated. */
 const sizes: ReadonlySet<string> = new Set([
-  'lines', 'srcPitch', 'dstPitch', 'pitch', 'xPitch', 'yPitch', 'outPitch', 'scalePitch', 'kTiles', 'kLast', 'nTiles', 'nLast', 'split', 'heads', 'headDim', 'rotary', 'kvHeads', 'kvLines', 'pageRows', 'columns', 'bytes', 'count', 'body', 'rows',
+  'lines', 'srcPitch', 'dstPitch', 'pitch', 'xPitch', 'yPitch', 'outPitch', 'scalePitch', 'kTiles', 'kLast', 'nTiles', 'nLast', 'split', 'heads', 'headDim', 'valueDim', 'rotary', 'kvHeads', 'kvLines', 'pageRows', 'columns', 'bytes', 'count', 'body', 'rows',
+  'splitBlocks', 'firstPart', 'parts', 'merge', 'partialPitch',
 ]);
 
 const sizeOffByOne: Draw = (queues, random) => {

@@ -28,6 +28,7 @@ export function kvSafety(chip: ChipView): readonly Finding[] {
         case 'attn': return [
           ...from('pages', instruction.fields.pages, ['pages']),
           ...(instruction.fields.pageRows === bounds['pageRows'] ? [] : [`has pages of ${instruction.fields.pageRows} rows; the entry's have ${bounds['pageRows']}`]),
+          ...(planesOf(instruction.fields) === (bounds['pagePlanes'] ?? 2) ? [] : [`has pages of ${planesOf(instruction.fields)} planes; the entry's have ${bounds['pagePlanes'] ?? 2}`]),
         ];
         default: return [];
       }
@@ -39,6 +40,8 @@ export function kvSafety(chip: ChipView): readonly Finding[] {
 /** The host's lists by the SRAM line they start at. */
 const listsOf = ({ queues }: ChipView): ReadonlyMap<number, HostTable> =>
   new Map(queues.flatMap(({ code }) => code.flatMap((instruction) => (instruction.op === 'hostw' ? [[instruction.fields.dst.addr, instruction.fields.table] as const] : []))));
+
+const planesOf = ({ latent }: Kv['fields']): number => (latent === true ? 1 : 2);
 
 const stridesText = (ss: number, strideSets: QueueView['strideSets']): string => (strideSets[ss] ?? still).strides.join(' ');
 const kvOf = (fields: InstructionOf<'attn'>['fields'], strideSets: QueueView['strideSets']): Kv => ({ off: fields.kv.off, strides: stridesText(fields.kv.ss, strideSets), fields });
@@ -54,7 +57,7 @@ function wholeProblems({ table, bytes }: InstructionOf<'hostw'>['fields'], bound
 function appendProblems({ dst, dstPitch, lines }: InstructionOf<'dsct'>['fields'], { strideSets }: QueueView, pools: readonly Kv[]): readonly string[] {
   if (hbmBases[dst.base] !== 'kv') return [`scatters to \`${hbmBases[dst.base]}\`, not to a pool of keys and values`];
   const strides = stridesText(dst.ss, strideSets);
-  const near = pools.filter(({ off, strides: moves, fields: { pageRows, kvLines } }) => moves === strides && (dst.off === off || dst.off === off + pageRows * kvLines));
+  const near = pools.filter(({ off, strides: moves, fields }) => moves === strides && (dst.off === off || (planesOf(fields) === 2 && dst.off === off + fields.pageRows * fields.kvLines)));
   if (pools.length > 0 && near.length === 0) return ['scatters to neither plane of a pool that is read'];
   return near.some(({ fields: { kvLines } }) => dstPitch !== kvLines || lines > kvLines) ? ['scatters rows of another pitch than attention reads'] : [];
 }

@@ -4,12 +4,15 @@ import type { Certificate } from '../certificate.ts';
 import { type ChipView, type Finding, labelOf, nameOf, placeOf } from '../chip.ts';
 import { loopsAround } from '../unroll.ts';
 
-type Triple = { readonly pc: number; readonly aq: InstructionOf<'aq'>['fields']; attn: InstructionOf<'attn'>['fields'] | undefined };
+type Queries = InstructionOf<'aq'>['fields'];
+type Keys = InstructionOf<'attn'>['fields'];
+/** A window of queries, and the keys it has been through. */
+type Window = { readonly pc: number; readonly aq: Queries; readonly keys: Keys[] };
 
 /**
  * V20. Results are those of the normative arithmetic and do not depend on the bucket. Every instruction's arithmetic is fixed by
  * the specification (block of softmax, order of sums: V15); what a program could still get wrong is that an instruction computes
- * another function than its op, that queries, keys and results of attention do not belong together, and that entries differ.
+ * another function than its op, that queries, keys, parts and results of attention do not belong together, and that entries differ.
  */
 export const numerics = (chip: ChipView, first: ChipView, certificate: Certificate | undefined): readonly Finding[] => [
   ...attention(chip),
@@ -32,41 +35,69 @@ function attention(chip: ChipView): readonly Finding[] {
   const code = chip.queues.find(({ queue }) => queue === 'att')?.code ?? [];
   const around = loopsAround(code).map((loops) => loops.at(-1)?.begin ?? -1);
   const line = chip.program.machine.sram.lineBytes.value;
-  let open: Triple | undefined;
+  let open: Window | undefined;
   return code.flatMap((instruction, pc): readonly Finding[] => {
     const problems = ((): readonly string[] => {
       if (instruction.op === 'aq') {
         const before = open;
-        open = { pc, aq: instruction.fields, attn: undefined };
+        open = { pc, aq: instruction.fields, keys: [] };
         return before === undefined ? [] : [`loads queries while those of ${nameOf(chip, 'att', before.pc)} have not been stored`];
       }
       if (instruction.op !== 'attn' && instruction.op !== 'afin') return [];
       if (open === undefined || around[open.pc] !== around[pc]) return ['has no queries: an aq comes before it, in the same loop'];
       if (instruction.op === 'attn') {
-        open.attn = instruction.fields;
-        return keyProblems(open.aq, instruction.fields, line);
+        const before = open.keys.at(-1);
+        open.keys.push(instruction.fields);
+        return [...keyProblems(open.aq, instruction.fields, line), ...(before === undefined ? [] : orderProblems(before, instruction.fields))];
       }
-      const { aq, attn } = open;
+      const { aq, keys } = open;
       open = undefined;
-      const { rows } = instruction.fields;
+      const { rows, merge } = instruction.fields;
       const same = rows.max === aq.rows.max && rows.reg === aq.rows.reg && rows.level === aq.rows.level;
-      return [...(attn === undefined ? ['stores what nothing has attended to'] : []), ...(same ? [] : ['stores other rows than were loaded'])];
+      return [
+        ...(keys.length === 0 && merge === undefined ? ['stores what nothing has attended to'] : []), ...(same ? [] : ['stores other rows than were loaded']),
+        ...partialProblems(keys, instruction.fields),
+      ];
     })();
     return problems.map((problem) => ({ rule: 'V20', place: placeOf(chip, 'att', pc), message: `${nameOf(chip, 'att', pc)} ${problem}`, notes: [] }));
   });
 }
 
-const keyProblems = ({ format, heads, headDim }: InstructionOf<'aq'>['fields'], keys: InstructionOf<'attn'>['fields'], line: number): readonly string[] => [
-  ...(keys.format === format ? [] : [`reads keys of ${keys.format} for queries of ${format}`]),
-  ...(heads % keys.kvHeads === 0 ? [] : [`has ${keys.kvHeads} heads of keys for ${heads} of queries`]),
-  ...(keys.kvHeads * headDim * formatBytes[keys.format] <= keys.kvLines * line ? [] : [`reads ${keys.kvHeads} heads of ${headDim} from rows of ${keys.kvLines} lines`]),
-];
+function keyProblems({ format, heads, headDim, valueDim = headDim }: Queries, keys: Keys, line: number): readonly string[] {
+  const tooWide = (dim: number): readonly string[] => (keys.kvHeads * dim * formatBytes[keys.format] <= keys.kvLines * line ? [] : [`reads ${keys.kvHeads} heads of ${dim} from rows of ${keys.kvLines} lines`]);
+  return [
+    ...(keys.format === format ? [] : [`reads keys of ${keys.format} for queries of ${format}`]),
+    ...(heads % keys.kvHeads === 0 ? [] : [`has ${keys.kvHeads} heads of keys for ${heads} of queries`]),
+    ...(keys.latent !== true || valueDim <= headDim ? [] : [`takes values of ${valueDim} elements from keys of ${headDim}`]),
+    ...tooWide(keys.latent === true ? headDim : Math.max(headDim, valueDim)),
+  ];
+}
+
+const firstOf = ({ firstPart = 0 }: Keys): number => firstPart;
+const countOf = ({ parts = Infinity }: Keys): number => parts;
+
+/** One window takes the parts of its keys in their order, each once. */
+function orderProblems(before: Keys, keys: Keys): readonly string[] {
+  if (keys.splitBlocks !== before.splitBlocks) return [`takes parts of ${keys.splitBlocks ?? 'all'} blocks after parts of ${before.splitBlocks ?? 'all'}`];
+  const next = firstOf(before) + countOf(before);
+  return keys.splitBlocks === undefined || firstOf(keys) === next ? [] : [`goes on with part ${firstOf(keys)}, after ${next === Infinity ? 'the last' : `part ${next - 1}`}`];
+}
+
+/** What is merged is added part by part, from the first on: a partial is of one part, or of all up to one; what is added to partials is one part. */
+function partialProblems(keys: readonly Keys[], { merge, partial }: InstructionOf<'afin'>['fields']): readonly string[] {
+  const [first] = keys;
+  if (first === undefined || (merge === undefined && partial !== true)) return [];
+  if (keys.some(({ splitBlocks }) => splitBlocks === undefined)) return ['makes a partial of keys that are not split'];
+  const single = keys.reduce((sum, one) => sum + countOf(one), 0) === 1;
+  if (merge !== undefined) return single ? [] : ['adds the sum of several parts to partials, not one part'];
+  return single || firstOf(first) === 0 ? [] : [`makes a partial of the sum of several parts, the first of them ${firstOf(first)}`];
+}
 
 /** What an instruction computes, apart from where and how much at a time. */
 function functionOf({ op, fields }: Instruction): string {
   const row = instructions[op];
   const kinds = Object.entries({ ...row.flags, ...row.payload });
-  const chosen = kinds.filter(([name, { kind }]) => (kind === 'enum' || kind === 'flag' || kind === 'f32' || name === 'window') && name !== 'accumulate');
+  const chosen = kinds.filter(([name, { kind }]) => (kind === 'enum' || kind === 'flag' || kind === 'f32' || name === 'window' || name === 'splitBlocks') && name !== 'accumulate');
   return `${op} ${chosen.map(([name]) => `${name}=${String((fields as Readonly<Record<string, unknown>>)[name])}`).join(' ')}`;
 }
 

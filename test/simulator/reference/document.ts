@@ -33,7 +33,8 @@ instruction's posts; those arrive at their waiter \`syncCycles\` later. Queues i
 | draining accumulators (\`epi\`) | its rows, a row a cycle | 32, the pipeline |
 | HBM (\`dld\`, \`dst\`, gather, scatter) | bytes / (rate x efficiency of runs so long), rate divided evenly among those that want it | the round trip |
 | vector unit | elements x passes / lanes | 32 |
-| attention | per sequence the longer of its arrays and its exponentials; no faster than HBM brings keys | the round trip |
+| attention | per sequence the longer of its arrays and its exponentials; no faster than HBM brings keys and values, or latents, once | the round trip |
+| loading queries, storing results, reading and storing partials (m, l, O) | a row of each of the unit's arrays a cycle | 0 |
 | collective | bytes / link rate, once the last chip is there | the hop |
 | loops, registers, predicates | nothing: they run ahead | |
 

@@ -85,9 +85,9 @@ describe('an instruction alone takes its closed form', () => {
 });
 
 describe('attention', () => {
-  const attend = (work: { rows: number; keys: number }, fields = {}) => {
+  const attend = (work: { rows: number; keys: number }, fields = {}, query = {}, finish = {}) => {
     const entry = { firstRow: 0, rows: work.rows, keys: work.keys, firstPosition: work.keys - work.rows, firstPage: 0 };
-    const code = codeOf({ att: [make('aq', { heads: 2, headDim: 8, rows: rows(64) }), make('attn', fields), make('afin', { rows: rows(64) })] });
+    const code = codeOf({ att: [make('aq', { heads: 2, headDim: 8, rows: rows(64), ...query }), make('attn', fields), make('afin', { rows: rows(64), ...finish })] });
     return done(time(tiny, code, stepOf(work.rows, [entry])));
   };
   // aq and afin: rows x heads x 8 / (2 x 8) each, here 64 rows whatever the step has.
@@ -123,6 +123,40 @@ describe('attention', () => {
   test('bf16 keys take half rate and twice the bytes', () => {
     const result = attend({ rows: 1, keys: 128 }, { format: 'bf16', kvLines: 2 });
     expect(result.cycles).toBe(64 + Math.max((32 * 8) / 2, Math.ceil((128 * 32) / (64 * 0.6))) + 64);
+  });
+  test('latents are read once, and loaded twice: for as many tiles as keys have elements, and for as many as values', () => {
+    // Keys of 24 elements (3 lines), values of 16: a block of 128 keys is 16 x 3 tiles for QK and 16 x 2 for PV; pages of 16 keys are runs of 384 B.
+    const result = attend({ rows: 1, keys: 128 }, { latent: true, kvLines: 3 }, { headDim: 24, valueDim: 16, rows: rows(1) }, { rows: rows(1) });
+    // The last keys' round trip outlasts the two cycles of afin.
+    expect(result.cycles).toBe(3 + Math.max((80 * 4) / 2, Math.ceil((128 * 24) / (64 * 0.6))) + 50);
+    expect(result.perChip[0]!.hbmBytes.kv).toBe(128 * 24);
+    expect(result.perChip[0]!.usefulAttentionFlops).toBe(2 * (24 + 16) * 2 * 128);
+    // The same with values of their own: another plane, and one run of both.
+    const apart = attend({ rows: 1, keys: 128 }, { kvLines: 3 }, { headDim: 24, valueDim: 16, rows: rows(1) }, { rows: rows(1) });
+    expect(apart.perChip[0]!.hbmBytes.kv).toBe(2 * 128 * 24);
+    expect(apart.perChip[0]!.usefulAttentionFlops).toBe(result.perChip[0]!.usefulAttentionFlops);
+  });
+  test('parts: only their keys, and two exponentials a part more', () => {
+    // 4 rows at positions 636 to 639 of 640: 5 blocks, parts of 2 blocks, the middle one.
+    const part = attend({ rows: 4, keys: 640 }, { splitBlocks: 2, firstPart: 1, parts: 1 }, { rows: rows(4) }, { rows: rows(4) });
+    expect(part.perChip[0]!.hbmBytes.kv).toBe(256 * 16);
+    expect(part.perChip[0]!.usefulAttentionFlops).toBe(4 * 8 * 2 * 4 * 256);
+    const softmax = (blocks: number, parts: number): number => (4 * 2 * (blocks * 129 + parts * 2)) / 8;
+    expect(part.cycles).toBe(4 + Math.max((2 * 32 * 4) / 2, softmax(2, 1)) + 50);
+    const whole = attend({ rows: 4, keys: 640 }, { splitBlocks: 2 }, { rows: rows(4) }, { rows: rows(4) });
+    expect(whole.cycles).toBe(4 + softmax(5, 3) + 50);
+    const each = [0, 1, 2].map((firstPart) => attend({ rows: 4, keys: 640 }, { splitBlocks: 2, firstPart, parts: 1 }, { rows: rows(4) }, { rows: rows(4) }).perChip[0]!);
+    expect(each.reduce((sum, chip) => sum + chip.hbmBytes.kv, 0)).toBe(whole.perChip[0]!.hbmBytes.kv);
+    expect(each.reduce((sum, chip) => sum + chip.usefulAttentionFlops, 0)).toBe(whole.perChip[0]!.usefulAttentionFlops);
+    // A part nobody has keys in.
+    expect(attend({ rows: 4, keys: 640 }, { splitBlocks: 2, firstPart: 3 }, { rows: rows(4) }, { rows: rows(4) }).cycles).toBe(4 + 1 + 4);
+  });
+  test('partials: m and l beside O, written once and read once', () => {
+    // 64 rows of 2 heads of 8 + 2 numbers, 16 a cycle.
+    const finish = (fields: object): number => attend({ rows: 64, keys: 64 }, {}, {}, fields).cycles - attend({ rows: 64, keys: 64 }).cycles + 64;
+    expect(finish({ partial: true, format: 'f32' })).toBe((64 * 2 * 10) / 16);
+    expect(finish({ merge: 3 })).toBe((64 * 2 * (3 * 10 + 8)) / 16);
+    expect(finish({ merge: 3, partial: true, format: 'f32' })).toBe((64 * 2 * (3 * 10 + 10)) / 16);
   });
 });
 
