@@ -100,11 +100,11 @@ export const roundTo = (format: Format, x: number): number => {
   }
 };
 
-const ln2 = 0.6931471805599453;
+export const ln2 = 0.6931471805599453;
 const log2e = 1.4426950408889634;
 
 /** `2^(i/32)`, by the Taylor series of e^y. */
-const roots = Float64Array.from({ length: 32 }, (_, i) => {
+export const exp2Roots = Float64Array.from({ length: 32 }, (_, i) => {
   const y = (i / 32) * ln2;
   let sum = 1;
   for (let k = 22; k >= 1; k--) sum = 1 + (sum * y) / k;
@@ -121,7 +121,7 @@ const exp2 = (x: number): number => {
   const y = (x - n / 32) * ln2;
   const p = 1 + y * (1 + y * (1 / 2 + y * (1 / 6 + y * (1 / 24 + y * (1 / 120 + y * (1 / 720))))));
   const k = (n - i) / 32;
-  return k > 1023 ? 2 * roots[i]! * p * powers[2097]! : roots[i]! * p * powers[k + 1074]!;
+  return k > 1023 ? 2 * exp2Roots[i]! * p * powers[2097]! : exp2Roots[i]! * p * powers[k + 1074]!;
 };
 
 const exp = (x: number): number => exp2(x * log2e);

@@ -17,12 +17,15 @@ export class Accumulators implements Watched {
     this.#geometry = geometry;
   }
 
-  /** The rows of one array, A sums each, of which those before `end` are about to be used. */
+  /** The rows of one array, A sums each, up to `end` or beyond; valid until asked for more. */
   of(array: number, end: number): Float64Array {
     const { accumulatorRows, size } = this.#geometry;
     this.#used[array] = Math.max(this.#used[array] ?? 0, end);
-    let rows = this.#arrays[array];
-    if (rows === undefined) this.#arrays[array] = rows = new Float64Array(accumulatorRows * size).fill(NaN);
+    const held = this.#arrays[array];
+    if (held !== undefined && held.length >= end * size) return held;
+    const rows = new Float64Array(Math.min(accumulatorRows, 2 ** Math.ceil(Math.log2(end))) * size).fill(NaN, held?.length);
+    if (held !== undefined) rows.set(held);
+    this.#arrays[array] = rows;
     return rows;
   }
 

@@ -1,5 +1,5 @@
-import type { BlockProducts } from '../wasm/attention.ts';
-import { carry, type Scoring, soften, type Sums } from './softmax.ts';
+import type { BlockAttention } from '../wasm/attention.ts';
+import { capped, carry, type Scoring, share, soften, type Sums } from './softmax.ts';
 
 /** Keys the online softmax takes at a time, counted from key 0 of the sequence. */
 export const blockKeys = 128;
@@ -8,13 +8,10 @@ export const blockKeys = 128;
 export type Queries = Scoring & { readonly exact: boolean; readonly heads: number; readonly headDim: number; readonly valueDim: number; readonly q: Float64Array; readonly sums: Sums };
 
 /**
- * Keys and values of rows [from, to) of a sequence, all key heads side by side: rows of `kWidth` and `vWidth` elements, a head's values `vStep` elements after the last one's.
- * `group` query heads share a key head.
+ * Keys and values of a sequence's rows from `from`, all key heads side by side: rows of `kWidth` and `vWidth` elements, a head's values `vStep` elements after the
+ * last one's. `group` query heads share a key head.
  */
-export type Block = {
-  readonly k: Float64Array; readonly v: Float64Array; readonly kWidth: number; readonly vWidth: number; readonly vStep: number; readonly group: number;
-  from: number; to: number;
-};
+export type Block = { readonly k: Float64Array; readonly v: Float64Array; readonly kWidth: number; readonly vWidth: number; readonly vStep: number; readonly group: number; readonly from: number };
 
 const dots = new Float64Array(blockKeys);
 /** Widest head an `aq` can name. */
@@ -40,8 +37,10 @@ export const attend = (queries: Queries, row: number, head: number, block: Block
 export type Together = {
   readonly row: number;
   readonly rows: number;
-  readonly block: Block;
-  readonly products: BlockProducts;
+  readonly group: number;
+  /** Keys [from, to) of the sequence. */
+  readonly block: { readonly from: number; readonly to: number };
+  readonly kernels: BlockAttention;
   /** Keys of the block that row i sees. */
   readonly within: (i: number) => readonly [number, number];
   /** The plain loops for row i and a head. */
@@ -49,53 +48,52 @@ export type Together = {
 };
 
 /** One block of the online softmax for all rows of a sequence and the heads that share key head `keyHead`. */
-export const attendTogether = (queries: Queries, keyHead: number, { row, rows, block, products, within, plain }: Together): void => {
-  const { headDim, valueDim, heads, q, sums } = queries;
-  const { m, l } = sums;
-  const { group } = block;
-  const { chunk, scores, weights, outputs } = products;
-  if (!products.load(keyHead, block.to - block.from)) {
-    for (let i = 0; i < rows; i++) for (let g = 0; g < group; g++) plain(i, keyHead * group + g);
-    return;
-  }
-  const before = new Float64Array(3 * chunk * group);
-  for (let start = 0; start < rows; start += chunk) {
-    const used = Math.min(chunk, rows - start);
+export const attendTogether = (queries: Queries, keyHead: number, { row, rows, group, block, kernels, within, plain }: Together): void => {
+  const { headDim, valueDim, heads, scale, factor, softCap, q, sums: { m, l, o } } = queries;
+  const { chunk, spans, scores, most, sums, scales, outputs } = kernels;
+  const { exact, finite } = kernels.load(keyHead, block.to - block.from);
+  const sees = (i: number): boolean => within(i)[0] < within(i)[1];
+  let start = 0;
+  while (start < rows && !sees(start)) start++;
+  let end = rows;
+  while (end > start && !sees(end - 1)) end--;
+  for (; start < end; start += chunk) {
+    const used = Math.min(chunk, end - start);
     /** The softmax's place for row start + i and the first head of the group. */
     const placeOf = (i: number): number => (row + start + i) * heads + keyHead * group;
-    for (let i = 0; i < used; i++) products.queries.set(q.subarray(placeOf(i) * headDim, (placeOf(i) + group) * headDim), i * group * headDim);
-    products.score(used * group);
-    weights.fill(0, 0, used * group * blockKeys);
+    let count = 0;
     for (let i = 0; i < used; i++) {
       const [from, to] = within(start + i);
-      for (let g = 0; g < group && from < to; g++) {
+      // A value of a key the row does not see may be what is not finite: 0 times it is NaN.
+      const fits = exact && (finite || to - from === block.to - block.from);
+      const at = placeOf(i);
+      if (!fits) for (let g = 0; g < group; g++) plain(start + i, keyHead * group + g);
+      for (let g = 0; g < group; g++) {
+        const r = i * group + g;
+        spans[2 * r] = fits ? from - block.from : 0;
+        spans[2 * r + 1] = fits ? to - block.from : 0;
+        most[r] = m[at + g]!;
+      }
+      count = Math.max(count, spans[2 * i * group + 1]!);
+      kernels.queries.set(q.subarray(at * headDim, (at + group) * headDim), i * group * headDim);
+      outputs.set(o.subarray(at * valueDim, (at + group) * valueDim), i * group * valueDim);
+    }
+    kernels.score(used * group, count);
+    if (softCap !== undefined) for (let r = 0; r < used * group; r++) for (let j = spans[2 * r]!; j < spans[2 * r + 1]!; j++) scores[r * blockKeys + j] = capped(scores[r * blockKeys + j]!, scale, softCap);
+    kernels.soften(used * group, count, softCap === undefined ? factor : 1);
+    for (let i = 0; i < used; i++) {
+      if (spans[2 * i * group] === spans[2 * i * group + 1]) continue;
+      for (let g = 0; g < group; g++) {
         const r = i * group + g;
         const at = placeOf(i) + g;
-        const first = r * blockKeys + from - block.from;
-        before[3 * r] = m[at]!;
-        before[3 * r + 1] = l[at]!;
-        const z = dots.subarray(0, to - from);
-        z.set(scores.subarray(first, first + to - from));
-        before[3 * r + 2] = soften(sums, at, queries, z);
-        weights.set(z, first);
+        scales[r] = share(m[at]!, most[r]!);
+        m[at] = most[r]!;
+        l[at] = Math.fround(Math.fround(l[at]! * scales[r]!) + Math.fround(sums[r]!));
       }
     }
-    products.mix(used * group);
+    kernels.mix(used * group, count);
     for (let i = 0; i < used; i++) {
-      const [from, to] = within(start + i);
-      for (let g = 0; g < group && from < to; g++) {
-        const r = i * group + g;
-        const at = placeOf(i) + g;
-        const output = outputs.subarray(r * valueDim, (r + 1) * valueDim);
-        if (to - from === block.to - block.from || output.every(Number.isFinite)) {
-          carry(sums, at, before[3 * r + 2]!, output);
-          continue;
-        }
-        // A value of a key the row does not see may be what is not finite: 0 times it is NaN.
-        m[at] = before[3 * r]!;
-        l[at] = before[3 * r + 1]!;
-        plain(start + i, keyHead * group + g);
-      }
+      if (spans[2 * i * group] !== spans[2 * i * group + 1]) o.set(outputs.subarray(i * group * valueDim, (i + 1) * group * valueDim), placeOf(i) * valueDim);
     }
   }
 };

@@ -1,8 +1,8 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
 import { type InstructionOf, workEntryBytes } from '../../isa-spec/instructions.ts';
 import { SimulationFault } from '../fault.ts';
-import { viewsOf } from '../memory.ts';
-import { blockProducts } from '../wasm/attention.ts';
+import { type Views, viewsOf } from '../memory.ts';
+import { blockAttention } from '../wasm/attention.ts';
 import { type Magnitudes, magnitudesOf } from '../wasm/bf16.ts';
 import { attend, attendTogether, type Block, blockKeys, type Queries } from './attend.ts';
 import { linesOf, readElements, writeElements } from './elements.ts';
@@ -88,25 +88,37 @@ export const attn: Execute<'attn'> = (chip, queue, fields) => {
   const valueBytes = kvHeads * valueDim * formatBytes[format];
   if (Math.max(keyBytes, valueBytes) > kvLines * lineBytes) throw new SimulationFault('operand', `a row of keys or values has ${Math.max(keyBytes, valueBytes)} bytes in ${kvLines} lines of ${lineBytes}`);
   const { region, offset } = hbmOf(chip, queue, kv);
-  const products = chip.simd === undefined ? undefined
-    : blockProducts(chip.simd, { format, headDim, valueDim, latent, keyBytes, valueBytes, group, keys: blockKeys, magnitudes: state.magnitudes });
-  const raw = viewsOf(blockKeys * Math.max(keyBytes, valueBytes));
-  const k = new Float64Array(blockKeys * kvHeads * headDim);
-  const block: Block = latent ? { k, v: k, kWidth: kvHeads * headDim, vWidth: kvHeads * headDim, vStep: headDim, group, from: 0, to: 0 }
-    : { k, v: new Float64Array(blockKeys * kvHeads * valueDim), kWidth: kvHeads * headDim, vWidth: kvHeads * valueDim, vStep: valueDim, group, from: 0, to: 0 };
+  const kernels = chip.simd === undefined ? undefined
+    : blockAttention(chip.simd, { format, headDim, valueDim, latent, keyBytes, valueBytes, group, keys: blockKeys, magnitudes: state.magnitudes });
+  /** The keys at hand. */
+  const span = { from: 0, to: 0 };
   const planes = latent ? 1 : 2;
 
   const readPlane = (segment: Segment, plane: 0 | 1, into: Uint8Array, at: number): void => {
     const bytes = plane === 0 ? keyBytes : valueBytes;
-    for (let key = block.from; key < block.to; key++) {
-      const listed = chip.sram.range(pages * lineBytes + 4 * (segment.firstPage + Math.floor(key / pageRows)), 4) / 4;
-      const row = (planes * chip.sram.views.i32[listed]! + plane) * pageRows + (key % pageRows);
-      region.read(offset + row * kvLines * lineBytes, bytes, into, at + (key - block.from) * bytes);
+    const pitch = kvLines * lineBytes;
+    for (let key = span.from, end; key < span.to; key = end) {
+      const page = Math.floor(key / pageRows);
+      end = Math.min(span.to, (page + 1) * pageRows);
+      const listed = chip.sram.range(pages * lineBytes + 4 * (segment.firstPage + page), 4) / 4;
+      const first = offset + ((planes * chip.sram.views.i32[listed]! + plane) * pageRows + (key % pageRows)) * pitch;
+      const to = at + (key - span.from) * bytes;
+      if (bytes === pitch) region.read(first, (end - key) * bytes, into, to);
+      else for (let i = 0; i < end - key; i++) region.read(first + i * pitch, bytes, into, to + i * bytes);
     }
   };
-  const decode = (segment: Segment, plane: 0 | 1, width: number, out: Float64Array): void => {
-    readPlane(segment, plane, raw.u8, 0);
-    readElements[format](raw, 0, (block.to - block.from) * width, out);
+  let decoded: { readonly raw: Views; readonly k: Float64Array; readonly v: Float64Array } | undefined;
+  const decode = (segment: Segment): Block => {
+    const [kWidth, vWidth] = [kvHeads * headDim, kvHeads * (latent ? headDim : valueDim)];
+    const k = decoded?.k ?? new Float64Array(blockKeys * kWidth);
+    decoded ??= { raw: viewsOf(blockKeys * Math.max(keyBytes, valueBytes)), k, v: latent ? k : new Float64Array(blockKeys * vWidth) };
+    const { raw, v } = decoded;
+    for (const [plane, width, out] of [[0, kWidth, k], [1, vWidth, v]] as const) {
+      if (plane === planes) break;
+      readPlane(segment, plane, raw.u8, 0);
+      readElements[format](raw, 0, (span.to - span.from) * width, out);
+    }
+    return { k, v, kWidth, vWidth, vStep: latent ? headDim : valueDim, group, from: span.from };
   };
 
   const attendTo = (queries: Queries, segment: Segment, [partLow, partHigh]: Keys): void => {
@@ -119,29 +131,25 @@ export const attn: Execute<'attn'> = (chip, queue, fields) => {
     const low = seen(0)[0];
     const high = seen(segment.rows - 1)[1];
     for (let start = low - (low % blockKeys); start < high; start += blockKeys) {
-      block.from = Math.max(low, start);
-      block.to = Math.min(high, start + blockKeys);
+      span.from = Math.max(low, start);
+      span.to = Math.min(high, start + blockKeys);
       const within = (i: number): Keys => {
         const [first, end] = seen(i);
-        return [Math.max(first, block.from), Math.min(end, block.to)];
+        return [Math.max(first, span.from), Math.min(end, span.to)];
       };
-      let decoded = false;
+      let block: Block | undefined;
       const plain = (i: number, head: number): void => {
-        if (!decoded) {
-          decode(segment, 0, block.kWidth, block.k);
-          if (!latent) decode(segment, 1, block.vWidth, block.v);
-        }
-        decoded = true;
+        block ??= decode(segment);
         const keys = within(i);
         if (keys[0] < keys[1]) attend(queries, segment.row + i, head, block, keys);
       };
-      if (products === undefined) {
+      if (kernels === undefined) {
         for (let i = 0; i < segment.rows; i++) for (let head = 0; head < heads; head++) plain(i, head);
         continue;
       }
-      readPlane(segment, 0, products.bytes, products.keysAt);
-      if (!latent) readPlane(segment, 1, products.bytes, products.valuesAt);
-      for (let head = 0; head < kvHeads; head++) attendTogether(queries, head, { row: segment.row, rows: segment.rows, block, products, within, plain });
+      readPlane(segment, 0, kernels.bytes, kernels.keysAt);
+      if (!latent) readPlane(segment, 1, kernels.bytes, kernels.valuesAt);
+      for (let head = 0; head < kvHeads; head++) attendTogether(queries, head, { row: segment.row, rows: segment.rows, group, block: span, kernels, within, plain });
     }
   };
 

@@ -41,7 +41,7 @@ const chipOf = (program: Program, rank: number, weights: ByteSource, kernels: Ke
     sram: new Sram(program.machine.sram.bytes.value, geometry.lineBytes),
     accumulators: new Accumulators(geometry),
     simd: kernels === 'simd' ? simdEngine() : undefined,
-    weightFifo: [], semaphores: new Uint8Array(256), events: [], attention: undefined, step: noStep, gathered: [],
+    weightFifo: [], spareWeights: [], semaphores: new Uint8Array(256), events: [], attention: undefined, step: noStep, gathered: [],
   };
 };
 

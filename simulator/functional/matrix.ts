@@ -24,7 +24,8 @@ export const wld: Execute<'wld'> = (chip, queue, { format: named, src, kTiles, n
   const rowBytes = linesOf(format, size, lineBytes) * lineBytes;
   const length = kTiles * nTiles * size * rowBytes;
   const at = chip.sram.at(addressOf(queue, src), length);
-  const memory = viewsOf(length);
+  const spare = chip.spareWeights.pop();
+  const memory = spare !== undefined && spare.u8.length >= length ? spare : viewsOf(length);
   memory.u8.set(chip.sram.views.u8.subarray(at, at + length));
   chip.weightFifo.push({ format, kTiles, nTiles, split, size, rowBytes, memory });
 };
@@ -61,6 +62,7 @@ export const mm: Execute<'mm'> = (chip, queue, { format: named, accumulate, spli
   const format = matrixFormat(named);
   const entry = chip.weightFifo.shift();
   if (entry === undefined) throw new Error('internal: mm ran without weights');
+  chip.spareWeights.push(entry.memory);
   if (entry.format !== format || entry.kTiles !== kTiles || entry.nTiles !== nTiles || entry.split !== split) {
     throw new SimulationFault('fifo', `multiplies ${format} ${kTiles} x ${nTiles} tiles split ${split}, pushed were ${entry.format} ${entry.kTiles} x ${entry.nTiles} split ${entry.split}`);
   }

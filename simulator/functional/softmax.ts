@@ -11,12 +11,15 @@ export type Scoring = { readonly scale: number; readonly factor: number; readonl
 const leastWeight = 2 ** -18;
 const log2e = Math.fround(1.4426950408889634);
 
+/** A dot product as a score within the bound, base 2. */
+export const capped = (dot: number, scale: number, softCap: number): number =>
+  Math.fround(Math.fround(softCap * activate('tanh', Math.fround(Math.fround(Math.fround(dot) * scale) / softCap))) * log2e);
+
 /** Dot products `z` become weights; the sums at `at` take them in. Returns what the output is scaled by before theirs is added. */
 export const soften = ({ m, l }: Sums, at: number, { scale, factor, softCap }: Scoring, z: Float64Array): number => {
   let most = m[at]!;
   for (let j = 0; j < z.length; j++) {
-    const s = Math.fround(z[j]!);
-    z[j] = softCap === undefined ? Math.fround(s * factor) : Math.fround(Math.fround(softCap * activate('tanh', Math.fround(Math.fround(s * scale) / softCap))) * log2e);
+    z[j] = softCap === undefined ? Math.fround(Math.fround(z[j]!) * factor) : capped(z[j]!, scale, softCap);
     most = Math.max(most, z[j]!);
   }
   const alpha = share(m[at]!, most);
@@ -31,8 +34,8 @@ export const soften = ({ m, l }: Sums, at: number, { scale, factor, softCap }: S
   return alpha;
 };
 
-/** What is scaled by when the maximum goes from `m` to `most`. */
-const share = (m: number, most: number): number => (m === -Infinity ? 0 : exp2f(Math.fround(m - most)));
+/** What sums are scaled by when the maximum goes from `m` to `most`. */
+export const share = (m: number, most: number): number => (m === -Infinity ? 0 : exp2f(Math.fround(m - most)));
 
 /** The output of place `at`, scaled, and the products of a block's weights and values. */
 export const carry = ({ o, width }: Sums, at: number, alpha: number, products: Float64Array | Float32Array): void => {

@@ -28,6 +28,8 @@ export type Chip = {
   /** The SIMD kernels; none: the plain loops, which are the reference. */
   readonly simd: Engine | undefined;
   readonly weightFifo: WeightEntry[];
+  /** Memory of entries that have left it, which the next take. */
+  readonly spareWeights: Views[];
   readonly semaphores: Uint8Array;
   readonly events: number[];
   attention: AttentionRows | undefined;

@@ -55,13 +55,24 @@ export const v128 = {
   load32Splat: load(0xfd, 0x09),
   load64Splat: load(0xfd, 0x0a),
   store: store(0xfd, 0x0b),
+  /** Stores the lower half. */
+  store64Low: (address: Code, x: Code): Code => [...address, ...x, 0xfd, 0x5b, 0, 0, 0],
   const: (bytes: readonly number[]): Code => [0xfd, 0x0c, ...bytes],
   /** Byte i of the result is byte lanes[i] of x (0 to 15) or y (16 to 31). */
   shuffle: (x: Code, y: Code, lanes: readonly number[]): Code => [...x, ...y, 0xfd, 0x0d, ...lanes],
+  load64Zero: load(0xfd, 0x5d),
+  /** x with lane 1 of 64 bits from memory. */
+  load64High: (address: Code, x: Code, offset = 0): Code => [...address, ...x, 0xfd, 0x57, 0, ...unsigned(offset), 1],
   and: simd2(0x4e),
+  andNot: simd2(0x4f),
   or: simd2(0x50),
   xor: simd2(0x51),
+  /** Bits of x where the mask has them, else of y. */
+  select: (x: Code, y: Code, mask: Code): Code => [...x, ...y, ...mask, 0xfd, 0x52],
 };
+
+/** One or two words, little-endian, all along a vector. */
+const words = (values: ArrayLike<number>): Code => v128.const(Array.from({ length: 16 }, (_, i) => (values[(i >> 2) % values.length]! >>> (8 * (i & 3))) & 0xff));
 
 export const i8x16 = {
   const: (byte: number): Code => v128.const(bytes16(byte)),
@@ -77,6 +88,7 @@ export const i8x16 = {
 };
 
 export const i16x8 = {
+  eq: simd2(0x2d),
   minU: simd2(0x97),
   maxU: simd2(0x99),
   add: simd2(0x8e),
@@ -87,25 +99,41 @@ export const i16x8 = {
 };
 
 export const i32x4 = {
-  extendLowU: simd1(0xa9),
-  extendHighU: simd1(0xaa),
+  const: (value: number): Code => words([value]),
+  gtS: simd2(0x3b),
   shl: simd2(0xab),
   shrS: simd2(0xac),
+  shrU: simd2(0xad),
   add: simd2(0xae),
   dot: simd2(0xba),
+  splat: simd1(0x11),
+  lane: (x: Code, lane: number): Code => [...x, 0xfd, 0x1b, lane],
 };
 
-export const f32x4 = { add: simd2(0xe4), mul: simd2(0xe6) };
+export const i64x2 = { shl: simd2(0xcb) };
+
+export const f32x4 = {
+  const: (value: number): Code => words(new Uint32Array(new Float32Array([value]).buffer)),
+  eq: simd2(0x41),
+  lt: simd2(0x43),
+  add: simd2(0xe4),
+  sub: simd2(0xe5),
+  mul: simd2(0xe6),
+  max: simd2(0xe9),
+  /** y if x < y, else x: x if that is NaN. */
+  pmax: simd2(0xeb),
+  demoteZero: simd1(0x5e),
+};
 
 export const f64x2 = {
   splat: simd1(0x14),
   add: simd2(0xf0),
   mul: simd2(0xf2),
+  sub: simd2(0xf1),
+  floor: simd1(0x75),
   convertLowS: simd1(0xfe),
-  const: (value: number): Code => {
-    const bytes = [...new Uint8Array(new Float64Array([value]).buffer)];
-    return v128.const([...bytes, ...bytes]);
-  },
+  promoteLow: simd1(0x5f),
+  const: (value: number): Code => words(new Uint32Array(new Float64Array([value]).buffer)),
 };
 
 /** A parameter or local of a function. */

@@ -1,27 +1,39 @@
-import type { Engine } from './engine.ts';
 import { exactProducts, type Magnitudes, noticed, noticeNothing } from './bf16.ts';
+import type { Engine } from './engine.ts';
+import { roundUp } from './job.ts';
+import { panelBytes } from './product.ts';
 
 /** Query rows of all heads of a group taken at a time, at least one row. */
 const rowsAtATime = 128;
+/** Keys a panel holds, or two. */
+const panelKeys = 8;
+/** Scores taken at a time. */
+const quad = 4;
 
-/** The products of attention in SIMD: of the queries that share a key head with a block of keys, and of their weights with its values. */
-export type BlockProducts = {
+/** Attention in SIMD, of queries that share a key head to a block of keys. */
+export type BlockAttention = {
   /** Query rows to take at a time. */
   readonly chunk: number;
   /** The memory, and where in it keys and values of a block go, as they are in HBM; values of latents are in their keys. */
   readonly bytes: Uint8Array;
   readonly keysAt: number;
   readonly valuesAt: number;
-  /** Unpacks `count` rows of key head `head`. False: FP32 would not hold all products exactly. */
-  readonly load: (head: number, count: number) => boolean;
-  /** Row r's queries go to queries[r * headDim ..]; its dot products with key j are scores[r * keys + j]. */
-  readonly queries: Float32Array | Float64Array;
+  /** Unpacks `count` rows of key head `head`: whether FP32 would hold all products exactly, and whether all values are finite. */
+  readonly load: (head: number, count: number) => { readonly exact: boolean; readonly finite: boolean };
+  /** Row r's queries go to queries[r * headDim ..]; the keys it sees are those from spans[2r] to spans[2r + 1], at most the first `count`. */
+  readonly queries: Float64Array;
+  readonly spans: Int32Array;
+  /** The dot product of key j in row r: scores[r * keys + j]. */
   readonly scores: Float32Array | Float64Array;
-  readonly score: (rows: number) => void;
-  /** Weight of key j in row r: weights[r * keys + j]; the sum of values: outputs[r * valueDim ..]. */
-  readonly weights: Float32Array | Float64Array;
-  readonly outputs: Float32Array | Float64Array;
-  readonly mix: (rows: number) => void;
+  readonly score: (rows: number, count: number) => void;
+  /** most[r], the largest score of row r so far, takes in these; sums[r] is the sum of their weights. */
+  readonly most: Float32Array;
+  readonly sums: Float64Array;
+  readonly soften: (rows: number, count: number, factor: number) => void;
+  /** Row r's unfinished output, outputs[r * valueDim ..], is scaled by scales[r], and the weighted sum of values added. */
+  readonly outputs: Float64Array;
+  readonly scales: Float32Array;
+  readonly mix: (rows: number, count: number) => void;
 };
 
 /** Rows of keys, and of values if they are no latents, have so many bytes; a head of them so many elements. */
@@ -33,55 +45,58 @@ type Shape = {
 /** Weights of keys are 0 or from 2^-18 to 1, in BF16. */
 const ofWeights: Magnitudes = { most: 127 << 7, least: (127 - 18) << 7 };
 
-/** Undefined where the kernels do not fit: heads that are no multiple of a panel. `keys`: the most in a block, even. */
-export const blockProducts = (engine: Engine, { format, headDim, valueDim, latent, keyBytes, valueBytes, group, keys, magnitudes }: Shape): BlockProducts | undefined => {
-  if (headDim % 8 !== 0 || valueDim % 8 !== 0) return undefined;
+/** Undefined where the kernels do not fit: heads that are no multiple of a panel. `keys`: the most in a block, a multiple of a panel. */
+export const blockAttention = (engine: Engine, { format, headDim, valueDim, latent, keyBytes, valueBytes, group, keys, magnitudes }: Shape): BlockAttention | undefined => {
+  if (headDim % panelKeys !== 0 || valueDim % panelKeys !== 0) return undefined;
+  const { packF32, packF64, transposeF32, transposeF64, productF32, productF64, softenF32, softenF64, carryF32, carryF64, narrow } = engine.functions;
   const exact = format === 'e4m3';
-  const bytes = exact ? 8 : 4;
-  const lanes = exact ? 4 : 8;
-  const elementBytes = exact ? 1 : 2;
+  const { bytes, lanes, codeBytes, infinite } = exact ? { bytes: 8, lanes: 4, codeBytes: 1, infinite: 0x7f00 } : { bytes: 4, lanes: 8, codeBytes: 2, infinite: 0x7f80 };
+  const [pack, transpose, product, softenRows, carry] = exact ? [packF64, transposeF64, productF64, softenF64, carryF64] : [packF32, transposeF32, productF32, softenF32, carryF32];
   const chunk = Math.max(1, Math.floor(rowsAtATime / group));
   const rows = chunk * group;
-  const { keysAt, planeAt, kAt, vAt, qAt, zAt, pAt, oAt } = engine.reserve({
+  const { keysAt, planeAt, kAt, vAt, queriesAt, qAt, scoresAt, weightsAt, addedAt, outputsAt, spansAt, mostAt, sumsAt, scalesAt, factorAt } = engine.reserve({
     keysAt: keys * keyBytes, planeAt: latent ? 0 : keys * valueBytes, kAt: keys * headDim * bytes, vAt: keys * valueDim * bytes,
-    qAt: rows * headDim * bytes, zAt: rows * keys * bytes, pAt: rows * keys * bytes, oAt: rows * valueDim * bytes,
+    queriesAt: rows * headDim * 8, qAt: rows * headDim * bytes, scoresAt: rows * keys * bytes, weightsAt: rows * keys * bytes, addedAt: rows * valueDim * bytes,
+    outputsAt: rows * valueDim * 8, spansAt: rows * 8, mostAt: rows * 4, sumsAt: rows * 8, scalesAt: rows * 4, factorAt: 4,
   });
-  const [valuesAt, valueStep, valueRowBytes] = latent ? [keysAt, headDim * elementBytes, keyBytes] : [planeAt, valueDim * elementBytes, valueBytes];
-  const { u8, u16, f32, f64 } = engine.views;
-  const { gatherF32, gatherF64, packF32, productF32, productF64 } = engine.functions;
-  const gather = exact ? gatherF64 : gatherF32;
-  const product = exact ? productF64 : productF32;
+  const [valuesAt, valueStep, valueRowBytes] = latent ? [keysAt, headDim * codeBytes, keyBytes] : [planeAt, valueDim * codeBytes, valueBytes];
+  const { u8, u16, i32, f32, f64 } = engine.views;
   const area = (at: number, count: number): Float32Array | Float64Array => (exact ? f64 : f32).subarray(at / bytes, at / bytes + count);
-  const scores = area(zAt, rows * keys);
-  const outputs = area(oAt, rows * valueDim);
+  const scores = area(scoresAt, rows * keys);
+  const added = area(addedAt, rows * valueDim);
   let loaded = 0;
   return {
-    chunk, bytes: u8, keysAt, valuesAt, scores, outputs,
-    queries: area(qAt, rows * headDim),
-    weights: area(pAt, rows * keys),
+    chunk, bytes: u8, keysAt, valuesAt, scores,
+    queries: f64.subarray(queriesAt / 8, queriesAt / 8 + rows * headDim),
+    spans: i32.subarray(spansAt / 4, spansAt / 4 + 2 * rows),
+    most: f32.subarray(mostAt / 4, mostAt / 4 + rows),
+    sums: f64.subarray(sumsAt / 8, sumsAt / 8 + rows),
+    outputs: f64.subarray(outputsAt / 8, outputsAt / 8 + rows * valueDim),
+    scales: f32.subarray(scalesAt / 4, scalesAt / 4 + rows),
     load: (head, count) => {
-      const firstKey = keysAt + head * headDim * elementBytes;
-      const firstValue = valuesAt + head * valueStep;
-      loaded = count + (count % 2);
-      if (loaded > count) u8.fill(0, valuesAt + count * valueRowBytes, valuesAt + loaded * valueRowBytes);
-      if (!exact) {
-        noticeNothing(u16);
-        packF32(firstKey, keyBytes, kAt, count, headDim);
-        if (!exactProducts(magnitudes, noticed(u16))) return false;
-        noticeNothing(u16);
-        packF32(firstValue, valueRowBytes, vAt, loaded, valueDim);
-        if (!exactProducts(ofWeights, noticed(u16))) return false;
-      } else gather(firstValue, valueRowBytes, elementBytes, vAt, loaded, valueDim, loaded);
-      gather(firstKey, elementBytes, keyBytes, kAt, headDim, count, headDim);
-      return true;
+      loaded = roundUp(count, panelKeys);
+      for (const [at, rowBytes] of [[keysAt, keyBytes], [valuesAt, valueRowBytes]] as const) u8.fill(0, at + count * rowBytes, at + loaded * rowBytes);
+      noticeNothing(u16);
+      transpose(keysAt + head * headDim * codeBytes, keyBytes, kAt, headDim, loaded);
+      const ofKeys = noticed(u16);
+      noticeNothing(u16);
+      pack(valuesAt + head * valueStep, valueRowBytes, vAt, loaded, valueDim);
+      const ofValues = noticed(u16);
+      return { exact: exact || (exactProducts(magnitudes, ofKeys) && exactProducts(ofWeights, ofValues)), finite: ofValues.most < infinite };
     },
-    score: (used) => {
+    score: (used, count) => {
+      if (!exact) narrow(queriesAt, qAt, used * headDim);
       scores.fill(0, 0, used * keys);
-      product(zAt, keys * bytes, qAt, headDim * bytes, bytes, kAt, headDim, used, Math.ceil(loaded / lanes), 0);
+      product(scoresAt, keys * bytes, exact ? queriesAt : qAt, headDim * bytes, bytes, kAt, headDim * panelBytes, headDim, used, Math.ceil(count / lanes), 0);
     },
-    mix: (used) => {
-      outputs.fill(0, 0, used * valueDim);
-      product(oAt, valueDim * bytes, pAt, keys * bytes, bytes, vAt, loaded, used, valueDim / lanes, 0);
+    soften: (used, count, factor) => {
+      f32[factorAt / 4] = factor;
+      softenRows(scoresAt, weightsAt, keys * bytes, roundUp(count, quad), spansAt, mostAt, sumsAt, used, factorAt);
+    },
+    mix: (used, count) => {
+      added.fill(0, 0, used * valueDim);
+      product(addedAt, valueDim * bytes, weightsAt, keys * bytes, bytes, vAt, loaded * panelBytes, count, used, valueDim / lanes, 0);
+      carry(outputsAt, addedAt, valueDim, spansAt, scalesAt, used);
     },
   };
 };

@@ -1,5 +1,6 @@
 import type { Engine } from './engine.ts';
 import { copyRow, copySlice, type Job, lanes, loadSums, partsOf, roundUp, slicesOf, type Slice, sliceDepth, storeSums } from './job.ts';
+import { panelBytes } from './product.ts';
 import { at as tables } from './tables.ts';
 
 /** The largest magnitude of BF16 codes and the least that is not 0, as codes without sign; 0 and 0xFFFF of none. */
@@ -76,7 +77,7 @@ const multiplyPart = (engine: Engine, job: Job): void => {
       noticeNothing(u16);
       packF32(tileAt, width * 2, packedAt, deep, width);
       const x = xAt + 4 * rows * at;
-      if (exactProducts(seen[i]!, noticed(u16))) productF32(cAt, width * 4, x, deep * 4, 4, packedAt, deep, rows, width / 8, 0);
+      if (exactProducts(seen[i]!, noticed(u16))) productF32(cAt, width * 4, x, deep * 4, 4, packedAt, deep * panelBytes, deep, rows, width / 8, 0);
       else chain(f32, { c: cAt / 4, width, x: x / 4, xPitch: deep, w: packedAt / 4, depth: deep, rows });
     });
     storeSums(job, nt, c, width);

@@ -1,5 +1,6 @@
 import type { Engine } from './engine.ts';
 import { copyRow, copySlice, type Job, lanes, loadSums, partsOf, roundUp, slicesOf, sliceDepth, storeSums } from './job.ts';
+import { panelBytes } from './product.ts';
 import { at as tables } from './tables.ts';
 
 /** The shares of elements an integer kernel takes for 0 from which doubles are faster than lists. */
@@ -29,7 +30,7 @@ const multiplyPart = (engine: Engine, job: Job): void => {
     cAt: rows * width * 8, columnsAt: width * fours * 8,
   });
   const { u8, f64 } = engine.views;
-  const { productI16, productF64, packI16, readI16, gatherF64, addRows, addColumns, addTransposed } = engine.functions;
+  const { productI16, productF64, packI16, readI16, packF64, addRows, addColumns, addTransposed } = engine.functions;
   const c = f64.subarray(cAt / 8, cAt / 8 + rows * width);
   const columns = f64.subarray(columnsAt / 8, columnsAt / 8 + width * fours);
   const noticed = u8.subarray(tables.noticed, tables.noticed + lanes);
@@ -57,12 +58,12 @@ const multiplyPart = (engine: Engine, job: Job): void => {
       copySlice(job, nt, slice, u8, [tileAt, width]);
       const end = whole ? packI16(tileAt, width, packedAt, deep, width, wListAt) : Infinity;
       if ((end - wListAt) / 4 > deep * width * smallShare.weights || noticed.includes(nan)) {
-        gatherF64(tileAt, width, 1, packedAt, deep, width, deep);
-        productF64(cAt, width * 8, doubles, 8, 8 * fours, packedAt, deep, rows, width / 4, 0);
+        packF64(tileAt, width, packedAt, deep, width);
+        productF64(cAt, width * 8, doubles, 8, 8 * fours, packedAt, deep * panelBytes, deep, rows, width / 4, 0);
         return;
       }
-      productI16(cAt, width * 8, wholeAt + 2 * rows * at, 2 * deep, 4, packedAt, deep / 2, rows, width / 8, scalesAt + 8 * i * rows);
-      addRows(cAt, width * 8, packedAt, deep * 16, codesAt + rows * at, deep, from, to, width / 8);
+      productI16(cAt, width * 8, wholeAt + 2 * rows * at, 2 * deep, 4, packedAt, deep / 2 * panelBytes, deep / 2, rows, width / 8, scalesAt + 8 * i * rows);
+      addRows(cAt, width * 8, packedAt, deep / 2 * panelBytes, codesAt + rows * at, deep, from, to, width / 8);
       addColumns(columnsAt, fours * 8, doubles, fours * 8, tileAt, width, wListAt, end, fours);
     });
     addTransposed(cAt, width * 8, columnsAt, fours * 8, rows, width);

@@ -1,4 +1,4 @@
-import { type Code, define, type Definition, f64, i16x8, i32, i32x4, i8x16, type Local, locals, loopUp, loopWhile, v128 } from './assembler.ts';
+import { type Code, define, type Definition, f64, f64x2, i16x8, i32, i32x4, i8x16, type Local, locals, loopUp, loopWhile, v128 } from './assembler.ts';
 import { panelBytes } from './product.ts';
 import { at as tables, eighths, smallCodes, units } from './tables.ts';
 
@@ -102,57 +102,111 @@ const readI16 = define('readI16', 8, ([codes, count, to, scale, doubles, doubles
   ];
 }, true);
 
-/**
- * `packF32(from, pitch, to, depth, columns)`: BF16 rows as panels of f32; `columns` a multiple of 8. At `noticed`, by lane, of these and
- * before: the largest magnitude, and the least but 0, less one.
- */
-const packF32 = define('packF32', 5, ([from, pitch, to, depth, columns], local) => {
-  const [n, k, row, out, outPitch] = locals(5, () => local('i32'));
-  const [codes, magnitude, most, least] = locals(4, () => local('v128'));
-  return [
-    ...most.set(v128.load(i32.const(tables.noticed))),
-    ...least.set(v128.load(i32.const(tables.noticed), 16)),
-    ...outPitch.set(i32.mul(depth.get, i32.const(panelBytes))),
-    ...loopUp(n, i32.const(0), columns.get, 8, [
-      ...row.set(i32.add(from.get, i32.shl(n.get, i32.const(1)))),
-      ...out.set(i32.add(to.get, i32.mul(i32.shrU(n.get, i32.const(3)), outPitch.get))),
-      ...loopUp(k, i32.const(0), depth.get, 1, [
-        ...codes.set(v128.load(row.get)),
-        ...magnitude.set(v128.and(codes.get, i16x8.const(0x7fff))),
-        ...most.set(i16x8.maxU(most.get, magnitude.get)),
-        ...least.set(i16x8.minU(least.get, i16x8.sub(magnitude.get, i16x8.const(1)))),
-        ...v128.store(out.get, i32x4.shl(i32x4.extendLowU(codes.get), i32.const(16))),
-        ...v128.store(out.get, i32x4.shl(i32x4.extendHighU(codes.get), i32.const(16)), 16),
-        ...row.step(pitch.get),
-        ...out.step(panelBytes),
-      ]),
-    ]),
-    ...v128.store(i32.const(tables.noticed), most.get),
-    ...v128.store(i32.const(tables.noticed), least.get, 16),
-  ];
-});
+/** Lanes of so many bytes of the lower or upper halves of x and y, in turn. */
+const interleave = (bytes: 1 | 2 | 4, half: 'low' | 'high') => {
+  const lanes = Array.from({ length: 16 }, (_, i) => {
+    const lane = Math.floor(i / bytes);
+    return (lane >> 1) * bytes + (i % bytes) + (half === 'high' ? 8 : 0) + 16 * (lane & 1);
+  });
+  return (x: Code, y: Code): Code => v128.shuffle(x, y, lanes);
+};
+const halves = ['low', 'high'] as const;
+const zero = i8x16.const(0);
+const unsigned = i16x8.const(0x7fff);
 
-const decodeOne = {
-  f32: { lanes: 8, move: (from: Code, to: Code): Code => i32.store(to, i32.shl(i32.load16u(from), i32.const(16))) },
-  f64: { lanes: 4, move: (from: Code, to: Code): Code => f64.store(to, f64.load(i32.shl(i32.load8u(from), i32.const(3)), tables.doubles)) },
+/** BF16 as f32, E4M3 as f64; the codes of either as the upper bits of 16. */
+const formats = {
+  f32: {
+    codeBytes: 2,
+    /** Columns of a panel. */
+    lanes: 8,
+    load: v128.load,
+    /** Stores four of eight codes. */
+    put: (address: Code, codes: Local, half: 'low' | 'high', offset: number): Code => v128.store(address, interleave(2, half)(zero, codes.get), offset),
+  },
+  f64: {
+    codeBytes: 1,
+    lanes: 4,
+    load: (address: Code): Code => interleave(1, 'low')(zero, v128.load64Zero(address)),
+    /** The exponent is biased by 7, not 1023; the one code of NaN is the largest. */
+    put: (address: Code, codes: Local, half: 'low' | 'high', offset: number): Code => {
+      const isNan = i16x8.eq(v128.and(codes.get, unsigned), i16x8.const(0x7f00));
+      const upperBits = v128.or(v128.and(i32x4.shrS(interleave(2, half)(zero, codes.get), i32.const(7)), i32x4.const(0x80fe0000)), interleave(2, half)(isNan, isNan));
+      return halves.flatMap((pair, i) => v128.store(address, f64x2.mul(interleave(4, pair)(zero, upperBits), f64x2.const(2 ** 1016)), offset + 16 * i));
+    },
+  },
 } as const;
 
-/**
- * `gather*(from, kStride, nStride, to, depth, columns, deep)`: elements of any strides (bytes) as panels, `deep` steps of k from one panel
- * to the next: BF16 as f32, E4M3 as f64.
- */
-const gather = <const Name extends string>(name: Name, kind: keyof typeof decodeOne): Definition<Name> =>
-  define(name, 7, ([from, kStride, nStride, to, depth, columns, deep], local) => {
-    const { lanes, move } = decodeOne[kind];
-    const [n, at, out, end, panel] = locals(5, () => local('i32'));
-    const width = panelBytes / lanes;
-    return loopUp(n, i32.const(0), columns.get, 1, [
-      ...panel.set(i32.add(to.get, i32.mul(i32.mul(i32.shrU(n.get, i32.const(Math.log2(lanes))), deep.get), i32.const(panelBytes)))),
-      ...out.set(i32.add(panel.get, i32.mul(i32.and(n.get, i32.const(lanes - 1)), i32.const(width)))),
-      ...end.set(i32.add(out.get, i32.mul(depth.get, i32.const(panelBytes)))),
-      ...at.set(i32.add(from.get, i32.mul(n.get, nStride.get))),
-      ...loopWhile(i32.ltS(out.get, end.get), [...move(at.get, out.get), ...at.step(kStride.get), ...out.step(panelBytes)]),
-    ]);
+/** At `noticed`, by 16-bit lane, of these codes and of those before: the largest without sign, and the least but 0, less one. */
+const noticing = (local: (type: 'v128') => Local) => {
+  const [most, least, magnitude] = locals(3, () => local('v128'));
+  return {
+    open: [...most.set(v128.load(i32.const(tables.noticed))), ...least.set(v128.load(i32.const(tables.noticed), 16))],
+    see: (codes: Local): Code => [
+      ...magnitude.set(v128.and(codes.get, unsigned)),
+      ...most.set(i16x8.maxU(most.get, magnitude.get)),
+      ...least.set(i16x8.minU(least.get, i16x8.sub(magnitude.get, i16x8.const(1)))),
+    ],
+    close: [...v128.store(i32.const(tables.noticed), most.get), ...v128.store(i32.const(tables.noticed), least.get, 16)],
+  };
+};
+
+/** `pack*(from, pitch, to, depth, columns)`: rows of k as panels of columns, a multiple of 8. */
+const pack = <const Name extends string>(name: Name, kind: keyof typeof formats): Definition<Name> =>
+  define(name, 5, ([from, pitch, to, depth, columns], local) => {
+    const { codeBytes, lanes, load, put } = formats[kind];
+    const [n, k, row, out, outPitch] = locals(5, () => local('i32'));
+    const codes = local('v128');
+    const { open, see, close } = noticing(local);
+    const wide = lanes === 8;
+    return [
+      ...open,
+      ...outPitch.set(i32.mul(depth.get, i32.const(panelBytes))),
+      ...out.set(to.get),
+      ...loopUp(n, i32.const(0), columns.get, 8, [
+        ...row.set(i32.add(from.get, i32.mul(n.get, i32.const(codeBytes)))),
+        ...loopUp(k, i32.const(0), depth.get, 1, [
+          ...codes.set(load(row.get)),
+          ...see(codes),
+          ...put(out.get, codes, 'low', 0),
+          ...put(wide ? out.get : i32.add(out.get, outPitch.get), codes, 'high', wide ? 16 : 0),
+          ...row.step(pitch.get),
+          ...out.step(panelBytes),
+        ]),
+        ...(wide ? [] : out.step(outPitch.get)),
+      ]),
+      ...close,
+    ];
   });
 
-export const packs = [packI16, readI16, packF32, gather('gatherF32', 'f32'), gather('gatherF64', 'f64')] as const;
+/** `transpose*(from, pitch, to, depth, columns)`: columns of k, `pitch` apart, as panels; `depth` a multiple of 8, `columns` of 4. */
+const transpose = <const Name extends string>(name: Name, kind: keyof typeof formats): Definition<Name> =>
+  define(name, 5, ([from, pitch, to, depth, columns], local) => {
+    const { codeBytes, lanes, load, put } = formats[kind];
+    const [n, column, out, end] = locals(4, () => local('i32'));
+    const four = locals(4, () => local('v128'));
+    const [a, b, c, d] = four;
+    const codes = local('v128');
+    const { open, see, close } = noticing(local);
+    return [
+      ...open,
+      ...loopUp(n, i32.const(0), columns.get, 4, [
+        ...column.set(i32.add(from.get, i32.mul(n.get, pitch.get))),
+        ...out.set(i32.add(to.get, i32.mul(i32.mul(i32.shrU(n.get, i32.const(Math.log2(lanes))), depth.get), i32.const(panelBytes)))),
+        ...out.step(i32.mul(i32.and(n.get, i32.const(lanes - 1)), i32.const(panelBytes / lanes))),
+        ...end.set(i32.add(column.get, i32.mul(depth.get, i32.const(codeBytes)))),
+        ...loopWhile(i32.ltS(column.get, end.get), [
+          ...four.flatMap((one, i) => [...one.set(load(i32.add(column.get, i32.mul(pitch.get, i32.const(i))))), ...see(one)]),
+          ...halves.flatMap((eights, i) => halves.flatMap((fours, j) => [
+            ...codes.set(interleave(4, fours)(interleave(2, eights)(a.get, b.get), interleave(2, eights)(c.get, d.get))),
+            ...halves.flatMap((half, step) => put(out.get, codes, half, panelBytes * (4 * i + 2 * j + step))),
+          ])),
+          ...column.step(8 * codeBytes),
+          ...out.step(8 * panelBytes),
+        ]),
+      ]),
+      ...close,
+    ];
+  });
+
+export const packs = [packI16, readI16, pack('packF32', 'f32'), pack('packF64', 'f64'), transpose('transposeF32', 'f32'), transpose('transposeF64', 'f64')] as const;

@@ -29,14 +29,14 @@ const heights = [4, 2, 1] as const;
 export const upper = (x: Code): Code => v128.shuffle(x, x, [8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15]);
 
 /**
- * `product*(c, cPitch, x, xPitch, xStep, w, steps, rows, panels, scales)`: adds x w to `c`. x from row to row `xPitch`, from k to k `xStep`
- * bytes; panels follow each other. c is f32 for f32, else f64; `scales`, of i16, one f64 a row. One step of k a turn: V8 loads all that
+ * `product*(c, cPitch, x, xPitch, xStep, w, wPitch, steps, rows, panels, scales)`: adds x w to `c`. x from row to row `xPitch`, from k to k
+ * `xStep`, w from panel to panel `wPitch` bytes. c is f32 for f32, else f64; `scales`, of i16, one f64 a row. One step of k a turn: V8 loads all that
  * a turn uses before it multiplies, and two steps with the sums exceed 16 registers.
  */
 const product = <const Name extends string>(name: Name, kind: keyof typeof arithmetics): Definition<Name> =>
-  define(name, 10, ([c, cPitch, x, xPitch, xStep, w, steps, rows, panels, scales], local) => {
+  define(name, 11, ([c, cPitch, x, xPitch, xStep, w, wPitch, steps, rows, panels, scales], local) => {
     const { splat, mul, add }: Arithmetic = arithmetics[kind];
-    const [panel, row, cAt, xRow, at, end] = locals(6, () => local('i32'));
+    const [row, cAt, xRow, at, end] = locals(5, () => local('i32'));
     const xAt = Array.from({ length: heights[0] }, () => local('i32'));
     const sums = Array.from({ length: heights[0] }, () => [local('v128'), local('v128')] as const);
     const weights = [local('v128'), local('v128')] as const;
@@ -61,7 +61,7 @@ const product = <const Name extends string>(name: Name, kind: keyof typeof arith
       return loopWhile(i32.ltS(row.get, i32.sub(rows.get, i32.const(height - 1))), [
         ...each.flatMap(open),
         ...each.flatMap((r) => xAt[r]!.set(r === 0 ? xRow.get : i32.add(xAt[r - 1]!.get, xPitch.get))),
-        ...loopUp(at, panel.get, end.get, panelBytes, [
+        ...loopUp(at, w.get, end.get, panelBytes, [
           ...weights.flatMap((weight, half) => weight.set(v128.load(at.get, 16 * half))),
           ...each.flatMap((r) => [
             ...factor.set(splat(xAt[r]!.get)),
@@ -75,15 +75,12 @@ const product = <const Name extends string>(name: Name, kind: keyof typeof arith
         ...row.step(height),
       ]);
     };
-    return [
-      ...panel.set(w.get),
-      ...loopWhile(panels.get, [
-        ...end.set(i32.add(panel.get, i32.mul(steps.get, i32.const(panelBytes)))),
-        ...cAt.set(c.get), ...xRow.set(x.get), ...row.set(i32.const(0)),
-        ...heights.flatMap(block),
-        ...panel.set(end.get), ...c.step(cBytes), ...panels.step(-1),
-      ]),
-    ];
+    return loopWhile(panels.get, [
+      ...end.set(i32.add(w.get, i32.mul(steps.get, i32.const(panelBytes)))),
+      ...cAt.set(c.get), ...xRow.set(x.get), ...row.set(i32.const(0)),
+      ...heights.flatMap(block),
+      ...w.step(wPitch.get), ...c.step(cBytes), ...panels.step(-1),
+    ]);
   });
 
 export const products = [product('productF32', 'f32'), product('productF64', 'f64'), product('productI16', 'i16')] as const;

@@ -1,4 +1,4 @@
-import { e4m3Values } from '../../isa-spec/numerics.ts';
+import { e4m3Values, exp2Roots } from '../../isa-spec/numerics.ts';
 
 /** The least of an E4M3 value is 2^-9: a magnitude is so many of them, below 2^18. */
 const leastBits = 9;
@@ -26,6 +26,8 @@ const tables = {
   wholes: Int16Array.from(wholes),
   /** `smallCodes`, by u - coarsest. */
   smallCodes: Uint8Array.from(unitsBetween, smallCodes),
+  /** 2^(i / 32). */
+  roots: exp2Roots,
   /** What a kernel noticed of the values it saw. */
   noticed: new Uint8Array(32),
 } satisfies Record<string, Table>;

@@ -86,6 +86,10 @@ describe.each(['e4m3', 'bf16'] as const)('SIMD products of %s have the bits of t
     check(format, [xDraw, wDraw], { size: 136, kTiles: 1, kLast: 133, nTiles: 1, rows: 5, padding: 8 }, 8);
   });
 
+  it.each(kinds.filter((_, i) => i % 2 === 0))('%s, of more rows than are taken at a time, and deeper tiles', (_, draw) => {
+    check(format, [draw, draw], { size: 264, kTiles: 1, kLast: 261, nTiles: 1, rows: 131, padding: 0 }, 9);
+  });
+
   it('of any shape', () => {
     const sizes = fc.constantFrom(4, 8, 12, 16, 32, 64);
     const kind = fc.constantFrom(...kinds.map(([, draw]) => draw));
