@@ -41,6 +41,8 @@ const next = added(oneOf(5, vectorFunctions));
 /** How the elements of a block within a row share a scale: 128 of them an FP32 number; 32 of them a UE8M0 code, as the MX formats have it. `numerics-scales.ts` has the sizes. */
 export const blockScalings = ['block', 'mx'] as const;
 export type BlockScaling = (typeof blockScalings)[number];
+/** What of a product has scales: rows and columns, which the epilogue knows of; or blocks of both operands. */
+const scaling = added(oneOf(2, ['outer', ...blockScalings]));
 
 /** Tables the host hands over with each step, by their index in the step-control block. */
 export const hostTables = ['ids', 'positions', 'types', 'slots', 'samples', 'worklist', 'pages'] as const;
@@ -142,15 +144,16 @@ export const instructions = {
   wld: instruction({
     opcode: 0x20, queues: ['wld'],
     summary: 'pushes kTiles x nTiles weight tiles of A x A (k-tiles outermost; A rows of A elements a tile, each row padded to a line) to the weight FIFO',
-    flags: { format },
-    payload: { src: sram, kTiles: count(8), nTiles: count(6), split: uint(3) },
+    /** `scales`: of the blocks of k ascending, a row each, padded to a line. block: FP32, one for 128 columns; mx: UE8M0, one a column. */
+    flags: { format, scaling },
+    payload: { src: sram, kTiles: count(8), nTiles: count(6), split: uint(3), scales: added(sram) },
   }),
   mm: instruction({
     opcode: 0x21, queues: ['mxu'],
     summary: 'acc[rows, nTiles*A] (+)= a[rows, k] x the next FIFO entry, k ascending; 2^split groups of arrays share the rows, nTiles arrays each',
-    /** accumulate `first`: overwrites in iteration 0 of loop level 3, adds in the others. `kLast`: valid k of the last k-tile. */
-    flags: { format, accumulate: oneOf(2, ['no', 'yes', 'first']), split: uint(3) },
-    payload: { a: sram, pitch: uint(16), acc, kTiles: count(8), kLast: count(8), nTiles: count(6), rows },
+    /** accumulate `first`: overwrites in iteration 0 of loop level 3, adds in the others. `kLast`: valid k of the last k-tile. `weightFormat`: that of the weights, if another. `scales`: of the blocks of each row, as `vqblk` lays them. */
+    flags: { format, accumulate: oneOf(2, ['no', 'yes', 'first']), split: uint(3), weightFormat: added(format), scaling },
+    payload: { a: sram, pitch: uint(16), acc, kTiles: count(8), kLast: count(8), nTiles: count(6), rows, scales: added(sram), scalePitch: added(uint(16)) },
   }),
   epi: instruction({
     opcode: 0x22, queues: ['epi'],

@@ -4,6 +4,7 @@ import { layouts } from './layout.ts';
 import type { Machine } from './machine.ts';
 import { blockScales, isQuantised } from './numerics-scales.ts';
 import { takesOperand } from './numerics-vector.ts';
+import { blocksOf, isMatrixFormat, weightFormatOf } from './profiles.ts';
 
 /** What must hold of an instruction for a machine to run it, beyond being one: `says` reads as a sentence with the instruction as its subject. */
 export type Rule<M extends Mnemonic> = { readonly says: string; readonly holds: (fields: InstructionOf<M>['fields'], machine: Machine) => boolean };
@@ -11,9 +12,9 @@ export type Rule<M extends Mnemonic> = { readonly says: string; readonly holds: 
 type Operand = { readonly addr: number; readonly ss: number };
 type Rows = { readonly max: number };
 
-const matrixFormats: readonly Format[] = ['e4m3', 'bf16'];
+const attentionFormats: readonly Format[] = ['e4m3', 'bf16'];
 const realFormats: readonly Format[] = ['f32', 'bf16', 'e4m3', 'e5m2'];
-const isMatrix = (format: Format): boolean => matrixFormats.includes(format);
+const isAttention = (format: Format): boolean => attentionFormats.includes(format);
 const isReal = (format: Format): boolean => realFormats.includes(format);
 const isWide = (format: Format): boolean => format === 'f32' || format === 'bf16';
 const isUnset = (operand: Operand): boolean => operand.addr === 0 && operand.ss === 0;
@@ -26,6 +27,15 @@ const inGang = (nTiles: number, split: number, machine: Machine): boolean => nTi
 /** Accumulator rows a window takes: 2^split groups share its rows. */
 const accumulates = (acc: Operand, rows: Rows, split: number, machine: Machine): boolean => acc.addr + Math.ceil(rows.max / 2 ** split) <= machine.accumulatorRows.value;
 
+/** An array leaves a block's exact sum where a k-tile ends or within one: no block straddles that. */
+const alignsBlocks = (fields: Pick<InstructionOf<'mm'>['fields'], 'scaling'>, machine: Machine): boolean => {
+  const blocks = blocksOf(fields);
+  if (blocks === undefined) return true;
+  const [side, block] = [machine.arrays.size.value, blockScales[blocks].size];
+  return side % block === 0 || block % side === 0;
+};
+
+const blocksAlign = 'has blocks that align with its k-tiles: A is a multiple of the block, or the block of A';
 const gang = 'drives no more arrays than the machine has: nTiles * 2^split <= arrays';
 const accumulators = 'stays within the accumulators: acc + ceil(rows / 2^split) <= accumulator rows';
 const targetApart = 'has a target pitch no shorter than what it writes of a row, if it may write two';
@@ -87,11 +97,18 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
     { says: targetApart, holds: (f) => apart(f.dstPitch, f.lines, f.rows) },
   ],
   wld: [
-    { says: 'loads e4m3 or bf16', holds: (f) => isMatrix(f.format) },
+    { says: 'loads e4m3, e5m2 or bf16', holds: (f) => isMatrixFormat(f.format) },
+    { says: 'has scales of blocks for e4m3 only', holds: (f) => f.scaling === undefined || f.format === 'e4m3' },
+    { says: 'names scales only if blocks have them', holds: (f) => f.scaling !== undefined || f.scales === undefined },
+    { says: blocksAlign, holds: (f, machine) => alignsBlocks(f, machine) },
     { says: gang, holds: (f, machine) => inGang(f.nTiles, f.split, machine) },
   ],
   mm: [
-    { says: 'multiplies e4m3 or bf16', holds: (f) => isMatrix(f.format) },
+    { says: 'multiplies e4m3, e5m2 or bf16, in any mixture', holds: (f) => isMatrixFormat(f.format) && isMatrixFormat(weightFormatOf(f)) },
+    { says: 'names a format of weights only if it is another', holds: (f) => f.weightFormat !== f.format },
+    { says: 'has scales of blocks for e4m3 by e4m3 only', holds: (f) => f.scaling === undefined || (f.format === 'e4m3' && weightFormatOf(f) === 'e4m3') },
+    { says: 'names scales only if blocks have them', holds: (f) => f.scaling !== undefined || (f.scales === undefined && f.scalePitch === undefined) },
+    { says: blocksAlign, holds: (f, machine) => alignsBlocks(f, machine) },
     { says: gang, holds: (f, machine) => inGang(f.nTiles, f.split, machine) },
     { says: accumulators, holds: (f, machine) => accumulates(f.acc, f.rows, f.split, machine) },
     { says: 'has a last k-tile no longer than a tile: kLast <= A', holds: (f, machine) => f.kLast <= machine.arrays.size.value },
@@ -111,11 +128,11 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
     },
   ],
   aq: [
-    { says: 'loads e4m3 or bf16', holds: (f) => isMatrix(f.format) },
+    { says: 'loads e4m3 or bf16', holds: (f) => isAttention(f.format) },
     { says: 'scales by a positive number', holds: (f) => f.scale > 0 },
   ],
   attn: [
-    { says: 'reads e4m3 or bf16', holds: (f) => isMatrix(f.format) },
+    { says: 'reads e4m3 or bf16', holds: (f) => isAttention(f.format) },
     { says: 'has at least a line of keys a row', holds: (f) => f.kvLines > 0 },
     { says: 'caps scores at a positive number', holds: (f) => f.softCap === undefined || f.softCap > 0 },
     { says: 'has a window only with the causal mask', holds: (f) => f.window === 0 || f.mask === 'causal' },

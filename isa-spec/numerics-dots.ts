@@ -1,6 +1,6 @@
-import { ue8m0NaN } from './numerics-formats.ts';
+import type { BlockScaling } from './instructions.ts';
+import { decodeUe8m0 } from './numerics-formats.ts';
 import { blockScales } from './numerics-scales.ts';
-import { powerOfTwo } from './powers.ts';
 
 /**
  * Sums of products by profile. A profile says which sums are exact and where FP32 roundings are, so that
@@ -30,30 +30,35 @@ export const dotChained = (a: ArrayLike<number>, b: ArrayLike<number>): number =
 };
 
 /**
- * Profile block: E4M3 values, one FP32 scale for each 128 elements of each side. Each block: the exact sum rounded to FP32, times
- * FP32(scaleA * scaleB), rounded; blocks are added in FP32, ascending from +0.
+ * What a block adds to an FP32 sum, of its exact sum and both scales. block: FP32(FP32(sum) * FP32(scaleA * scaleB)); mx, whose scales are
+ * powers of two: FP32(sum * scaleA * scaleB), one rounding, NaN if a scale is.
  */
-export const dotBlocks = (a: ArrayLike<number>, b: ArrayLike<number>, scalesA: ArrayLike<number>, scalesB: ArrayLike<number>): number => {
-  const { size } = blockScales.block;
+export const scaledTerm: { readonly [S in BlockScaling]: (sum: number, scaleA: number, scaleB: number) => number } = {
+  block: (sum, scaleA, scaleB) => fround(fround(sum) * fround(scaleA * scaleB)),
+  mx: (sum, scaleA, scaleB) => fround(sum * (scaleA * scaleB)),
+};
+
+type Blocks = { readonly a: ArrayLike<number>; readonly b: ArrayLike<number>; readonly scalesA: ArrayLike<number>; readonly scalesB: ArrayLike<number> };
+
+const dotScaled = (scaling: BlockScaling, { a, b, scalesA, scalesB }: Blocks): number => {
+  const { size } = blockScales[scaling];
   let sum = 0;
   for (let block = 0, from = 0; from < a.length; block++, from += size) {
-    const part = fround(exactSum(a, b, from, Math.min(a.length, from + size)));
-    sum = fround(sum + fround(part * fround(scalesA[block]! * scalesB[block]!)));
+    sum = fround(sum + scaledTerm[scaling](exactSum(a, b, from, Math.min(a.length, from + size)), scalesA[block]!, scalesB[block]!));
   }
   return sum;
 };
 
 /**
+ * Profile block: E4M3 values, one FP32 scale for each 128 elements of each side. Each block: the exact sum rounded to FP32, times
+ * FP32(scaleA * scaleB), rounded; blocks are added in FP32, ascending from +0.
+ */
+export const dotBlocks = (a: ArrayLike<number>, b: ArrayLike<number>, scalesA: ArrayLike<number>, scalesB: ArrayLike<number>): number =>
+  dotScaled('block', { a, b, scalesA, scalesB });
+
+/**
  * Profile MX: E4M3 values, one UE8M0 code for each 32 elements of each side. Each block: the exact sum times 2^(codeA + codeB - 254),
  * rounded once to FP32; blocks are added in FP32, ascending from +0. A scale of 0xFF makes the result NaN.
  */
-export const dotMx = (a: ArrayLike<number>, b: ArrayLike<number>, codesA: ArrayLike<number>, codesB: ArrayLike<number>): number => {
-  const { size } = blockScales.mx;
-  let sum = 0;
-  for (let block = 0, from = 0; from < a.length; block++, from += size) {
-    const [codeA, codeB] = [codesA[block]!, codesB[block]!];
-    if (codeA === ue8m0NaN || codeB === ue8m0NaN) return NaN;
-    sum = fround(sum + fround(exactSum(a, b, from, Math.min(a.length, from + size)) * powerOfTwo(codeA + codeB - 254)));
-  }
-  return sum;
-};
+export const dotMx = (a: ArrayLike<number>, b: ArrayLike<number>, codesA: ArrayLike<number>, codesB: ArrayLike<number>): number =>
+  dotScaled('mx', { a, b, scalesA: Float64Array.from(codesA, decodeUe8m0), scalesB: Float64Array.from(codesB, decodeUe8m0) });

@@ -1,6 +1,7 @@
 import { type AccOperand, formatBytes, type Format, type HbmOperand, type RowWindow, type SramOperand } from '../isa-spec/fields.ts';
 import { hbmBases, type Instruction, type InstructionOf, type Mnemonic, type OperandKind, samplingBytes, workEntryBytes } from '../isa-spec/instructions.ts';
 import { blockScales } from '../isa-spec/numerics-scales.ts';
+import { rowScales, weightScales } from '../isa-spec/profiles.ts';
 import { takesOperand } from '../isa-spec/numerics-vector.ts';
 
 /**
@@ -103,8 +104,22 @@ const accesses: AccessesOf = {
     const rows = pool === undefined ? 1 : pool - (planesOf(sizes) - 1) * sizes.bound('pageRows')!;
     return [matrix('src', 'reads', f.src, f.srcPitch, f.lines), { name: 'index', does: 'reads', list: f.index }, { ...far('dst', 'writes', f.dst, f.dstPitch, f.lines), rows, picked: pool === undefined }];
   },
-  wld: (f, sizes) => [run('src', 'reads', f.src, f.kTiles * f.nTiles * sizes.side * rowLines(sizes.side, f.format, sizes))],
-  mm: (f, sizes) => [matrix('a', 'reads', f.a, f.pitch, rowLines((f.kTiles - 1) * sizes.side + f.kLast, f.format, sizes)), sums(f.accumulate === 'no' ? 'writes' : 'updates', f)],
+  wld: (f, sizes) => {
+    const scales = weightScales(f, sizes.side);
+    return [
+      run('src', 'reads', f.src, f.kTiles * f.nTiles * sizes.side * rowLines(sizes.side, f.format, sizes)),
+      ...(scales === undefined ? [] : [run('scales', 'reads', f.scales ?? still(0), scales.rows * rowLines(scales.columns, scales.format, sizes))]),
+    ];
+  },
+  mm: (f, sizes) => {
+    const k = (f.kTiles - 1) * sizes.side + f.kLast;
+    const scales = rowScales(f, k);
+    return [
+      matrix('a', 'reads', f.a, f.pitch, rowLines(k, f.format, sizes)),
+      ...(scales === undefined ? [] : [matrix('scales', 'reads', f.scales ?? still(0), f.scalePitch ?? 0, rowLines(scales.columns, scales.format, sizes))]),
+      sums(f.accumulate === 'no' ? 'writes' : 'updates', f),
+    ];
+  },
   epi: (f, sizes) => {
     const columns = ((f.gated ? f.nTiles / 2 : f.nTiles) - 1) * sizes.side + f.nLast;
     const parts = (f.scale ? 1 : 0) + (f.bias ? 1 : 0);

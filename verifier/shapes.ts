@@ -1,6 +1,7 @@
 import { type Format, formatBytes } from '../isa-spec/fields.ts';
 import type { InstructionOf, Instruction, Mnemonic, OperandKind } from '../isa-spec/instructions.ts';
 import { blockScales } from '../isa-spec/numerics-scales.ts';
+import { rowScales, weightScales } from '../isa-spec/profiles.ts';
 import { partialColumns, resultColumns, type Sizes } from './accesses.ts';
 
 /** What an instruction says of an operand's elements: their format, and how many a row has; or a row's bytes; or its lines; and how far apart the rows of a table are that an index picks from. */
@@ -21,8 +22,15 @@ const shapes: ShapesOf = {
   dcp: bothLines,
   dgat: (f) => ({ src: { lines: f.lines, apart: f.srcPitch }, dst: { lines: f.lines }, index: words }),
   dsct: (f) => ({ src: { lines: f.lines }, dst: { lines: f.lines, apart: f.dstPitch }, index: words }),
-  wld: (f, { side }) => ({ src: { format: f.format, columns: side * side, rows: f.kTiles * f.nTiles } }),
-  mm: (f, { side }) => ({ a: { format: f.format, columns: (f.kTiles - 1) * side + f.kLast }, acc: { format: 'f32', columns: f.nTiles * side } }),
+  wld: (f, { side }) => {
+    const scales = weightScales(f, side);
+    return { src: { format: f.format, columns: side * side, rows: f.kTiles * f.nTiles }, ...(scales === undefined ? {} : { scales }) };
+  },
+  mm: (f, { side }) => {
+    const columns = (f.kTiles - 1) * side + f.kLast;
+    const scales = rowScales(f, columns);
+    return { a: { format: f.format, columns }, acc: { format: 'f32', columns: f.nTiles * side }, ...(scales === undefined ? {} : { scales: { format: scales.format, columns: scales.columns } }) };
+  },
   epi: (f, { side }) => {
     const out = { format: f.format, columns: ((f.gated ? f.nTiles / 2 : f.nTiles) - 1) * side + f.nLast };
     return { acc: { format: 'f32', columns: f.nTiles * side }, out, residualAt: out, params: { format: 'f32', columns: ((f.scale ? 1 : 0) + (f.bias ? 1 : 0)) * f.nTiles * side, rows: 1 }, rowScale: scales };

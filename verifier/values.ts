@@ -18,7 +18,7 @@ export type WrongRead = {
   readonly found: Turn | undefined;
 };
 
-/** A drain, and which ops quantised the product's operand and made the row scales: the same, or the result is wrong. */
+/** A drain or a product, and which ops quantised the product's operand and made the scales it is multiplied by: the same, or the result is wrong. */
 export type Drain = { readonly op: number; readonly operand: number; readonly scales: number | undefined };
 
 /** A source a use may see: of the op, in the same turn of `common` loops, or in the turn before of the loop at `carried`. */
@@ -46,6 +46,8 @@ type Home = {
 export class Values implements Watcher {
   readonly wrong: WrongRead[] = [];
   readonly drains = new Map<number, Drain>();
+  /** By op that multiplies: its operand, and the scales of its blocks. */
+  readonly products = new Map<number, Drain>();
   /** By op that quantises by scales it was given: who made them. */
   readonly given = new Map<number, number>();
   readonly #certificate: Certificate;
@@ -84,7 +86,7 @@ export class Values implements Watcher {
     if (number === undefined) return;
     const { uses, defines, copies: copied } = this.#byOp[number]!;
     let origin = number;
-    const seen: { operand?: number; scales?: number } = {};
+    const seen: { operand?: number; scales?: number; rows?: number; blocks?: number } = {};
     for (const use of uses) {
       if (use.when === 'not first' && I[3] === 0) continue;
       const tag = this.#read(use, number, I);
@@ -93,7 +95,10 @@ export class Values implements Watcher {
       if (use.access.field === copied || use.access.field === 'a') origin = of;
       if (use.access.field === 'acc') seen.operand = of;
       if (use.access.field === 'rowScale') seen.scales = of;
+      if (use.access.field === 'a') seen.rows = of;
+      if (use.access.field === 'scales') seen.blocks = of;
     }
+    if (seen.rows !== undefined) this.products.set(number, { op: number, operand: seen.rows, scales: seen.blocks });
     if (seen.operand === undefined && seen.scales !== undefined) this.given.set(number, seen.scales);
     if (seen.operand !== undefined && !defines.some(({ access }) => access.field === 'acc')) this.drains.set(number, { op: number, operand: seen.operand, scales: seen.scales });
     if (defines.length === 0) return;

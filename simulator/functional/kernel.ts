@@ -169,8 +169,8 @@ export const putTripleRow = (x: Float64Array, row: Float64Array, from: number, r
   for (let k = 0, at = (from + r) | 0; k < row.length; k++, at += tripleRows) x[at] = row[k]!;
 };
 
-/** How a format's products are summed. */
-export const kernels: { readonly [F in 'e4m3' | 'bf16']: { readonly triple: AddBlock; readonly row: AddBlock } } = {
-  e4m3: { triple: exactTriple, row: exactRow },
-  bf16: { triple: chainedTriple, row: chainedRow },
+/** How a profile's products are summed. */
+export const kernels: { readonly [P in 'exact' | 'chained']: { readonly triple: AddBlock; readonly row: AddBlock } } = {
+  exact: { triple: exactTriple, row: exactRow },
+  chained: { triple: chainedTriple, row: chainedRow },
 };

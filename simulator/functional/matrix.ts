@@ -1,24 +1,42 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
+import type { InstructionOf } from '../../isa-spec/instructions.ts';
+import { blockScales } from '../../isa-spec/numerics-scales.ts';
+import { blocksOf, isMatrixFormat, type MatrixFormat, profileOf, weightFormatOf, weightScales } from '../../isa-spec/profiles.ts';
 import { SimulationFault } from '../fault.ts';
 import { viewsOf } from '../memory.ts';
 import { type Accumulators, type GroupRows, placeRows } from './accumulators.ts';
 import { linesOf, readElements } from './elements.ts';
 import type { Execute } from './execute.ts';
 import { kernels, panelColumns, putPanelRow, putTripleRow, tripleRows } from './kernel.ts';
-import { addressOf, type Chip, type WeightEntry, windowOf } from './state.ts';
-import { multiplyBf16 } from '../wasm/bf16.ts';
-import { multiplyE4m3 } from '../wasm/e4m3.ts';
-import type { Job } from '../wasm/job.ts';
+import { multiplyScaled } from './scaled.ts';
+import { multiplySimd } from './simd-product.ts';
+import { addressOf, type Chip, type QueueState, type WeightEntry, type WeightScales, windowOf } from './state.ts';
 
 /** Entries the weight FIFO of the functional machine holds. */
 export const weightFifoEntries = 2;
 
-const matrixFormat = (format: string): 'bf16' | 'e4m3' => {
-  if (format !== 'bf16' && format !== 'e4m3') throw new SimulationFault('operand', `matrices are e4m3 or bf16, not ${format}`);
+const matrixFormat = (format: string): MatrixFormat => {
+  if (!isMatrixFormat(format)) throw new SimulationFault('operand', `matrices are e4m3, e5m2 or bf16, not ${format}`);
   return format;
 };
+const nowhere = { addr: 0, ss: 0 };
 
-export const wld: Execute<'wld'> = (chip, queue, { format: named, src, kTiles, nTiles, split }) => {
+/** Scales of the blocks of an entry: a row for each block of k, ascending, padded to a line. */
+const scalesOf = (chip: Chip, queue: QueueState, fields: InstructionOf<'wld'>['fields']): WeightScales | undefined => {
+  const { scales = nowhere } = fields;
+  const scaling = blocksOf(fields);
+  const laid = weightScales(fields, chip.geometry.size);
+  if (scaling === undefined || laid === undefined) return undefined;
+  const { sram, geometry: { lineBytes } } = chip;
+  const { format, columns: pitch, rows } = laid;
+  const lines = linesOf(format, pitch, lineBytes);
+  const values = new Float64Array(rows * pitch);
+  for (let row = 0; row < rows; row++) readElements[format](sram.views, sram.at(addressOf(queue, scales) + row * lines, lines * lineBytes), pitch, values, row * pitch);
+  return { scaling, pitch, values };
+};
+
+export const wld: Execute<'wld'> = (chip, queue, fields) => {
+  const { format: named, src, kTiles, nTiles, split } = fields;
   const format = matrixFormat(named);
   const { size, lineBytes } = chip.geometry;
   const rowBytes = linesOf(format, size, lineBytes) * lineBytes;
@@ -27,8 +45,11 @@ export const wld: Execute<'wld'> = (chip, queue, { format: named, src, kTiles, n
   const spare = chip.spareWeights.pop();
   const memory = spare !== undefined && spare.u8.length >= length ? spare : viewsOf(length);
   memory.u8.set(chip.sram.views.u8.subarray(at, at + length));
-  chip.weightFifo.push({ format, kTiles, nTiles, split, size, rowBytes, memory });
+  chip.weightFifo.push({ format, kTiles, nTiles, split, size, rowBytes, memory, scales: scalesOf(chip, queue, fields) });
 };
+
+const entryText = (format: string, scaling: string | undefined, { kTiles, nTiles, split }: { readonly kTiles: number; readonly nTiles: number; readonly split: number }): string =>
+  `${format}${scaling === undefined ? '' : ` with ${scaling} scales`} ${kTiles} x ${nTiles} tiles split ${split}`;
 
 /** Tile number `index` of an entry in panels: its first `depth` rows, its columns up to the last that is not zero (all, if `wide`). Returns how many columns. */
 const decodeTile = (entry: WeightEntry, index: number, depth: number, wide: boolean, w: Float64Array): number => {
@@ -56,45 +77,55 @@ const isFinite = (values: Float64Array, count: number): boolean => {
   return true;
 };
 
-export const mm: Execute<'mm'> = (chip, queue, { format: named, accumulate, split, a, pitch, acc, kTiles, kLast, nTiles, rows: window }) => {
-  const { geometry, sram } = chip;
+export const mm: Execute<'mm'> = (chip, queue, fields) => {
+  const { accumulate, split, a, pitch, acc, kTiles, kLast, nTiles, rows: window } = fields;
+  const { geometry, sram, accumulators } = chip;
   const { size, lineBytes } = geometry;
-  const format = matrixFormat(named);
+  const format = matrixFormat(fields.format);
+  const scaling = blocksOf(fields);
   const entry = chip.weightFifo.shift();
   if (entry === undefined) throw new Error('internal: mm ran without weights');
   chip.spareWeights.push(entry.memory);
-  if (entry.format !== format || entry.kTiles !== kTiles || entry.nTiles !== nTiles || entry.split !== split) {
-    throw new SimulationFault('fifo', `multiplies ${format} ${kTiles} x ${nTiles} tiles split ${split}, pushed were ${entry.format} ${entry.kTiles} x ${entry.nTiles} split ${entry.split}`);
-  }
+  const [wanted, pushed] = [entryText(weightFormatOf(fields), scaling, fields), entryText(entry.format, entry.scales?.scaling, entry)];
+  if (wanted !== pushed) throw new SimulationFault('fifo', `multiplies ${wanted}, pushed were ${pushed}`);
   if (kLast > size) throw new SimulationFault('operand', `kLast ${kLast} of a tile of ${size}`);
   const { rows } = windowOf(queue, window);
   const groups = placeRows(geometry, addressOf(queue, acc), nTiles, split, { max: window.max, rows });
   if (rows === 0) return;
-  chip.accumulators.touch('write', groups, nTiles);
-  if (accumulate === 'no' || (accumulate === 'first' && queue.I[3] === 0)) for (const group of groups) clear(chip.accumulators, group, nTiles, size);
+  accumulators.touch('write', groups, nTiles);
+  if (accumulate === 'no' || (accumulate === 'first' && queue.I[3] === 0)) for (const group of groups) clear(accumulators, group, nTiles, size);
 
   const line = addressOf(queue, a);
-  const rowBytes = ((kTiles - 1) * size + kLast) * formatBytes[format];
-  for (let r = 0; r < rows; r++) sram.at(line + r * pitch, rowBytes);
+  const k = (kTiles - 1) * size + kLast;
+  for (let r = 0; r < rows; r++) sram.at(line + r * pitch, k * formatBytes[format]);
+  const read = (r: number, from: number, count: number, out: Float64Array): void => readElements[format](sram.views, (line + r * pitch) * lineBytes + from * formatBytes[format], count, out);
+  if (entry.scales !== undefined) {
+    const { format: scaleFormat } = blockScales[entry.scales.scaling];
+    const scaleLine = addressOf(queue, fields.scales ?? nowhere);
+    const readScales = (r: number, out: Float64Array): void =>
+      readElements[scaleFormat](sram.views, sram.at(scaleLine + r * (fields.scalePitch ?? 0), out.length * formatBytes[scaleFormat]), out.length, out);
+    multiplyScaled(accumulators, { entry, scales: entry.scales, k, groups, read: (r, out) => read(r, 0, k, out), readScales });
+    return;
+  }
+  const profile = profileOf(fields) === 'exact' ? 'exact' : 'chained';
   if (chip.simd !== undefined) {
-    const job = jobOf(chip, entry, { kLast, rows, groups, line, pitch });
-    (format === 'e4m3' ? multiplyE4m3 : multiplyBf16)(chip.simd, job);
+    multiplySimd(chip, chip.simd, profile, { format, entry, kLast, rows, groups, line, pitch });
     return;
   }
 
   const w = new Float64Array(size * size);
   const x = new Float64Array(rows * size);
-  const { triple, row: single } = kernels[format];
+  const { triple, row: single } = kernels[profile];
   for (let kt = 0; kt < kTiles; kt++) {
     const depth = kt === kTiles - 1 ? kLast : size;
     for (const group of groups) {
-      packRows(group, depth, x, (r, row) => readElements[format](sram.views, (line + r * pitch) * lineBytes + kt * size * formatBytes[format], depth, row));
+      packRows(group, depth, x, (r, row) => read(r, kt * size, depth, row));
     }
     const wide = !isFinite(x, rows * depth);
     for (let nt = 0; nt < nTiles; nt++) {
       const width = decodeTile(entry, kt * nTiles + nt, depth, wide, w);
       for (const group of groups) {
-        const sums = chip.accumulators.of(group.firstArray + nt, group.accumulatorRow + group.rows);
+        const sums = accumulators.of(group.firstArray + nt, group.accumulatorRow + group.rows);
         for (let n = 0; n < width; n += panelColumns) {
           const panel = { w, at: n * depth, depth, pitch: size };
           const at = group.accumulatorRow * size + n;
@@ -105,26 +136,6 @@ export const mm: Execute<'mm'> = (chip, queue, { format: named, accumulate, spli
       }
     }
   }
-};
-
-/** The product for the SIMD kernels. `line` and `pitch` are of the activations, in lines. */
-const jobOf = (
-  { sram, geometry: { lineBytes }, accumulators }: Chip,
-  { format, size, kTiles, nTiles, rowBytes, memory }: WeightEntry,
-  { kLast, rows, groups, line, pitch }: { readonly kLast: number; readonly rows: number; readonly groups: readonly GroupRows[]; readonly line: number; readonly pitch: number },
-): Job => {
-  const bytes = formatBytes[format];
-  return {
-    size, kTiles, kLast, nTiles, rows,
-    x: bytes === 1 ? sram.views.u8 : sram.views.u16,
-    xAt: (r) => ((line + r * pitch) * lineBytes) / bytes,
-    tiles: bytes === 1 ? memory.u8 : memory.u16,
-    pitch: rowBytes / bytes,
-    places: groups.map((group) => ({
-      row: group.row, rows: group.rows, at: group.accumulatorRow * size,
-      sums: (nt) => accumulators.of(group.firstArray + nt, group.accumulatorRow + group.rows),
-    })),
-  };
 };
 
 /** Rows of a group as the kernels take them: triples interleaved, what is left one by one. */

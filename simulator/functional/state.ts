@@ -1,6 +1,7 @@
 import type { HbmOperand, RowWindow, SramOperand } from '../../isa-spec/fields.ts';
 import { move, still } from '../../isa-spec/encoding.ts';
-import { hbmBases, type HbmBase, type HostTable, type Instruction, type Queue, type StepCount, type StrideSet } from '../../isa-spec/instructions.ts';
+import { type BlockScaling, hbmBases, type HbmBase, type HostTable, type Instruction, type Queue, type StepCount, type StrideSet } from '../../isa-spec/instructions.ts';
+import type { MatrixFormat } from '../../isa-spec/profiles.ts';
 import { SimulationFault } from '../fault.ts';
 import type { HbmRegion, Sram, Views } from '../memory.ts';
 import type { Engine } from '../wasm/engine.ts';
@@ -11,7 +12,18 @@ import type { AttentionRows } from './attention.ts';
 export type StepData = { readonly counts: Readonly<Record<StepCount, number>>; readonly tables: Readonly<Record<HostTable, Uint8Array>> };
 
 /** Weight tiles as one `wld` pushed them: `size` rows of `size` elements each, a row taking `rowBytes`, k-tiles outermost. */
-export type WeightEntry = { readonly format: 'bf16' | 'e4m3'; readonly kTiles: number; readonly nTiles: number; readonly split: number; readonly size: number; readonly rowBytes: number; readonly memory: Views };
+export type WeightEntry = {
+  readonly format: MatrixFormat;
+  readonly kTiles: number;
+  readonly nTiles: number;
+  readonly split: number;
+  readonly size: number;
+  readonly rowBytes: number;
+  readonly memory: Views;
+  readonly scales: WeightScales | undefined;
+};
+/** Scales of an entry's blocks: `pitch` numbers for each block of k, ascending. */
+export type WeightScales = { readonly scaling: BlockScaling; readonly pitch: number; readonly values: Float64Array };
 
 /** What a chip brings to a collective: its rows, packed, and what is to be done with them, which all must agree on. */
 export type Offer = { readonly what: string; readonly tag: number; readonly rows: number; readonly rowBytes: number; readonly bytes: Uint8Array };

@@ -1,6 +1,7 @@
 import type { Instruction, InstructionOf } from '../../isa-spec/instructions.ts';
 import { formatBytes } from '../../isa-spec/fields.ts';
 import { activate } from '../../isa-spec/numerics.ts';
+import { weightFormatOf } from '../../isa-spec/profiles.ts';
 import { SimulationFault } from '../fault.ts';
 import { linesOf as linesFor, readElements, writeElements } from '../functional/elements.ts';
 import { addressOf, type Chip, hbmOf, type QueueState, windowOf } from '../functional/state.ts';
@@ -18,10 +19,17 @@ export type Issuing = { readonly chip: Chip; readonly queue: QueueState; readonl
 const oneArray = (what: string, nTiles: number, split: number): void => {
   if (nTiles !== 1 || split !== 0) throw new SimulationFault('operand', `${what} of ${nTiles} x 2^${split} arrays, there is one`);
 };
+/** The array is stepped for one format by itself, unscaled. */
+const known = (weights: string, { format, scaling }: Fields<'wld' | 'mm'>): void => {
+  if ((format === 'e4m3' || format === 'bf16') && weights === format && scaling === undefined) return;
+  throw new SimulationFault('operand', `the reference multiplies e4m3 by e4m3 and bf16 by bf16, not ${format} by ${weights}${scaling === undefined ? '' : ` with ${scaling} scales`}`);
+};
 const beatsOf = (format: string, slow: number): number => (format === 'bf16' ? slow : 1);
 
-export function loadOf({ chip, queue, slow }: Issuing, { format, src, kTiles, nTiles, split }: Fields<'wld'>): Load {
+export function loadOf({ chip, queue, slow }: Issuing, fields: Fields<'wld'>): Load {
+  const { format, src, kTiles, nTiles, split } = fields;
   oneArray('weights', nTiles, split);
+  known(format, fields);
   const { size, lineBytes } = chip.geometry;
   const line = addressOf(queue, src);
   const rowLines = linesFor(format, size, lineBytes);
@@ -36,6 +44,7 @@ export function loadOf({ chip, queue, slow }: Issuing, { format, src, kTiles, nT
 export function jobOf({ chip, queue, slow }: Issuing, fields: Fields<'mm'>): Job {
   const { format, accumulate, split, a, pitch, acc, kTiles, kLast, nTiles, rows: window } = fields;
   oneArray('products', nTiles, split);
+  known(weightFormatOf(fields), fields);
   const { size, lineBytes, accumulatorRows } = chip.geometry;
   const { rows } = windowOf(queue, window);
   const [line, at] = [addressOf(queue, a), addressOf(queue, acc)];

@@ -1,5 +1,6 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
 import type { InstructionOf, Mnemonic, VectorFunction } from '../../isa-spec/instructions.ts';
+import { isSlow } from '../../isa-spec/profiles.ts';
 import { lanePasses, pipelineCycles, type Rates } from './rates.ts';
 
 /**
@@ -55,11 +56,11 @@ const linkBytes = ({ kind, bytes }: InstructionOf<'coll'>['fields'], chips: numb
 /** Rows of a window that one of `2^split` groups of arrays takes. */
 const groupRows = (rows: number, split: number): number => Math.ceil(rows / 2 ** split);
 
-/** Cycles to load one weight tile into an array's FIFO: a row a cycle, bf16 rows at the half-rate port. */
+/** Cycles to load one weight tile into an array's FIFO: a row a cycle, bf16 rows at the half-rate port. Scales of blocks come beside it. */
 export const tileLoadCycles = (format: string, rates: Rates): number => Math.ceil(rates.side * (format === 'bf16' ? rates.slow : 1));
-/** Cycles an array streams the rows of one k-tile: a tile without rows goes by in one. The next starts no sooner than it can move in (fifo.ts). */
-export const tileStreamCycles = (rows: number, split: number, format: string, rates: Rates): number =>
-  Math.max(1, Math.ceil(groupRows(rows, split) * (format === 'bf16' ? rates.slow : 1)));
+/** Cycles an array streams the rows of one k-tile, at half rate if an operand is bf16: a tile without rows goes by in one. The next starts no sooner than it can move in (fifo.ts). */
+export const tileStreamCycles = (product: InstructionOf<'mm'>['fields'], rows: number, rates: Rates): number =>
+  Math.max(1, Math.ceil(groupRows(rows, product.split) * (isSlow(product) ? rates.slow : 1)));
 
 /**
  * The closed form of each instruction for `rows` effective rows. Uncontended: HBM flows add bytes / (share x efficiency), `coll`'s bytes are
@@ -86,7 +87,7 @@ export const costs: { readonly [M in Mnemonic]: Closed<M> } = {
     const k = (fields.kTiles - 1) * rates.side + fields.kLast;
     return {
       ...idle,
-      cycles: fields.kTiles * tileStreamCycles(rows, fields.split, fields.format, rates),
+      cycles: fields.kTiles * tileStreamCycles(fields, rows, rates),
       latency: rows === 0 ? 0 : 2 * rates.side - 2,
       work: rows * k * fields.nTiles * rates.side,
     };

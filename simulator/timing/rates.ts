@@ -13,6 +13,7 @@ export const timingAssumptions: readonly { readonly name: string; readonly value
   { name: 'timing.drawPasses', value: lanePasses.draw, source: 'vector passes of a drawn token: its exponentials, the order of the candidates, their sums' },
   { name: 'timing.hostLinesPerCycle', value: 1, source: 'rate of hostw' },
   { name: 'timing.copyLinesPerCycle', value: 1, source: 'rate of dcp, which a DMA queue does within SRAM' },
+  { name: 'timing.blockScaleCycles', value: 0, source: 'scales of blocks are loaded and applied beside their elements; exact sums leave an array at the end of each block' },
   { name: 'timing.sramBankConflicts', value: 0, source: 'SRAM bank bandwidth and conflicts are not modelled' },
   { name: 'timing.attentionBalance', value: 1, source: 'query groups and heads spread evenly over the attention arrays' },
 ];
@@ -22,7 +23,7 @@ export type Rates = {
   readonly chips: number;
   readonly arrays: number;
   readonly side: number;
-  /** Cycles a bf16 row takes for each cycle of an e4m3 row. */
+  /** Cycles a row takes if an operand is bf16, for each cycle of an 8-bit one. */
   readonly slow: number;
   readonly fifoTiles: number;
   readonly attentionArrays: number;

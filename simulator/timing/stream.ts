@@ -1,5 +1,6 @@
 import { hostTables, type Instruction, type Mnemonic, type Queue, queues, stepCounts, type StrideSet, type Token } from '../../isa-spec/instructions.ts';
 import type { RowWindow } from '../../isa-spec/fields.ts';
+import { isSlow } from '../../isa-spec/profiles.ts';
 import { type Cost, costs, tileLoadCycles, tileStreamCycles } from './cycles.ts';
 import type { Rates } from './rates.ts';
 
@@ -50,7 +51,7 @@ export type Stream = {
   readonly accRow: Int32Array;
   readonly accStride: Uint8Array;
   readonly accumulate: Uint8Array;
-  /** mm, attn: 1 for bf16 operands. */
+  /** mm, attn: 1 if an operand is bf16. */
   readonly slow: Uint8Array;
   /** Numbers of the ways calls lead (`pathOf`), by the way to the call and its pc. */
   readonly paths: Map<number, number>;
@@ -188,8 +189,8 @@ function operands(stream: Stream, pc: number, instruction: Instruction, rates: R
       stream.b[pc] = tileLoadCycles(instruction.fields.format, rates);
       return;
     case 'mm': {
-      const { acc, accumulate, format, kTiles, nTiles } = instruction.fields;
-      stream.slow[pc] = Number(format === 'bf16');
+      const { acc, accumulate, kTiles, nTiles } = instruction.fields;
+      stream.slow[pc] = Number(isSlow(instruction.fields));
       stream.a[pc] = kTiles;
       stream.b[pc] = nTiles * rates.side;
       stream.accRow[pc] = acc.addr;
@@ -254,7 +255,7 @@ function fill(stream: Stream, pc: number, rows: number, slot: number, rates: Rat
   stream.runBytes[slot] = cost.runBytes;
   stream.linkBytes[slot] = cost.linkBytes;
   stream.work[slot] = cost.work;
-  if (instruction.op === 'mm') stream.tile[slot] = tileStreamCycles(rows, instruction.fields.split, instruction.fields.format, rates);
+  if (instruction.op === 'mm') stream.tile[slot] = tileStreamCycles(instruction.fields, rows, rates);
 }
 
 /** Closed form of an instruction, whatever it is. */

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Instruction, type InstructionOf, instructions, type Mnemonic, mnemonics } from '../../isa-spec/instructions.ts';
 import { illegalities, legal } from '../../isa-spec/legal.ts';
+import type { Machine } from '../../isa-spec/machine.ts';
 import { sohu } from '../../isa-spec/machines/sohu.ts';
 import { tiny } from '../../isa-spec/machines/tiny.ts';
 import { anyInstruction } from './arbitrary.ts';
@@ -51,6 +52,8 @@ const fields: { readonly [M in Mnemonic]: InstructionOf<M>['fields'] } = {
   perm: { direction: 'combine', xFormat: 'bf16', format: 'bf16', x: at(0), xPitch: 2, out: at(128), outPitch: 2, indices: 80, weights: 96, columns: 8, k: 2, rows },
   coll: { kind: 'allgather', src: at(0), srcPitch: 2, out: at(64), outPitch: 4, bytes: 2 * 8, tag: 7, rows },
 };
+/** Its k-tiles are of no number of blocks, nor blocks of k-tiles. */
+const crooked: Machine = { ...tiny, arrays: { ...tiny.arrays, size: { ...tiny.arrays.size, value: 12 } } };
 const sample = (op: Mnemonic, changes: object = {}): Instruction => ({ op, waits: [], posts: [], fields: { ...fields[op], ...changes } }) as unknown as Instruction;
 
 describe('legality', () => {
@@ -61,6 +64,7 @@ describe('legality', () => {
     for (const { instruction } of others) illegalities(instruction, tiny).forEach((broken) => unbroken.delete(broken));
     const formats = Object.keys(instructions[op].flags).filter((name) => name.toLowerCase().includes('format'));
     for (const name of formats) illegalities(sample(op, { [name]: 'i32' }), tiny).forEach((broken) => unbroken.delete(broken));
+    for (const scaling of ['block', 'mx']) illegalities(sample(op, { scaling }), crooked).forEach((broken) => unbroken.delete(broken));
     expect([...unbroken]).toEqual([]);
   });
 

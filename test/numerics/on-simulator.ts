@@ -1,7 +1,7 @@
 import type { Activation, Queue } from '../../isa-spec/instructions.ts';
 import { all, at, type Code, hbmAt, Image, ins, runOnImage, token } from '../simulator/functional/harness.ts';
 import { fromSingleBits, singleBits } from './bits.ts';
-import type { AttentionCase, Codes, ConvertCase, DotCase, Format, FunctionCase, MapCase, NormCase, PartsCase, QuantiseCase, RopeCase, SampleCase, ScalesCase } from './vectors.ts';
+import type { AttentionCase, Codes, ConvertCase, DotCase, Format, FunctionCase, MapCase, NormCase, PartsCase, ProductCase, QuantiseCase, RopeCase, SampleCase, ScalesCase } from './vectors.ts';
 import { unpack } from './vectors.ts';
 
 const bytes = { e4m3: 1, e5m2: 1, ue8m0: 1, bf16: 2, f32: 4 } as const;
@@ -35,6 +35,26 @@ const dot = ({ format, a, b }: DotCase): number[] => {
   const mm = ins('mm', { format, accumulate: 'no', split: 0, a: at(first), pitch: 1, acc: at(0), kTiles, kLast: x.length - 8 * (kTiles - 1), nTiles: 1, rows: all(1) }, [], [token(9)]);
   const epi = ins('epi', { format: 'f32', activation: 'none', scale: false, bias: false, residual: false, gated: false, split: 0, acc: at(0), out: at(result), pitch: 1, params: at(0), residualAt: at(0), rowScale: 0, nTiles: 1, nLast: 1, rows: all(1) }, [token(9)], done);
   return take(run(image, ['wld', 'mxu'], { wld: [ins('wld', { format, src: at(80), kTiles, nTiles: 1, split: 0 })], mxu: [mm], epi: [epi] }), 'f32', result, 1);
+};
+
+/** As `dot`, with the formats and scales of the case. */
+const product = ({ format, weightFormat, scaling, a, b, scalesA, scalesB }: ProductCase): number[] => {
+  const [x, w] = [unpack(a), unpack(b)];
+  const kTiles = Math.ceil(x.length / 8);
+  const [weightsAt, rowScalesAt, weightScalesAt] = [80, 600, 620];
+  const scaleFormat = scaling === 'mx' ? 'ue8m0' : 'f32';
+  const image = new Image();
+  put(image, format, first, x);
+  const tileRow = linesOf(weightFormat, 8);
+  for (let k = 0; k < 8 * kTiles; k++) put(image, weightFormat, weightsAt + k * tileRow, [w[k] ?? 0, 0, 0, 0, 0, 0, 0, 0]);
+  put(image, scaleFormat, rowScalesAt, unpack(scalesA));
+  // Of blocks of 128 x 128 one number is for all columns, of MX one for each: a line of either.
+  unpack(scalesB).forEach((code, block) => put(image, scaleFormat, weightScalesAt + block, scaling === 'mx' ? [code, 127, 127, 127, 127, 127, 127, 127] : [code]));
+  const scales = scaling === 'outer' ? {} : { scaling, scales: at(weightScalesAt) };
+  const rowScales = scaling === 'outer' ? {} : { scaling, scales: at(rowScalesAt), scalePitch: 1 };
+  const mm = ins('mm', { format, ...(weightFormat === format ? {} : { weightFormat }), accumulate: 'no', split: 0, a: at(first), pitch: 1, acc: at(0), kTiles, kLast: x.length - 8 * (kTiles - 1), nTiles: 1, rows: all(1), ...rowScales }, [], [token(9)]);
+  const epi = ins('epi', { format: 'f32', activation: 'none', scale: false, bias: false, residual: false, gated: false, split: 0, acc: at(0), out: at(result), pitch: 1, params: at(0), residualAt: at(0), rowScale: 0, nTiles: 1, nLast: 1, rows: all(1) }, [token(9)], done);
+  return take(run(image, ['wld', 'mxu'], { wld: [ins('wld', { format: weightFormat, src: at(weightsAt), kTiles, nTiles: 1, split: 0, ...scales })], mxu: [mm], epi: [epi] }), 'f32', result, 1);
 };
 
 const norm = ({ kind, epsilon, x, gamma, beta }: NormCase): number[] => {
@@ -139,7 +159,7 @@ const sample = ({ logits, temperature, topK, topP, seed, position }: SampleCase)
 
 /** What the functional simulator's instructions make of each case: the codes of the result in memory. */
 export const onSimulator = {
-  dot, norm, rope, quantise, attention, parts, sample, chain, scales,
+  dot, product, norm, rope, quantise, attention, parts, sample, chain, scales,
   functions: ({ name, x }: FunctionCase): number[] | undefined => (name === 'exp2' ? undefined : map(name, x, 'f32')),
   convert: ({ name, x }: ConvertCase): number[] => map('copy', x, name),
 };

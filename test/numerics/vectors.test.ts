@@ -53,6 +53,10 @@ it('exp2, which only attention uses', () => {
   expect(f32(unpack(one!.x).map((code) => singleBits(exp2f(fromSingleBits(code)))))).toBe(one!.out);
 });
 
+describe('products', () => {
+  it.each(read('product').cases)('$format by $weightFormat, $scaling scales: $name', (one) => expect(f32(onSimulator.product(one))).toBe(one.sum));
+});
+
 describe('scales', () => {
   it.each(read('scales').cases)('$mode, $format, powers of two $pow2: $name', (one) => {
     const { codes, scales } = onSimulator.scales(one);

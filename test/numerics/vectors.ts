@@ -8,17 +8,23 @@ import { attend, factorOf, norm, rope, singleOf, stored, turns } from './oracle-
 import { naiveSample } from './oracle-sampling.ts';
 import { codesBy, quantise, quantiseBlocks, quantiseMx, scaleOf, type Target } from './oracle-scales.ts';
 import { chain } from './oracle-vector.ts';
-import { bf16, chainedDot, decode, e4m3, exact, exactDot, type Single, single, values } from './oracle.ts';
+import { bf16, blockDot, chainedDot, decode, e4m3, e5m2, exact, exactDot, mxDot, type Single, single, type Value, values } from './oracle.ts';
 
 /**
  * Golden vectors: inputs and results of one operation as codes in hexadecimal, made by the oracle. A pack is committed as
  * isa-spec/vectors/<op>.json with the SHA-256 of its cases; `vitest -u` writes it anew.
  */
 export type Format = 'e4m3' | 'bf16';
+export type MatrixFormat = Format | 'e5m2';
 /** Codes of equal width, separated by blanks. */
 export type Codes = string;
 
 export type DotCase = { readonly name: string; readonly format: Format; readonly a: Codes; readonly b: Codes; readonly sum: Codes };
+/** A dot product of any two formats, or of E4M3 with scales of blocks: FP32 numbers, of `mx` UE8M0 codes. */
+export type ProductCase = {
+  readonly name: string; readonly format: MatrixFormat; readonly weightFormat: MatrixFormat; readonly scaling: 'outer' | 'block' | 'mx';
+  readonly a: Codes; readonly b: Codes; readonly scalesA: Codes; readonly scalesB: Codes; readonly sum: Codes;
+};
 export type NormCase = { readonly name: string; readonly kind: 'rms' | 'layer'; readonly epsilon: Codes; readonly x: Codes; readonly gamma: Codes; readonly beta: Codes; readonly out: Codes };
 export type RopeCase = { readonly name: string; readonly interleaved: boolean; readonly frequencies: readonly number[]; readonly position: number; readonly x: Codes; readonly table: Codes; readonly out: Codes };
 export type QuantiseCase = { readonly name: string; readonly x: Codes; readonly codes: Codes; readonly scale: Codes };
@@ -40,7 +46,7 @@ export const digits = { e4m3: 2, e5m2: 2, ue8m0: 2, bf16: 4, f32: 8 } as const;
 export const pack = (format: keyof typeof digits, codes: readonly number[]): Codes => codes.map((code) => code.toString(16).padStart(digits[format], '0')).join(' ');
 export const unpack = (codes: Codes): number[] => (codes === '' ? [] : codes.split(' ').map((code) => Number.parseInt(code, 16)));
 
-const layouts = { e4m3, bf16 } as const;
+const layouts = { e4m3, e5m2, bf16 } as const;
 const series = (count: number, make: (i: number) => number): number[] => Array.from({ length: count }, (_, i) => make(i));
 /** Codes of BF16 values of either sign from 2^-low to below 2^(high + 1). */
 const bf16Codes = (next: () => number, count: number, low: number, high: number): number[] => series(count, () => ((next() & 0x8000) | ((127 - low + (next() % (low + high + 1))) << 7) | (next() & 0x7f)) & 0xffff);
@@ -62,6 +68,45 @@ const dots = (): DotCase[] => {
     const sum = format === 'e4m3' ? single(exactDot(x, y)) : chainedDot(x, y);
     return { name, format, a: pack(format, a), b: pack(format, b), sum: pack('f32', [sum]) };
   });
+};
+
+/** E5M2 and BF16 codes of magnitudes within a few powers of two of 1; those of E4M3 of any. */
+const matrixCodes = { e4m3: e4m3Codes, bf16: (next: () => number, count: number) => bf16Codes(next, count, 20, 10), e5m2: (next: () => number, count: number) => series(count, () => (next() & 0x80) | (0x20 + (next() % 0x40))) };
+
+const products = (): ProductCase[] => {
+  const next = words(151);
+  const mixed = (name: string, format: MatrixFormat, weightFormat: MatrixFormat, a: readonly number[], b: readonly number[]): ProductCase => {
+    const [x, y] = [values(layouts[format], a), values(layouts[weightFormat], b)];
+    const sum = format === 'e4m3' && weightFormat === 'e4m3' ? single(exactDot(x, y)) : chainedDot(x, y);
+    return { name, format, weightFormat, scaling: 'outer', a: pack(format, a), b: pack(weightFormat, b), scalesA: '', scalesB: '', sum: pack('f32', [sum]) };
+  };
+  const scaled = (name: string, scaling: 'block' | 'mx', operands: readonly [a: readonly number[], b: readonly number[]], [scalesA, scalesB]: readonly [readonly number[], readonly number[]]): ProductCase => {
+    const [x, y] = operands.map((codes) => values(e4m3, codes)) as [Value[], Value[]];
+    const sum = scaling === 'block' ? blockDot(x, y, scalesA, scalesB, 128) : mxDot(x, y, scalesA, scalesB);
+    const format = scaling === 'block' ? 'f32' : 'ue8m0';
+    return { name, format: 'e4m3', weightFormat: 'e4m3', scaling, a: pack('e4m3', operands[0]), b: pack('e4m3', operands[1]), scalesA: pack(format, scalesA), scalesB: pack(format, scalesB), sum: pack('f32', [sum]) };
+  };
+  const formats = ['e4m3', 'e5m2', 'bf16'] as const;
+  const pair = (length: number): readonly [number[], number[]] => [e4m3Codes(next, length), e4m3Codes(next, length)];
+  const scale = (): number => 0x3a000000 + (next() & 0x7ffffff);
+  const code = (): number => 97 + (next() % 60);
+  return [
+    ...formats.flatMap((a) => formats.flatMap((b) => [3, 40].map((length) => mixed(`random, ${length}`, a, b, matrixCodes[a](next, length), matrixCodes[b](next, length))))),
+    mixed('infinities of E5M2: infinity less infinity', 'e5m2', 'e4m3', [0x7c, 0xfc, 0x3c], [0x38, 0x38, 0x38]),
+    mixed('an infinity of E5M2 by zero', 'bf16', 'e5m2', [0x0000, 0x3f80], [0x7c, 0x3c]),
+    mixed('every NaN of E5M2', 'e5m2', 'bf16', [0x7d, 0x7e, 0xff], [0x3f80, 0x3f80, 0x3f80]),
+    mixed('E5M2 by itself is a chain: one after 2^24 is lost', 'e5m2', 'e5m2', [0x6c, 0x3c, 0xec], [0x6c, 0x3c, 0x6c]),
+    mixed('the least of E5M2, squared', 'e5m2', 'e5m2', [0x01], [0x01]),
+    ...[7, 128, 129, 260].map((length) => scaled(`random, ${length}`, 'block', pair(length), [series(Math.ceil(length / 128), scale), series(Math.ceil(length / 128), scale)])),
+    ...[7, 32, 33, 100, 260].map((length) => scaled(`random, ${length}`, 'mx', pair(length), [series(Math.ceil(length / 32), code), series(Math.ceil(length / 32), code)])),
+    scaled('blocks that cancel', 'mx', [series(64, () => 0x38), series(64, (i) => (i < 32 ? 0x38 : 0xb8))], [[127, 130], [130, 127]]),
+    scaled('scales whose product FP32 has not', 'block', pair(20), [[0x7f000000], [0x7f000000]]),
+    scaled('scales far apart: the term is a subnormal number', 'mx', pair(20), [[0], [100]]),
+    scaled('beyond the largest, from the second block on', 'mx', [series(64, () => 0x7e), series(64, () => 0x7e)], [[127, 254], [127, 254]]),
+    scaled('a scale that is NaN', 'mx', pair(64), [[127, 255], [127, 127]]),
+    scaled('a weight\'s scale that is NaN, of zeros', 'mx', [series(32, () => 0), series(32, () => 0)], [[127], [255]]),
+    scaled('an infinite scale', 'block', pair(130), [[0x3f800000, 0x7f800000], [0x3f800000, 0x3f800000]]),
+  ];
 };
 
 const norms = (): NormCase[] => {
@@ -326,10 +371,10 @@ const samples = (): SampleCase[] => {
   }));
 };
 
-export type Packs = { readonly dot: DotCase; readonly norm: NormCase; readonly rope: RopeCase; readonly quantise: QuantiseCase; readonly attention: AttentionCase; readonly parts: PartsCase; readonly functions: FunctionCase; readonly convert: ConvertCase; readonly map: MapCase; readonly scales: ScalesCase; readonly sample: SampleCase };
+export type Packs = { readonly dot: DotCase; readonly product: ProductCase; readonly norm: NormCase; readonly rope: RopeCase; readonly quantise: QuantiseCase; readonly attention: AttentionCase; readonly parts: PartsCase; readonly functions: FunctionCase; readonly convert: ConvertCase; readonly map: MapCase; readonly scales: ScalesCase; readonly sample: SampleCase };
 
 /** Makes the cases of each pack, from the oracle alone. */
-export const makers: { readonly [O in keyof Packs]: () => Packs[O][] } = { dot: dots, norm: norms, rope: ropes, quantise: quantises, attention: attentions, parts: partsCases, functions, convert: converts, map: maps, scales, sample: samples };
+export const makers: { readonly [O in keyof Packs]: () => Packs[O][] } = { dot: dots, product: products, norm: norms, rope: ropes, quantise: quantises, attention: attentions, parts: partsCases, functions, convert: converts, map: maps, scales, sample: samples };
 
 /** SHA-256 of the cases as compact JSON. */
 export const digest = (cases: readonly unknown[]): string => createHash('sha256').update(JSON.stringify(cases)).digest('hex');

@@ -171,6 +171,11 @@ describe('V15, sums', () => {
     expect(text(`${mm('accumulate=no')}\n${mm('accumulate=yes').replace('a=@0', 'a=@2')}`, `${epi} wait(s5)\n`)).toEqual(['mxu:1 goes on with k at line 2 of its operand; the sum has come to line 1']);
     expect(text(`${mm('accumulate=no').replace('kLast=8', 'kLast=7')}\n${mm('accumulate=yes').replace('a=@0', 'a=@1')}`, `${epi} wait(s5)\n`)).toEqual(['mxu:1 adds to a sum whose last k-tile was not full']);
     expect(text(`${mm('accumulate=no')}\n${mm('accumulate=no')}`, `${epi} wait(s5)\n`)).toEqual(['mxu:1 overwrites the sum at accumulator row 0 that mxu:0 began and nobody has drained']);
+    const next = mm('accumulate=yes').replace('a=@0', 'a=@1');
+    expect(text(`${mm('accumulate=no')}\n${next.replace('split=0', 'split=0 weightFormat=e5m2')}`, `${epi} wait(s5)\n`)).toEqual(['mxu:1 adds chained products to a sum of exact ones']);
+    const inBlocks = (one: string, kTiles: number): string => one.replace('split=0', 'split=0 scaling=mx').replace('kTiles=1', `kTiles=${kTiles}`).concat(' scales=@900 scalePitch=1');
+    expect(text(`${inBlocks(mm('accumulate=no'), 4)}\n${inBlocks(mm('accumulate=yes').replace('a=@0', 'a=@4'), 1)}`, `${epi} wait(s5)\n`)).toEqual([]);
+    expect(text(`${inBlocks(mm('accumulate=no'), 3)}\n${inBlocks(mm('accumulate=yes').replace('a=@0', 'a=@3'), 1)}`, `${epi} wait(s5)\n`)).toEqual(['mxu:1 adds to a sum whose last block was not full']);
     expect(text(mm('accumulate=no'), 'sync wait(s5)\n')).toEqual(['the sum mxu:0 began at accumulator row 0 is never drained']);
     expect(text(mm('accumulate=no'), `${epi} wait(s5)\n${epi}\n`)).toEqual(['epi:1 drains accumulator row 0, where there is no sum']);
   });
@@ -181,6 +186,10 @@ describe('V17, the weight FIFO', () => {
     expect(textsOf(programOf('.queue wld\nwld format=e4m3 src=@0 kTiles=2 nTiles=1 split=0\n.queue mxu\nmm format=e4m3 accumulate=no split=0 a=@256 pitch=4 acc=0 kTiles=1 kLast=8 nTiles=2 rows=4\n'), 'V17')).toEqual([
       'mxu:0 multiplies by e4m3 1 x 2 tiles, for 1 groups, wld:0 has pushed e4m3 2 x 1 tiles, for 1 groups',
     ]);
+    const pair = (load: string, product: string): readonly string[] => textsOf(programOf(`.queue wld\nwld ${load} src=@0 kTiles=1 nTiles=1 split=0\n.queue mxu\nmm format=e4m3 accumulate=no split=0 ${product} a=@256 pitch=4 acc=0 kTiles=1 kLast=8 nTiles=1 rows=4\n`), 'V17');
+    expect(pair('format=e5m2', 'weightFormat=e5m2')).toEqual([]);
+    expect(pair('format=e4m3', 'weightFormat=bf16')).toEqual(['mxu:0 multiplies by bf16 1 x 1 tiles, for 1 groups, wld:0 has pushed e4m3 1 x 1 tiles, for 1 groups']);
+    expect(pair('format=e4m3 scaling=mx', 'scaling=block')).toEqual(['mxu:0 multiplies by e4m3 with block scales 1 x 1 tiles, for 1 groups, wld:0 has pushed e4m3 with mx scales 1 x 1 tiles, for 1 groups']);
   });
 });
 
@@ -202,6 +211,7 @@ describe('V19, keys and values', () => {
 describe('V20, arithmetic', () => {
   it('another function than the op\'s; attention that does not belong together', () => {
     expect(textsOf(refielded(program, 'vec', 'vnorm', () => ({ kind: 'layer' })), 'V20')[0]).toMatch(/has `kind` layer; its op computes with rms$/);
+    expect(textsOf(refielded(program, 'vec', 'vqnt', () => ({ pow2: true })), 'V20')[0]).toMatch(/has `pow2` true; its op computes without$/);
     expect(textsOf(refielded(program, 'att', 'attn', () => ({ mask: 'full' })), 'V20')[0]).toMatch(/has `mask` full; its op computes with causal$/);
     expect(textsOf(refielded(program, 'att', 'attn', () => ({ format: 'bf16' })), 'V20')[0]).toMatch(/reads keys of bf16 for queries of e4m3$/);
     expect(textsOf(recoded(program, 'att', (code) => code.filter(({ op }) => op !== 'aq')), 'V20').length).toBeGreaterThan(0);
@@ -219,6 +229,9 @@ describe('V21, overflow', () => {
     // 2^35 / 448^2 is 171,196.1: 21,400 tiles of 8 are too many.
     const long = (count: number): string => `.queue wld\nloop level=3 count=${count} body=1\nwld format=e4m3 src=@256 kTiles=200 nTiles=1 split=0\n.queue mxu\n.ss 1 [0, 0, 0, 200]\nloop level=3 count=${count} body=1\nmm format=e4m3 accumulate=first split=0 a=@0+ss1 pitch=4 acc=0 kTiles=200 kLast=8 nTiles=1 rows=1\n`;
     expect(textsOf(programOf(long(106)), 'V21')).toEqual([]);
+    // A chain of FP32 sums, and FP32 sums of blocks, overflow as FP32 does.
+    expect(textsOf(programOf(long(107).replace('accumulate=first split=0', 'accumulate=first split=0 weightFormat=e5m2')), 'V21')).toEqual([]);
+    expect(textsOf(programOf(long(107).replace('accumulate=first split=0', 'accumulate=first split=0 scaling=block')), 'V21')).toEqual([]);
     expect(textsOf(programOf(long(107)), 'V21')[0]).toBe('mxu:1 adds up 171200 products of e4m3: 171200 * 448 * 448 is not below 2^35');
   });
 });

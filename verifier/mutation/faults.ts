@@ -133,21 +133,23 @@ const addressOffByOne: Draw = (queues, random) => {
 const lists: ReadonlySet<string> = new Set(['index', 'rowScale', 'worklist', 'pages']);
 
 const wrongFormat: Draw = (queues, random) => {
-  const sites = queues.flatMap((view) => view.code.flatMap((instruction, pc) => Object.entries(valuesOf(instruction)).flatMap(([name, value]) => (name.toLowerCase().endsWith('format') && value !== undefined ? [{ view, pc, name, value }] : []))));
+  const sites = queues.flatMap((view) => view.code.flatMap((instruction, pc) => Object.keys(kindsOf(instruction)).flatMap((name) => (isFormat(name) ? [{ view, pc, name, value: valuesOf(instruction)[name] }] : []))));
   const site = pick(random, sites);
   if (site === undefined) return undefined;
   const format = pick(random, formats.filter((one) => one !== site.value))!;
   return replaced(site.view, site.pc, withField(site.view.code[site.pc]!, site.name, format), `${site.name} ${format}`);
 };
 
+const isFormat = (name: string): boolean => name.toLowerCase().endsWith('format');
+
 /** Another activation, mask, table, flag, constant or window: what is computed, not where. */
 const wrongFunction: Draw = (queues, random) => {
-  const sites = queues.flatMap((view) => view.code.flatMap((instruction, pc) => Object.entries(kindsOf(instruction)).flatMap(([name, kind]) => (functionKinds.has(kind.kind) && !name.toLowerCase().endsWith('format') && valuesOf(instruction)[name] !== undefined || name === 'window' ? [{ view, pc, name, kind }] : []))));
+  const sites = queues.flatMap((view) => view.code.flatMap((instruction, pc) => Object.entries(kindsOf(instruction)).flatMap(([name, kind]) => ((functionKinds.has(kind.kind) && !isFormat(name)) || name === 'window' ? [{ view, pc, name, kind }] : []))));
   const site = pick(random, sites);
   if (site === undefined) return undefined;
   const { view, pc, name, kind } = site;
   const value = valuesOf(view.code[pc]!)[name];
-  const changed = kind.kind === 'flag' ? value !== true : kind.kind === 'f32' ? Math.fround((value as number) * 1.5) : kind.kind === 'enum' ? pick(random, kind.names.filter((one) => one !== value)) : (value as number) + 1;
+  const changed = kind.kind === 'flag' ? value !== true : kind.kind === 'f32' ? Math.fround(((value as number | undefined) ?? 2) * 1.5) : kind.kind === 'enum' ? pick(random, kind.names.filter((one) => one !== value)) : (value as number) + 1;
   return changed === undefined ? undefined : replaced(view, pc, withField(view.code[pc]!, name, changed), `${name} ${String(changed)}`);
 };
 

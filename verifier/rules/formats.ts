@@ -7,7 +7,7 @@ import { placeOfOp } from './def-use.ts';
 
 /**
  * V14. Every instruction reads and writes a buffer in the buffer's format, so its producers and consumers agree; what is copied
- * keeps its format. A product of quantised rows is scaled by the scales of that very quantisation, found or given, others not at all.
+ * keeps its format. A product of quantised rows is scaled by the scales of that very quantisation, found or given, others not at all; blocks likewise, in the product.
  */
 export function formats(chip: ChipView, effects: Effects, certificate: Certificate, values: Values): readonly Finding[] {
   const siteOf = (op: number): Site => effects[chip.queues.findIndex(({ queue }) => queue === certificate.ops[op]!.queue)]![certificate.ops[op]!.pc]!;
@@ -36,5 +36,10 @@ export function formats(chip: ChipView, effects: Effects, certificate: Certifica
     if (scales === (values.given.get(operand) ?? operand)) return [];
     return [finding(op, `scales by what ${name(scales)} found`, [quantised ? `the rows of the product were quantised by ${name(operand)}` : `the rows of the product are not quantised: ${name(operand)} made them`])];
   });
-  return [...named, ...scaled];
+  const blocks = [...values.products.values()].flatMap(({ op, operand, scales }): readonly Finding[] => {
+    const quantised = siteOf(operand).instruction.op === 'vqblk';
+    if (scales === undefined) return quantised ? [finding(op, 'leaves out the scales of its operand\'s blocks', [`they were quantised by ${name(operand)}`])] : [];
+    return scales === operand ? [] : [finding(op, `scales blocks by what ${name(scales)} found`, [`its operand is what ${name(operand)} made`])];
+  });
+  return [...named, ...scaled, ...blocks];
 }

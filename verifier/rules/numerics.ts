@@ -1,4 +1,4 @@
-import { formatBytes } from '../../isa-spec/fields.ts';
+import { type FieldKind, formatBytes } from '../../isa-spec/fields.ts';
 import { type Instruction, instructions, type InstructionOf } from '../../isa-spec/instructions.ts';
 import type { Certificate } from '../certificate.ts';
 import { type ChipView, type Finding, labelOf, nameOf, placeOf } from '../chip.ts';
@@ -20,16 +20,22 @@ export const numerics = (chip: ChipView, first: ChipView, certificate: Certifica
   ...(chip.entry === first.entry ? [] : likeFirst(chip, first)),
 ];
 
-/** Every instruction computes what the certificate says of its op. */
+/** Every instruction computes what the certificate says of its op, and nothing more by a field that may be absent. */
 const functions = (chip: ChipView, { ops }: Certificate): readonly Finding[] =>
   ops.flatMap(({ queue, pc, computes }) => {
-    const fields = chip.queues.find((view) => view.queue === queue)?.code[pc]?.fields as Readonly<Record<string, unknown>> | undefined;
-    return Object.entries(computes).flatMap(([name, value]): readonly Finding[] => {
-      if (fields === undefined || fields[name] === value) return [];
-      return [{ rule: 'V20', place: placeOf(chip, queue, pc), message: `${nameOf(chip, queue, pc)} has \`${name}\` ${String(fields[name])}; its op computes with ${String(value)}`, notes: [] }];
+    const instruction = chip.queues.find((view) => view.queue === queue)?.code[pc];
+    if (instruction === undefined) return [];
+    const fields = instruction.fields as Readonly<Record<string, unknown>>;
+    const row = instructions[instruction.op];
+    const more = Object.entries<FieldKind>({ ...row.flags, ...row.payload }).flatMap(([name, field]) => (field.added === true && saysWhat.has(field.kind) && fields[name] !== undefined ? [[name, undefined] as const] : []));
+    return Object.entries({ ...Object.fromEntries(more), ...computes }).flatMap(([name, value]): readonly Finding[] => {
+      if (fields[name] === value) return [];
+      return [{ rule: 'V20', place: placeOf(chip, queue, pc), message: `${nameOf(chip, queue, pc)} has \`${name}\` ${String(fields[name])}; its op computes ${value === undefined ? 'without' : `with ${String(value)}`}`, notes: [] }];
     });
   });
 
+/** Kinds of fields that say what is computed, not where. */
+const saysWhat: ReadonlySet<FieldKind['kind']> = new Set(['enum', 'flag', 'f32']);
 
 function attention(chip: ChipView): readonly Finding[] {
   const code = chip.queues.find(({ queue }) => queue === 'att')?.code ?? [];
@@ -97,7 +103,7 @@ function partialProblems(keys: readonly Keys[], { merge, partial }: InstructionO
 function functionOf({ op, fields }: Instruction): string {
   const row = instructions[op];
   const kinds = Object.entries({ ...row.flags, ...row.payload });
-  const chosen = kinds.filter(([name, { kind }]) => (kind === 'enum' || kind === 'flag' || kind === 'f32' || name === 'window' || name === 'splitBlocks') && name !== 'accumulate');
+  const chosen = kinds.filter(([name, { kind }]) => (saysWhat.has(kind) || name === 'window' || name === 'splitBlocks') && name !== 'accumulate');
   return `${op} ${chosen.map(([name]) => `${name}=${String((fields as Readonly<Record<string, unknown>>)[name])}`).join(' ')}`;
 }
 

@@ -1,3 +1,4 @@
+import { profileOf } from '../../isa-spec/profiles.ts';
 import { type ChipView, type Finding, nameOf, placeOf } from '../chip.ts';
 import type { Effects } from '../effects.ts';
 import type { Instance, Watcher } from '../walk.ts';
@@ -20,7 +21,7 @@ export class Overflow implements Watcher {
 
   issued({ queue, pc, I }: Instance): void {
     const { instruction, effects, sizes: { side } } = this.#effects[queue]![pc]!;
-    if (instruction.op !== 'mm' || instruction.fields.format !== 'e4m3') return;
+    if (instruction.op !== 'mm' || profileOf(instruction.fields) !== 'exact') return;
     const { accumulate, kTiles, kLast } = instruction.fields;
     const { start } = effects.find(({ field }) => field === 'acc')!.box(I);
     const begins = accumulate === 'no' || (accumulate === 'first' && I[3] === 0);

@@ -1,10 +1,12 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
+import { blockScales } from '../../isa-spec/numerics-scales.ts';
+import { blocksOf, type Profile, profileOf } from '../../isa-spec/profiles.ts';
 import { type ChipView, type Finding, iterationText, nameOf, placeOf } from '../chip.ts';
 import type { Effects, Site } from '../effects.ts';
 import type { Instance, Watcher } from '../walk.ts';
 
 /** Sums in the accumulators: who began them, of what shape, where the operand of the next product must start, and whether they have been drained. */
-type Sum = { readonly pc: number; readonly shape: string; readonly start: number; readonly units: number; next: number | undefined; drained: boolean };
+type Sum = { readonly pc: number; readonly shape: string; readonly profile: Profile; readonly start: number; readonly units: number; next: number | undefined; drained: boolean };
 
 /**
  * V15. Sums begin with a product that overwrites, go on through k without gap and in order, are drained once when they are
@@ -40,19 +42,23 @@ export class Sums implements Watcher {
     const { accumulate, format, kTiles, kLast } = instruction.fields;
     const { lineBytes, side } = site.sizes;
     const a = boxOf(site, 'a', I).start;
-    const next = kLast === side ? a + (kTiles * side * formatBytes[format]) / lineBytes : undefined;
+    const profile = profileOf(instruction.fields);
+    const blocks = blocksOf(instruction.fields);
+    const whole = kLast === side && (blocks === undefined || (kTiles * side) % blockScales[blocks].size === 0);
+    const next = whole ? a + (kTiles * side * formatBytes[format]) / lineBytes : undefined;
     if (accumulate === 'no' || (accumulate === 'first' && I[3] === 0)) {
       for (const [at, sum] of this.#sums) {
         if (sum.start >= start + units || start >= sum.start + sum.units) continue;
         if (!sum.drained) problem(`overwrites the sum at accumulator row ${at} that ${this.#name('mxu', sum.pc)} began and nobody has drained`);
         this.#sums.delete(at);
       }
-      this.#sums.set(start, { pc, shape, start, units, next, drained: false });
+      this.#sums.set(start, { pc, shape, profile, start, units, next, drained: false });
       return;
     }
     if (known === undefined || known.drained) return problem(`adds to accumulator row ${start}, where there is no sum`);
     if (known.shape !== shape) problem(`adds to ${shape}; ${this.#name('mxu', known.pc)} began ${known.shape}`);
-    if (known.next === undefined) problem('adds to a sum whose last k-tile was not full');
+    if (known.profile !== profile) problem(`adds ${profile} products to a sum of ${known.profile} ones`);
+    if (known.next === undefined) problem(blocks === undefined ? 'adds to a sum whose last k-tile was not full' : 'adds to a sum whose last block was not full');
     else if (known.next !== a) problem(`goes on with k at line ${a} of its operand; the sum has come to line ${known.next}`);
     known.next = next;
   }

@@ -1,11 +1,13 @@
+import type { Format } from '../../isa-spec/fields.ts';
 import type { InstructionOf } from '../../isa-spec/instructions.ts';
+import { weightFormatOf } from '../../isa-spec/profiles.ts';
 import { type ChipView, type Finding, nameOf, placeOf } from '../chip.ts';
 import type { Effects } from '../effects.ts';
 import type { Instance, Watcher } from '../walk.ts';
 
-type Geometry = Pick<InstructionOf<'wld' | 'mm'>['fields'], 'format' | 'kTiles' | 'nTiles' | 'split'>;
+type Geometry = Pick<InstructionOf<'wld' | 'mm'>['fields'], 'scaling' | 'kTiles' | 'nTiles' | 'split'>;
 
-/** V17. What a product takes from the weight FIFO is what was pushed for it: the same format, tiles and split. That there is as much of it as is taken is V05 and V06. */
+/** V17. What a product takes from the weight FIFO is what was pushed for it: the same format, scaling, tiles and split. That there is as much of it as is taken is V05 and V06. */
 export class WeightFifo implements Watcher {
   readonly findings: Finding[] = [];
   readonly #chip: ChipView;
@@ -24,7 +26,7 @@ export class WeightFifo implements Watcher {
     if (instruction.op !== 'mm') return;
     const pushed = this.#pushed.shift()!;
     const push = this.#effects[this.#chip.queues.findIndex((view) => view.queue === 'wld')]![pushed]!.instruction as InstructionOf<'wld'>;
-    const [is, should] = [geometry(instruction.fields), geometry(push.fields)];
+    const [is, should] = [geometry(weightFormatOf(instruction.fields), instruction.fields), geometry(push.fields.format, push.fields)];
     if (is === should || this.#reported.has(`${pc} ${pushed}`)) return;
     this.#reported.add(`${pc} ${pushed}`);
     this.findings.push({
@@ -38,4 +40,4 @@ export class WeightFifo implements Watcher {
   }
 }
 
-const geometry = ({ format, kTiles, nTiles, split }: Geometry): string => `${format} ${kTiles} x ${nTiles} tiles, for ${2 ** split} groups`;
+const geometry = (format: Format, { scaling, kTiles, nTiles, split }: Geometry): string => `${format}${scaling === undefined ? '' : ` with ${scaling} scales`} ${kTiles} x ${nTiles} tiles, for ${2 ** split} groups`;

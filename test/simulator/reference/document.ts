@@ -26,9 +26,9 @@ instruction's posts; those arrive at their waiter \`syncCycles\` later. Queues i
 
 | what | takes | latency |
 |---|---|---|
-| a weight tile, SRAM to FIFO (\`wld\`) | A: a row a cycle; BF16 twice that | 0 |
+| a weight tile, SRAM to FIFO (\`wld\`) | A: a row a cycle; BF16 twice that; scales of blocks beside it | 0 |
 | the same tile, FIFO to the array's shadow registers | A again, as soon as the tile before it starts multiplying; rows pass an empty FIFO without delay | |
-| a k-tile of a product (\`mm\`) | its rows, a row a cycle, BF16 two; the next tile starts when those are in and its weights are: max(rows, A) a tile | 2A - 2 after the last: the last row crosses the array |
+| a k-tile of a product (\`mm\`) | its rows, a row a cycle, two if an operand is BF16; the next tile starts when those are in and its weights are: max(rows, A) a tile | 2A - 2 after the last: the last row crosses the array |
 | a product of one tile, alone | A + rows + 2A - 2 | |
 | draining accumulators (\`epi\`) | its rows, a row a cycle | 32, the pipeline |
 | HBM (\`dld\`, \`dst\`, gather, scatter) | bytes / (rate x efficiency of runs so long), rate divided evenly among those that want it | the round trip |
@@ -47,7 +47,8 @@ the left for activations and at the top for weights; accumulators of two banks, 
 a FIFO that holds rows; read ports of a row of A bytes a cycle; an epilogue pipeline; an HBM channel that moves a line at a time, of the
 queue served least so far. Every cycle all of it moves one step. It runs the same bytes as the other simulators, with semaphores, loops and
 registers, and carries values: what it writes to HBM is compared bit for bit with the functional simulator. A cell that met an
-activation of another tile than its weight would stop the run. Units that are not part of an array (vector, attention, host) take
+activation of another tile than its weight would stop the run. It multiplies E4M3 by E4M3 and BF16 by BF16 and refuses other mixtures and
+scales of blocks, which take the same cycles. Units that are not part of an array (vector, attention, host) take
 their closed forms, with their HBM traffic on the stepped channel.
 
 What it has shown, and what was changed for it:

@@ -71,13 +71,20 @@ describe('what the reference sees', () => {
     expect(together.event).toBe(apart.event);
   });
 
-  it('queues that wait for ever, weights nobody takes, programs of more than one array', () => {
+  it('queues that wait for ever, weights nobody takes, programs of more than one array, products it does not step', () => {
     const state = (...code: Parameters<typeof programOf>[0]) => createMachineState(programOf(code, { machine: oneArray(8, 64) }), [imageSource(new Uint8Array(0))]);
     const block = encodeStepBlock(emptyStep);
     const wld = (nTiles: number) => ins('wld', { format: 'e4m3', src: { addr: 0, ss: 0 }, kTiles: 1, nTiles, split: 0 });
     expect(() => runReference(state({ epi: [sync([token(1)], [])] }), block, 1000)).toThrow(/deadlock: epi\[0\]/);
     expect(() => runReference(state({ wld: [wld(1)] }), block, 1000)).toThrow(/unbalanced: 1 weight/);
     expect(() => runReference(state({ wld: [wld(2)] }), block, 1000)).toThrow(SimulationFault);
+    const product = (load: object, mm: object) => () => runReference(state({
+      wld: [ins('wld', { format: 'e4m3', src: { addr: 0, ss: 0 }, kTiles: 1, nTiles: 1, split: 0, ...load }, [], [])],
+      mxu: [ins('mm', { format: 'e4m3', accumulate: 'no', split: 0, a: { addr: 0, ss: 0 }, pitch: 1, acc: { addr: 0, ss: 0 }, kTiles: 1, kLast: 8, nTiles: 1, rows: { max: 1, reg: 0, level: 0 }, ...mm })],
+    }), block, 1000);
+    expect(product({ format: 'e5m2' }, { format: 'e5m2' })).toThrow('the reference multiplies e4m3 by e4m3 and bf16 by bf16, not e5m2 by e5m2');
+    expect(product({}, { format: 'bf16', weightFormat: 'e4m3' })).toThrow('not bf16 by e4m3');
+    expect(product({ scaling: 'mx' }, { scaling: 'mx' })).toThrow('not e4m3 by e4m3 with mx scales');
     expect(() => runReference(createMachineState(programOf([{}]), [imageSource(new Uint8Array(0))]), block, 1000)).toThrow(RangeError);
   });
 });

@@ -49,6 +49,13 @@ describe('an instruction alone takes its closed form', () => {
     expect(pair(10, 3)).toBe(8 + 9 * 8 + 3 + 14);
     expect(pair(3, 20, 1)).toBe(8 + 3 * 10 + 14);
     expect(pair(3, 20, 0, 'bf16')).toBe(16 + 3 * 40 + 14);
+    // E5M2 at the rate of FP8; any mixture with BF16 at its rate, weights loading at their own.
+    const mixed = (format: 'e4m3' | 'e5m2' | 'bf16', weightFormat: 'e4m3' | 'e5m2' | 'bf16'): number =>
+      together({ wld: [make('wld', { kTiles: 3, format: weightFormat })], mxu: [make('mm', { kTiles: 3, format, weightFormat, rows: rows(20) })] });
+    expect(mixed('e5m2', 'e4m3')).toBe(8 + 3 * 20 + 14);
+    expect(mixed('bf16', 'e5m2')).toBe(8 + 3 * 40 + 14);
+    expect(mixed('e4m3', 'bf16')).toBe(16 + 3 * 40 + 14);
+    expect(together({ wld: [make('wld', { kTiles: 4, scaling: 'mx' })], mxu: [make('mm', { kTiles: 4, scaling: 'mx', rows: rows(20) })] })).toBe(8 + 4 * 20 + 14);
     // Two in a row: the pipe is not empty between them.
     const two = { wld: [make('wld', { kTiles: 2 }), make('wld', { kTiles: 2 })], mxu: [make('mm', { kTiles: 2, rows: rows(20) }), make('mm', { kTiles: 2, rows: rows(20) })] };
     expect(together(two)).toBe(8 + 4 * 20 + 14);
