@@ -9,7 +9,7 @@ import { tensorsOf } from '../../ir/weight-expr.ts';
 import { WeightValues } from '../../ir/weight-values.ts';
 import type { TensorStore, Weight, WeightExpr } from '../../ir/weights.ts';
 import { Sizes } from './sizes.ts';
-import { CannotImport, type Value, elementCount, flatIndex, foldBinary, foldUnary, isStatic, knownElements, knownValue, pickKnown, soundShape } from './value.ts';
+import { CannotImport, type StoredWeight, type Value, elementCount, flatIndex, foldBinary, foldUnary, isStatic, knownElements, knownValue, pickKnown, soundShape } from './value.ts';
 
 type Unary = PrimitiveAttrs['punary']['fn'];
 type Binary = PrimitiveAttrs['pbinary']['fn'];
@@ -24,36 +24,28 @@ export class Emitter {
   readonly build = new GraphBuilder(inferResults);
   readonly sizes = new Sizes();
   readonly weights = new Map<string, Weight>();
-  readonly #ids = new Map<string, ValueId>();
+  readonly #ids = new Map<string | StoredWeight, ValueId>();
   readonly #fills = new Map<ValueId, number>();
 
   /** The module's value of a tensor; a known one becomes a constant. */
   id(value: Value): ValueId {
     if (value.id !== undefined) return value.id;
-    const key = value.weight === undefined ? `${value.dtype} ${value.shape.join()} ${(value.known ?? []).map((each) => (Object.is(each, -0) ? '-0' : String(each))).join()}` : `weight ${value.weight}`;
-    const made = this.#ids.get(key) ?? (value.weight === undefined ? this.#constant(value) : this.#weight(value, value.weight));
+    const key = value.weight ?? `${value.dtype} ${value.shape.join()} ${(value.known ?? []).map((each) => (Object.is(each, -0) ? '-0' : String(each))).join()}`;
+    const made = this.#ids.get(key) ?? (value.weight === undefined ? this.#constant(value) : this.#weight(value.weight));
     this.#ids.set(key, made);
     return made;
   }
 
   /** What a value that is stored is made of; undefined if it is computed. */
   exprOf({ weight, known, shape }: Value): WeightExpr | undefined {
-    if (weight !== undefined) return this.weights.get(weight)?.instances[0];
+    if (weight !== undefined) return weight.expr;
     return isStatic(shape) && known?.every((each) => typeof each === 'number') === true ? { kind: 'values', shape, values: known } : undefined;
   }
 
-  /** A weight made of what is stored; if it is small and made of known numbers, those. */
-  derived({ dtype, shape }: { readonly dtype: DType; readonly shape: readonly number[] }, expr: WeightExpr): Value {
-    const tensors = tensorsOf(expr);
-    const base = tensors[0] ?? 'constant';
-    let name = base;
-    for (let i = 2; this.weights.has(name); i++) name = `${base}.${i}`;
-    const weight: Weight = { name, dtype, shape, instances: [expr] };
-    if (tensors.length === 0 && elementCount(shape) <= knownElements) {
-      return knownValue(dtype, shape, [...new WeightValues(noTensors, 1).rowsOf(weight, { instance: 0, rank: 0 }, 0, shape[0] ?? 1)]);
-    }
-    this.weights.set(name, weight);
-    return { dtype, shape, weight: name };
+  /** What is made of what is stored; if it is small and made of known numbers, those. */
+  derived(dtype: DType, shape: readonly number[], expr: WeightExpr): Value {
+    if (tensorsOf(expr).length > 0 || elementCount(shape) > knownElements) return { dtype, shape, weight: { dtype, shape, expr } };
+    return knownValue(dtype, shape, [...new WeightValues(noTensors, 1).rowsOf({ name: '', dtype, shape, instances: [expr] }, { instance: 0, rank: 0 }, 0, shape[0] ?? 1)]);
   }
 
   /** A number of the same type as another tensor. */
@@ -114,6 +106,7 @@ export class Emitter {
     const [from, to] = [volumeOf(x.shape), volumeOf(shape)];
     if (typeof from === 'number' && typeof to === 'number' && from !== to) throw new CannotImport('E1003', `[${x.shape.join(', ')}] cannot be reshaped to [${shape.join(', ')}]`);
     if (x.known !== undefined && isStatic(shape)) return knownValue(x.dtype, shape, x.known);
+    if (x.weight !== undefined && isStatic(shape)) return { ...x, shape, weight: { dtype: x.weight.dtype, shape, expr: { kind: 'reshape', of: x.weight.expr, shape } } };
     return this.#op('preshape', {}, [x], { dtype: x.dtype, shape });
   }
 
@@ -290,10 +283,13 @@ export class Emitter {
     return dtype === 'i64' ? id : this.build.op('pcast', {}, [id], { dtype, shape });
   }
 
-  #weight({ shape }: Value, name: string): ValueId {
-    const weight = this.weights.get(name);
-    if (weight === undefined) throw new Error(`internal: weight \`${name}\` is not registered`);
-    return this.build.op('weight', { name }, [], { dtype: weight.dtype, shape });
+  /** A weight is called as the first tensor it is made of, or something like it that is free. */
+  #weight({ dtype, shape, expr }: StoredWeight): ValueId {
+    const base = tensorsOf(expr)[0] ?? 'constant';
+    let name = base;
+    for (let i = 2; this.weights.has(name); i++) name = `${base}.${i}`;
+    this.weights.set(name, { name, dtype, shape, instances: [expr] });
+    return this.build.op('weight', { name }, [], { dtype, shape });
   }
 }
 

@@ -8,7 +8,7 @@ import type { Files } from '../files.ts';
 import { Emitter } from './emit.ts';
 import { type OnnxAttribute, type OnnxFunction, type OnnxGraph, type OnnxModel, type OnnxNode, type OnnxTensor, type OnnxValue, elementsOf, functionKey } from './model.ts';
 import { Problems } from './problems.ts';
-import { conditional, refusedOps } from './rules/refusals.ts';
+import { conditional, refusalOf } from './rules/refusals.ts';
 import { type Rule, callOf } from './rules/rule.ts';
 import { ruleOf } from './rules/table.ts';
 import { readTensor, tensorStore } from './store.ts';
@@ -108,11 +108,10 @@ export class GraphImport {
     if (dtype === undefined) throw new CannotImport('E3001', `data type ${tensor.type.name} is not computed with`);
     const elements = elementsOf(tensor.dims);
     let name = hint;
-    for (let i = 2; this.#tensors.has(name) || this.#emit.weights.has(name); i++) name = `${hint}.${i}`;
+    for (let i = 2; this.#tensors.has(name); i++) name = `${hint}.${i}`;
     this.#tensors.set(name, tensor);
     if (elements <= knownElements) return knownValue(dtype, tensor.dims, [...(readTensor(this.#files, tensor, 0, elements) ?? [])]);
-    this.#emit.weights.set(name, { name, dtype, shape: tensor.dims, instances: [{ kind: 'tensor', name }] });
-    return { dtype, shape: tensor.dims, weight: name };
+    return { dtype, shape: tensor.dims, weight: { dtype, shape: tensor.dims, expr: { kind: 'tensor', name } } };
   }
 
   #run(nodes: readonly OnnxNode[], around: Around): void {
@@ -214,7 +213,7 @@ export class GraphImport {
   }
 
   #refuse(node: OnnxNode, who: { readonly op: string; readonly node: string }): undefined {
-    const refused = node.domain === '' ? refusedOps.get(node.opType) : undefined;
+    const refused = refusalOf(node.domain, node.opType);
     if (refused !== undefined) this.#problems.add(refused.code, who, refused.why, refused.help);
     else if (node.domain === '') this.#problems.add('E1005', who, 'the operator is not known', 'export with operators of ONNX up to opset 28 that have a meaning in a transformer');
     else this.#problems.add('E1005', who, `the operator of domain \`${node.domain}\` is not known`, 'define it as a custom layer and give that to the compiler');

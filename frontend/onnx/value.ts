@@ -2,20 +2,24 @@ import { addDims, degreesOf, divDims, equalDims, floorDims, leastOf, mulDims, su
 import { binary, unary } from '../../ir/graph/interpret/elementwise.ts';
 import type { PrimitiveAttrs } from '../../ir/graph/ops.ts';
 import type { DType, Dim, ValueId } from '../../ir/types.ts';
+import type { WeightExpr } from '../../ir/weights.ts';
 import { limits } from './limits.ts';
 
 /**
- * A tensor while a graph is imported. `known`: every element, row-major, numbers or size expressions; such a tensor becomes an
- * op only when one needs it. `weight`: it is that tensor of the source. Else `id` is its value in the module.
+ * A tensor while a graph is imported. `known`: every element, row-major, numbers or size expressions; `weight`: it is stored, or
+ * made of what is. Such a tensor becomes an op only when one needs it. Else `id` is its value in the module.
  * `dtype` is what the source says; casts between floats make no op, so the module's type may be another float.
  */
 export type Value = {
   readonly dtype: DType;
   readonly shape: readonly Dim[];
   readonly known?: readonly Dim[];
-  readonly weight?: string;
+  readonly weight?: StoredWeight;
   readonly id?: ValueId;
 };
+
+/** A weight as it is stored or made, whatever casts between floats have called it since. */
+export type StoredWeight = { readonly dtype: DType; readonly shape: readonly number[]; readonly expr: WeightExpr };
 
 /** Elements of a tensor of known values; larger ones are computed at run time. */
 export const knownElements = 1024;

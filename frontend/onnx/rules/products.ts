@@ -8,13 +8,7 @@ import { axesOf } from './views.ts';
 /** Sums of products, and what reduces axes. */
 export const products: Rules = {
   MatMul: (call, emit) => matmul(emit, call.input(0), call.input(1)),
-  Gemm: (call, emit) => {
-    const turned = (x: Value, name: string): Value => (call.int(name, 0) === 0 ? x : emit.transpose(x, [1, 0]));
-    const product = emit.matmul(turned(call.input(0), 'transA'), turned(call.input(1), 'transB'));
-    const scaled = times(emit, product, call.float('alpha', 1));
-    const added = call.inputs[2];
-    return added === undefined ? scaled : emit.binary('add', scaled, times(emit, added, call.float('beta', 1)));
-  },
+  Gemm: (call, emit) => gemm(call, emit),
   Einsum: (call, emit) => einsum(emit, call.string('equation').replaceAll(' ', ''), call.rest(0)),
   ReduceSum: reduced((emit, x, axes, keep) => emit.reduce('sum', x, axes, keep)),
   ReduceMean: reduced((emit, x, axes, keep) => emit.reduce('mean', x, axes, keep)),
@@ -38,6 +32,14 @@ export const products: Rules = {
 };
 
 const times = (emit: Emitter, x: Value, by: number): Value => (by === 1 ? x : emit.binary('mul', x, emit.scalar(x, by)));
+
+export function gemm(call: Call, emit: Emitter): Value {
+  const turned = (x: Value, name: string): Value => (call.int(name, 0) === 0 ? x : emit.transpose(x, [1, 0]));
+  const product = emit.matmul(turned(call.input(0), 'transA'), turned(call.input(1), 'transB'));
+  const scaled = times(emit, product, call.float('alpha', 1));
+  const added = call.inputs[2];
+  return added === undefined ? scaled : emit.binary('add', scaled, times(emit, added, call.float('beta', 1)));
+}
 
 /** NumPy's matmul: an operand of one axis is a row on the left, a column on the right. */
 export function matmul(emit: Emitter, x: Value, y: Value): Value {

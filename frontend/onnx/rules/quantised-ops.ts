@@ -6,14 +6,14 @@ import { alongAxis, dequantise, dynamicQuantise, quantise } from './quantised.ts
 import type { Call, Rule, Rules } from './rule.ts';
 import { convolution } from './windows.ts';
 
-/** The numbers of codes that come with a scale and a zero point; these may be of the rows (axis -2) or the columns (axis -1) of a matrix. */
-function numbersOf(emit: Emitter, codes: Value, { scale, zeroPoint, axis }: { readonly scale: Value | undefined; readonly zeroPoint: Value | undefined; readonly axis: -1 | -2 }): Value {
+/** The numbers of codes that come with a scale and a zero point; these may be one for each index of an axis, -1 the last. */
+function numbersOf(emit: Emitter, codes: Value, { scale, zeroPoint, axis }: { readonly scale: Value | undefined; readonly zeroPoint: Value | undefined; readonly axis: number }): Value {
   const rank = codes.shape.length;
-  const part = (value: Value | undefined): Value | undefined => alongAxis(emit, value, rank, rank + axis);
+  const part = (value: Value | undefined): Value | undefined => alongAxis(emit, value, rank, axis < 0 ? rank + axis : axis);
   return dequantise(emit, codes, { scale: part(scale), zeroPoint: part(zeroPoint) }, scale?.dtype ?? 'i32');
 }
 
-const operand = (call: Call, emit: Emitter, at: number, axis: -1 | -2): Value => numbersOf(emit, call.input(at), { scale: call.input(at + 1), zeroPoint: call.inputs[at + 2], axis });
+const operand = (call: Call, emit: Emitter, at: number, axis: number): Value => numbersOf(emit, call.input(at), { scale: call.input(at + 1), zeroPoint: call.inputs[at + 2], axis });
 
 /** The result as codes of the scale and zero point from input `at` on. Without a zero point they are of the type of the first operand. */
 function coded(call: Call, emit: Emitter, result: Value, at: number): Value {
@@ -30,7 +30,7 @@ const codingTwo = (fn: 'add' | 'mul'): Rule => (call, emit) => coded(call, emit,
 /** Operators of ai.onnx on codes. */
 export const codeProducts: Rules = {
   MatMulInteger: (call, emit) => {
-    const whole = (i: number, axis: -1 | -2): Value => numbersOf(emit, call.input(i), { scale: undefined, zeroPoint: call.inputs[i + 2], axis });
+    const whole = (i: number, axis: number): Value => numbersOf(emit, call.input(i), { scale: undefined, zeroPoint: call.inputs[i + 2], axis });
     return matmul(emit, whole(0, -2), whole(1, -1));
   },
   QLinearMatMul: (call, emit) => coded(call, emit, matmul(emit, operand(call, emit, 0, -2), operand(call, emit, 3, -1)), 6),
@@ -53,7 +53,7 @@ const centred = (emit: Emitter, codes: Value, zeroPoint: Value | undefined): Val
 export const contribCodes: Rules = {
   MatMulInteger16: (call, emit) => matmul(emit, emit.cast(call.input(0), 'i32'), emit.cast(call.input(1), 'i32')),
   MatMulIntegerToFloat: (call, emit) => {
-    const side = (i: number, axis: -1 | -2): Value => numbersOf(emit, call.input(i), { scale: call.input(i + 2), zeroPoint: call.inputs[i + 4], axis });
+    const side = (i: number, axis: number): Value => numbersOf(emit, call.input(i), { scale: call.input(i + 2), zeroPoint: call.inputs[i + 4], axis });
     return plus(emit, matmul(emit, side(0, -1), side(1, -1)), call.inputs[6]);
   },
   DynamicQuantizeMatMul: (call, emit) => {

@@ -32,7 +32,7 @@ function storedNumbers(emit: Emitter, codes: Value, { scale, zeroPoint, blocked 
   const sizes = (parts[0] ?? parts[1])?.shape ?? codes.shape.map(() => 1);
   const block = codes.shape.map((size, axis) => (axis === blocked?.axis ? blocked.size : sizes[axis] === 1 ? Math.max(size, 1) : 1));
   const factors: WeightExpr = parts[0]?.expr ?? { kind: 'values', shape: sizes, values: [1] };
-  return emit.derived({ dtype, shape: codes.shape }, { kind: 'dequantise', of, scale: factors, zeroPoint: parts[1]?.expr, block });
+  return emit.derived(dtype, codes.shape, { kind: 'dequantise', of, scale: factors, zeroPoint: parts[1]?.expr, block });
 }
 
 /** What a scale or zero point is made of, as a tensor of a rank. */

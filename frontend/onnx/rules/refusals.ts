@@ -29,6 +29,26 @@ const table: readonly (readonly [RefusedOp, readonly string[]])[] = [
   [bits, ['BitShift', 'BitwiseAnd', 'BitwiseOr', 'BitwiseXor', 'BitwiseNot', 'BitCast']],
 ];
 
-export const refusedOps: ReadonlyMap<string, RefusedOp> = new Map(table.flatMap(([refused, ops]) => ops.map((op) => [op, refused] as const)));
+const search: RefusedOp = { code: 'E3002', why: 'choosing tokens is what the host does between steps', help: 'compile the decoder: give the model of its subgraph (attribute `decoder`) by itself' };
+const ordered: RefusedOp = { code: 'E3001', why: 'its tensors lie in an order of another machine', help: 'export the model with `QuantizeLinear` and `DequantizeLinear`' };
+const ragged: RefusedOp = { code: 'E3001', why: 'how many rows there are depends on data', help: 'give the model with its padding: sequences of their own length are taken apart here' };
+const paged: RefusedOp = { code: 'E3001', why: 'caches in pages, or of which parts are attended to, are not expressed', help: 'export with `GroupQueryAttention` and a cache for each sequence: pages are made here' };
+
+const contribTable: typeof table = [
+  [search, ['BeamSearch', 'WhisperBeamSearch', 'GreedySearch', 'Sampling', 'NGramRepeatBlock']],
+  [ordered, ['QuantizeWithOrder', 'DequantizeWithOrder', 'QOrderedAttention', 'QOrderedGelu', 'QOrderedLayerNormalization', 'QOrderedLongformerAttention', 'QOrderedMatMul']],
+  [ragged, ['RemovePadding', 'RestorePadding']],
+  [paged, ['PagedAttention', 'SparseAttention', 'LongformerAttention']],
+  [recurrent, ['AttnLSTM', 'DynamicQuantizeLSTM', 'LinearAttention', 'LinearAttentionGate', 'GatedDeltaNet', 'CausalConvWithState', 'VarlenCausalConvWithState']],
+  [image, ['NhwcConv', 'NhwcFusedConv', 'NhwcMaxPool', 'MaxpoolWithMask', 'QLinearConv', 'QLinearAveragePool', 'QLinearGlobalAveragePool', 'ConvTransposeWithDynamicPads', 'CropAndResize', 'GridSample']],
+  [text, ['Tokenizer', 'WordConvEmbedding']],
+  [training, ['BiasDropout', 'BitmaskDropout', 'BitmaskBiasDropout', 'SoftmaxCrossEntropyLossInternal', 'YieldOp']],
+];
+
+const byOp = (rows: typeof table): ReadonlyMap<string, RefusedOp> => new Map(rows.flatMap(([refused, ops]) => ops.map((op) => [op, refused] as const)));
+const refused: ReadonlyMap<string, ReadonlyMap<string, RefusedOp>> = new Map([['', byOp(table)], ['com.microsoft', byOp(contribTable)]]);
+
+/** Why a known operator of a domain ('' is ai.onnx) is refused. */
+export const refusalOf = (domain: string, op: string): RefusedOp | undefined => refused.get(domain)?.get(op);
 
 export const conditional: RefusedOp = control;

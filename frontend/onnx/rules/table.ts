@@ -1,10 +1,14 @@
 import { along } from './along.ts';
 import { attentions } from './attention.ts';
 import { constants } from './constants.ts';
+import { contribAttentions } from './contrib-attention.ts';
+import { contribBiases } from './contrib-bias.ts';
+import { groupedAttentions } from './contrib-gqa.ts';
 import { contrib } from './contrib.ts';
 import { elementwise } from './elementwise.ts';
 import { gathers } from './gather.ts';
 import { norms } from './norm.ts';
+import { packedWeights } from './packed.ts';
 import { products } from './products.ts';
 import { codeProducts, contribCodes } from './quantised-ops.ts';
 import { dynamicQuantisation, quantisation } from './quantised.ts';
@@ -18,7 +22,7 @@ import { windowed } from './windows.ts';
 /** What operators mean, by domain ('' is ai.onnx), then by name. */
 const domains: ReadonlyMap<string, ReadonlyMap<string, Rule>> = new Map([
   ['', rulesOf({ ...elementwise, ...views, ...constants, ...gathers, ...scatters, ...products, ...windowed, ...pads, ...resizes, ...along, ...norms, ...attentions, ...quantisation, ...dynamicQuantisation, ...codeProducts })],
-  ['com.microsoft', rulesOf({ ...contrib, ...quantisation, ...contribCodes })],
+  ['com.microsoft', rulesOf({ ...contrib, ...contribBiases, ...contribAttentions, ...groupedAttentions, ...packedWeights, ...quantisation, ...contribCodes })],
 ]);
 
 export const ruleOf = (domain: string, op: string): Rule | undefined => domains.get(domain)?.get(op);

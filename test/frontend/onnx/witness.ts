@@ -57,7 +57,8 @@ export function modelOf({ op, domain = '', inputs, attributes = {}, outputs = 1,
     [2, 'g'],
     ...inputs.flatMap((each, i) => (each?.stored === true ? [[5, tensor(`x${i}`, codes[each.kind], each.shape, [[9, typed(each.kind, each.values)]])] as const] : [])),
     ...inputs.flatMap((each, i) => (each?.stored === false ? [[11, value(`x${i}`, codes[each.kind], each.dims)] as const] : [])),
-    ...results.map((name) => [12, message([[1, name]])] as const),
+    // ONNX Runtime cannot tell the type of a fourth output, which is scores where there is one.
+    ...results.map((name, i) => [12, message(i === 3 ? [[1, name], [2, message([[1, message([[1, 1]])]])]] : [[1, name]])] as const),
   ];
   return message([[1, 10], [7, message(fields)], [8, opset(version)], [8, opset(1, 'com.microsoft')]]);
 }
