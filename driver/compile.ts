@@ -26,7 +26,7 @@ import { shard } from '../passes/shard.ts';
 import { reportUnlowerable } from '../passes/tile/tile.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
 import { firstFinding } from '../verifier/verify.ts';
-import type { Phase } from './options.ts';
+import { type Phase, phases } from './options.ts';
 import type { Workload } from './workload.ts';
 
 /** A model as a frontend hands it over: a source graph (`primitive`) or transformer rows, and its tensors if it has any. */
@@ -42,8 +42,10 @@ export type Serving = { readonly workload: Workload; readonly bounds: Bounds };
 /** How to compile: the machine, formats, chips, where SRAM goes, and what to serve. */
 export type Target = { readonly machine: Machine; readonly precision: Precision; readonly tp: number; readonly stageShare: number; readonly serve: (module: GraphModule) => Serving };
 
-/** Told of every stage as it ends; says whether to go on. */
-export type Watch = (phase: Phase, name: string, made: { readonly graph: GraphModule } | { readonly tile: TileModule } | { readonly program: Program }) => boolean;
+/** What a stage makes. */
+export type Made = { readonly graph: GraphModule } | { readonly tile: TileModule } | { readonly program: Program };
+/** Told of every stage as it ends; `until` is the last phase that is run. */
+export type Watch = { readonly until: Phase; readonly ended: (phase: Phase, name: string, made: Made) => void };
 
 /** A compiled model: the program, and what it was on the way. `rows`: in double precision the source's meaning; `normative`: the program's, to the bit. */
 export type Compiled = {
@@ -104,7 +106,7 @@ export function runPass({ name, run }: GraphPass, module: GraphModule, diagnosti
  * Imported model -> program. Problems of the user's go to `diagnostics`, and nothing comes back; the module is verified after
  * every pass. Pure: no files, no clock, no globals, so the same input gives the same bytes.
  */
-export function compile(imported: Imported, target: Target, diagnostics: Diagnostics, watch: Watch = () => true): Compiled | undefined {
+export function compile(imported: Imported, target: Target, diagnostics: Diagnostics, watch: Watch = { until: 'time', ended: () => {} }): Compiled | undefined {
   try {
     return compiled(imported, target, diagnostics, watch);
   } catch (error) {
@@ -114,17 +116,20 @@ export function compile(imported: Imported, target: Target, diagnostics: Diagnos
   }
 }
 
-function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, watch: Watch): Compiled | undefined {
+function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, { until, ended }: Watch): Compiled | undefined {
+  const isWanted = (phase: Phase): boolean => phases.indexOf(phase) <= phases.indexOf(until);
   let module = imported.module;
   let rows = module;
-  if (!watch('import', 'import', { graph: module })) return undefined;
+  ended('import', 'import', { graph: module });
   for (const pass of passesFor(imported, target, diagnostics)) {
+    if (!isWanted(pass.phase)) return undefined;
     const made = runPass(pass, module, diagnostics);
     if (made === undefined) return undefined;
     module = made;
     if (pass.name === 'roll') rows = module;
-    if (!watch(pass.phase, pass.name, { graph: module })) return undefined;
+    ended(pass.phase, pass.name, { graph: module });
   }
+  if (!isWanted('tile')) return undefined;
   reportUnlowerable(module, diagnostics);
   if (diagnostics.hasErrors) return undefined;
 
@@ -132,7 +137,8 @@ function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, 
   const fitted = fit(module, { machine: target.machine, bounds: serving.bounds, chips: target.tp, stageShare: target.stageShare }, diagnostics);
   if (fitted === undefined) return undefined;
   mustHold('tile', (problems) => verifyTile(fitted.tile).forEach((problem) => problems.report(problem)));
-  if (!watch('tile', 'tile', { tile: fitted.tile })) return undefined;
+  ended('tile', 'tile', { tile: fitted.tile });
+  if (!isWanted('emit')) return undefined;
 
   // Before anything is encoded: addresses of what does not fit would not fit their fields.
   const layout = allocate(fitted.tile, target.machine);
@@ -141,9 +147,9 @@ function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, 
   const built = roomFor(() => buildProgram(fitted.tile, target.machine, module.caches.length === 0 ? 'encode' : 'step', programMeta(rows, target, serving), layout), diagnostics);
   if (built === undefined) return undefined;
   const { program } = built;
-  if (!watch('emit', 'emit', { program })) return undefined;
+  ended('emit', 'emit', { program });
   mustBeSound(program);
-  if (!watch('emit', 'verify', { program })) return undefined;
+  ended('emit', 'verify', { program });
   return { rows, normative: module, graph: fitted.graph, tile: fitted.tile, program, layout, spilled: fitted.spilled, workload: serving.workload };
 }
 

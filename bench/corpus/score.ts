@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { Diagnostics } from '../../diagnostics/diagnostic.ts';
+import { Diagnostics, sourcesOf } from '../../diagnostics/diagnostic.ts';
 import { nodeFiles } from '../../driver/node-files.ts';
 import { importOnnx } from '../../frontend/onnx/import.ts';
 import { interpretTensors } from '../../ir/graph/interpret-tensors.ts';
@@ -81,15 +81,25 @@ function countBlocks(module: GraphModule, store: TensorStore): Counts {
     const isTable = (op.kind === 'pgather' || op.kind === 'pslice') && op.attrs.axis === 0 && graph.dependence(table) === 'nothing' && graph.type(table).shape.length === 2 && /^(f|bf)/.test(graph.type(table).dtype);
     return isTable && graph.dependence(op.results[0] as ValueId) !== 'nothing';
   };
-  const count = (is: (op: GraphOp) => boolean): number => module.body.ops.filter(is).length;
+  /** A table added to rows whole: one row for each place of a sequence of fixed length. */
+  const isAdded = (op: GraphOp): boolean =>
+    op.kind === 'pbinary' && op.attrs.fn === 'add' && op.operands.some((operand) => graph.dependence(operand) === 'nothing' && graph.type(operand).shape.filter((size) => size !== 1).length === 2);
+  const count = (is: (op: GraphOp) => boolean): number => module.body.ops.filter(is).reduce((sum, op) => sum + timesSaid(op), 0);
   return {
     attention: count(({ kind }) => kind === 'tattention'),
     norm: count(({ kind }) => kind === 'tnorm'),
     rope: count(({ kind }) => kind === 'trope'),
     activation: count(({ kind }) => kind === 'tactivate'),
     moe: 0,
-    embedding: count(isLookup),
+    embedding: count((op) => isLookup(op) || isAdded(op)),
   };
+}
+
+/** How often a source says what is one op now, equal ones being shared: as often as each of the operators it is made of. */
+function timesSaid(op: GraphOp): number {
+  const times = new Map<string, number>();
+  for (const source of sourcesOf(op.origin)) if (source.kind === 'onnx') times.set(source.op, (times.get(source.op) ?? 0) + 1);
+  return Math.max(1, Math.min(...times.values(), Infinity) === Infinity ? 1 : Math.min(...times.values()));
 }
 
 /** How far a module is from what was stored as its inputs and outputs; undefined where nothing was. */

@@ -10,16 +10,14 @@ import { disassemble } from '../../isa-spec/disassembly.ts';
 import type { CostReport } from '../../report/report.ts';
 import { renderText } from '../../report/text.ts';
 import { renderHtml } from '../../report/html.ts';
-import { type Compiled, compile, type Imported, noTensors, type Serving, type Target, type Watch } from '../compile.ts';
+import { type Compiled, compile, type Imported, type Made, noTensors, type Serving, type Target } from '../compile.ts';
 import { Artefacts, writeWhole } from '../artefacts.ts';
 import { recognitionOf, recognitionText, reportShare } from '../explain-recognition.ts';
-import { type Options, phases } from '../options.ts';
+import { type Options, type Phase, phases } from '../options.ts';
 import { findMachine, findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
 import { steadyReport } from '../steady-report.ts';
 import { Terminal } from '../terminal.ts';
 import { boundsOf, steadyStep, type Workload, workloadOf } from '../workload.ts';
-
-type Made = Parameters<Watch>[2];
 
 /** The text form of what a stage made, and its file ending. */
 function textOf(made: Made): { readonly text: string; readonly ending: string } {
@@ -42,9 +40,8 @@ export async function compileCommand(path: string, options: Options): Promise<bo
   let last: Made | undefined;
   let recognised: GraphModule | undefined;
   let dumped = 0;
-  const end = options.stopAfter === '' ? phases.length : phases.findIndex((phase) => phase === options.stopAfter);
-  const watch: Watch = (phase, name, made) => {
-    if (phases.indexOf(phase) > end) return false;
+  const until = phases.find((phase) => phase === options.stopAfter) ?? 'time';
+  const ended = (phase: Phase, name: string, made: Made): void => {
     terminal.stage(name, stageDetail(made));
     last = made;
     if (phase === 'recognise' && 'graph' in made) recognised = made.graph;
@@ -52,9 +49,8 @@ export async function compileCommand(path: string, options: Options): Promise<bo
       const { text, ending } = textOf(made);
       writeWhole(options.dumpIr, `${String(dumped++).padStart(2, '0')}-${name}.${ending}`, text);
     }
-    return true;
   };
-  const compiled = compile(imported, target, diagnostics, watch);
+  const compiled = compile(imported, target, diagnostics, { until: options.explain === 'recognition' ? 'recognise' : until, ended });
   if (recognised !== undefined && (options.explain === 'recognition' || required > 0)) {
     const recognition = recognitionOf(recognised, imported.store ?? noTensors);
     if (options.explain === 'recognition') {
@@ -64,7 +60,7 @@ export async function compileCommand(path: string, options: Options): Promise<bo
     }
     reportShare(recognition, required, diagnostics);
   }
-  if (end < phases.indexOf('time') && !diagnostics.hasErrors && last !== undefined) {
+  if (until !== 'time' && !diagnostics.hasErrors && last !== undefined) {
     terminal.text(textOf(last).text);
     return !terminal.diagnostics(diagnostics);
   }

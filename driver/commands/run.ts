@@ -79,10 +79,7 @@ function compileFor(imported: Imported, prompts: readonly (readonly number[])[],
     const workload = { isl: longest, osl: module.caches.length === 0 ? 0 : Math.max(1, options.generate), batch: prompts.length };
     return { workload, bounds: boundsOf(module, target.machine, rows, longest + options.generate, operandBytes[target.precision]) };
   };
-  return compile(imported, { ...target, serve }, diagnostics, (_, name) => {
-    terminal.stage(name);
-    return true;
-  });
+  return compile(imported, { ...target, serve }, diagnostics, { until: 'time', ended: (_, name) => terminal.stage(name) });
 }
 
 async function referenceFor(source: Source, { rows }: Compiled, terminal: Terminal): Promise<Reference | undefined> {

@@ -1,5 +1,5 @@
 import { activations } from '../../isa-spec/instructions.ts';
-import { binaryFunctions, blockActivations, type GraphAttrs, type OpKind, scatterReductions, unaryFunctions } from './ops.ts';
+import { binaryFunctions, blockActivations, type GraphAttrs, type OpKind, ropePairs, scatterReductions, unaryFunctions } from './ops.ts';
 
 /** What an attribute may hold, at run time: a flag, a number, a text, lists of these, one of some names, or (custom layers) a record. */
 export type AttributeKind = 'flag' | 'number' | 'numbers' | 'text' | 'texts' | 'record' | readonly string[];
@@ -54,7 +54,7 @@ const attributeKinds: { readonly [K in OpKind]: { readonly [F in keyof GraphAttr
   psizes: { sizes: 'texts' },
   tnorm: { norm: ['rms', 'layer'], axes: 'numbers', epsilon: 'number' },
   tactivate: { activation: blockActivations, slope: 'number' },
-  trope: { interleaved: 'flag' },
+  trope: { pairs: ropePairs },
   tattention: { scale: 'number', softCap: 'number', biased: 'flag', sinks: 'flag' },
 };
 

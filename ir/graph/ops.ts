@@ -99,14 +99,17 @@ export type PrimitiveAttrs = {
 /** Activations of the library, in real numbers: those the machine has, and those it has not. */
 export const blockActivations = ['relu', 'silu', 'gelu', 'gelu_tanh', 'tanh', 'sigmoid', 'relu2', 'softplus', 'mish', 'hardswish', 'elu'] as const;
 
+/** Where the elements of a rotation's pairs lie. */
+export const ropePairs = ['halves', 'interleaved', 'unzipped'] as const;
+
 /** What recognising makes of primitives: the functions a transformer is made of, on tensors of any rank. `t` marks them. */
 export type BlockAttrs = {
   /** (x, gamma?, beta?, both broadcasting to x) -> x. RMS: x / sqrt(mean(x^2) + epsilon) * gamma. Layer: (x - mean) / sqrt(variance + epsilon) * gamma + beta. 0 / 0 is 0. */
   readonly tnorm: { readonly norm: 'rms' | 'layer'; readonly axes: readonly number[]; readonly epsilon: number };
   /** (x) -> f(slope * x) / slope of each element. */
   readonly tactivate: { readonly activation: (typeof blockActivations)[number]; readonly slope: number };
-  /** (x, cos [.., w], sin [.., w]) -> x, the first 2w elements of its last axis rotated: pairs are halves (i, i + w) or interleaved (2i, 2i + 1). */
-  readonly trope: { readonly interleaved: boolean };
+  /** (x, cos [.., w], sin [.., w]) -> x, the first 2w elements of its last axis rotated. Pairs are halves (i, i + w), interleaved (2i, 2i + 1), or unzipped: read interleaved, written as halves. */
+  readonly trope: { readonly pairs: (typeof ropePairs)[number] };
   /**
    * (q [.., m, d], k [.., n, d], v [.., n, e], then bias and sinks if there are, broadcasting to [.., m, n] and [.., m, 1]) -> [.., m, e].
    * softmax over keys of cap(scale * q k^T) + bias, times v; cap(z) = softCap * tanh(z / softCap), softCap 0: none. A sink is the logit of

@@ -2,12 +2,13 @@ import { compact } from '../rewrite.ts';
 import type { Block, GraphModule, GraphOp } from '../../ir/graph/module.ts';
 import type { ValueId } from '../../ir/types.ts';
 
-/** Two ops of one kind with the same attributes, operands and type are one: the first. Loop bodies are left alone. */
+/** Two ops of one kind with the same attributes, operands and type are one, which comes from where both did. Loop bodies are left alone. */
 export function shareEqual(module: GraphModule): GraphModule {
   const first = new Map<string, ValueId>();
   const renamed = new Map<ValueId, ValueId>();
   const now = (value: ValueId): ValueId => renamed.get(value) ?? value;
   const ops: GraphOp[] = [];
+  const places = new Map<ValueId, number>();
   for (const op of module.body.ops) {
     const operands = op.operands.map(now);
     const [result, more] = op.results;
@@ -20,8 +21,13 @@ export function shareEqual(module: GraphModule): GraphModule {
     const known = first.get(key);
     if (known === undefined) {
       first.set(key, result);
+      places.set(result, ops.length);
       ops.push({ ...op, operands } as GraphOp);
-    } else renamed.set(result, known);
+      continue;
+    }
+    renamed.set(result, known);
+    const place = places.get(known) as number;
+    ops[place] = { ...ops[place], origin: { kind: 'derived', by: 'share-equal', from: [(ops[place] as GraphOp).origin, op.origin] } } as GraphOp;
   }
   const body: Block = { ...module.body, ops, yields: module.body.yields.map(now) };
   return compact({ ...module, body });

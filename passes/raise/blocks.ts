@@ -51,8 +51,9 @@ export function liftRope(op: OpOf<'trope'>, raising: Raising): Lifted {
   const { axes } = x.layout;
   const [last, ...more] = merged(axes.at(-1) ?? []);
   if (last?.axis !== 'feature' || last.stride !== 1 || more.length > 0 || axes.flat().some(({ axis }) => axis === 'key')) return 'its last axis is not the features of one head';
+  if (op.attrs.pairs === 'unzipped') return 'it writes the halves of its pairs apart, which is not lowered yet';
   if (source.dependence(cos) === 'active' || source.dependence(sin) === 'active') return 'its angles depend on activations';
-  const found = known.recall(`rope ${JSON.stringify(axes)} ${cos} ${sin} ${op.attrs.interleaved}`, () => findRope(source, operand, op.results[0] as ValueId, axes));
+  const found = known.recall(`rope ${JSON.stringify(axes)} ${cos} ${sin} ${op.attrs.pairs}`, () => findRope(source, operand, op.results[0] as ValueId, axes));
   if (found === undefined) return 'its angles are not positions times frequencies';
   const attrs = { headDim: last.size, ...found.rope, positions: found.positions ?? unlimitedPositions };
   return { ...x, row: { kind: 'rope', attrs, rows: [x.row, 'positions'], weights: [], width: x.row.width, sampled: x.row.sampled, from: [op] } };

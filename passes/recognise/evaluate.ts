@@ -32,8 +32,8 @@ export function shapeUnder(shape: readonly Dim[], sizes: SizeEnv): readonly numb
   return concrete;
 }
 
-/** Sizes to try, by the order in which they come up: some that differ from each other, and some that do not. */
-const assignments: readonly (readonly number[])[] = [[2, 5, 3, 4, 6, 7], [3, 4, 2, 6, 5, 2], [1, 6, 4, 1, 3, 2], [2, 3, 2, 2, 2, 2]];
+/** Sizes to try, by the order in which they come up: some that differ from each other, some that do not, and long ones, of which convolutions leave little. */
+const assignments: readonly (readonly number[])[] = [[2, 5, 3, 4, 6, 7], [3, 4, 2, 6, 5, 2], [1, 6, 4, 1, 3, 2], [2, 3, 2, 2, 2, 2], [2, 403, 5, 3, 2, 4], [1, 643, 4, 2, 5, 3]];
 
 /** Ways to look at a module: a few sizes, then the first two of those with one size the sum of two others, as keys are of past and new rows. */
 export function scenariosOf({ module }: Graph): readonly Scenario[] {

@@ -139,18 +139,18 @@ function shaped(near: Near, value: ValueId, shape: readonly number[]): ValueId {
 
 function ropeBlock(graph: Graph, found: FoundRope | undefined): Block | undefined {
   if (found === undefined) return undefined;
-  const { region, interleaved, turning } = found;
+  const { region, pairs, turning } = found;
   const type = graph.type(region.x);
   const width = type.shape.at(-1) as number;
   const make = (near: Near): ValueId => {
-    const values = Array.from({ length: width }, (_, i) => (i < 2 * turning && (interleaved ? i % 2 === 0 : i < turning) ? 1 : 0));
+    const values = Array.from({ length: width }, (_, i) => (i < 2 * turning && (pairs === 'halves' ? i < turning : i % 2 === 0) ? 1 : 0));
     const row = near.build.op('pconst', { values }, [], { dtype: type.dtype, shape: [...type.shape.slice(1).map(() => 1), width] });
     const angles = copied(near, region, near.build.op('pexpand', {}, [row], type));
     const table = (start: number): ValueId => {
-      const [step, end] = interleaved ? [2, 2 * turning] : [1, start + turning];
+      const [step, end] = pairs === 'interleaved' ? [2, 2 * turning] : [1, start + turning];
       return near.build.op('pslice', { axis: type.shape.length - 1, start: String(start), end: String(end), step }, [angles], { dtype: type.dtype, shape: type.shape.with(-1, turning) });
     };
-    return near.build.op('trope', { interleaved }, [near.now(region.x), table(0), table(interleaved ? 1 : turning)], near.type(region.value));
+    return near.build.op('trope', { pairs }, [near.now(region.x), table(0), table(pairs === 'interleaved' ? 1 : turning)], near.type(region.value));
   };
   return { value: region.value, ops: region.ops, make };
 }

@@ -2,13 +2,14 @@ import { equalShapes } from '../../ir/dims.ts';
 import { blocks } from '../../ir/graph/interpret/blocks.ts';
 import type { Tensor } from '../../ir/graph/interpret/tensor.ts';
 import type { GraphOp } from '../../ir/graph/module.ts';
+import { type BlockAttrs, ropePairs } from '../../ir/graph/ops.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { evaluate, looked, sample, type Scenario, scenariosOf, shapeUnder } from './evaluate.ts';
 import type { Graph } from './graph.ts';
 import { type Region, regionBetween, regionText } from './region.ts';
 
 /** A rotation of the first 2 * `turning` elements of the last axis. Its cosines and sines are what the region makes of ones and zeros. */
-export type FoundRope = { readonly interleaved: boolean; readonly turning: number; readonly region: Region };
+export type FoundRope = { readonly pairs: BlockAttrs['trope']['pairs']; readonly turning: number; readonly region: Region };
 
 /** What a rotation is made of: it moves elements and adds multiples of them. */
 const isLinear = (op: GraphOp): boolean =>
@@ -81,31 +82,32 @@ function findRope(graph: Graph, region: Region, scenarios: readonly Scenario[]):
     y.forEach((element, i) => element !== x.data[i] && (most = Math.max(most, (i % width) + 1)));
     const turning = Math.ceil(most / 2);
     if (turning === 0) return undefined;
-    const agrees = (interleaved: boolean): boolean => {
-      const { cos, sin } = tablesOf(shape, turning, interleaved, through);
+    const agrees = (pairs: (typeof ropePairs)[number]): boolean => {
+      const { cos, sin } = tablesOf(shape, turning, pairs, through);
       if (sin.data.every((element) => element === 0)) return false;
-      const wanted = blocks.trope({ interleaved }, [x, cos, sin]).data;
+      const wanted = blocks.trope({ pairs }, [x, cos, sin]).data;
       return wanted.every((element, i) => Math.abs(element - (y[i] as number)) <= 1e-9 * (1 + Math.abs(element)));
     };
-    const interleaved = [false, true].find((kind) => 2 * turning <= width && agrees(kind));
-    return interleaved === undefined ? undefined : { interleaved, turning };
+    const pairs = ropePairs.find((each) => 2 * turning <= width && agrees(each));
+    return pairs === undefined ? undefined : { pairs, turning };
   });
   const [first, second] = kinds;
   if (kinds.length < 2 || first === undefined || second === undefined) return undefined;
-  return first.interleaved === second.interleaved && first.turning === second.turning ? first : undefined;
+  return first.pairs === second.pairs && first.turning === second.turning ? first : undefined;
 }
 
 /** What turns (1, 0) pairs into (cos, sin). */
-function tablesOf(shape: readonly number[], turning: number, interleaved: boolean, through: (data: Float64Array) => Float64Array): { readonly cos: Tensor; readonly sin: Tensor } {
+function tablesOf(shape: readonly number[], turning: number, pairs: (typeof ropePairs)[number], through: (data: Float64Array) => Float64Array): { readonly cos: Tensor; readonly sin: Tensor } {
   const width = shape.at(-1) as number;
   const rows = shape.reduce((a, b) => a * b, 1) / width;
-  const first = (i: number): number => (interleaved ? 2 * i : i);
+  const first = (i: number): number => (pairs === 'halves' ? i : 2 * i);
+  const [step, apart] = pairs === 'interleaved' ? [2, 1] : [1, turning];
   const ones = new Float64Array(rows * width);
   for (let row = 0; row < rows; row++) for (let i = 0; i < turning; i++) ones[row * width + first(i)] = 1;
   const y = through(ones);
   const table = (shift: number): Tensor => ({
     shape: [...shape.slice(0, -1), turning],
-    data: Float64Array.from({ length: rows * turning }, (_, at) => y[Math.floor(at / turning) * width + first(at % turning) + shift] as number),
+    data: Float64Array.from({ length: rows * turning }, (_, at) => y[Math.floor(at / turning) * width + step * (at % turning) + shift] as number),
   });
-  return { cos: table(0), sin: table(interleaved ? 1 : turning) };
+  return { cos: table(0), sin: table(apart) };
 }

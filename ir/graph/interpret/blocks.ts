@@ -23,6 +23,9 @@ export const blockActivation: Readonly<Record<BlockAttrs['tactivate']['activatio
   elu: (x) => (x > 0 ? x : Math.expm1(x)),
 };
 
+/** The places of pair i. */
+const pairAt = (halves: boolean, i: number, turning: number): readonly [number, number] => (halves ? [i, i + turning] : [2 * i, 2 * i + 1]);
+
 /** The recognised functions on concrete tensors, in double precision. */
 export const blocks: { readonly [K in keyof BlockAttrs]: Rule<K> } = {
   tnorm: ({ norm, axes, epsilon }, [x, gamma, beta]) => {
@@ -42,7 +45,7 @@ export const blocks: { readonly [K in keyof BlockAttrs]: Rule<K> } = {
     return { shape: x.shape, data: apart.map((value, i) => (value === 0 ? 0 : value / Math.sqrt((power[of[i] as number] as number) + epsilon)) * (gain?.[i] ?? 1) + (bias?.[i] ?? 0)) };
   },
   tactivate: ({ activation, slope }, [x]) => map(x, (value) => blockActivation[activation](slope * value) / slope),
-  trope: ({ interleaved }, [x, cos, sin]) => {
+  trope: ({ pairs }, [x, cos, sin]) => {
     const width = x.shape.at(-1) as number;
     const turning = cos.shape.at(-1) as number;
     const angles = [...x.shape.slice(0, -1), turning];
@@ -50,11 +53,11 @@ export const blocks: { readonly [K in keyof BlockAttrs]: Rule<K> } = {
     const data = Float64Array.from(x.data);
     for (let row = 0; row * width < data.length; row++) {
       for (let i = 0; i < turning; i++) {
-        const a = row * width + (interleaved ? 2 * i : i);
-        const b = a + (interleaved ? 1 : turning);
+        const [a, b] = pairAt(pairs === 'halves', i, turning).map((at) => x.data[row * width + at] as number) as [number, number];
+        const [to, other] = pairAt(pairs !== 'interleaved', i, turning);
         const at = row * turning + i;
-        data[a] = (x.data[a] as number) * (c[at] as number) - (x.data[b] as number) * (s[at] as number);
-        data[b] = (x.data[b] as number) * (c[at] as number) + (x.data[a] as number) * (s[at] as number);
+        data[row * width + to] = a * (c[at] as number) - b * (s[at] as number);
+        data[row * width + other] = b * (c[at] as number) + a * (s[at] as number);
       }
     }
     return { shape: x.shape, data };

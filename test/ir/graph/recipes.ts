@@ -1,5 +1,5 @@
 import { volumeOf } from '../../../ir/dims.ts';
-import { binaryFunctions, blockActivations, type OpKind, scatterReductions, unaryFunctions } from '../../../ir/graph/ops.ts';
+import { binaryFunctions, blockActivations, type OpKind, ropePairs, scatterReductions, unaryFunctions } from '../../../ir/graph/ops.ts';
 import { activations } from '../../../isa-spec/instructions.ts';
 import type { Dim, TensorType, ValueId } from '../../../ir/types.ts';
 import { tableRows, type Workshop } from './workshop.ts';
@@ -148,7 +148,7 @@ export const recipes: { readonly [K in OpKind]: Recipe } = {
     const width = type.shape.at(-1) as Dim;
     if (typeof width !== 'number' || width < 2) return x;
     const [cos, sin] = [0, 1].map(() => shop.weight([1, Math.floor(width / 2)])) as [ValueId, ValueId];
-    return shop.build.op('trope', { interleaved: shop.tape.below(2) === 1 }, [x, cos, sin]);
+    return shop.build.op('trope', { pairs: shop.tape.one(ropePairs) }, [x, cos, sin]);
   }, 2),
   tattention: onValue((shop, { x }) => {
     const [biased, sinks] = [shop.tape.below(2) === 1, shop.tape.below(2) === 1];
