@@ -20,7 +20,7 @@ import { fuseSharedInput } from '../passes/fuse/shared-input.ts';
 import { lowerCustom, withCustomTypes } from '../passes/lower-custom.ts';
 import { fit } from '../passes/plan/fit.ts';
 import { raise } from '../passes/raise/raise.ts';
-import { recognise } from '../passes/recognise/recognise.ts';
+import { recognise, recogniseExperts } from '../passes/recognise/recognise.ts';
 import { roll } from '../passes/roll.ts';
 import { shard } from '../passes/shard.ts';
 import { reportUnlowerable } from '../passes/tile/tile.ts';
@@ -73,6 +73,7 @@ export function passesFor(imported: Pick<Imported, 'primitive' | 'store'>, targe
     ? [
         ...canonicalisePasses.map((pass) => ({ phase: 'canonicalise' as const, ...pass })),
         { phase: 'recognise', name: 'recognise', run: (module) => recognise(module, imported.store ?? noTensors) },
+        { phase: 'recognise', name: 'recognise-experts', run: (module) => recogniseExperts(module, imported.store ?? noTensors) },
         // What was told apart by region is often one: masks and angles of every layer.
         ...canonicalisePasses.map((pass) => ({ phase: 'recognise' as const, ...pass })),
         { phase: 'raise', name: 'raise', run: (module) => withCustomTypes(raise(module, imported.store ?? noTensors, diagnostics)) },

@@ -11,7 +11,7 @@ export type Recognition = {
 };
 
 /** What the kinds of recognised ops are called. */
-const kinds = { tattention: 'attention', tnorm: 'norm', trope: 'rope', tactivate: 'activation' } as const;
+const kinds = { tattention: 'attention', tnorm: 'norm', trope: 'rope', tactivate: 'activation', tmoe: 'mixture of experts' } as const;
 
 export function recognitionOf(module: GraphModule, store: TensorStore): Recognition {
   const ops = [...allOps(module.body)];

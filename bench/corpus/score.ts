@@ -11,7 +11,7 @@ import type { TensorStore } from '../../ir/weights.ts';
 import { canonicalisePasses } from '../../passes/canonicalise/pipeline.ts';
 import { raise } from '../../passes/raise/raise.ts';
 import { indexGraph } from '../../passes/recognise/graph.ts';
-import { nearMisses, recognise } from '../../passes/recognise/recognise.ts';
+import { nearMisses, recognise, recogniseExperts } from '../../passes/recognise/recognise.ts';
 import { difference, loadTensors } from '../../test/frontend/onnx/tensors.ts';
 import { type Anchors, blockKinds, type Counts, type Manifest } from './truth.ts';
 
@@ -67,7 +67,7 @@ export function score(folder: string, file: string, manifest: Manifest): Score {
 const canonical = (module: GraphModule): GraphModule => canonicalisePasses.reduce((made, { run }) => run(made), module);
 
 function lifted(source: GraphModule, store: TensorStore): { readonly module: GraphModule; readonly nearly: readonly string[]; readonly rows: boolean } {
-  const module = canonical(recognise(canonical(source), store));
+  const module = canonical(recogniseExperts(recognise(canonical(source), store), store));
   const problems = new Diagnostics();
   raise(module, store, problems);
   return { module, nearly: [...new Set(nearMisses(module, store).map(({ actual }) => actual))], rows: !problems.hasErrors };
@@ -90,7 +90,7 @@ function countBlocks(module: GraphModule, store: TensorStore): Counts {
     norm: count(({ kind }) => kind === 'tnorm'),
     rope: count(({ kind }) => kind === 'trope'),
     activation: count(({ kind }) => kind === 'tactivate'),
-    moe: 0,
+    moe: count(({ kind }) => kind === 'tmoe'),
     embedding: count((op) => isLookup(op) || isAdded(op)),
   };
 }

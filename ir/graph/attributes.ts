@@ -1,5 +1,5 @@
 import { activations } from '../../isa-spec/instructions.ts';
-import { binaryFunctions, blockActivations, type GraphAttrs, type OpKind, ropePairs, scatterReductions, unaryFunctions } from './ops.ts';
+import { binaryFunctions, blockActivations, type GraphAttrs, moeScores, type OpKind, ropePairs, scatterReductions, unaryFunctions } from './ops.ts';
 
 /** What an attribute may hold, at run time: a flag, a number, a text, lists of these, one of some names, or (custom layers) a record. */
 export type AttributeKind = 'flag' | 'number' | 'numbers' | 'text' | 'texts' | 'record' | readonly string[];
@@ -56,6 +56,7 @@ const attributeKinds: { readonly [K in OpKind]: { readonly [F in keyof GraphAttr
   tactivate: { activation: blockActivations, slope: 'number' },
   trope: { pairs: ropePairs },
   tattention: { scale: 'number', softCap: 'number', biased: 'flag', sinks: 'flag' },
+  tmoe: { k: 'number', scores: moeScores, normalise: 'flag', factor: 'number', activation: blockActivations, slope: 'number', limit: 'number', shift: 'number', biased: 'flag', expertBias: 'flag' },
 };
 
 export const opKinds = Object.keys(attributeKinds) as readonly OpKind[];

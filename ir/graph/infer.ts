@@ -17,7 +17,7 @@ export const explicitKinds: ReadonlySet<OpKind> = new Set<OpKind>(['weight', 'co
 export const isTensorKind = (kind: OpKind): boolean => kind in primitiveRules || kind in blockRules;
 
 /** Kinds that round to whatever dtype their result has; `inferResults` only proposes one. */
-export const roundingKinds: ReadonlySet<OpKind> = new Set<OpKind>(['embed', 'norm', 'linear', 'rope', 'attention', 'activate', 'add', 'multiply', 'tnorm', 'tactivate', 'trope', 'tattention']);
+export const roundingKinds: ReadonlySet<OpKind> = new Set<OpKind>(['embed', 'norm', 'linear', 'rope', 'attention', 'activate', 'add', 'multiply', 'tnorm', 'tactivate', 'trope', 'tattention', 'tmoe']);
 
 const rules: { readonly [K in OpKind]: InferRule<K> } = {
   ...primitiveRules,

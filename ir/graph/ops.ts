@@ -99,6 +99,9 @@ export type PrimitiveAttrs = {
 /** Activations of the library, in real numbers: those the machine has, and those it has not. */
 export const blockActivations = ['relu', 'silu', 'gelu', 'gelu_tanh', 'tanh', 'sigmoid', 'relu2', 'softplus', 'mish', 'hardswish', 'elu'] as const;
 
+/** What a router's weights are made of. */
+export const moeScores = ['softmax', 'sigmoid', 'chosen'] as const;
+
 /** Where the elements of a rotation's pairs lie. */
 export const ropePairs = ['halves', 'interleaved', 'unzipped'] as const;
 
@@ -116,6 +119,16 @@ export type BlockAttrs = {
    * one more key, of value 0. A row that may see nothing (every logit -Infinity) is 0.
    */
   readonly tattention: { readonly scale: number; readonly softCap: number; readonly biased: boolean; readonly sinks: boolean };
+  /**
+   * (x [.., d], logits [.., E], choice bias [E] if biased, gate [E, d, f], up [E, d, f], down [E, f, d], then if expertBias gate's [E, f], up's [E, f], down's [E, d]) -> [.., d].
+   * Of each row the k experts of highest score (+ bias), the lower number first among equals; their scores are the weights, normalised to sum to 1
+   * or not, times factor. `chosen`: a softmax over the logits of the chosen alone. Expert: down(act(min(gate x, limit)) * (clamp(up x, limit) + shift)); limit 0: none.
+   */
+  readonly tmoe: {
+    readonly k: number; readonly scores: (typeof moeScores)[number]; readonly normalise: boolean; readonly factor: number;
+    readonly activation: (typeof blockActivations)[number]; readonly slope: number; readonly limit: number; readonly shift: number;
+    readonly biased: boolean; readonly expertBias: boolean;
+  };
 };
 
 export type TensorAttrs = PrimitiveAttrs & BlockAttrs;

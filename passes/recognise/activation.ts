@@ -1,4 +1,4 @@
-import { blockActivation } from '../../ir/graph/interpret/blocks.ts';
+import { blockActivation } from '../../ir/graph/interpret/activations.ts';
 import { runTensorOp } from '../../ir/graph/interpret/tensor-op.ts';
 import type { Tensor } from '../../ir/graph/interpret/tensor.ts';
 import type { GraphOp } from '../../ir/graph/module.ts';

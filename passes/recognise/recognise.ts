@@ -8,6 +8,7 @@ import { Activations, scalarOf } from './activation.ts';
 import { Attentions, type FoundAttention } from './attention.ts';
 import { definedBy, type Graph, indexGraph } from './graph.ts';
 import { type FoundNorm, Norms, type Parameter } from './norm.ts';
+import { type ExpertMatrix, expertsAround, type FoundExperts } from './experts.ts';
 import type { NearMiss } from './near-miss.ts';
 import type { Region } from './region.ts';
 import { type FoundRope, Ropes } from './rope.ts';
@@ -92,6 +93,40 @@ function withoutFactor(graph: Graph, value: ValueId): { readonly value: ValueId;
   if ((right === undefined && left === undefined) || !equalShapes(graph.type(of).shape, graph.type(value).shape)) return { value, factor: 1 };
   const inner = withoutFactor(graph, of);
   return { value: inner.value, factor: op.attrs.fn === 'div' ? inner.factor / (right as number) : inner.factor * (right ?? (left as number)) };
+}
+
+/** Mixtures of experts in a recognised module: their activations are blocks already. */
+export function recogniseExperts(module: GraphModule, store: TensorStore): GraphModule {
+  const graph = indexGraph(module, store);
+  const blocks = new Map<ValueId, FoundExperts>();
+  for (const op of module.body.ops) {
+    const found = op.kind === 'ptopk' ? expertsAround(graph, op) : undefined;
+    if (found !== undefined) blocks.set(found.region.value, found);
+  }
+  const place = (op: GraphOp, near: Near): readonly ValueId[] | undefined => {
+    const found = blocks.get(op.results[0] as ValueId);
+    if (found === undefined) return undefined;
+    near.build.origin = { kind: 'derived', by: 'recognise-experts', from: found.region.ops.map(({ origin }) => origin) };
+    return [expertsOp(graph, near, found)];
+  };
+  return blocks.size === 0 ? module : rewrite(module, 'recognise-experts', Object.fromEntries(opKinds.map((kind) => [kind, place])) as Rule);
+}
+
+function expertsOp(graph: Graph, near: Near, { attrs, region, logits, choiceBias, matrices, biases }: FoundExperts): ValueId {
+  const type = graph.type(region.value);
+  const rows = type.shape.slice(0, -1);
+  const flat = (value: ValueId): ValueId => near.build.op('preshape', {}, [near.now(value)], { dtype: graph.type(value).dtype, shape: [...rows, graph.type(value).shape.at(-1) as number] });
+  const matrix = ({ value, swapped: isSwapped, columns }: ExpertMatrix): ValueId => {
+    const { dtype, shape } = graph.type(value);
+    const turned = isSwapped ? near.build.op('ptranspose', { perm: [0, 2, 1] }, [near.now(value)]) : near.now(value);
+    const [experts, wide] = [shape[0] as number, shape.at(-1) as number];
+    const even = shape.length === 3 || shape.length === 2 ? turned : near.build.op('preshape', {}, [turned], { dtype, shape: [experts, wide] });
+    if (columns === undefined) return even;
+    const { start, step, count } = columns;
+    return near.build.op('pslice', { axis: near.type(even).shape.length - 1, start: String(start), end: String(start + step * count), step }, [even], { dtype, shape: near.type(even).shape.with(-1, count) });
+  };
+  const operands = [flat(region.x), flat(logits), ...(choiceBias === undefined ? [] : [shaped(near, near.now(choiceBias), [graph.type(choiceBias).shape.at(-1) as number])]), ...[...matrices, ...biases].map(matrix)];
+  return near.build.op('tmoe', attrs, operands, type);
 }
 
 const lastTwo = (rank: number): readonly number[] => [...Array.from({ length: rank }, (_, i) => i).slice(0, -2), rank - 1, rank - 2];

@@ -1,27 +1,12 @@
 import { volume } from '../../weight-expr.ts';
 import { axisOf } from '../infer-primitives.ts';
 import type { BlockAttrs } from '../ops.ts';
-import { broadcastIndex, broadcastSizes, expand, unary } from './elementwise.ts';
+import { blockActivation } from './activations.ts';
+import { tmoe } from './experts.ts';
+import { broadcastIndex, broadcastSizes, expand } from './elementwise.ts';
 import { map, type Tensor } from './tensor.ts';
 
 type Rule<K extends keyof BlockAttrs> = (attrs: BlockAttrs[K], operands: readonly [Tensor, Tensor, Tensor, ...Tensor[]]) => Tensor;
-
-const { erf, sigmoid, softplus } = unary;
-
-/** The activations in real numbers. */
-export const blockActivation: Readonly<Record<BlockAttrs['tactivate']['activation'], (x: number) => number>> = {
-  relu: unary.relu,
-  silu: (x) => x * sigmoid(x),
-  gelu: (x) => 0.5 * x * (1 + erf(x * Math.SQRT1_2)),
-  gelu_tanh: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
-  tanh: Math.tanh,
-  sigmoid,
-  relu2: (x) => Math.max(0, x) ** 2,
-  softplus,
-  mish: (x) => x * Math.tanh(softplus(x)),
-  hardswish: (x) => (x * Math.min(6, Math.max(0, x + 3))) / 6,
-  elu: (x) => (x > 0 ? x : Math.expm1(x)),
-};
 
 /** The places of pair i. */
 const pairAt = (halves: boolean, i: number, turning: number): readonly [number, number] => (halves ? [i, i + turning] : [2 * i, 2 * i + 1]);
@@ -62,6 +47,7 @@ export const blocks: { readonly [K in keyof BlockAttrs]: Rule<K> } = {
     }
     return { shape: x.shape, data };
   },
+  tmoe,
   tattention: ({ scale, softCap, biased, sinks }, [q, k, v, ...rest]) => {
     const [m, d] = q.shape.slice(-2) as [number, number];
     const [n, e] = v.shape.slice(-2) as [number, number];

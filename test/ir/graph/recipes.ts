@@ -1,5 +1,5 @@
 import { volumeOf } from '../../../ir/dims.ts';
-import { binaryFunctions, blockActivations, type OpKind, ropePairs, scatterReductions, unaryFunctions } from '../../../ir/graph/ops.ts';
+import { binaryFunctions, blockActivations, moeScores, type OpKind, ropePairs, scatterReductions, unaryFunctions } from '../../../ir/graph/ops.ts';
 import { activations } from '../../../isa-spec/instructions.ts';
 import type { Dim, TensorType, ValueId } from '../../../ir/types.ts';
 import { tableRows, type Workshop } from './workshop.ts';
@@ -149,6 +149,17 @@ export const recipes: { readonly [K in OpKind]: Recipe } = {
     if (typeof width !== 'number' || width < 2) return x;
     const [cos, sin] = [0, 1].map(() => shop.weight([1, Math.floor(width / 2)])) as [ValueId, ValueId];
     return shop.build.op('trope', { pairs: shop.tape.one(ropePairs) }, [x, cos, sin]);
+  }, 2),
+  tmoe: onValue((shop, { x, type }) => {
+    const width = type.shape.at(-1) as Dim;
+    if (typeof width !== 'number' || width > 16) return x;
+    const { tape, build, weight } = shop;
+    const [biased, expertBias] = [tape.below(2) === 1, tape.below(2) === 1];
+    const logits = build.op('pmatmul', {}, [x, weight([width, 3])]);
+    const experts = [weight([3, width, 2]), weight([3, width, 2]), weight([3, 2, width])];
+    const biases = expertBias ? [weight([3, 2]), weight([3, 2]), weight([3, width])] : [];
+    const attrs = { k: 1 + tape.below(3), scores: tape.one(moeScores), normalise: tape.below(2) === 1, factor: 1, activation: 'silu', slope: 1, limit: tape.one([0, 7]), shift: 0, biased, expertBias } as const;
+    return build.op('tmoe', attrs, [x, logits, ...(biased ? [weight([3])] : []), ...experts, ...biases]);
   }, 2),
   tattention: onValue((shop, { x }) => {
     const [biased, sinks] = [shop.tape.below(2) === 1, shop.tape.below(2) === 1];

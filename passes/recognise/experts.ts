@@ -1,0 +1,224 @@
+import { equalDims, equalShapes } from '../../ir/dims.ts';
+import { routed, tmoe } from '../../ir/graph/interpret/experts.ts';
+import type { Tensor } from '../../ir/graph/interpret/tensor.ts';
+import type { GraphOp, OpOf } from '../../ir/graph/module.ts';
+import { type BlockAttrs, moeScores } from '../../ir/graph/ops.ts';
+import type { ValueId } from '../../ir/types.ts';
+import { constantOf, evaluate, looked, sample, type Scenario, scenariosOf, shapeUnder } from './evaluate.ts';
+import type { Graph } from './graph.ts';
+import { type Region, regionBetween } from './region.ts';
+import { scalarOf } from './activation.ts';
+
+type Attrs = BlockAttrs['tmoe'];
+type Routing = Pick<Attrs, 'k' | 'scores' | 'normalise' | 'factor' | 'biased'>;
+
+/** A matrix of every expert: a constant [E, a, b], whether its last two axes are swapped to be [in, out], and which of its columns. */
+export type ExpertMatrix = { readonly value: ValueId; readonly swapped: boolean; readonly columns: Columns };
+/** All columns, a half of them, or every other. */
+export type Columns = { readonly start: number; readonly step: number; readonly count: number } | undefined;
+
+export type FoundExperts = {
+  readonly attrs: Attrs;
+  readonly region: Region;
+  readonly logits: ValueId;
+  readonly choiceBias: ValueId | undefined;
+  readonly matrices: readonly [gate: ExpertMatrix, up: ExpertMatrix, down: ExpertMatrix];
+  /** [E, out] of each of them, if they have any. */
+  readonly biases: readonly ExpertMatrix[];
+};
+
+const isRouting = (op: GraphOp): boolean => ['ppick', 'ptopk', 'pbinary', 'psoftmax', 'preduce', 'pcast', 'pexpand', 'punary', 'preshape', 'tactivate', 'ptranspose'].includes(op.kind);
+
+/**
+ * The mixture of experts around a choice of the best. What it chooses by and how it weighs is read off the region between logits and weights;
+ * which constant is which matrix is tried, and the whole compared with the region it stands for.
+ */
+export function expertsAround(graph: Graph, choice: OpOf<'ptopk'>): FoundExperts | undefined {
+  const scenarios = scenariosOf(graph);
+  const chosen = choice.results[0] as ValueId;
+  const weights = weightsAfter(graph, chosen);
+  if (weights === undefined) return undefined;
+  for (const logits of logitsBefore(graph, choice)) {
+    const routing = routingOf(graph, { logits, weights, choice }, scenarios);
+    if (routing === undefined) continue;
+    for (const { x, value } of ends(graph, logits, weights)) {
+      const region = regionBetween(graph, x, value);
+      if (region === undefined || !region.ops.includes(choice) || region.sides.some((side) => graph.dependence(side) === 'inputs')) continue;
+      const found = matchExperts(graph, { region, logits, routing: routing.routing, choiceBias: routing.bias }, scenarios);
+      if (found !== undefined) return found;
+    }
+  }
+  return undefined;
+}
+
+/** The last weights of the chosen before they meet what the experts make: as many as there are chosen. */
+function weightsAfter(graph: Graph, chosen: ValueId): ValueId | undefined {
+  const { shape } = graph.type(chosen);
+  const reached = new Set([chosen]);
+  for (const at of reached) for (const user of graph.users(at)) if (isRouting(user) && user.kind !== 'preshape' && reached.size < 32) reached.add(user.results[0] as ValueId);
+  const fitting = [...reached].filter((value) => value !== chosen && equalShapes(graph.type(value).shape, shape) && graph.type(value).dtype.includes('f'));
+  return fitting.toSorted((a, b) => graph.order(b) - graph.order(a))[0];
+}
+
+/** What may be the logits: values before the choice, as wide as it; the farthest first. */
+function logitsBefore(graph: Graph, choice: OpOf<'ptopk'>): readonly ValueId[] {
+  const [scores] = choice.operands as readonly [ValueId];
+  const found = new Set([scores]);
+  for (const at of found) {
+    const op = graph.definition(at);
+    if (op !== undefined && isRouting(op) && found.size < 24) for (const operand of op.operands) if (graph.dependence(operand) === 'inputs') found.add(operand);
+  }
+  return [...found].filter((value) => equalDims(graph.type(value).shape.at(-1) ?? 0, graph.type(scores).shape.at(-1) ?? 0)).toSorted((a, b) => graph.order(a) - graph.order(b));
+}
+
+type Choice = { readonly logits: ValueId; readonly weights: ValueId; readonly choice: OpOf<'ptopk'> };
+
+function routingOf(graph: Graph, { logits, weights, choice }: Choice, scenarios: readonly Scenario[]): { readonly routing: Routing; readonly bias: ValueId | undefined } | undefined {
+  const region = regionBetween(graph, logits, weights);
+  const k = Number(choice.attrs.k);
+  const { shape } = graph.type(logits);
+  const experts = shape.at(-1);
+  if (region === undefined || !Number.isInteger(k) || typeof experts !== 'number' || !region.ops.every(isRouting)) return undefined;
+  const biases = region.sides.filter((side) => graph.dependence(side) === 'nothing' && graph.type(side).shape.at(-1) === experts && experts > 1);
+  const read = looked(scenarios, 2, (scenario) => {
+    const concrete = shapeUnder(shape, scenario.sizes);
+    const given = sample(concrete, 11, 2);
+    const [idx, w] = [choice.results[0] as ValueId, weights].map((value) => evaluate(graph, value, scenario, new Map([[logits, given]])).data) as [Float64Array, Float64Array];
+    return { rows: Array.from({ length: given.data.length / experts }, (_, r) => given.data.subarray(r * experts, (r + 1) * experts)), idx, w };
+  });
+  if (read.length < 2) return undefined;
+  for (const bias of [undefined, ...biases]) {
+    const added = bias === undefined ? undefined : constantOf(graph, bias)?.data;
+    for (const scores of moeScores) {
+      for (const normalise of [false, true]) {
+        const plain = { k, scores, normalise, factor: 1 };
+        const [first] = routed((read[0] as (typeof read)[number]).rows[0] as Float64Array, added, plain);
+        const factor = Math.fround((read[0] as (typeof read)[number]).w[0] as number / (first?.weight ?? NaN));
+        const agrees = read.every(({ rows, idx, w }) => rows.every((row, r) => routed(row, added, { ...plain, factor }).every(({ expert, weight }, i) => idx[r * k + i] === expert && Math.abs((w[r * k + i] as number) - weight) <= 1e-6 * Math.abs(weight))));
+        if (agrees) return { routing: { ...plain, factor: Math.abs(factor - 1) < 1e-6 ? 1 : factor, biased: bias !== undefined }, bias };
+      }
+    }
+  }
+  return undefined;
+}
+
+/** Rows the router takes, by any view of them, and rows of the same features the experts' outputs are added up to. */
+function ends(graph: Graph, logits: ValueId, weights: ValueId): readonly { readonly x: ValueId; readonly value: ValueId }[] {
+  const before = new Set([logits]);
+  for (const at of before) {
+    const op = graph.definition(at);
+    if (op === undefined || before.size > 8) continue;
+    if (['pmatmul', 'pbinary', 'preshape', 'pcast'].includes(op.kind)) for (const operand of op.operands) if (graph.dependence(operand) === 'inputs') before.add(operand);
+  }
+  const after = new Set([weights]);
+  for (const at of after) for (const user of graph.users(at)) if (after.size < 48 && user.kind !== 'tnorm') after.add(user.results[0] as ValueId);
+  const starts = [...before].filter((value) => value !== logits).toSorted((a, b) => graph.order(a) - graph.order(b)).slice(0, 4);
+  const stops = [...after].filter((value) => graph.definition(value)?.kind === 'preduce' || graph.definition(value)?.kind === 'pbinary').toSorted((a, b) => graph.order(a) - graph.order(b));
+  return starts.flatMap((x) => stops.filter((value) => equalDims(graph.type(value).shape.at(-1) ?? 0, graph.type(x).shape.at(-1) ?? 0)).map((value) => ({ x, value })));
+}
+
+type Question = { readonly region: Region; readonly logits: ValueId; readonly routing: Routing; readonly choiceBias: ValueId | undefined };
+
+function matchExperts(graph: Graph, { region, logits, routing, choiceBias }: Question, scenarios: readonly Scenario[]): FoundExperts | undefined {
+  const width = graph.type(region.x).shape.at(-1) as number;
+  const experts = graph.type(logits).shape.at(-1) as number;
+  const shapeOf = (value: ValueId): readonly number[] => graph.type(value).shape as readonly number[];
+  const constants = region.sides.filter((side) => graph.dependence(side) === 'nothing');
+  const matrices = constants.filter((side) => shapeOf(side).length === 3 && shapeOf(side)[0] === experts && shapeOf(side).slice(1).includes(width));
+  const vectors = constants.filter((side) => side !== choiceBias && shapeOf(side)[0] === experts && shapeOf(side).length > 1 && !matrices.includes(side));
+  const [seen, other] = looked(scenarios, 2, (scenario) => {
+    const shape = shapeUnder(graph.type(region.x).shape, scenario.sizes);
+    const x = sample(shape, 3);
+    const given = new Map([[region.x, x]]);
+    return { x, logits: evaluate(graph, logits, scenario, given), y: evaluate(graph, region.value, scenario, given).data };
+  });
+  if (seen === undefined || other === undefined || seen.y.length !== seen.x.data.length) return undefined;
+  const functions = region.ops.flatMap((op) => (op.kind === 'tactivate' && (op.results[0] as ValueId) !== logits ? [op.attrs] : []));
+  const limit = limitOf(graph, region);
+  const bias = choiceBias === undefined ? undefined : constantOf(graph, choiceBias);
+  for (const trial of trials(matrices, vectors, shapeOf, width)) {
+    for (const { activation, slope } of functions) {
+      for (const shift of limit === 0 ? [0] : [0, 1]) {
+        const attrs: Attrs = { ...routing, activation, slope, limit, shift, expertBias: trial.biases.length > 0 };
+        const operands = [...trial.matrices, ...trial.biases].map((matrix) => tensorOf(graph, matrix));
+        if (operands.includes(undefined)) return undefined;
+        const agrees = ({ x, logits: z, y }: { x: Tensor; logits: Tensor; y: Float64Array }): boolean => {
+          const got = tmoe(attrs, [x, z, ...(bias === undefined ? [] : [bias]), ...(operands as Tensor[])]).data;
+          return got.every((value, i) => Math.abs(value - (y[i] as number)) <= 1e-6 * (1e-3 + Math.abs(value)));
+        };
+        if (agrees(seen) && agrees(other)) return { attrs, region, logits, choiceBias, ...trial };
+      }
+    }
+  }
+  return undefined;
+}
+
+/** The bound experts' inner values are kept within; 0: none. */
+function limitOf(graph: Graph, { ops }: Region): number {
+  for (const op of ops) {
+    const bound = op.kind === 'pbinary' && op.attrs.fn === 'min' ? scalarOf(graph, op.operands[1] as ValueId) : undefined;
+    if (bound !== undefined && bound > 0) return bound;
+  }
+  return 0;
+}
+
+type Trial = Pick<FoundExperts, 'matrices' | 'biases'>;
+
+/** Which constant may be which matrix, either way round; gates and ups may share one, side by side or in turn. */
+function* trials(matrices: readonly ValueId[], vectors: readonly ValueId[], shapeOf: (value: ValueId) => readonly number[], width: number): Generator<Trial> {
+  const ways = (value: ValueId, side: 'in' | 'out'): readonly ExpertMatrix[] => [false, true].filter((swapped) => shapeOf(value)[(side === 'in') !== swapped ? 1 : 2] === width).map((swapped) => ({ value, swapped, columns: undefined }));
+  const orders = matrices.length === 3 ? permutations(matrices) : matrices.length === 2 ? permutations(matrices).map(([first, last]) => [first, first, last] as ValueId[]) : [];
+  for (const [gateOf, upOf, downOf] of orders as readonly (readonly [ValueId, ValueId, ValueId])[]) {
+    for (const down of ways(downOf, 'out')) {
+      for (const gate of ways(gateOf, 'in')) {
+        for (const up of ways(upOf, 'in')) {
+          if (gateOf !== upOf) {
+            yield { matrices: [gate, up, down], biases: vectors.length === 3 ? vectors.map((value) => ({ value, swapped: false, columns: undefined })) : [] };
+            continue;
+          }
+          if (gate.swapped !== up.swapped) continue;
+          const wide = shapeOf(gateOf)[gate.swapped ? 1 : 2] as number;
+          for (const [a, b] of halves(wide)) {
+            const [wideBias, narrowBias] = biasesOf(vectors, shapeOf, wide, width);
+            const biases = wideBias === undefined || narrowBias === undefined ? [] : [{ value: wideBias, swapped: false, columns: a }, { value: wideBias, swapped: false, columns: b }, { value: narrowBias, swapped: false, columns: undefined }];
+            yield { matrices: [{ ...gate, columns: a }, { ...up, columns: b }, down], biases };
+          }
+        }
+      }
+    }
+  }
+}
+
+const biasesOf = (vectors: readonly ValueId[], shapeOf: (value: ValueId) => readonly number[], wide: number, narrow: number): readonly [ValueId | undefined, ValueId | undefined] => [
+  vectors.find((value) => shapeOf(value).at(-1) === wide), vectors.find((value) => shapeOf(value).at(-1) === narrow),
+];
+
+/** The columns of gates and ups in one matrix: halves, or every other, either first. */
+function halves(wide: number): readonly (readonly [Columns, Columns])[] {
+  const count = wide / 2;
+  const beside = [{ start: 0, step: 1, count }, { start: count, step: 1, count }] as const;
+  const inTurn = [{ start: 0, step: 2, count }, { start: 1, step: 2, count }] as const;
+  return [beside, beside.toReversed() as unknown as typeof beside, inTurn, inTurn.toReversed() as unknown as typeof inTurn];
+}
+
+const permutations = (values: readonly ValueId[]): readonly (readonly ValueId[])[] => (values.length <= 1 ? [values] : values.flatMap((value, i) => permutations(values.toSpliced(i, 1)).map((rest) => [value, ...rest])));
+
+/** The numbers of a matrix as it is used: [E, in, out], or [E, out] of a bias. */
+function tensorOf(graph: Graph, { value, swapped, columns }: ExpertMatrix): Tensor | undefined {
+  const stored = constantOf(graph, value);
+  if (stored === undefined) return undefined;
+  const experts = stored.shape[0] as number;
+  const [a, b] = stored.shape.length === 3 ? (stored.shape.slice(1) as [number, number]) : [1, stored.shape.at(-1) as number];
+  const [rows, wide] = swapped ? [b, a] : [a, b];
+  const { start, step, count } = columns ?? { start: 0, step: 1, count: wide };
+  const data = new Float64Array(experts * rows * count);
+  for (let e = 0; e < experts; e++) {
+    for (let r = 0; r < rows; r++) {
+      for (let c = 0; c < count; c++) {
+        const column = start + c * step;
+        data[(e * rows + r) * count + c] = stored.data[e * a * b + (swapped ? column * b + r : r * b + column)] as number;
+      }
+    }
+  }
+  return { shape: stored.shape.length === 3 ? [experts, rows, count] : [experts, count], data };
+}
