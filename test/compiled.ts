@@ -11,6 +11,7 @@ import type { Program } from '../isa-spec/program.ts';
 import type { Precision } from '../passes/formats.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
 import { createMachineState, imageSource, type MachineState, readHbm } from '../simulator/functional/machine-state.ts';
+import type { ByteSource } from '../simulator/memory.ts';
 import { fitted, normative, raggedStep, smallBounds, storeFor } from './passes/lower.ts';
 import { small, tinyLlama } from './passes/tiny-llama.ts';
 
@@ -24,13 +25,19 @@ export const steps: readonly Step[] = [
 
 export type Variant = { readonly machine: Machine; readonly tp: number; readonly stageShare: number; readonly bounds: Bounds };
 
-/** The program as bytes and back, its weights packed, on a fresh machine. `change` makes another of it first. */
-export function machineFor({ machine, tp, stageShare, bounds }: Variant, precision: Precision, change: (program: Program) => Program = (program) => program): MachineState {
+/** The program as bytes and back, and its packed weights by chip. */
+export function built({ machine, tp, stageShare, bounds }: Variant, precision: Precision): { readonly program: Program; readonly images: readonly ByteSource[] } {
   const fit = fitted(normative(source, machine, precision, tp), machine, stageShare, tp, bounds);
   const { program, layout } = buildProgram(fit.tile, machine, 'step', {});
   const from = { graph: fit.graph, values: new WeightValues(store, tp), tile: fit.tile.tile, lineBytes: machine.sram.lineBytes.value };
   const images = Array.from({ length: tp }, (_, rank) => imageSource(Uint8Array.from(Buffer.concat([...packWeights(fit.tile, layout, from, rank)]))));
-  return createMachineState(change(readContainer(writeContainer(program))), images);
+  return { program: readContainer(writeContainer(program)), images };
+}
+
+/** That program on a fresh machine. `change` makes another of it first. */
+export function machineFor(variant: Variant, precision: Precision, change: (program: Program) => Program = (program) => program): MachineState {
+  const { program, images } = built(variant, precision);
+  return createMachineState(change(program), images);
 }
 
 /** A result's rows, as the host reads them from a chip's memory. */

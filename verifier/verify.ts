@@ -22,6 +22,7 @@ import { Races } from './rules/races.ts';
 import { resources } from './rules/resources.ts';
 import { singleWaiter } from './rules/single-waiter.ts';
 import { Sums } from './rules/sums.ts';
+import { Told } from './rules/told.ts';
 import { WeightFifo } from './rules/weight-fifo.ts';
 import { hasWeightMap, weights } from './rules/weights.ts';
 import { play } from './token-game.ts';
@@ -35,7 +36,7 @@ const rules: { readonly [id in RuleId]: string } = {
   V03: 'loops nest, calls return, and registers are set before they are used',
   V04: 'every semaphore has one poster and one waiter',
   V05: 'every queue comes to its end, whatever the timing',
-  V06: 'a step ends as it began: no tokens and no weights left',
+  V06: 'a step ends as it began: no tokens and no weights left; the host is told last',
   V07: 'no semaphore ever holds more than 15',
   V08: 'loops that exchange tokens are repeated alike, and neutral',
   V09: 'predicates are set before anything depends on them, and values on none',
@@ -149,9 +150,9 @@ function* examineWalk(chip: ChipView, effects: Effects, certificate: Certificate
   const claims = certificate === undefined ? [] : operands(chip, effects, certificate);
   yield* claims;
   const conflicts = conflictsOf(effects);
-  const [counts, races, sums, fifo, overflow] = [new Counts(chip), new Races(chip, conflicts), new Sums(chip, effects), new WeightFifo(chip, effects), new Overflow(chip, effects)];
+  const [counts, told, races, sums, fifo, overflow] = [new Counts(chip), new Told(chip), new Races(chip, conflicts), new Sums(chip, effects), new WeightFifo(chip, effects), new Overflow(chip, effects)];
   const values = certificate === undefined || claims.length > 0 ? undefined : new Values(chip, effects, certificate);
-  const walked = walk(chip, effects, conflicts, [counts, races, sums, fifo, overflow, ...(values === undefined ? [] : [values])]);
+  const walked = walk(chip, effects, conflicts, [counts, told, races, sums, fifo, overflow, ...(values === undefined ? [] : [values])]);
   const game = walked ?? play(chip);
   yield* deadlock(chip, game);
   yield* balance(chip, game);
@@ -161,7 +162,7 @@ function* examineWalk(chip: ChipView, effects: Effects, certificate: Certificate
     return;
   }
   if (game.counts.every((count) => count === 0)) yield* neutral(chip);
-  for (const { findings } of [counts, races, sums, fifo, overflow]) yield* findings;
+  for (const { findings } of [counts, told, races, sums, fifo, overflow]) yield* findings;
   yield* sums.left();
   if (values === undefined || certificate === undefined) {
     if (certificate !== undefined) for (const rule of ['V13', 'V14'] as const) skip(rule, 'needs the certificate to be that of the code (V12)');

@@ -25,7 +25,7 @@ export type Standing = {
 
 /** Looks on as a chip's queues are played, and remembers what its rule needs. Who sees posts sees waits. */
 export type Watcher = {
-  /** An instruction that touches memory. */
+  /** An instruction that touches memory, or tells the host. */
   readonly issued?: (instance: Instance) => void;
   readonly waited?: (token: Token, instance: Instance) => void;
   readonly posted?: (token: Token, instance: Instance) => void;
@@ -38,7 +38,7 @@ export type Watcher = {
 /** Instructions to walk before giving up: no compiled program comes near. */
 const instructionsMax = 5_000_000;
 
-type Player = { readonly cursor: Cursor; readonly waits: readonly (readonly Token[])[]; readonly posts: readonly (readonly Token[])[]; readonly fifo: Int8Array; readonly touches: Uint8Array; readonly clock: number[]; began: number };
+type Player = { readonly cursor: Cursor; readonly waits: readonly (readonly Token[])[]; readonly posts: readonly (readonly Token[])[]; readonly fifo: Int8Array; readonly seen: Uint8Array; readonly clock: number[]; began: number };
 type Batch = { left: number; readonly clock: readonly number[] };
 
 /**
@@ -74,7 +74,7 @@ class Walk {
     this.players = chip.queues.map(({ code }, queue): Player => ({
       cursor: new Cursor(code), clock: chip.queues.map(() => 0), began: Infinity,
       waits: code.map((instruction) => tokensOf(instruction, 'waits')), posts: code.map((instruction) => tokensOf(instruction, 'posts')),
-      fifo: Int8Array.from(code, ({ op }) => (op === 'wld' ? 1 : op === 'mm' ? -1 : 0)), touches: Uint8Array.from(effects[queue]!, (site) => Number(site.effects.length > 0)),
+      fifo: Int8Array.from(code, ({ op }) => (op === 'wld' ? 1 : op === 'mm' ? -1 : 0)), seen: Uint8Array.from(effects[queue]!, (site) => Number(site.effects.length > 0 || site.instruction.op === 'event')),
     }));
   }
 
@@ -112,7 +112,7 @@ class Walk {
     const instance: Instance = { queue, pc, index: clock[queue]!, I, clock };
     this.#take(player.waits[pc]!, instance, clock);
     if (fifo[pc] === -1) merge(clock, this.fifo.shift()!);
-    if (player.touches[pc] === 1) this.#touch(instance);
+    if (player.seen[pc] === 1) this.#see(instance);
     clock[queue]!++;
     if (fifo[pc] === 1) this.fifo.push(clock.slice());
     this.#give(player.posts[pc]!, instance, clock);
@@ -120,7 +120,7 @@ class Walk {
     return this.#advance(player, clock[queue]!);
   }
 
-  #touch(instance: Instance): void {
+  #see(instance: Instance): void {
     for (let w = 0; w < this.#ofEffects.length; w++) this.#ofEffects[w]!.issued!(instance);
   }
 

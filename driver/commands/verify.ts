@@ -36,13 +36,14 @@ function mutate(program: Program, { mutants, seed }: Options, terminal: Terminal
 
 /** A line a class; then, by name, every mutant that got through, and every one that does what the program does. */
 function scoreText({ score, mutants, caught, equivalent, classes }: MutationScore): string {
+  const percent = (part: number): string => `${(100 * part).toFixed(2)} %`;
   const cells = (one: ClassScore): string =>
-    `${one.name.padEnd(20)} ${String(one.mutants).padStart(7)} ${String(one.caught).padStart(7)} ${String(one.equivalent.length).padStart(11)} ${String(one.survivors.length).padStart(9)}  ${Object.entries(one.by).map(([rule, count]) => `${rule} ${count}`).join(', ')}`;
-  const got = classes.flatMap((one) => one.survivors.map((survivor) => `survived: ${one.name}: ${survivor.name}: ${survivor.what}`));
-  const same = classes.flatMap((one) => one.equivalent.map((other) => `equivalent: ${one.name}: ${other.name}: ${other.what}: ${other.why}`));
+    `${one.name.padEnd(20)} ${String(one.mutants).padStart(7)} ${String(one.caught).padStart(7)} ${String(one.equivalent.length).padStart(11)} ${String(one.survivors.length).padStart(9)} ${(one.mutants === 0 ? '-' : percent(one.score)).padStart(9)}  ${Object.entries(one.by).map(([rule, count]) => `${rule} ${count}`).join(', ')}`;
+  const listed = (word: string, of: (one: ClassScore) => ClassScore['survivors']): readonly string[] => classes.flatMap((one) => of(one).map(({ name, what, why }) => `${word}: ${one.name}: ${name}: ${what}: ${why}`));
+  const passed = [...listed('survived', ({ survivors }) => survivors), ...listed('equivalent', (one) => one.equivalent)];
   return [
-    'fault                mutants  caught  equivalent  survivors  found first by', ...classes.map(cells), '',
-    ...got, ...same, ...(got.length + same.length === 0 ? [] : ['']),
-    `${(100 * score).toFixed(2)} % of ${mutants - equivalent} mutants caught (${caught}); ${equivalent} of ${mutants} do what the program does`,
+    'fault                mutants  caught  equivalent  survivors     score  found first by', ...classes.map(cells), '',
+    ...passed, ...(passed.length === 0 ? [] : ['']),
+    `${percent(score)} of ${mutants - equivalent} mutants caught (${caught}); ${equivalent} of ${mutants} do what the program does`,
   ].join('\n');
 }

@@ -6,7 +6,6 @@ import type { Machine } from '../../isa-spec/machine.ts';
 import { sohu, sohu8 } from '../../isa-spec/machines/sohu.ts';
 import { tiny, tiny2 } from '../../isa-spec/machines/tiny.ts';
 import type { Program } from '../../isa-spec/program.ts';
-import { mutationScore } from '../../verifier/mutation/mutate.ts';
 import { firstFinding, prove } from '../../verifier/verify.ts';
 import { fitted, normative, smallBounds } from '../passes/lower.ts';
 import { tinyLlama } from '../passes/tiny-llama.ts';
@@ -61,23 +60,4 @@ it('no token of a compiled program can be left out', () => {
     }
   }
   expect(tried).toBeGreaterThan(50);
-});
-
-describe('mutants', () => {
-  const score = mutationScore(compiled('fp8', variants['small stages of that']!), 12, 7);
-
-  it('are all found, or shown to do what the program does', () => {
-    expect(score.classes.flatMap(({ name, survivors }) => survivors.map(({ name: where, what }) => `${name}: ${where}: ${what}`))).toEqual([]);
-    // The compiler makes no calls: `test/subprograms` has mutants of those.
-    expect(score.classes.map(({ mutants }) => mutants)).toEqual(score.classes.map(({ name }) => (name === 'wrong call' ? 0 : 12)));
-    expect(score.caught + score.equivalent).toBe(score.mutants);
-    expect(score.score).toBe(1);
-  });
-
-  it('are the same for the same seed, and others for another', () => {
-    const program = compiled('fp8', plain);
-    const of = (seed: number): string => JSON.stringify(mutationScore(program, 3, seed));
-    expect(of(1)).toBe(of(1));
-    expect(of(1)).not.toBe(of(2));
-  });
 });

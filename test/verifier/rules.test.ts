@@ -53,6 +53,20 @@ describe('what nothing is known of', () => {
   });
 });
 
+describe('V06, the end of a step', () => {
+  it('is told to the host when nothing is under way', () => {
+    const early = recoded(program, 'ctl', (code) => code.flatMap((one, pc) => (one.op === 'event' ? [one, code[pc - 1]!] : code[pc + 1]?.op === 'event' ? [] : [one])));
+    const [message, ...notes] = textsOf(early, 'V06');
+    expect(message).toMatch(/^ctl:\d+ \(end\) tells the host that the step is done, and dma0:\d+ \(.*linear\) may still be under way$/);
+    expect(notes).toContainEqual(expect.stringMatching(/^ {2}and vec:\d+ /));
+    expect(notes.at(-1)).toBe('  ctl must wait for them, or for who has waited for them');
+
+    const store = '.queue dma0\ndst src=@0 srcPitch=1 dst=kv@0 dstPitch=1 lines=1 rows=4';
+    expect(textsOf(programOf(`.queue ctl\nevent tag=0 wait(s5)\n${store} post(s5)\n`), 'V06')).toEqual([]);
+    expect(textsOf(programOf(`.queue ctl\nevent tag=0\n${store}\n`), 'V06')[0]).toBe('ctl:0 tells the host that the step is done, and dma0:0 may still be under way');
+  });
+});
+
 describe('V07, tokens in any schedule', () => {
   it('counts what is posted while the waiter is held up as long as can be', () => {
     // vec posts 20 tokens and waits for nobody; the greedy run never sees more than a few of them.
@@ -213,6 +227,7 @@ describe('V20, arithmetic', () => {
     expect(textsOf(refielded(program, 'vec', 'vnorm', () => ({ kind: 'layer' })), 'V20')[0]).toMatch(/has `kind` layer; its op computes with rms$/);
     expect(textsOf(refielded(program, 'vec', 'vqnt', () => ({ pow2: true })), 'V20')[0]).toMatch(/has `pow2` true; its op computes without$/);
     expect(textsOf(refielded(program, 'att', 'attn', () => ({ mask: 'full' })), 'V20')[0]).toMatch(/has `mask` full; its op computes with causal$/);
+    expect(textsOf(refielded(program, 'att', 'attn', () => ({ softCap: 30 })), 'V20')[0]).toMatch(/has `softCap` 30; its op computes without$/);
     expect(textsOf(refielded(program, 'att', 'attn', () => ({ format: 'bf16' })), 'V20')[0]).toMatch(/reads keys of bf16 for queries of e4m3$/);
     expect(textsOf(recoded(program, 'att', (code) => code.filter(({ op }) => op !== 'aq')), 'V20').length).toBeGreaterThan(0);
   });

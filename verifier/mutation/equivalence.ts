@@ -1,37 +1,45 @@
 import { hbmBases, type Instruction, instructions, type StepCount, type Token } from '../../isa-spec/instructions.ts';
 import { overlap } from '../boxes.ts';
-import type { ChipView, QueueView } from '../chip.ts';
+import { type ChipView, nameOf, type QueueView } from '../chip.ts';
 import { conflictsOf, type Effects, effectsOf, type Site } from '../effects.ts';
 import { positionOf } from '../operands.ts';
 import { fifoEntries } from '../token-game.ts';
 import { Cursor, tokensOf } from '../unroll.ts';
 
+/** Whether two versions of a chip's code do the same, and how that is known; or what they may do differently. */
+export type Judgement = { readonly same: boolean; readonly why: string };
+
 /**
- * Why two versions of a chip's code, calls written out, do the same in every schedule; undefined if that cannot be shown here. Shares nothing with
- * the rules but the table of what instructions touch: loops are written out, and nothing is skipped.
+ * Compares two versions of a chip's code, calls written out, whose tokens the verifier has nothing against (V04 to V07). They do the same in every
+ * schedule if their queues do the same to the letter, but for the order of tokens next to each other and for fields without effect; or
+ * if other tokens leave every two accesses that clash in the order they had. Shares nothing with the rules but the table of what
+ * instructions touch: loops are written out, and nothing is skipped. What this does not show to be the same counts as different.
  */
-export function whyEquivalent(before: ChipView, after: ChipView): string | undefined {
+export function judge(before: ChipView, after: ChipView): Judgement {
   const [was, is] = [effectsOf(before, undefined), effectsOf(after, undefined)];
-  if (before.queues.length !== after.queues.length) return undefined;
+  if (before.queues.length !== after.queues.length) return { same: false, why: 'a queue more or less has code' };
   const [did, does] = [before.queues.map((view, q) => stream(view, was[q]!)), after.queues.map((view, q) => stream(view, is[q]!))];
-  if (did.every((one, q) => one.effects === does[q]!.effects)) {
-    if (did.every((one, q) => one.tokens === does[q]!.tokens)) return before.queues.every(({ code }, q) => sameFields(code, after.queues[q]!.code)) ? 'tokens taken (or given) one after the other, registers set, in another order' : 'a field that has no effect there';
-    return sameOrder(before, was, after, is) ? 'other tokens give the same order: all accesses that clash are ordered as before' : undefined;
+  for (const [q, { effects }] of did.entries()) {
+    const other = does[q]!.effects;
+    const at = effects.findIndex((text, i) => text !== other[i]);
+    if (at >= 0 || other.length !== effects.length) return { same: false, why: `where ${before.queues[q]!.queue} did \`${effects[at] ?? 'nothing'}\` it does \`${other[at < 0 ? effects.length : at] ?? 'nothing'}\`` };
   }
-  return undefined;
+  if (did.every(({ events }, q) => events.join('\n') === does[q]!.events.join('\n'))) {
+    const sameFields = before.queues.every(({ code }, q) => fieldsText(code) === fieldsText(after.queues[q]!.code));
+    return { same: true, why: sameFields ? 'tokens taken (or given) one after the other, registers set, in another order' : 'a field that has no effect there' };
+  }
+  const other = otherOrder(before, was, after, is);
+  return other === undefined ? { same: true, why: 'other tokens give the same order: all accesses that clash are ordered as before' } : { same: false, why: other };
 }
 
 /** Instructions of which only the tokens are left when calls have been written out. */
 const idle: ReadonlySet<Instruction['op']> = new Set(['sync', 'nop', 'call', 'ret']);
 
-/** Whether the same instructions touch memory in the same way to the letter. */
-const sameFields = (a: readonly Instruction[], b: readonly Instruction[]): boolean => {
-  const texts = (code: readonly Instruction[]): string => JSON.stringify(code.filter(({ op }) => op !== 'sreg' && !idle.has(op)).map(({ op, fields }) => [op, fields]));
-  return texts(a) === texts(b);
-};
+/** The fields of all instructions that touch memory or repeat others. */
+const fieldsText = (code: readonly Instruction[]): string => JSON.stringify(code.filter(({ op }) => op !== 'sreg' && !idle.has(op)).map(({ op, fields }) => [op, fields]));
 
-/** A queue's code reduced to what it does: its effects in order; and, with them, the tokens taken before and given after each. */
-function stream({ code, strideSets }: QueueView, sites: readonly Site[]): { readonly effects: string; readonly tokens: string } {
+/** A queue's code reduced to what it does: its effects in order, with where loops begin and end; and with them, the tokens taken before and given after each. */
+function stream({ code, strideSets }: QueueView, sites: readonly Site[]): { readonly effects: readonly string[]; readonly events: readonly string[] } {
   const effects: string[] = [];
   const events: string[] = [];
   let tokens: { side: 'waits' | 'posts'; sums: Map<number, number> } | undefined;
@@ -45,29 +53,37 @@ function stream({ code, strideSets }: QueueView, sites: readonly Site[]): { read
     tokens ??= { side, sums: new Map() };
     for (const { semaphore, count } of list) tokens.sums.set(semaphore, (tokens.sums.get(semaphore) ?? 0) + count);
   };
-  const registers = new Map<number, StepCount>();
-  // Registers are set before anything uses them: in which order does not matter.
+  const effect = (text: string): void => {
+    flush();
+    effects.push(text);
+    events.push(text);
+  };
+  const registers = registersOf(code, sites);
   code.forEach((instruction, pc) => {
+    const { loops } = sites[pc]!;
     add('waits', tokensOf(instruction, 'waits'));
-    if (instruction.op === 'sreg') registers.set(instruction.fields.reg, instruction.fields.count);
-    else if (!idle.has(instruction.op)) {
-      flush();
-      const text = normal(instruction, sites[pc]!, strideSets, registers);
-      effects.push(text);
-      events.push(text);
-    }
+    const isPlain = idle.has(instruction.op) || (instruction.op === 'sreg' && registers.has(instruction.fields.reg));
+    if (!isPlain) effect(normal(instruction, sites[pc]!, strideSets, (reg) => (reg === 0 ? 'all' : (registers.get(reg)?.(pc) ?? `R${reg}`))));
     add('posts', tokensOf(instruction, 'posts'));
+    for (const { level, end } of loops.toReversed()) if (end === pc + 1) effect(`end of loop ${level}`);
   });
   flush();
-  return { effects: effects.join('\n'), tokens: events.join('\n') };
+  return { effects, events };
+}
+
+/** Registers a queue sets once and outside of loops: what they hold at a pc. When exactly they are set does not matter. Setting others is an effect. */
+function registersOf(code: readonly Instruction[], sites: readonly Site[]): ReadonlyMap<number, (pc: number) => StepCount | undefined> {
+  const set = code.flatMap((instruction, pc) => (instruction.op === 'sreg' ? [{ pc, reg: instruction.fields.reg, count: instruction.fields.count }] : []));
+  const lone = set.filter(({ pc, reg }) => sites[pc]!.loops.length === 0 && set.every((other) => other.pc === pc || other.reg !== reg));
+  return new Map(lone.map(({ pc, reg, count }) => [reg, (at: number) => (at > pc ? count : undefined)]));
 }
 
 /** An instruction without its tokens, its place, and whatever of its fields has no effect where it is. */
-function normal({ op, predicate, fields }: Instruction, site: Site, strideSets: QueueView['strideSets'], registers: ReadonlyMap<number, StepCount>): string {
+function normal({ op, predicate, fields }: Instruction, site: Site, strideSets: QueueView['strideSets'], held: (reg: number) => string): string {
   const levels = site.loops.map(({ level }) => level);
   const touched = new Set(site.effects.map(({ field }) => field));
-  const list = site.effects.some(({ windowed }) => windowed === 'elements');
-  const single = 'rows' in fields && fields.rows.max === 1;
+  // The one row of a window that has no more is where its operand points; rows that an index picks are not.
+  const single = 'rows' in fields && fields.rows.max === 1 && site.touched.every((access) => 'list' in access || (!access.picked && (access.rows === 'window' || access.rows === 1)));
   const kinds = Object.entries({ ...instructions[op].flags, ...instructions[op].payload });
   const texts = kinds.map(([name, { kind }]): string => {
     const value = (fields as Readonly<Record<string, unknown>>)[name];
@@ -80,17 +96,22 @@ function normal({ op, predicate, fields }: Instruction, site: Site, strideSets: 
       }
       case 'rows': {
         const { max, reg, level } = value as { readonly max: number; readonly reg: number; readonly level: number };
-        const counted = levels.includes(level) && (reg !== 0 || list);
-        return `${max} of ${registers.get(reg) ?? 'all'}${counted ? ` by ${level}` : ''}`;
+        const counts = reg !== 0 || ofRows.has(op) || site.effects.some(({ windowed }) => windowed === 'elements');
+        return `${max} of ${held(reg)}${counts && levels.includes(level) ? ` by ${level}` : ''}`;
       }
       default:
         if ((single && name.toLowerCase().endsWith('pitch')) || (ofOperand.test(name) && !touched.has(name[0]!))) return '';
+        if (op === 'loop' && name === 'body') return ''; // where it ends is an effect of its own
+        if (name === 'reg' && op !== 'sreg') return `reg=${held(value as number)}`;
         if (name === 'accumulate') return value === 'first' && !levels.includes(3) ? 'no' : String(value);
-        return `${name}=${String(value)}`;
+        return `${name}=${JSON.stringify(value)}`;
     }
   });
   return `${op} ${predicate ?? ''} ${texts.join(' ')} in ${site.loops.map(({ level, count }) => `${level}:${count}`).join(' ')}`;
 }
+
+/** Instructions to which the first row of their window matters even if nothing shortens it, and no list is read from there on. */
+const ofRows: ReadonlySet<string> = new Set(['aq', 'afin']);
 
 /** Fields of an operand of a chain, which has no effect if no micro-operation takes it. */
 const ofOperand = /^[yz](Format|Pitch|Is)$/;
@@ -99,12 +120,15 @@ const ofOperand = /^[yz](Format|Pitch|Is)$/;
 const instancesMax = 200_000;
 const pairsMax = 20_000_000;
 
-/** Instances of the instructions that touch memory, by queue, with how many of each other queue's come before them. */
+/** Instances of the instructions that touch memory or tell the host, by queue, with how many of each other queue's come before them. */
 type Played = readonly (readonly { readonly pc: number; readonly I: readonly number[]; readonly clock: readonly number[] }[])[];
 
-function sameOrder(before: ChipView, effects: Effects, after: ChipView, effectsAfter: Effects): boolean {
+/** What comes in another order than before, or in none; undefined if nothing that matters does. */
+function otherOrder(before: ChipView, effects: Effects, after: ChipView, effectsAfter: Effects): string | undefined {
   const [was, is] = [played(before, effects), played(after, effectsAfter)];
-  if (was === undefined || is === undefined || was.some((instances, q) => instances.length !== is[q]!.length)) return false;
+  if (was === undefined || is === undefined) return 'it does not come to its end, or has too many instructions to follow';
+  const told = was.flatMap((instances, q) => instances.flatMap(({ pc, clock }, i) => (isEvent(effects[q]![pc]!) ? [{ clock, later: is[q]![i]!.clock }] : [])));
+  if (told.some(({ clock, later }) => clock.some((count, q) => later[q]! < count))) return 'the host is told before what it was told of is done';
   const at = was.map((instances) => {
     const byPc = new Map<number, number[]>();
     instances.forEach(({ pc }, i) => byPc.set(pc, [...(byPc.get(pc) ?? []), i]));
@@ -114,7 +138,7 @@ function sameOrder(before: ChipView, effects: Effects, after: ChipView, effectsA
   for (const { a, aPc, aEffect, b, bPc, bEffect } of conflictsOf(effects)) {
     const [mine, theirs] = [at[a]!.get(aPc) ?? [], at[b]!.get(bPc) ?? []];
     pairs += mine.length * theirs.length;
-    if (pairs > pairsMax) return false;
+    if (pairs > pairsMax) return 'too many accesses clash to hold them against each other';
     const boxes = theirs.map((j) => bEffect.box(was[b]![j]!.I));
     for (const i of mine) {
       const box = aEffect.box(was[a]![i]!.I);
@@ -122,12 +146,14 @@ function sameOrder(before: ChipView, effects: Effects, after: ChipView, effectsA
         if (!overlap(box, boxes[n]!)) continue;
         const [first, second] = [was[b]![j]!.clock[a]! > i, is[b]![j]!.clock[a]! > i];
         const [last, later] = [was[a]![i]!.clock[b]! > j, is[a]![i]!.clock[b]! > j];
-        if (first !== second || last !== later || !(second || later)) return false;
+        if (first !== second || last !== later || !(second || later)) return `${nameOf(before, before.queues[a]!.queue, aPc)} and ${nameOf(before, before.queues[b]!.queue, bPc)} clash in another order`;
       }
     }
   }
-  return true;
+  return undefined;
 }
+
+const isEvent = ({ instruction }: Site): boolean => instruction.op === 'event';
 
 /** Plays all instructions one by one. Undefined if the queues do not come to their end. */
 function played({ queues }: ChipView, effects: Effects): Played | undefined {
@@ -150,7 +176,7 @@ function played({ queues }: ChipView, effects: Effects): Played | undefined {
         const learn = (other: readonly number[]): void => other.forEach((count, i) => { clock[i] = Math.max(clock[i]!, count); });
         for (const { semaphore, count } of waits) tokens.get(semaphore)!.splice(0, count).forEach(learn);
         if (instruction.op === 'mm') learn(fifo.shift()!);
-        if (effects[q]![pc]!.effects.length > 0) {
+        if (effects[q]![pc]!.effects.length > 0 || isEvent(effects[q]![pc]!)) {
           out[q]!.push({ pc, I: [...cursor.I], clock: [...clock] });
           clock[q] = out[q]!.length;
         }

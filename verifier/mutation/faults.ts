@@ -1,4 +1,4 @@
-import { type FieldKind, formats } from '../../isa-spec/fields.ts';
+import { type FieldKind, formats, type RowWindow, strideSetMax } from '../../isa-spec/fields.ts';
 import { type Instruction, instructions, type Queue, type StrideSet, type Token } from '../../isa-spec/instructions.ts';
 import { isMoved, writtenOut } from '../calls.ts';
 import type { QueueView } from '../chip.ts';
@@ -69,51 +69,68 @@ const swapped: Draw = (queues, random) => {
   return { queue: view.queue, pc, what: `${view.code[pc + 1]!.op} before ${view.code[pc]!.op}`, code, strideSets: view.strideSets };
 };
 
-/** Turns a ring on: every operand it moves is in the wrong slot. */
+/** Turns a ring on for every operand it moves; or for one of them, by a stride set of its own. */
 const wrongSlot: Draw = (queues, random) => {
   const rings = queues.flatMap((view) => {
     const users = usersOf(view);
-    return view.strideSets.flatMap(({ ring }, number) => (ring.depth > 1 && ring.stride > 0 && users.has(number) ? [{ view, number, user: users.get(number)! }] : []));
+    return view.strideSets.flatMap(({ ring }, number) => (ring.depth > 1 && ring.stride > 0 && users.has(number) ? [{ view, number, users: users.get(number)! }] : []));
   });
   const site = pick(random, rings);
   if (site === undefined) return undefined;
-  const { view, number, user } = site;
+  const { view, number, users } = site;
   const set = view.strideSets[number]!;
   const by = 1 + below(random, set.ring.depth - 1);
-  const strideSets = view.strideSets.map((one, at) => (at === number ? { ...one, ring: { ...one.ring, base: (one.ring.base + by) % one.ring.depth } } : one));
-  return { queue: view.queue, pc: user, what: `ring of ss${number} ${by} slots on`, code: view.code, strideSets };
+  const turned: StrideSet = { ...set, ring: { ...set.ring, base: (set.ring.base + by) % set.ring.depth } };
+  const { pc, name } = pick(random, users)!;
+  const inFrames = view.code.some(({ op }) => op === 'call');
+  if (random() < 0.5 || inFrames || view.strideSets.length > strideSetMax) {
+    return { queue: view.queue, pc, what: `ring of ss${number} ${by} slots on`, code: view.code, strideSets: view.strideSets.map((one, at) => (at === number ? turned : one)) };
+  }
+  const operand = { ...(valuesOf(view.code[pc]!)[name] as object), ss: view.strideSets.length };
+  return { ...replaced(view, pc, withField(view.code[pc]!, name, operand), `${name} ${by} slots on`), strideSets: [...view.strideSets, turned] };
 };
 
-/** The first instruction each stride set moves, in whatever frame. */
-function usersOf(view: QueueView): ReadonlyMap<number, number> {
+type User = { readonly pc: number; readonly name: string };
+
+/** The operands each stride set moves, in whatever frame. */
+function usersOf(view: QueueView): ReadonlyMap<number, readonly User[]> {
   const { code, from } = writtenOut(view);
-  const users = new Map<number, number>();
-  code.forEach((instruction, at) => Object.values(valuesOf(instruction)).forEach((value) => {
-    if (isMoved(value) && !users.has(value.ss)) users.set(value.ss, from?.places[at]!.pc ?? at);
+  const users = new Map<number, User[]>();
+  code.forEach((instruction, at) => Object.entries(valuesOf(instruction)).forEach(([name, value]) => {
+    if (isMoved(value)) users.set(value.ss, [...(users.get(value.ss) ?? []), { pc: from?.places[at]!.pc ?? at, name }]);
   }));
   return users;
 }
 
-/** Fields that count something, apart from addresses: what is loaded, multiplied, stored, repeated. */
-const sizes: ReadonlySet<string> = new Set([
-  'lines', 'srcPitch', 'dstPitch', 'pitch', 'xPitch', 'yPitch', 'outPitch', 'scalePitch', 'kTiles', 'kLast', 'nTiles', 'nLast', 'split', 'heads', 'headDim', 'valueDim', 'rotary', 'kvHeads', 'kvLines', 'pageRows', 'columns', 'bytes', 'count', 'body', 'rows',
-  'splitBlocks', 'firstPart', 'parts', 'merge', 'partialPitch',
-]);
+/** Numbers that say where a list is. */
+const lists: ReadonlySet<string> = new Set(['index', 'rowScale', 'worklist', 'pages', 'out', 'biases', 'indices', 'weights', 'offsets']);
+/** Numbers that are names or values; those not here and not lists count something: what is loaded, multiplied, stored, repeated. */
+const names: ReadonlySet<string> = new Set(['level', 'reg', 'target', 'value', 'tag', 'least', 'most', 'root', 'peer', 'window']);
+/** Instructions whose numbers are tokens or calls: classes of their own change those. */
+const apart: ReadonlySet<Instruction['op']> = new Set(['sync', 'call']);
+const isSize = (op: Instruction['op'], name: string, { kind }: FieldKind): boolean => kind === 'rows' || (kind === 'uint' && !apart.has(op) && !lists.has(name) && !names.has(name));
 
 const sizeOffByOne: Draw = (queues, random) => {
-  const sites = queues.flatMap((view) => view.code.flatMap((instruction, pc) => Object.entries(kindsOf(instruction)).flatMap(([name, { kind }]) => (sizes.has(name) && (kind === 'uint' || kind === 'rows') && valuesOf(instruction)[name] !== undefined ? [{ view, pc, name }] : []))));
-  const site = pick(random, sites);
+  const site = pick(random, fieldsOf(queues, ({ op }, name, field) => isSize(op, name, field)));
   if (site === undefined) return undefined;
   const { view, pc, name } = site;
   const by = random() < 0.5 ? 1 : -1;
-  const value = valuesOf(view.code[pc]!)[name] as number | { readonly max: number };
-  const changed = typeof value === 'number' ? value + by : { ...value, max: value.max + by };
-  return replaced(view, pc, withField(view.code[pc]!, name, changed), `${name} ${by > 0 ? 'one more' : 'one less'}`);
+  const value = valuesOf(view.code[pc]!)[name] as number | RowWindow;
+  const part = pick(random, ['max', 'max', 'reg', 'level'] as const)!;
+  const changed = typeof value === 'number' ? value + by : { ...value, [part]: value[part] + by };
+  return replaced(view, pc, withField(view.code[pc]!, name, changed), `${name}${typeof value === 'number' ? '' : `.${part}`} ${by > 0 ? 'one more' : 'one less'}`);
 };
+
+/** Kinds of fields that choose what is computed. */
+const chosen: ReadonlySet<FieldKind['kind']> = new Set(['enum', 'flag', 'f32']);
+
+/** Every field of every instruction for which `holds`: those it has, and choices it could make. */
+const fieldsOf = (queues: readonly QueueView[], holds: (instruction: Instruction, name: string, field: FieldKind) => boolean): readonly { readonly view: QueueView; readonly pc: number; readonly name: string; readonly field: FieldKind }[] =>
+  queues.flatMap((view) => view.code.flatMap((instruction, pc) => Object.entries(kindsOf(instruction)).flatMap(([name, field]) => ((valuesOf(instruction)[name] !== undefined || chosen.has(field.kind)) && holds(instruction, name, field) ? [{ view, pc, name, field }] : []))));
 
 /** An operand a line on or back, or a stride by which it moves one more or less. */
 const addressOffByOne: Draw = (queues, random) => {
-  const sites = queues.flatMap((view) => view.code.flatMap((instruction, pc) => Object.entries(kindsOf(instruction)).flatMap(([name, { kind }]) => (['sram', 'hbm', 'acc'].includes(kind) && valuesOf(instruction)[name] !== undefined || lists.has(name) && kind === 'uint' ? [{ view, pc, name }] : []))));
+  const sites = fieldsOf(queues, (_, name, { kind }) => kind === 'sram' || kind === 'hbm' || kind === 'acc' || (kind === 'uint' && lists.has(name)));
   const site = pick(random, sites);
   if (site === undefined) return undefined;
   const { view, pc, name } = site;
@@ -130,30 +147,25 @@ const addressOffByOne: Draw = (queues, random) => {
   return replaced(view, pc, withField(view.code[pc]!, name, moved), `${name} a line ${by > 0 ? 'on' : 'back'}`);
 };
 
-const lists: ReadonlySet<string> = new Set(['index', 'rowScale', 'worklist', 'pages']);
+const isFormat = (field: FieldKind): boolean => field.kind === 'enum' && field.names === formats;
 
 const wrongFormat: Draw = (queues, random) => {
-  const sites = queues.flatMap((view) => view.code.flatMap((instruction, pc) => Object.keys(kindsOf(instruction)).flatMap((name) => (isFormat(name) ? [{ view, pc, name, value: valuesOf(instruction)[name] }] : []))));
-  const site = pick(random, sites);
+  const site = pick(random, fieldsOf(queues, (_, __, field) => isFormat(field)));
   if (site === undefined) return undefined;
-  const format = pick(random, formats.filter((one) => one !== site.value))!;
-  return replaced(site.view, site.pc, withField(site.view.code[site.pc]!, site.name, format), `${site.name} ${format}`);
+  const { view, pc, name } = site;
+  const format = pick(random, formats.filter((one) => one !== valuesOf(view.code[pc]!)[name]))!;
+  return replaced(view, pc, withField(view.code[pc]!, name, format), `${name} ${format}`);
 };
 
-const isFormat = (name: string): boolean => name.toLowerCase().endsWith('format');
-
-/** Another activation, mask, table, flag, constant or window: what is computed, not where. */
+/** Another activation, mask, table, flag, constant or name: what is computed, not where. */
 const wrongFunction: Draw = (queues, random) => {
-  const sites = queues.flatMap((view) => view.code.flatMap((instruction, pc) => Object.entries(kindsOf(instruction)).flatMap(([name, kind]) => ((functionKinds.has(kind.kind) && !isFormat(name)) || name === 'window' ? [{ view, pc, name, kind }] : []))));
-  const site = pick(random, sites);
+  const site = pick(random, fieldsOf(queues, ({ op }, name, field) => (chosen.has(field.kind) && !isFormat(field)) || (names.has(name) && !apart.has(op))));
   if (site === undefined) return undefined;
-  const { view, pc, name, kind } = site;
+  const { view, pc, name, field } = site;
   const value = valuesOf(view.code[pc]!)[name];
-  const changed = kind.kind === 'flag' ? value !== true : kind.kind === 'f32' ? Math.fround(((value as number | undefined) ?? 2) * 1.5) : kind.kind === 'enum' ? pick(random, kind.names.filter((one) => one !== value)) : (value as number) + 1;
+  const changed = field.kind === 'flag' ? value !== true : field.kind === 'f32' ? Math.fround(((value as number | undefined) ?? 2) * 1.5) : field.kind === 'enum' ? pick(random, field.names.filter((one) => one !== value)) : (value as number) + 1;
   return changed === undefined ? undefined : replaced(view, pc, withField(view.code[pc]!, name, changed), `${name} ${String(changed)}`);
 };
-
-const functionKinds: ReadonlySet<FieldKind['kind']> = new Set(['enum', 'flag', 'f32']);
 
 /** A call of another subprogram, in another frame, or of none. */
 const wrongCall: Draw = (queues, random) => {
