@@ -24,8 +24,8 @@ export type AccOperand = { readonly addr: number; readonly ss: number };
 export type RowWindow = { readonly max: number; readonly reg: number; readonly level: number };
 
 type Kind =
-  /** `optional`: assembly leaves it out when it is 0. */
-  | { readonly kind: 'uint'; readonly bits: number; readonly minusOne: boolean; readonly optional: boolean }
+  /** `optional`: assembly leaves it out when it is 0. `line`: it is a line of SRAM, where a list starts. */
+  | { readonly kind: 'uint'; readonly bits: number; readonly minusOne: boolean; readonly optional: boolean; readonly line?: true }
   | { readonly kind: 'f32' }
   | { readonly kind: 'flag' }
   | { readonly kind: 'enum'; readonly bits: number; readonly names: readonly string[] }
@@ -86,6 +86,8 @@ export const fieldParts = (field: FieldKind): readonly FieldPart[] => {
 
 
 export const uint = (bits: number) => ({ kind: 'uint', bits, minusOne: false, optional: false }) as const;
+/** The line of SRAM a list starts at, which no stride set moves. */
+export const line = { ...uint(24), line: true } as const;
 /** A number that is 0 where there is nothing. */
 export const slot = (bits: number) => ({ kind: 'uint', bits, minusOne: false, optional: true }) as const;
 /** A count from 1 to 2^bits, stored less one. */

@@ -1,4 +1,4 @@
-import { acc, added, count, f32, type FieldKind, type FieldValue, flag, format, frame, hbm, oneOf, pc, rows, slot, sram, uint } from './fields.ts';
+import { acc, added, count, f32, type FieldKind, type FieldValue, flag, format, frame, hbm, line, oneOf, pc, rows, slot, sram, uint } from './fields.ts';
 
 /** Instruction queues of a chip. Each issues and completes in order; nothing orders two queues but semaphores and the weight FIFO. */
 export const queues = ['ctl', 'dma0', 'dma1', 'wld', 'mxu', 'epi', 'att', 'vec', 'col'] as const;
@@ -134,12 +134,12 @@ export const instructions = {
   dgat: instruction({
     opcode: 0x13, queues: dma, summary: 'HBM -> SRAM: row i of the window comes from HBM row `index[first + i]`',
     flags: {},
-    payload: { src: hbm, srcPitch: uint(24), dst: sram, dstPitch: uint(16), index: uint(24), lines: uint(16), rows },
+    payload: { src: hbm, srcPitch: uint(24), dst: sram, dstPitch: uint(16), index: line, lines: uint(16), rows },
   }),
   dsct: instruction({
     opcode: 0x14, queues: dma, summary: 'SRAM -> HBM: row i of the window goes to HBM row `index[first + i]`',
     flags: {},
-    payload: { src: sram, srcPitch: uint(16), dst: hbm, dstPitch: uint(24), index: uint(24), lines: uint(16), rows },
+    payload: { src: sram, srcPitch: uint(16), dst: hbm, dstPitch: uint(24), index: line, lines: uint(16), rows },
   }),
   wld: instruction({
     opcode: 0x20, queues: ['wld'],
@@ -160,13 +160,13 @@ export const instructions = {
     summary: 'drains accumulators: FP32, x row scale x column scale, + bias, activation (gated: act(left half) x right half), + residual, round, store',
     /** `scale`: row and column scales, both. `params`: column scales then biases, FP32, those present, nTiles*A columns each, each padded to a line. `rowScale`: an FP32 row list. The residual has the format and pitch of the output. */
     flags: { format, activation: oneOf(4, activations), scale: flag, bias: flag, residual: flag, gated: flag, split: uint(3) },
-    payload: { acc, out: sram, pitch: uint(12), params: sram, residualAt: sram, rowScale: uint(24), nTiles: count(6), nLast: count(8), rows },
+    payload: { acc, out: sram, pitch: uint(12), params: sram, residualAt: sram, rowScale: line, nTiles: count(6), nLast: count(8), rows },
   }),
   aq: instruction({
     opcode: 0x28, queues: ['att'], summary: 'loads the window of queries and clears their (m, l, O); `worklist` says which sequence each row belongs to',
     /** `valueDim`: elements of a head's values and results, if not as many as those of its queries and keys. */
     flags: { format },
-    payload: { q: sram, pitch: uint(16), worklist: uint(24), heads: count(8), headDim: count(10), scale: f32, rows, valueDim: added(uint(10)) },
+    payload: { q: sram, pitch: uint(16), worklist: line, heads: count(8), headDim: count(10), scale: f32, rows, valueDim: added(uint(10)) },
   }),
   attn: instruction({
     opcode: 0x29, queues: ['att'],
@@ -177,7 +177,7 @@ export const instructions = {
      */
     flags: { format, mask: oneOf(2, ['full', 'causal']), latent: added(flag) },
     payload: {
-      kv: hbm, pages: uint(24), pageRows: count(10), kvLines: uint(12), kvHeads: count(8), window: uint(20), softCap: added(f32),
+      kv: hbm, pages: line, pageRows: count(10), kvLines: uint(12), kvHeads: count(8), window: uint(20), softCap: added(f32),
       splitBlocks: added(uint(9)), firstPart: added(uint(9)), parts: added(uint(9)),
     },
   }),
@@ -203,7 +203,7 @@ export const instructions = {
   vred: instruction({
     opcode: 0x31, queues: ['vec'], summary: 'reduces each row to one FP32 number, in 16 lanes and a fixed tree; the numbers go to a row list',
     flags: { reduce: oneOf(3, ['sum', 'max', 'min', 'amax', 'meanSquare']), xFormat: format },
-    payload: { x: sram, xPitch: uint(16), out: uint(24), columns: count(18), rows },
+    payload: { x: sram, xPitch: uint(16), out: line, columns: count(18), rows },
   }),
   vnorm: instruction({
     opcode: 0x32, queues: ['vec'], summary: 'normalises each row: RMS or layer norm',
@@ -221,7 +221,7 @@ export const instructions = {
     opcode: 0x34, queues: ['vec'], summary: 'row scale <- amax / the largest number of the format (1 if 0), o <- x / scale; scales go to an FP32 row list, or are given there',
     /** `given`: `rowScale` is read, not written. One scale for a tensor is a list filled with it. `pow2`: scales are brought up to powers of two. */
     flags: { xFormat: format, format, mode: added(oneOf(2, ['row', 'given'])), pow2: added(flag) },
-    payload: { x: sram, xPitch: uint(16), out: sram, outPitch: uint(16), rowScale: uint(24), columns: count(16), rows },
+    payload: { x: sram, xPitch: uint(16), out: sram, outPitch: uint(16), rowScale: line, columns: count(16), rows },
   }),
   vqblk: instruction({
     opcode: 0x37, queues: ['vec'], summary: 'as `vqnt`, a scale for each block of a row: 128 elements an FP32 scale, or 32 a UE8M0 code',
@@ -233,19 +233,19 @@ export const instructions = {
     opcode: 0x35, queues: ['vec'], summary: 'the id of a token for each row of logits: the largest, or drawn from the likeliest; ids go to an i32 row list',
     /** `params`, to draw: a row of 32 bytes, padded to a line, for each row of the window: temperature f32, topK u32, topP f32, seed u64, position u32, then zeros. */
     flags: { mode: oneOf(3, ['greedy', 'draw']), xFormat: format },
-    payload: { x: sram, xPitch: uint(16), params: sram, out: uint(24), columns: count(18), rows },
+    payload: { x: sram, xPitch: uint(16), params: sram, out: line, columns: count(18), rows },
   }),
   route: instruction({
     opcode: 0x38, queues: ['vec'], summary: 'the k best of `experts` scores of each row; lists of weights, of the pairs by expert, and of where each expert\'s begin',
     /** Lists of the window, not of the step: `weights` FP32 and `indices` i32, rows * k; `offsets` i32, experts + 1. `biases`: FP32, one an expert, added to scores to choose by. */
     flags: { scores: oneOf(2, ['softmax', 'sigmoid']), normalise: flag, bias: flag, xFormat: format },
-    payload: { x: sram, xPitch: uint(12), biases: uint(24), indices: uint(24), weights: uint(24), offsets: uint(24), experts: count(10), k: count(4), rows },
+    payload: { x: sram, xPitch: uint(12), biases: line, indices: line, weights: line, offsets: line, experts: count(10), k: count(4), rows },
   }),
   perm: instruction({
     opcode: 0x39, queues: ['vec'], summary: 'moves rows to the order of their experts and back, or adds up what a row\'s k experts made of it',
     /** `indices` and `weights`: the lists of a `route` of the same window and k. */
     flags: { direction: oneOf(2, ['permute', 'unpermute', 'combine']), xFormat: format, format },
-    payload: { x: sram, xPitch: uint(12), out: sram, outPitch: uint(12), indices: uint(24), weights: uint(24), columns: count(16), k: count(4), rows },
+    payload: { x: sram, xPitch: uint(12), out: sram, outPitch: uint(12), indices: line, weights: line, columns: count(16), k: count(4), rows },
   }),
   coll: instruction({
     opcode: 0x3c, queues: ['col'], summary: 'brings the first `bytes` bytes of each row of all chips together: side by side, added up, or from one to others',
@@ -262,6 +262,9 @@ export const mnemonics = Object.keys(instructions) as readonly Mnemonic[];
 export type Token = { readonly semaphore: number; readonly count: number };
 
 type FieldsOf<M extends Mnemonic> = (typeof instructions)[M]['flags'] & (typeof instructions)[M]['payload'];
+/** The fields of an instruction, and those that say where in a memory it begins. */
+export type FieldOf<M extends Mnemonic> = keyof FieldsOf<M>;
+export type AddressOf<M extends Mnemonic> = { readonly [F in FieldOf<M>]: FieldsOf<M>[F] extends { readonly kind: 'sram' | 'hbm' | 'acc' } | { readonly line: true } ? F : never }[FieldOf<M>];
 type ValueOf<K> = K extends FieldKind ? FieldValue<K> : never;
 
 /** A decoded instruction: its mnemonic, the predicate (1 to 7) it has its effect under if it has one, up to two waits and two posts, and its fields by name. */
