@@ -12,9 +12,7 @@ export type Rule<M extends Mnemonic> = { readonly says: string; readonly holds: 
 type Operand = { readonly addr: number; readonly ss: number };
 type Rows = { readonly max: number };
 
-const attentionFormats: readonly Format[] = ['e4m3', 'bf16'];
 const realFormats: readonly Format[] = ['f32', 'bf16', 'e4m3', 'e5m2'];
-const isAttention = (format: Format): boolean => attentionFormats.includes(format);
 const isReal = (format: Format): boolean => realFormats.includes(format);
 const isWide = (format: Format): boolean => format === 'f32' || format === 'bf16';
 const isUnset = (operand: Operand): boolean => operand.addr === 0 && operand.ss === 0;
@@ -128,11 +126,11 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
     },
   ],
   aq: [
-    { says: 'loads e4m3 or bf16', holds: (f) => isAttention(f.format) },
+    { says: 'loads e4m3, e5m2 or bf16', holds: (f) => isMatrixFormat(f.format) },
     { says: 'scales by a positive number', holds: (f) => f.scale > 0 },
   ],
   attn: [
-    { says: 'reads e4m3 or bf16', holds: (f) => isAttention(f.format) },
+    { says: 'reads e4m3, e5m2 or bf16', holds: (f) => isMatrixFormat(f.format) },
     { says: 'has at least a line of keys a row', holds: (f) => f.kvLines > 0 },
     { says: 'caps scores at a positive number', holds: (f) => f.softCap === undefined || f.softCap > 0 },
     { says: 'has a window only with the causal mask', holds: (f) => f.window === 0 || f.mask === 'causal' },

@@ -1,5 +1,6 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
 import { type InstructionOf, workEntryBytes } from '../../isa-spec/instructions.ts';
+import { isMatrixFormat, type MatrixFormat } from '../../isa-spec/profiles.ts';
 import { SimulationFault } from '../fault.ts';
 import { type Views, viewsOf } from '../memory.ts';
 import { blockAttention } from '../wasm/attention.ts';
@@ -15,7 +16,7 @@ type Segment = { readonly row: number; readonly rows: number; readonly position:
 
 /** What `aq` loads, and what its softmax has come to. */
 export type AttentionRows = Omit<Queries, 'softCap' | 'exact'> & {
-  readonly format: 'bf16' | 'e4m3';
+  readonly format: MatrixFormat;
   readonly rows: number;
   readonly segments: readonly Segment[];
   /** Of BF16 queries. */
@@ -40,7 +41,7 @@ const segmentsOf = (chip: Chip, line: number, first: number, rows: number): read
 };
 
 export const aq: Execute<'aq'> = (chip, queue, { format, q, pitch, worklist, heads, headDim, valueDim = headDim, scale, rows: window }) => {
-  if (format !== 'bf16' && format !== 'e4m3') throw new SimulationFault('operand', `queries are e4m3 or bf16, not ${format}`);
+  if (!isMatrixFormat(format)) throw new SimulationFault('operand', `queries are e4m3, e5m2 or bf16, not ${format}`);
   const { first, rows } = windowOf(queue, window);
   const columns = heads * headDim;
   const queries = new Float64Array(rows * columns);
@@ -88,7 +89,7 @@ export const attn: Execute<'attn'> = (chip, queue, fields) => {
   const valueBytes = kvHeads * valueDim * formatBytes[format];
   if (Math.max(keyBytes, valueBytes) > kvLines * lineBytes) throw new SimulationFault('operand', `a row of keys or values has ${Math.max(keyBytes, valueBytes)} bytes in ${kvLines} lines of ${lineBytes}`);
   const { region, offset } = hbmOf(chip, queue, kv);
-  const kernels = chip.simd === undefined ? undefined
+  const kernels = chip.simd === undefined || format === 'e5m2' ? undefined
     : blockAttention(chip.simd, { format, headDim, valueDim, latent, keyBytes, valueBytes, group, keys: blockKeys, magnitudes: state.magnitudes });
   /** The keys at hand. */
   const span = { from: 0, to: 0 };

@@ -23,13 +23,14 @@ const wanted = (unit: AttentionUnit, { format, heads, kvHeads, headDim, valueDim
   return Uint32Array.from(results);
 };
 
-describe.each(['e4m3', 'bf16'] as const)('multi-head latent attention at its usual size, %s', (format) => {
+describe.each(['e4m3', 'e5m2', 'bf16'] as const)('multi-head latent attention at its usual size, %s', (format) => {
   const heads: Heads = { format, heads: 2, kvHeads: 1, headDim: 576, valueDim: 512, latent: true };
   const sequences = [{ rows: 1, past: 130 }, { rows: 2, past: 3 }];
   it.each([['plain', 0], ['simd', 0], ['plain', 1], ['simd', 1]] as const)('%s loops, parts of %d blocks', (kernels, splitBlocks) => {
     const next = words(211);
     // Magnitudes from 2^-5 to 2: sums of 576 products that do not all drown in the largest.
-    const draw = (): number => (format === 'e4m3' ? (next() & 0x80) | (0x10 + (next() % 0x28)) : ((next() & 0x8000) | ((122 + (next() % 5)) << 7) | (next() & 0x7f)) >>> 0);
+    const codes = { e4m3: () => (next() & 0x80) | (0x10 + (next() % 0x28)), e5m2: () => (next() & 0x80) | (0x28 + (next() % 0x18)), bf16: () => ((next() & 0x8000) | ((122 + (next() % 5)) << 7) | (next() & 0x7f)) >>> 0 };
+    const draw = codes[format];
     const unit = new AttentionUnit(heads, sequences, draw, kernels);
     unit.load();
     unit.attend(splitBlocks === 0 ? {} : { splitBlocks });

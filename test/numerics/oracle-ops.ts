@@ -1,7 +1,7 @@
 /** Whole operations, in the order the specification rounds them, on codes and exact rationals (see oracle.ts). */
 import { exp2Value, fixedOf, turn, valueOf } from './oracle-functions.ts';
 import {
-  add, bf16, chainedDot, compare, decode, divide, e4m3, encode, exact, exactDot, f64, type Layout, multiply, one,
+  add, bf16, chainedDot, compare, decode, divide, e4m3, e5m2, encode, exact, exactDot, f64, type Layout, multiply, one,
   product, rational, type Single, single, squareRoot, subtract, sum, type Value, values, zero,
 } from './oracle.ts';
 
@@ -87,8 +87,10 @@ const weightOf = (z: Single, most: Single): Value => {
   return p.kind === 'finite' && compare(p, least) < 0 ? zero : p;
 };
 
+const layouts = { e4m3, e5m2, bf16 } as const;
+
 export type Head = {
-  readonly format: 'e4m3' | 'bf16';
+  readonly format: keyof typeof layouts;
   /** Codes of one query; of keys and values, a row each. */
   readonly q: readonly number[];
   readonly k: readonly (readonly number[])[];
@@ -109,7 +111,7 @@ type Part = { readonly m: Single; readonly l: Single; readonly o: readonly Singl
 
 /** What keys [from, to) come to, of those the head may see: the softmax in base 2, in blocks of 128 keys from key 0. */
 const partOf = ({ format, q, k, v, factor, low, high }: Head, from: number, to: number): Part => {
-  const layout = format === 'e4m3' ? e4m3 : bf16;
+  const layout = layouts[format];
   const dot = (a: readonly Value[], b: readonly Value[]): Single => (format === 'e4m3' ? single(exactDot(a, b)) : chainedDot(a, b));
   const query = values(layout, q);
   let part: Part = { m: minusInfinity, l: 0, o: v[0]!.map(() => 0) };

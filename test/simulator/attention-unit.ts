@@ -1,12 +1,13 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
 import type { InstructionOf } from '../../isa-spec/instructions.ts';
+import type { MatrixFormat } from '../../isa-spec/profiles.ts';
 import { sohu } from '../../isa-spec/machines/sohu.ts';
 import { afin, aq, attn } from '../../simulator/functional/attention.ts';
 import { createMachineState, imageSource, type Kernels } from '../../simulator/functional/machine-state.ts';
 import { queueState } from '../../simulator/functional/queue.ts';
 import { all, at, hbmAt, programOf } from './functional/harness.ts';
 
-export type Heads = { readonly format: 'e4m3' | 'bf16'; readonly heads: number; readonly kvHeads: number; readonly headDim: number; readonly valueDim: number; readonly latent: boolean };
+export type Heads = { readonly format: MatrixFormat; readonly heads: number; readonly kvHeads: number; readonly headDim: number; readonly valueDim: number; readonly latent: boolean };
 type Sequence = { readonly rows: number; readonly past: number };
 type Matrix = readonly (readonly number[])[];
 

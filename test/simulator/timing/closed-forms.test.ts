@@ -130,6 +130,7 @@ describe('attention', () => {
   test('bf16 keys take half rate and twice the bytes', () => {
     const result = attend({ rows: 1, keys: 128 }, { format: 'bf16', kvLines: 2 });
     expect(result.cycles).toBe(64 + Math.max((32 * 8) / 2, Math.ceil((128 * 32) / (64 * 0.6))) + 64);
+    expect(attend({ rows: 1, keys: 200 }, { format: 'e5m2' }).cycles).toBe(attend({ rows: 1, keys: 200 }).cycles);
   });
   test('latents are read once, and loaded twice: for as many tiles as keys have elements, and for as many as values', () => {
     // Keys of 24 elements (3 lines), values of 16: a block of 128 keys is 16 x 3 tiles for QK and 16 x 2 for PV; pages of 16 keys are runs of 384 B.
