@@ -76,8 +76,18 @@ describe('V20, parts belong together', () => {
     expect(said(aq, part(0, 2), part(3), afin)).toEqual(['att:3 goes on with part 3, after part 1']);
     expect(said(aq, part(0, 2), part(1), afin)).toEqual(['att:3 goes on with part 1, after part 1']);
     expect(said(aq, part(0), part(1), afin)).toEqual(['att:3 goes on with part 1, after the last']);
-    expect(said(aq, part(0, 2), part(2, 1, 2), afin)).toEqual(['att:3 takes parts of 2 blocks after parts of 1']);
-    expect(said(aq, part(0, 2), attn, afin)).toEqual(['att:3 takes parts of all blocks after parts of 1']);
+    expect(said(aq, part(0, 2), attn, afin)).toEqual(['att:3 takes keys that are not split after parts of keys']);
+    expect(said(aq, attn, part(0), afin)).toEqual(['att:3 takes parts of keys after keys that are not split']);
+  });
+
+  it('of one size in all of the program', () => {
+    expect(said(aq, part(0, 1), partial(300), aq, part(1, 1, 2), partial(308))).toEqual(['att:5 takes parts of 2 blocks; the program\'s have 1']);
+    const [one, two] = [1, 2].map((blocks) => ofLatents(unit(aq, part(0, undefined, blocks), afin))) as [Program, Program];
+    const both: Program = {
+      ...one, entries: [...one.entries, { ...one.entries[0]!, name: 'large' }], code: [...one.code, ...two.code], semaphores: [],
+      debugMap: { ...one.debugMap, entries: [...one.debugMap.entries, ...two.debugMap.entries] },
+    };
+    expect(textsOf(both, 'V20')).toContain('att:2 takes parts of 2 blocks; the program\'s have 1');
   });
 
   it('a partial is of one part, or of all up to one', () => {

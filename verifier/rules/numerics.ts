@@ -15,7 +15,7 @@ type Window = { readonly pc: number; readonly aq: Queries; readonly keys: Keys[]
  * another function than its op, that queries, keys, parts and results of attention do not belong together, and that entries differ.
  */
 export const numerics = (chip: ChipView, first: ChipView, certificate: Certificate | undefined): readonly Finding[] => [
-  ...attention(chip),
+  ...attention(chip, partBlocks(first) ?? partBlocks(chip)),
   ...(certificate === undefined ? [] : functions(chip, certificate)),
   ...(chip.entry === first.entry ? [] : likeFirst(chip, first)),
 ];
@@ -37,7 +37,11 @@ const functions = (chip: ChipView, { ops }: Certificate): readonly Finding[] =>
 /** Kinds of fields that say what is computed, not where. */
 const saysWhat: ReadonlySet<FieldKind['kind']> = new Set(['enum', 'flag', 'f32']);
 
-function attention(chip: ChipView): readonly Finding[] {
+/** Blocks of a part: one number in a program, lest results depend on which of its entries a step takes. */
+const partBlocks = ({ queues }: ChipView): number | undefined =>
+  queues.flatMap(({ code }) => code).map((instruction) => (instruction.op === 'attn' ? instruction.fields.splitBlocks : undefined)).find((blocks) => blocks !== undefined);
+
+function attention(chip: ChipView, blocks: number | undefined): readonly Finding[] {
   const code = chip.queues.find(({ queue }) => queue === 'att')?.code ?? [];
   const around = loopsAround(code).map((loops) => loops.at(-1)?.begin ?? -1);
   const line = chip.program.machine.sram.lineBytes.value;
@@ -54,7 +58,9 @@ function attention(chip: ChipView): readonly Finding[] {
       if (instruction.op === 'attn') {
         const before = open.keys.at(-1);
         open.keys.push(instruction.fields);
-        return [...keyProblems(open.aq, instruction.fields, line), ...(before === undefined ? [] : orderProblems(before, instruction.fields))];
+        const { splitBlocks } = instruction.fields;
+        const other = splitBlocks === undefined || splitBlocks === blocks ? [] : [`takes parts of ${splitBlocks} blocks; the program's have ${blocks}`];
+        return [...keyProblems(open.aq, instruction.fields, line), ...other, ...(before === undefined ? [] : orderProblems(before, instruction.fields))];
       }
       const { aq, keys } = open;
       open = undefined;
@@ -84,9 +90,10 @@ const countOf = ({ parts = Infinity }: Keys): number => parts;
 
 /** One window takes the parts of its keys in their order, each once. */
 function orderProblems(before: Keys, keys: Keys): readonly string[] {
-  if (keys.splitBlocks !== before.splitBlocks) return [`takes parts of ${keys.splitBlocks ?? 'all'} blocks after parts of ${before.splitBlocks ?? 'all'}`];
+  const [split, was] = [keys.splitBlocks !== undefined, before.splitBlocks !== undefined];
+  if (split !== was) return [split ? 'takes parts of keys after keys that are not split' : 'takes keys that are not split after parts of keys'];
   const next = firstOf(before) + countOf(before);
-  return keys.splitBlocks === undefined || firstOf(keys) === next ? [] : [`goes on with part ${firstOf(keys)}, after ${next === Infinity ? 'the last' : `part ${next - 1}`}`];
+  return !split || firstOf(keys) === next ? [] : [`goes on with part ${firstOf(keys)}, after ${next === Infinity ? 'the last' : `part ${next - 1}`}`];
 }
 
 /** What is merged is added part by part, from the first on: a partial is of one part, or of all up to one; what is added to partials is one part. */

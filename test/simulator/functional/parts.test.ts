@@ -38,9 +38,13 @@ describe('however parts are divided, the bits are those of one instruction that 
     const wanted = one([{}]);
 
     test('more parts than there are', () => expect(one([{ parts: 40 }])).toEqual(wanted));
-    test('one instruction after another', () => {
-      expect(one([{ parts: 2 }, { firstPart: 2, parts: 1 }, { firstPart: 3 }])).toEqual(wanted);
-      expect(one([0, 1, 2, 3, 4, 5].map((firstPart) => ({ firstPart, parts: 1 })))).toEqual(wanted);
+    test('one instruction after another, in each of the 16 ways to divide 5 parts', () => {
+      for (let cuts = 0; cuts < 16; cuts++) {
+        const ends = [1, 2, 3, 4, 5].filter((end) => end === count || (cuts >> (end - 1)) & 1);
+        const ranges = ends.map((end, i) => ({ firstPart: ends[i - 1] ?? 0, parts: end - (ends[i - 1] ?? 0) }));
+        expect(one(ranges), JSON.stringify(ranges)).toEqual(wanted);
+      }
+      expect(one([{ parts: 2 }, { firstPart: 2 }])).toEqual(wanted);
     });
     test('a partial each, in any order, merged', () => {
       for (const part of [3, 0, 6, 4, 1, 5, 2]) storePart(part, 7);
