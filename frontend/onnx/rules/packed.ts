@@ -38,7 +38,7 @@ export function unpackedNumbers(emit: Emitter, { codes, scale, zeroPoint }: Pack
   if (![2, 4, 8].includes(bits)) throw new CannotImport('E3001', `codes of ${bits} bits are not read`);
   const blocks = shape.map((size, i) => (i === axis ? Math.ceil(size / block) : size));
   const middle = knownValue('u8', blocks.map(() => 1), [2 ** (bits - 1)]);
-  const zeros = zeroPoint === undefined ? expandStored(emit, middle, blocks) : zeroPoint.dtype === 'u8' ? unpack(emit, zeroPoint, blocks, bits) : reshapeStored(emit, zeroPoint, blocks);
+  const zeros = zeroPoint === undefined ? expandStored(emit, middle, blocks) : zeroPoint.dtype === 'u8' ? unpackZeros(emit, zeroPoint, blocks, bits) : reshapeStored(emit, zeroPoint, blocks);
   return dequantise(emit, unpack(emit, codes, shape, bits), { scale: reshapeStored(emit, scale, blocks), zeroPoint: zeros, blocked: { axis, size: block } }, scale.dtype);
 }
 
@@ -54,6 +54,10 @@ function unpack(emit: Emitter, bytes: Value, shape: readonly number[], bits: num
   const codes: WeightExpr = bits === 8 ? flat : { kind: 'unpack', of: flat, bits };
   return emit.derived('u8', shape, held === shape[last] ? codes : { kind: 'slice', of: codes, axis: last, start: 0, end: shape[last] as number });
 }
+
+/** One zero point for each of a row is packed along the rows before. */
+const unpackZeros = (emit: Emitter, bytes: Value, shape: readonly number[], bits: number): Value =>
+  shape.at(-1) === 1 && bytes.shape.length < shape.length ? reshapeStored(emit, unpack(emit, bytes, shape.slice(0, -1), bits), shape) : unpack(emit, bytes, shape, bits);
 
 function reshapeStored(emit: Emitter, x: Value, shape: readonly number[]): Value {
   const of = storedExpr(emit, x);

@@ -6,6 +6,7 @@ import { contribBiases } from './contrib-bias.ts';
 import { groupedAttentions } from './contrib-gqa.ts';
 import { contrib } from './contrib.ts';
 import { elementwise } from './elementwise.ts';
+import { mixtures } from './experts.ts';
 import { gathers } from './gather.ts';
 import { norms } from './norm.ts';
 import { packedWeights } from './packed.ts';
@@ -22,7 +23,7 @@ import { windowed } from './windows.ts';
 /** What operators mean, by domain ('' is ai.onnx), then by name. */
 const domains: ReadonlyMap<string, ReadonlyMap<string, Rule>> = new Map([
   ['', rulesOf({ ...elementwise, ...views, ...constants, ...gathers, ...scatters, ...products, ...windowed, ...pads, ...resizes, ...along, ...norms, ...attentions, ...quantisation, ...dynamicQuantisation, ...codeProducts })],
-  ['com.microsoft', rulesOf({ ...contrib, ...contribBiases, ...contribAttentions, ...groupedAttentions, ...packedWeights, ...quantisation, ...contribCodes })],
+  ['com.microsoft', rulesOf({ ...contrib, ...contribBiases, ...contribAttentions, ...groupedAttentions, ...packedWeights, ...mixtures, ...quantisation, ...contribCodes })],
 ]);
 
 export const ruleOf = (domain: string, op: string): Rule | undefined => domains.get(domain)?.get(op);
