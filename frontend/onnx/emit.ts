@@ -1,4 +1,4 @@
-import { addDims, equalShapes, leastOf, stepsAcross, subDims, volumeOf } from '../../ir/dims.ts';
+import { addDims, equalShapes, leastOf, mulDims, stepsAcross, subDims, volumeOf } from '../../ir/dims.ts';
 import { GraphBuilder } from '../../ir/graph/build.ts';
 import { axisOf } from '../../ir/graph/infer-primitives.ts';
 import { inferResults } from '../../ir/graph/infer.ts';
@@ -25,7 +25,8 @@ export class Emitter {
   readonly sizes = new Sizes();
   readonly weights = new Map<string, Weight>();
   readonly #ids = new Map<string | StoredWeight, ValueId>();
-  readonly #fills = new Map<ValueId, number>();
+  /** The least and the greatest element, where they are known though not all are. */
+  readonly #ranges = new Map<ValueId, readonly [Dim, Dim]>();
 
   /** The module's value of a tensor; a known one becomes a constant. */
   id(value: Value): ValueId {
@@ -107,7 +108,7 @@ export class Emitter {
     if (typeof from === 'number' && typeof to === 'number' && from !== to) throw new CannotImport('E1003', `[${x.shape.join(', ')}] cannot be reshaped to [${shape.join(', ')}]`);
     if (x.known !== undefined && isStatic(shape)) return knownValue(x.dtype, shape, x.known);
     if (x.weight !== undefined && isStatic(shape)) return { ...x, shape, weight: { dtype: x.weight.dtype, shape, expr: { kind: 'reshape', of: x.weight.expr, shape } } };
-    return this.#op('preshape', {}, [x], { dtype: x.dtype, shape });
+    return this.#ranging(this.#op('preshape', {}, [x], { dtype: x.dtype, shape }), this.#rangeOf(x));
   }
 
   /** Broadcasts to a shape. */
@@ -117,13 +118,13 @@ export class Emitter {
     if (known !== undefined) return known;
     const expanded = this.#op('pexpand', {}, [x], { dtype: x.dtype, shape });
     const [fill, more] = x.known ?? [];
-    if (typeof fill === 'number' && more === undefined) this.#fills.set(expanded.id as ValueId, fill);
-    return expanded;
+    return fill === undefined || more !== undefined ? expanded : this.#ranging(expanded, [fill, fill]);
   }
 
   /** The number every element of a tensor is, where that is known. */
   fillOf(x: Value): number | undefined {
-    return x.id === undefined ? undefined : this.#fills.get(x.id);
+    const [least, most] = this.#rangeOf(x) ?? [];
+    return typeof least === 'number' && least === most ? least : undefined;
   }
 
   /** Indices start, start + step, ... before (after, if step is negative) end, all within the axis. */
@@ -195,13 +196,14 @@ export class Emitter {
     if (isWide(dtype) && isFloat(x.dtype) && (isWide(x.dtype) || x.id === undefined)) return { ...x, dtype };
     if (dtype === 'bool') return this.unary('not', this.binary('equal', x, this.scalar(x, 0)));
     const known = x.known?.map((each) => (typeof each === 'string' ? each : casts[dtype](each)));
-    return this.#folded(dtype, x.shape, known) ?? this.#op('pcast', {}, [x], { dtype, shape: x.shape });
+    return this.#folded(dtype, x.shape, known) ?? this.#ranging(this.#op('pcast', {}, [x], { dtype, shape: x.shape }), isFloat(x.dtype) ? undefined : this.#rangeOf(x));
   }
 
   /** start, start + step, ... */
   iota(dtype: DType, start: Dim, step: number, length: Dim): Value {
     if (typeof length === 'number' && length <= knownElements) return knownValue(dtype, [length], Array.from({ length }, (_, i) => foldBinary('add', true, start, i * step) as Dim));
-    return this.#op('piota', { start: String(start), step }, [], { dtype, shape: [length] });
+    const last = addDims(start, mulDims(step, subDims(length, 1)));
+    return this.#ranging(this.#op('piota', { start: String(start), step }, [], { dtype, shape: [length] }), step < 0 ? [last, start] : [start, last]);
   }
 
   /** Zero outside the upper or lower triangle, whose diagonal is moved by k. */
@@ -253,7 +255,17 @@ export class Emitter {
     return knownValue(dtype, shape, known as readonly Dim[]);
   }
 
+  #rangeOf = (x: Value): readonly [Dim, Dim] | undefined => (x.id === undefined ? undefined : this.#ranges.get(x.id));
+
+  #ranging(x: Value, range: readonly [Dim, Dim] | undefined): Value {
+    if (range !== undefined) this.#ranges.set(x.id as ValueId, range);
+    return x;
+  }
+
   #reducedKnown(fn: Reduce, x: Value, axes: readonly number[], shape: readonly Dim[]): Value | undefined {
+    const [least, most] = this.#rangeOf(x) ?? [];
+    if (fn === 'max' && most !== undefined && volumeOf(shape) === 1) return this.#folded(x.dtype, shape, [most]);
+    if (fn === 'min' && least !== undefined && volumeOf(shape) === 1) return this.#folded(x.dtype, shape, [least]);
     if (x.known === undefined || fn === 'mean' || axes.length !== x.shape.length || x.known.length === 0) return undefined;
     const combine = ({ sum: 'add', prod: 'mul', max: 'max', min: 'min' } as const)[fn];
     const total = x.known.reduce<Dim | undefined>((sum, each, i) => (i === 0 ? each : sum === undefined ? undefined : foldBinary(combine, !isFloat(x.dtype), sum, each)), undefined);

@@ -1,4 +1,4 @@
-import { divDims, mulDims } from '../../../ir/dims.ts';
+import { divDims, leastOf, mulDims, subDims } from '../../../ir/dims.ts';
 import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
 import { CannotImport, type Value } from '../value.ts';
@@ -43,7 +43,6 @@ function headsOf(call: Call, x: Value, cos: Value): number {
 
 /** Attention of opset 23 to 25, as its definition's function body has it. */
 function attention(call: Call, emit: Emitter): readonly Value[] {
-  if (call.inputs[6] !== undefined) throw new CannotImport('E3001', 'keys of a length of their own (`nonpad_kv_seqlen`) are not computed');
   const flat = call.input(0).shape.length === 3;
   const headed = (i: number, name: string): Value => (flat ? splitHeads(emit, call.input(i), call.int(name)) : call.input(i));
   const [k, v] = [joined(emit, call.inputs[4], headed(1, 'kv_num_heads')), joined(emit, call.inputs[5], headed(2, 'kv_num_heads'))];
@@ -51,22 +50,35 @@ function attention(call: Call, emit: Emitter): readonly Value[] {
     q: headed(0, 'q_num_heads'), k, v,
     scale: call.float('scale', 0),
     softCap: call.float('softcap', 0),
-    mask: (scores) => maskScores(call, emit, scores, call.inputs[4]?.shape[2] ?? 0),
+    mask: (scores) => maskScores(call, emit, scores),
     blind: 'nothing',
   });
   const observed = [scaled, capped, masked, weights][call.int('qk_matmul_output_mode', 0)] ?? weights;
   return [flat ? joinHeads(emit, mixed) : mixed, k, v, observed];
 }
 
-function maskScores(call: Call, emit: Emitter, scores: Value, past: Dim): Value {
+function maskScores(call: Call, emit: Emitter, scores: Value): Value {
   const floor = emit.scalar(scores, -Infinity);
-  const mask = call.inputs[3];
+  const lengths = call.inputs[6];
+  const mask = call.inputs[3] && reaching(emit, call.inputs[3], scores.shape[3] as Dim);
   const given = mask === undefined ? scores : mask.dtype === 'bool' ? emit.where(mask, scores, floor) : emit.binary('add', scores, mask);
   const [rows, keys] = scores.shape.slice(2) as [Dim, Dim];
-  const [row, key] = [places(emit, number(past), rows, 2), places(emit, number(0), keys, 1)];
+  // Keys of a length of their own end with the rows at hand.
+  const length = lengths && emit.reshape(lengths, [lengths.shape[0] as Dim, 1, 1, 1]);
+  const first = length === undefined ? number(call.inputs[4]?.shape[2] ?? 0) : emit.binary('sub', length, number(rows));
+  const [row, key] = [places(emit, first, rows, 2), places(emit, number(0), keys, 1)];
   const [left, right] = [call.int('left_window_size', -1), call.int('is_causal', 0) === 1 ? 0 : call.int('right_window_size', -1)];
   const early = right < 0 ? given : emit.where(emit.binary('lessEqual', key, moved(emit, row, right)), given, floor);
-  return left < 0 ? early : emit.where(emit.binary('greaterEqual', key, moved(emit, row, -left)), early, floor);
+  const near = left < 0 ? early : emit.where(emit.binary('greaterEqual', key, moved(emit, row, -left)), early, floor);
+  return length === undefined ? near : emit.where(emit.binary('less', key, length), near, floor);
+}
+
+/** A mask that ends before the keys do hides the others. */
+function reaching(emit: Emitter, mask: Value, keys: Dim): Value {
+  const missing = subDims(keys, emit.sizes.settle(mask.shape.at(-1) as Dim));
+  if (mask.shape.at(-1) === 1 || leastOf(missing) <= 0) return mask;
+  const hidden = emit.scalar(mask, mask.dtype === 'bool' ? 0 : -Infinity);
+  return emit.concat([mask, emit.expand(hidden, mask.shape.with(-1, missing))], -1);
 }
 
 const moved = (emit: Emitter, place: Value, by: number): Value => (by === 0 ? place : emit.binary('add', place, emit.scalar(place, by)));

@@ -1,4 +1,4 @@
-import { addDims, divDims, mulDims } from '../../../ir/dims.ts';
+import { addDims, divDims, mulDims, volumeOf } from '../../../ir/dims.ts';
 import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
 import { CannotImport, type Value } from '../value.ts';
@@ -15,8 +15,8 @@ function groupQuery(call: Call, emit: Emitter): readonly Value[] {
   refuseVariants(call);
   const { q, k, v } = headed(call, emit);
   const [batch, rows] = [q.shape[0] as Dim, q.shape[2] as Dim];
-  const past = call.inputs[3];
-  const total = emit.binary('add', emit.cast(emit.reshape(call.input(5), [batch, 1, 1, 1]), 'i64'), number(1));
+  const [past, lengths] = [call.inputs[3], call.input(5)];
+  const total = emit.binary('add', emit.cast(emit.reshape(lengths, [volumeOf(lengths.shape), 1, 1, 1]), 'i64'), number(1));
   // Sequences of a first prompt may be shorter than it is.
   const first = emit.binary('max', emit.binary('sub', total, number(rows)), number(0));
   const { cache, present } = caching(call, emit, { rows, total, first });

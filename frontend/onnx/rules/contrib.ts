@@ -39,9 +39,14 @@ export const contrib: Rules = {
     return [result, mean, wanted(call, 2) ? emit.unary('reciprocal', deviation) : deviation, sum];
   },
   SkipSimplifiedLayerNormalization: (call, emit) => {
-    if (wanted(call, 1) || wanted(call, 2)) throw new CannotImport('E3001', 'statistics of training are not computed');
     const sum = skipped(call, emit, call.inputs[3]);
-    return [rmsNorm(emit, sum, [-1], call.float('epsilon', 1e-12), call.inputs[2]), sum, sum, sum];
+    const epsilon = call.float('epsilon', 1e-12);
+    const result = rmsNorm(emit, sum, [-1], epsilon, call.inputs[2]);
+    if (!wanted(call, 1) && !wanted(call, 2)) return [result, sum, sum, sum];
+    // Statistics some exporters name, though nobody reads them.
+    const power = emit.reduce('mean', emit.binary('mul', sum, sum), [-1], true);
+    const inverse = emit.unary('reciprocal', emit.unary('sqrt', emit.binary('add', power, emit.scalar(power, epsilon))));
+    return [result, emit.reduce('mean', sum, [-1], true), inverse, sum];
   },
   EmbedLayerNormalization: (call, emit) => embedding(call, emit),
   GroupNorm: (call, emit) => groupNorm(call, emit, call.input(0)),
