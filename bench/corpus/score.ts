@@ -89,7 +89,8 @@ function countBlocks(module: GraphModule, store: TensorStore): Counts {
     attention: count(({ kind }) => kind === 'tattention'),
     norm: count(({ kind }) => kind === 'tnorm'),
     rope: count(({ kind }) => kind === 'trope'),
-    activation: count(({ kind }) => kind === 'tactivate'),
+    // Experts have theirs within.
+    activation: count(({ kind }) => kind === 'tactivate' || kind === 'tmoe'),
     moe: count(({ kind }) => kind === 'tmoe'),
     embedding: count((op) => isLookup(op) || isAdded(op)),
   };

@@ -29,9 +29,19 @@ function fold(op: OpOf<Folding>, near: Near, constants: Map<ValueId, Tensor>): r
   const operands = op.operands.map((operand) => constants.get(operand) ?? constantOf(near.definition(operand), near));
   if (!operands.every((operand) => operand !== undefined)) return undefined;
   const rule = primitives[op.kind] as (attrs: PrimitiveAttrs[Folding], operands: readonly Tensor[], around: Around) => Tensor;
-  const folded = rule(op.attrs, operands, { env: new Map(), shape, dtype });
+  const folded = attempt(() => rule(op.attrs, operands, { env: new Map(), shape, dtype }));
+  if (folded === undefined) return undefined;
   constants.set(result, folded);
   return [near.build.op('pconst', { values: [...folded.data] }, [], { dtype, shape })];
+}
+
+/** What cannot be computed (a row beyond a table) is a fault of the source's that shows if it is ever run. */
+function attempt(compute: () => Tensor): Tensor | undefined {
+  try {
+    return compute();
+  } catch {
+    return undefined;
+  }
 }
 
 function constantOf(op: GraphOp | undefined, near: Near): Tensor | undefined {
