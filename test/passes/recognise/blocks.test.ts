@@ -1,0 +1,92 @@
+import { describe, expect, test } from 'vitest';
+import { interpretTensors } from '../../../ir/graph/interpret-tensors.ts';
+import type { GraphModule } from '../../../ir/graph/module.ts';
+import type { Dim, TensorType, ValueId } from '../../../ir/types.ts';
+import { WeightValues } from '../../../ir/weight-values.ts';
+import { nearMisses } from '../../../passes/recognise/recognise.ts';
+import { recognised } from '../raise/as-rows.ts';
+import { SourceWriter } from '../raise/source-module.ts';
+
+type Inputs = Readonly<Record<string, readonly Dim[]>>;
+const sizes = new Map([['b', 2], ['m', 3], ['n', 5]]);
+
+/** A source on tensors, and what is found in it; what is found computes what the source does. */
+function found(inputs: Inputs, fill: (write: SourceWriter, values: readonly ValueId[]) => ValueId): { readonly blocks: readonly string[]; readonly misses: readonly string[] } {
+  const write = new SourceWriter();
+  const given = Object.entries(inputs).map(([name, shape]) => ({ name, type: { dtype: 'f32', shape } satisfies TensorType }));
+  const source = write.module(given, (values) => [fill(write, values)]);
+  const module = recognised(source, write.store);
+  const tensors = new Map(given.map(({ name, type }, seed) => {
+    const shape = type.shape.map((size) => (typeof size === 'number' ? size : (sizes.get(size) as number)));
+    return [name, { shape, data: Float64Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i * 1.7 + seed)) }] as const;
+  }));
+  const run = (of: GraphModule): Float64Array => interpretTensors(of, tensors, new WeightValues(write.store, 1)).get('out0')?.data as Float64Array;
+  const [wanted, got] = [run(source), run(module)];
+  got.forEach((value, i) => expect(value).toBeCloseTo(wanted[i] as number, 6));
+  const blocks = module.body.ops.flatMap((op) => (op.kind.startsWith('t') ? [`${op.kind} ${JSON.stringify(op.attrs)}`] : []));
+  return { blocks, misses: nearMisses(module, write.store).map(({ kind, actual }) => `${kind}: ${actual}`) };
+}
+
+const attention = (write: SourceWriter, [q, k, v]: readonly ValueId[], between: (scores: ValueId) => ValueId, axis = -1): ValueId => {
+  const scores = write.build.op('pmatmul', {}, [q as ValueId, write.build.op('ptranspose', { perm: [0, 2, 1] }, [k as ValueId])]);
+  return write.build.op('pmatmul', {}, [write.build.op('psoftmax', { axis }, [between(scores)]), v as ValueId]);
+};
+const qkv: Inputs = { q: ['b', 'm', 4], k: ['b', 'n', 4], v: ['b', 'n', 6] };
+
+describe('attention', () => {
+  test('of queries and keys of their own numbers, values of another width', () => {
+    expect(found(qkv, (write, values) => attention(write, values, (scores) => write.by('mul', scores, 0.5))).blocks).toEqual(['tattention {"scale":0.5,"softCap":0,"biased":false,"sinks":false}']);
+  });
+  test('with a bias that comes from anywhere', () => {
+    const { blocks } = found({ ...qkv, bias: ['b', 1, 'n'] }, (write, values) => attention(write, values, (scores) => write.binary('add', write.by('div', scores, 2), values[3] as ValueId)));
+    expect(blocks).toEqual(['tattention {"scale":0.5,"softCap":0,"biased":true,"sinks":false}']);
+  });
+  test('with scores kept within 30', () => {
+    const capped = (write: SourceWriter, scores: ValueId): ValueId => write.by('mul', write.unary('tanh', write.by('div', scores, 30)), 30);
+    expect(found(qkv, (write, values) => attention(write, values, (scores) => capped(write, scores))).blocks).toEqual(['tattention {"scale":1,"softCap":30,"biased":false,"sinks":false}']);
+  });
+  test('with one more key that has no value', () => {
+    const { blocks } = found(qkv, (write, [q, k, v]) => {
+      const scores = write.build.op('pmatmul', {}, [q as ValueId, write.build.op('ptranspose', { perm: [0, 2, 1] }, [k as ValueId])]);
+      const sink = write.build.op('pexpand', {}, [write.number(0.3)], { dtype: 'f32', shape: ['b', 'm', 1] });
+      const weights = write.build.op('psoftmax', { axis: 2 }, [write.build.op('pconcat', { axis: 2 }, [scores, sink])]);
+      return write.build.op('pmatmul', {}, [write.build.op('pslice', { axis: 2, start: '0', end: 'n', step: 1 }, [weights]), v as ValueId]);
+    });
+    expect(blocks).toEqual(['tattention {"scale":1,"softCap":0,"biased":false,"sinks":true}']);
+  });
+  test('not with a softmax over the queries', () => {
+    expect(found(qkv, (write, values) => attention(write, values, (scores) => scores, 1))).toEqual({ blocks: [], misses: ['attention: the weights of its softmax do not sum to one along the last axis'] });
+  });
+  test('not with squared scores', () => {
+    const { blocks, misses } = found(qkv, (write, values) => attention(write, values, (scores) => write.binary('mul', scores, scores)));
+    expect({ blocks, misses }).toEqual({ blocks: [], misses: ['attention: the logits are not the scores times one factor, with something added'] });
+  });
+});
+
+describe('rotations', () => {
+  const halves = (write: SourceWriter, x: ValueId, start: number, step: number): ValueId => write.build.op('pslice', { axis: 2, start: String(start), end: String(step === 1 ? start + 2 : 4), step }, [x]);
+  const turned = (write: SourceWriter, [x, angle]: readonly ValueId[], step: number): ValueId => {
+    const [a, b] = [halves(write, x as ValueId, 0, step), halves(write, x as ValueId, step === 1 ? 2 : 1, step)];
+    const [cos, sin] = [write.unary('cos', angle as ValueId), write.unary('sin', angle as ValueId)];
+    const real = write.binary('sub', write.binary('mul', a, cos), write.binary('mul', b, sin));
+    return write.build.op('pconcat', { axis: 2 }, [real, write.binary('add', write.binary('mul', b, cos), write.binary('mul', a, sin))]);
+  };
+  const inputs: Inputs = { x: ['b', 'm', 4], angle: ['b', 'm', 2] };
+  test('by any angles, of pairs that are halves', () => expect(found(inputs, (write, values) => turned(write, values, 1)).blocks).toEqual(['trope {"pairs":"halves"}']));
+  test('of neighbours, written as halves', () => expect(found(inputs, (write, values) => turned(write, values, 2)).blocks).toEqual(['trope {"pairs":"unzipped"}']));
+});
+
+test('two norms of one row have one root and are two', () => {
+  const { blocks } = found({ x: ['b', 'm', 8] }, (write, [x]) => {
+    const root = write.unary('sqrt', write.by('add', write.mean(write.binary('mul', x as ValueId, x as ValueId), 2), 1e-5));
+    const even = write.binary('div', x as ValueId, root);
+    const [one, other] = [write.binary('mul', even, write.weight('one', [8])), write.binary('mul', even, write.weight('other', [8]))];
+    return write.binary('sub', write.unary('exp', one), other);
+  });
+  expect(blocks).toEqual(Array.from({ length: 2 }, () => 'tnorm {"norm":"rms","axes":[2],"epsilon":0.00001}'));
+});
+
+test('rows of length one are no norm', () => {
+  const { blocks } = found({ x: ['b', 'm', 8] }, (write, [x]) => write.binary('div', x as ValueId, write.unary('sqrt', write.build.op('preduce', { fn: 'sum', axes: [2], keepDims: true }, [write.binary('mul', x as ValueId, x as ValueId)]))));
+  expect(blocks).toEqual([]);
+});
