@@ -12,6 +12,7 @@ import { verifyTile } from '../../ir/tile/verify.ts';
 import { assemble } from '../../isa-spec/assembly.ts';
 import { disassemble } from '../../isa-spec/disassembly.ts';
 import { checkReport } from '../../report/report.ts';
+import { faultClasses } from '../../verifier/mutation/faults.ts';
 import { example, folder, sohuc } from './command.ts';
 
 const decoder = example('llama/decoder-past.dynamo.onnx');
@@ -116,6 +117,10 @@ describe('--json: nothing but JSON on stdout', () => {
     expect([verified.code, JSON.parse(verified.stdout)]).toMatchObject([0, { findings: [], verdicts: expect.arrayContaining([expect.objectContaining({ rule: 'V01', outcome: 'proved' })]) }]);
     expect([timed.code, checkReport(JSON.parse(timed.stdout))]).toEqual([0, []]);
     expect(JSON.parse(timed.stdout)).toEqual(JSON.parse(readFileSync(join(at, 'decoder-past.dynamo.report.json'), 'utf8')));
+    const { code, stdout } = await sohuc('verify', program, '--mutate', '--mutants', '2', '--json');
+    const scored = JSON.parse(stdout) as { score: number; classes: { name: string; mutants: number; score: number }[] };
+    expect([code, scored.classes.map(({ name }) => name)]).toEqual([0, faultClasses.map(({ name }) => name)]);
+    for (const score of [scored.score, ...scored.classes.map((one) => one.score)]) expect(score).toBeGreaterThan(0.4);
   });
 });
 
