@@ -38,8 +38,9 @@ export type Together = {
   readonly row: number;
   readonly rows: number;
   readonly group: number;
-  /** Keys [from, to) of the sequence. */
-  readonly block: { readonly from: number; readonly to: number };
+  /** The block's first key. */
+  readonly firstKey: number;
+  /** They have taken the block. */
   readonly kernels: BlockAttention;
   /** Keys of the block that row i sees. */
   readonly within: (i: number) => readonly [number, number];
@@ -48,10 +49,14 @@ export type Together = {
 };
 
 /** One block of the online softmax for all rows of a sequence and the heads that share key head `keyHead`. */
-export const attendTogether = (queries: Queries, keyHead: number, { row, rows, group, block, kernels, within, plain }: Together): void => {
+export const attendTogether = (queries: Queries, keyHead: number, { row, rows, group, firstKey, kernels, within, plain }: Together): void => {
   const { headDim, valueDim, heads, scale, factor, softCap, q, sums: { m, l, o } } = queries;
   const { chunk, spans, scores, most, sums, scales, outputs } = kernels;
-  const { exact, finite } = kernels.load(keyHead, block.to - block.from);
+  if (!kernels.load(keyHead, rows * group)) {
+    for (let i = 0; i < rows; i++) for (let g = 0; g < group; g++) plain(i, keyHead * group + g);
+    return;
+  }
+  // Rows that see any of the block follow each other.
   const sees = (i: number): boolean => within(i)[0] < within(i)[1];
   let start = 0;
   while (start < rows && !sees(start)) start++;
@@ -64,37 +69,28 @@ export const attendTogether = (queries: Queries, keyHead: number, { row, rows, g
     let count = 0;
     for (let i = 0; i < used; i++) {
       const [from, to] = within(start + i);
-      // A value of a key the row does not see may be what is not finite: 0 times it is NaN.
-      const fits = exact && (finite || to - from === block.to - block.from);
       const at = placeOf(i);
-      if (!fits) for (let g = 0; g < group; g++) plain(start + i, keyHead * group + g);
       for (let g = 0; g < group; g++) {
         const r = i * group + g;
-        spans[2 * r] = fits ? from - block.from : 0;
-        spans[2 * r + 1] = fits ? to - block.from : 0;
+        spans[2 * r] = from - firstKey;
+        spans[2 * r + 1] = to - firstKey;
         most[r] = m[at + g]!;
       }
-      count = Math.max(count, spans[2 * i * group + 1]!);
+      count = Math.max(count, to - firstKey);
       kernels.queries.set(q.subarray(at * headDim, (at + group) * headDim), i * group * headDim);
       outputs.set(o.subarray(at * valueDim, (at + group) * valueDim), i * group * valueDim);
     }
     kernels.score(used * group, count);
     if (softCap !== undefined) for (let r = 0; r < used * group; r++) for (let j = spans[2 * r]!; j < spans[2 * r + 1]!; j++) scores[r * blockKeys + j] = capped(scores[r * blockKeys + j]!, scale, softCap);
     kernels.soften(used * group, count, softCap === undefined ? factor : 1);
-    for (let i = 0; i < used; i++) {
-      if (spans[2 * i * group] === spans[2 * i * group + 1]) continue;
-      for (let g = 0; g < group; g++) {
-        const r = i * group + g;
-        const at = placeOf(i) + g;
-        scales[r] = share(m[at]!, most[r]!);
-        m[at] = most[r]!;
-        l[at] = Math.fround(Math.fround(l[at]! * scales[r]!) + Math.fround(sums[r]!));
-      }
+    for (let r = 0; r < used * group; r++) {
+      const at = placeOf(Math.floor(r / group)) + (r % group);
+      scales[r] = share(m[at]!, most[r]!);
+      m[at] = most[r]!;
+      l[at] = Math.fround(Math.fround(l[at]! * scales[r]!) + Math.fround(sums[r]!));
     }
     kernels.mix(used * group, count);
-    for (let i = 0; i < used; i++) {
-      if (spans[2 * i * group] !== spans[2 * i * group + 1]) o.set(outputs.subarray(i * group * valueDim, (i + 1) * group * valueDim), placeOf(i) * valueDim);
-    }
+    for (let i = 0; i < used; i++) o.set(outputs.subarray(i * group * valueDim, (i + 1) * group * valueDim), placeOf(i) * valueDim);
   }
 };
 

@@ -150,7 +150,8 @@ export const attn: Execute<'attn'> = (chip, queue, fields) => {
       }
       readPlane(segment, 0, kernels.bytes, kernels.keysAt);
       if (!latent) readPlane(segment, 1, kernels.bytes, kernels.valuesAt);
-      for (let head = 0; head < kvHeads; head++) attendTogether(queries, head, { row: segment.row, rows: segment.rows, group, block: span, kernels, within, plain });
+      kernels.take(span.to - span.from);
+      for (let head = 0; head < kvHeads; head++) attendTogether(queries, head, { row: segment.row, rows: segment.rows, group, firstKey: span.from, kernels, within, plain });
     }
   };
 

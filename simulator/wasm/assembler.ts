@@ -106,7 +106,6 @@ export const i32x4 = {
   shrU: simd2(0xad),
   add: simd2(0xae),
   dot: simd2(0xba),
-  splat: simd1(0x11),
   lane: (x: Code, lane: number): Code => [...x, 0xfd, 0x1b, lane],
 };
 
@@ -147,12 +146,11 @@ const localOf = (index: number): Local => {
 
 const emptyBlock = 0x40;
 
-/** Runs `body` while `condition` holds, tested before. */
+/** Runs `body` while `condition` holds, tested before. Again after the body, for V8 takes constants out of a loop only from what runs in every turn. */
 export const loopWhile = (condition: Code, body: Code): Code => [
-  0x02, emptyBlock, 0x03, emptyBlock,
-  ...condition, 0x45, 0x0d, 1,
-  ...body, 0x0c, 0,
-  0x0b, 0x0b,
+  0x02, emptyBlock, ...condition, 0x45, 0x0d, 0,
+  0x03, emptyBlock, ...body, ...condition, 0x0d, 0, 0x0b,
+  0x0b,
 ];
 
 /** `body` for `counter` from `from` while below `to`, by `by`. */

@@ -4,9 +4,11 @@ import { roundUp } from './job.ts';
 import { panelBytes } from './product.ts';
 
 /** Query rows of all heads of a group taken at a time, at least one row. */
-const rowsAtATime = 128;
+const rowsAtATime = 32;
 /** Keys a panel holds, or two. */
 const panelKeys = 8;
+/** The magnitude of BF16's infinity; beyond is NaN. */
+const infinite = 0x7f80;
 /** Scores taken at a time. */
 const quad = 4;
 
@@ -18,8 +20,13 @@ export type BlockAttention = {
   readonly bytes: Uint8Array;
   readonly keysAt: number;
   readonly valuesAt: number;
-  /** Unpacks `count` rows of key head `head`: whether FP32 would hold all products exactly, and whether all values are finite. */
-  readonly load: (head: number, count: number) => { readonly exact: boolean; readonly finite: boolean };
+  /** `count` rows of keys and values have been put there. */
+  readonly take: (count: number) => void;
+  /**
+   * Unpacks those of key head `head` for so many query rows. False, if the products are not the plain loops': where FP32 would not hold
+   * them exactly, and where 0 times a value that is not finite would be NaN, of a key that a row does not see.
+   */
+  readonly load: (head: number, rows: number) => boolean;
   /** Row r's queries go to queries[r * headDim ..]; the keys it sees are those from spans[2r] to spans[2r + 1], at most the first `count`. */
   readonly queries: Float64Array;
   readonly spans: Int32Array;
@@ -48,14 +55,14 @@ const ofWeights: Magnitudes = { most: 127 << 7, least: (127 - 18) << 7 };
 /** Undefined where the kernels do not fit: heads that are no multiple of a panel. `keys`: the most in a block, a multiple of a panel. */
 export const blockAttention = (engine: Engine, { format, headDim, valueDim, latent, keyBytes, valueBytes, group, keys, magnitudes }: Shape): BlockAttention | undefined => {
   if (headDim % panelKeys !== 0 || valueDim % panelKeys !== 0) return undefined;
-  const { packF32, packF64, transposeF32, transposeF64, productF32, productF64, softenF32, softenF64, carryF32, carryF64, narrow } = engine.functions;
+  const { packF32, packF64, transposeF32, transposeF64, productF32, productF64, softenF32, softenF64, carryF32, carryF64, narrow, dotRow, mixRows, hasNan } = engine.functions;
   const exact = format === 'e4m3';
-  const { bytes, lanes, codeBytes, infinite } = exact ? { bytes: 8, lanes: 4, codeBytes: 1, infinite: 0x7f00 } : { bytes: 4, lanes: 8, codeBytes: 2, infinite: 0x7f80 };
+  const { bytes, lanes, codeBytes } = exact ? { bytes: 8, lanes: 4, codeBytes: 1 } : { bytes: 4, lanes: 8, codeBytes: 2 };
   const [pack, transpose, product, softenRows, carry] = exact ? [packF64, transposeF64, productF64, softenF64, carryF64] : [packF32, transposeF32, productF32, softenF32, carryF32];
   const chunk = Math.max(1, Math.floor(rowsAtATime / group));
   const rows = chunk * group;
   const { keysAt, planeAt, kAt, vAt, queriesAt, qAt, scoresAt, weightsAt, addedAt, outputsAt, spansAt, mostAt, sumsAt, scalesAt, factorAt } = engine.reserve({
-    keysAt: keys * keyBytes, planeAt: latent ? 0 : keys * valueBytes, kAt: keys * headDim * bytes, vAt: keys * valueDim * bytes,
+    keysAt: roundUp(keys * keyBytes, 64), planeAt: latent ? 0 : roundUp(keys * valueBytes, 64), kAt: keys * headDim * bytes, vAt: keys * valueDim * bytes,
     queriesAt: rows * headDim * 8, qAt: rows * headDim * bytes, scoresAt: rows * keys * bytes, weightsAt: rows * keys * bytes, addedAt: rows * valueDim * bytes,
     outputsAt: rows * valueDim * 8, spansAt: rows * 8, mostAt: rows * 4, sumsAt: rows * 8, scalesAt: rows * 4, factorAt: 4,
   });
@@ -64,7 +71,8 @@ export const blockAttention = (engine: Engine, { format, headDim, valueDim, late
   const area = (at: number, count: number): Float32Array | Float64Array => (exact ? f64 : f32).subarray(at / bytes, at / bytes + count);
   const scores = area(scoresAt, rows * keys);
   const added = area(addedAt, rows * valueDim);
-  let loaded = 0;
+  const planes = latent ? [[keysAt, keyBytes] as const] : [[keysAt, keyBytes] as const, [valuesAt, valueBytes] as const];
+  let [loaded, keyHeadAt, valueHeadAt, single, hasNumbers] = [0, 0, 0, false, true];
   return {
     chunk, bytes: u8, keysAt, valuesAt, scores,
     queries: f64.subarray(queriesAt / 8, queriesAt / 8 + rows * headDim),
@@ -73,18 +81,31 @@ export const blockAttention = (engine: Engine, { format, headDim, valueDim, late
     sums: f64.subarray(sumsAt / 8, sumsAt / 8 + rows),
     outputs: f64.subarray(outputsAt / 8, outputsAt / 8 + rows * valueDim),
     scales: f32.subarray(scalesAt / 4, scalesAt / 4 + rows),
-    load: (head, count) => {
+    take: (count) => {
       loaded = roundUp(count, panelKeys);
-      for (const [at, rowBytes] of [[keysAt, keyBytes], [valuesAt, valueRowBytes]] as const) u8.fill(0, at + count * rowBytes, at + loaded * rowBytes);
+      hasNumbers = planes.every(([at, rowBytes]) => {
+        u8.fill(0, at + count * rowBytes, at + roundUp(loaded * rowBytes, 64));
+        return !exact || hasNan(at, roundUp(count * rowBytes, 64)) === 0;
+      });
+    },
+    load: (head, used) => {
+      keyHeadAt = keysAt + head * headDim * codeBytes;
+      valueHeadAt = valuesAt + head * valueStep;
+      single = exact && used === 1;
+      if (single || !hasNumbers) return hasNumbers;
       noticeNothing(u16);
-      transpose(keysAt + head * headDim * codeBytes, keyBytes, kAt, headDim, loaded);
+      transpose(keyHeadAt, keyBytes, kAt, headDim, loaded);
       const ofKeys = noticed(u16);
       noticeNothing(u16);
-      pack(valuesAt + head * valueStep, valueRowBytes, vAt, loaded, valueDim);
+      pack(valueHeadAt, valueRowBytes, vAt, loaded, valueDim);
       const ofValues = noticed(u16);
-      return { exact: exact || (exactProducts(magnitudes, ofKeys) && exactProducts(ofWeights, ofValues)), finite: ofValues.most < infinite };
+      return exact || (exactProducts(magnitudes, ofKeys) && exactProducts(ofWeights, ofValues) && ofValues.most < infinite);
     },
     score: (used, count) => {
+      if (single) {
+        dotRow(scoresAt, queriesAt, keyHeadAt, keyBytes, count, headDim, qAt);
+        return;
+      }
       if (!exact) narrow(queriesAt, qAt, used * headDim);
       scores.fill(0, 0, used * keys);
       product(scoresAt, keys * bytes, exact ? queriesAt : qAt, headDim * bytes, bytes, kAt, headDim * panelBytes, headDim, used, Math.ceil(count / lanes), 0);
@@ -94,9 +115,12 @@ export const blockAttention = (engine: Engine, { format, headDim, valueDim, late
       softenRows(scoresAt, weightsAt, keys * bytes, roundUp(count, quad), spansAt, mostAt, sumsAt, used, factorAt);
     },
     mix: (used, count) => {
-      added.fill(0, 0, used * valueDim);
-      product(addedAt, valueDim * bytes, weightsAt, keys * bytes, bytes, vAt, loaded * panelBytes, count, used, valueDim / lanes, 0);
-      carry(outputsAt, addedAt, valueDim, spansAt, scalesAt, used);
+      if (single) mixRows(addedAt, weightsAt, valueHeadAt, valueRowBytes, count, valueDim);
+      else {
+        added.fill(0, 0, used * valueDim);
+        product(addedAt, valueDim * bytes, weightsAt, keys * bytes, bytes, vAt, loaded * panelBytes, count, used, valueDim / lanes, 0);
+      }
+      carry(outputsAt, addedAt, valueDim, scalesAt, used);
     },
   };
 };

@@ -60,6 +60,8 @@ const multiplyPart = (engine: Engine, job: Job): void => {
       if ((end - wListAt) / 4 > deep * width * smallShare.weights || noticed.includes(nan)) {
         packF64(tileAt, width, packedAt, deep, width);
         productF64(cAt, width * 8, doubles, 8, 8 * fours, packedAt, deep * panelBytes, deep, rows, width / 4, 0);
+        // A weight of NaN, which the panels hold as a number.
+        for (let i = 0; i < deep * width; i++) if ((u8[tileAt + i]! & nan) === nan) for (let r = 0; r < rows; r++) c[r * width + (i % width)] = NaN;
         return;
       }
       productI16(cAt, width * 8, wholeAt + 2 * rows * at, 2 * deep, 4, packedAt, deep / 2 * panelBytes, deep / 2, rows, width / 8, scalesAt + 8 * i * rows);

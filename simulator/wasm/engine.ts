@@ -1,11 +1,13 @@
 import { assemble } from './assembler.ts';
+import { integerPacks } from './integers.ts';
 import { packs } from './pack.ts';
 import { products } from './product.ts';
+import { rowProducts } from './row.ts';
 import { smallProducts } from './small.ts';
 import { softmaxes } from './softmax.ts';
 import { firstFree, putTables } from './tables.ts';
 
-const definitions = [...products, ...packs, ...smallProducts, ...softmaxes] as const;
+const definitions = [...products, ...packs, ...integerPacks, ...rowProducts, ...smallProducts, ...softmaxes] as const;
 
 type Call = (...args: readonly number[]) => number;
 /** The kernels by name; addresses are bytes of the engine's memory. */

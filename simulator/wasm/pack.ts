@@ -1,106 +1,8 @@
-import { type Code, define, type Definition, f64, f64x2, i16x8, i32, i32x4, i8x16, type Local, locals, loopUp, loopWhile, v128 } from './assembler.ts';
+import { type Code, define, type Definition, f64x2, i16x8, i32, i32x4, i8x16, type Local, locals, loopUp, loopWhile, v128 } from './assembler.ts';
 import { panelBytes } from './product.ts';
-import { at as tables, eighths, smallCodes, units } from './tables.ts';
+import { at as tables } from './tables.ts';
 
-/**
- * Elements in their formats become what products take: weights as panels, k by k; activations row by row. Of values below a product's
- * unit, which it takes for 0, a list is made: (row << 16) + column of each.
- */
-
-const bits = (local: Local, body: Code): Code => loopWhile(local.get, [...body, ...local.set(i32.and(local.get, i32.sub(local.get, i32.const(1))))]);
-
-/** Of E4M3 exponent fields from 7 (values of 1 and more) to 14: -2^(e - 7), as bytes; 15 has its mantissa doubled instead. */
-const powers = Array.from({ length: 16 }, (_, e) => (e < 7 ? 0 : 0x100 - (1 << Math.min(e - 7, 7))));
-const small = smallCodes(Math.log2(eighths));
-
-/**
- * `packI16(from, pitch, to, depth, columns, list) -> end`: E4M3 rows as pairs of k in eighths, and the list of those below 1. `depth`
- * even, `columns` a multiple of 16. At `noticed`, by lane: the largest code without sign.
- */
-const packI16 = define('packI16', 6, ([from, pitch, to, depth, columns, list], local) => {
-  const [n, k, row, out, mask, outPitch] = locals(6, () => local('i32'));
-  const [a, b, codes, magnitude, exponent, positive, factor, power] = locals(8, () => local('v128'));
-  const most = local('v128');
-  const notice = (of: Local, r: number): Code => [
-    ...magnitude.set(v128.and(of.get, i8x16.const(0x7f))),
-    ...most.set(i8x16.maxU(most.get, magnitude.get)),
-    ...mask.set(i8x16.bitmask(i8x16.gtS(i8x16.add(magnitude.get, i8x16.const(127 - small)), i8x16.const(127 - small)))),
-    ...bits(mask, [
-      ...i32.store(list.get, i32.add(i32.or(i32.shl(i32.add(k.get, i32.const(r)), i32.const(16)), n.get), i32.ctz(mask.get))),
-      ...list.step(4),
-    ]),
-  ];
-  const decode = (interleaved: Code, address: Code): Code => [
-    ...codes.set(interleaved),
-    ...positive.set(i8x16.gtS(codes.get, i8x16.const(0xff))),
-    ...magnitude.set(v128.and(codes.get, i8x16.const(0x7f))),
-    ...exponent.set(i8x16.shrU(magnitude.get, i32.const(3))),
-    ...power.set(i8x16.swizzle(v128.const(powers), exponent.get)),
-    ...factor.set(v128.or(v128.and(magnitude.get, i8x16.const(7)), i8x16.const(8))),
-    ...factor.set(i8x16.add(factor.get, v128.and(factor.get, i8x16.eq(exponent.get, i8x16.const(15))))),
-    ...factor.set(i8x16.sub(v128.xor(factor.get, positive.get), positive.get)),
-    ...v128.store(address, i16x8.extmulLowS(factor.get, power.get)),
-    ...v128.store(address, i16x8.extmulHighS(factor.get, power.get), 16),
-  ];
-  const low = Array.from({ length: 16 }, (_, i) => (i >> 1) + 16 * (i & 1));
-  return [
-    ...most.set(i8x16.const(0)),
-    ...outPitch.set(i32.mul(depth.get, i32.const(panelBytes / 2))),
-    ...loopUp(n, i32.const(0), columns.get, 16, [
-      ...row.set(i32.add(from.get, n.get)),
-      ...out.set(i32.add(to.get, i32.mul(i32.shrU(n.get, i32.const(3)), outPitch.get))),
-      ...loopUp(k, i32.const(0), depth.get, 2, [
-        ...a.set(v128.load(row.get)),
-        ...b.set(v128.load(i32.add(row.get, pitch.get))),
-        ...notice(a, 0),
-        ...notice(b, 1),
-        ...decode(v128.shuffle(a.get, b.get, low), out.get),
-        ...decode(v128.shuffle(a.get, b.get, low.map((lane) => lane + 8)), i32.add(out.get, outPitch.get)),
-        ...row.step(i32.shl(pitch.get, i32.const(1))),
-        ...out.step(panelBytes),
-      ]),
-    ]),
-    ...v128.store(i32.const(tables.noticed), most.get),
-    ...list.get,
-  ];
-}, true);
-
-/**
- * `readI16(codes, count, to, scale, doubles, doublesPitch, list, tag) -> end`: a row of E4M3 codes, in the finest unit in which no
- * product with eighths can exceed a 32-bit sum; its scale as a product's fold needs it; as doubles, `doublesPitch` apart; and the list of
- * those that are not whole, `tag` added. `count` a multiple of 16. At `noticed`, by lane: the largest code without sign, of this and before.
- */
-const readI16 = define('readI16', 8, ([codes, count, to, scale, doubles, doublesPitch, list, tag], local) => {
-  const [k, code, magnitude, sum, all, unit, whole, mask] = locals(8, () => local('i32'));
-  const magnitudes = local('v128');
-  const codeAt = (offset: Code): Code => i32.add(codes.get, offset);
-  return [
-    ...sum.set(i32.const(0)), ...all.set(i32.const(0)),
-    ...loopUp(k, i32.const(0), count.get, 1, [
-      ...magnitude.set(i32.load(i32.shl(i32.and(i32.load8u(codeAt(k.get)), i32.const(0x7f)), i32.const(2)), tables.magnitudes)),
-      ...sum.set(i32.add(sum.get, magnitude.get)),
-      ...all.set(i32.or(all.get, magnitude.get)),
-    ]),
-    // Magnitudes count 2^-9. Of units 2^-u, integers stay below 2^15 and their sum below 2^19; times weights below 2^12 that is 2^31.
-    ...unit.set(i32.minS(i32.sub(i32.clz(all.get), i32.const(32 - 15 - units.finest)), i32.sub(i32.clz(sum.get), i32.const(32 - 19 - units.finest)))),
-    ...unit.set(i32.sub(i32.minS(unit.get, i32.const(units.finest)), i32.const(units.coarsest))),
-    ...f64.store(scale.get, f64.load(i32.shl(unit.get, i32.const(3)), tables.scales)),
-    ...whole.set(i32.shl(unit.get, i32.const(9))),
-    ...loopUp(k, i32.const(0), count.get, 1, [
-      ...code.set(i32.load8u(codeAt(k.get))),
-      ...i32.store16(i32.add(to.get, i32.shl(k.get, i32.const(1))), i32.load16u(i32.add(whole.get, i32.shl(code.get, i32.const(1))), tables.wholes)),
-      ...f64.store(doubles.get, f64.load(i32.shl(code.get, i32.const(3)), tables.doubles)),
-      ...doubles.step(doublesPitch.get),
-    ]),
-    ...loopUp(k, i32.const(0), count.get, 16, [
-      ...magnitudes.set(v128.and(v128.load(codeAt(k.get)), i8x16.const(0x7f))),
-      ...v128.store(i32.const(tables.noticed), i8x16.maxU(v128.load(i32.const(tables.noticed)), magnitudes.get)),
-      ...mask.set(i8x16.bitmask(i8x16.ltU(i8x16.sub(magnitudes.get, i8x16.const(1)), v128.load8Splat(unit.get, tables.smallCodes)))),
-      ...bits(mask, [...i32.store(list.get, i32.add(i32.add(tag.get, k.get), i32.ctz(mask.get))), ...list.step(4)]),
-    ]),
-    ...list.get,
-  ];
-}, true);
+/** Codes become the panels that products of f32 and f64 take. */
 
 /** Lanes of so many bytes of the lower or upper halves of x and y, in turn. */
 const interleave = (bytes: 1 | 2 | 4, half: 'low' | 'high') => {
@@ -110,12 +12,18 @@ const interleave = (bytes: 1 | 2 | 4, half: 'low' | 'high') => {
   });
   return (x: Code, y: Code): Code => v128.shuffle(x, y, lanes);
 };
-const halves = ['low', 'high'] as const;
+export const halves = ['low', 'high'] as const;
 const zero = i8x16.const(0);
-const unsigned = i16x8.const(0x7fff);
 
-/** BF16 as f32, E4M3 as f64; the codes of either as the upper bits of 16. */
-const formats = {
+/** Four of eight E4M3 codes, in two vectors of doubles: too small by a factor, for their exponent is biased by 1023 and not by 7. NaN is as 480. */
+export const tinyDoubles = (codes: Code, half: 'low' | 'high'): readonly Code[] => {
+  const upperBits = v128.and(i32x4.shrS(interleave(2, half)(zero, codes), i32.const(7)), i32x4.const(0x80fe0000));
+  return halves.map((pair) => interleave(4, pair)(zero, upperBits));
+};
+export const tinyScale = 2 ** (1023 - 7);
+
+/** BF16 as f32, E4M3, NaN not among them, as f64; the codes of either as the upper bits of 16. */
+export const formats = {
   f32: {
     codeBytes: 2,
     /** Columns of a panel. */
@@ -128,17 +36,14 @@ const formats = {
     codeBytes: 1,
     lanes: 4,
     load: (address: Code): Code => interleave(1, 'low')(zero, v128.load64Zero(address)),
-    /** The exponent is biased by 7, not 1023; the one code of NaN is the largest. */
-    put: (address: Code, codes: Local, half: 'low' | 'high', offset: number): Code => {
-      const isNan = i16x8.eq(v128.and(codes.get, unsigned), i16x8.const(0x7f00));
-      const upperBits = v128.or(v128.and(i32x4.shrS(interleave(2, half)(zero, codes.get), i32.const(7)), i32x4.const(0x80fe0000)), interleave(2, half)(isNan, isNan));
-      return halves.flatMap((pair, i) => v128.store(address, f64x2.mul(interleave(4, pair)(zero, upperBits), f64x2.const(2 ** 1016)), offset + 16 * i));
-    },
+    put: (address: Code, codes: Local, half: 'low' | 'high', offset: number): Code =>
+      tinyDoubles(codes.get, half).flatMap((pair, i) => v128.store(address, f64x2.mul(pair, f64x2.const(tinyScale)), offset + 16 * i)),
   },
 } as const;
 
-/** At `noticed`, by 16-bit lane, of these codes and of those before: the largest without sign, and the least but 0, less one. */
+/** At `noticed`, by lane, of these BF16 codes and of those before: the largest without sign, and the least but 0, less one. */
 const noticing = (local: (type: 'v128') => Local) => {
+  const unsigned = i16x8.const(0x7fff);
   const [most, least, magnitude] = locals(3, () => local('v128'));
   return {
     open: [...most.set(v128.load(i32.const(tables.noticed))), ...least.set(v128.load(i32.const(tables.noticed), 16))],
@@ -150,6 +55,8 @@ const noticing = (local: (type: 'v128') => Local) => {
     close: [...v128.store(i32.const(tables.noticed), most.get), ...v128.store(i32.const(tables.noticed), least.get, 16)],
   };
 };
+const noticingNothing = { open: [], see: (): Code => [], close: [] };
+const noticingOf = (kind: keyof typeof formats, local: (type: 'v128') => Local) => (kind === 'f32' ? noticing(local) : noticingNothing);
 
 /** `pack*(from, pitch, to, depth, columns)`: rows of k as panels of columns, a multiple of 8. */
 const pack = <const Name extends string>(name: Name, kind: keyof typeof formats): Definition<Name> =>
@@ -157,7 +64,7 @@ const pack = <const Name extends string>(name: Name, kind: keyof typeof formats)
     const { codeBytes, lanes, load, put } = formats[kind];
     const [n, k, row, out, outPitch] = locals(5, () => local('i32'));
     const codes = local('v128');
-    const { open, see, close } = noticing(local);
+    const { open, see, close } = noticingOf(kind, local);
     const wide = lanes === 8;
     return [
       ...open,
@@ -187,7 +94,7 @@ const transpose = <const Name extends string>(name: Name, kind: keyof typeof for
     const four = locals(4, () => local('v128'));
     const [a, b, c, d] = four;
     const codes = local('v128');
-    const { open, see, close } = noticing(local);
+    const { open, see, close } = noticingOf(kind, local);
     return [
       ...open,
       ...loopUp(n, i32.const(0), columns.get, 4, [
@@ -209,4 +116,4 @@ const transpose = <const Name extends string>(name: Name, kind: keyof typeof for
     ];
   });
 
-export const packs = [packI16, readI16, pack('packF32', 'f32'), pack('packF64', 'f64'), transpose('transposeF32', 'f32'), transpose('transposeF64', 'f64')] as const;
+export const packs = [pack('packF32', 'f32'), pack('packF64', 'f64'), transpose('transposeF32', 'f32'), transpose('transposeF64', 'f64')] as const;

@@ -7,10 +7,12 @@ import { at as tables } from './tables.ts';
 
 /** Weights below this are 0. */
 const leastWeight = 2 ** -18;
-/** 2^x of less is 0 as a weight; from here on 2^(k - 1) is a normal double. */
+/** 2^x of less is 0 as a weight; from here on it is a normal double. */
 const leastPower = -64;
 /** 1.5 * 2^52: added to an integer, the low bits of the sum are the integer. */
 const integerBits = 6755399441055744;
+/** Of e^y, by powers of y. */
+const terms = [1, 1, 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720] as const;
 
 /** Four at a time: how scores are read and weights stored. Scores are rounded to FP32. */
 const formats = {
@@ -25,10 +27,6 @@ const formats = {
 /** The lower halves of x and y. */
 const joined = (x: Code, y: Code): Code => v128.shuffle(x, y, [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23]);
 
-/** Of e^y, by powers of y. */
-const terms = [1, 1, 1 / 2, 1 / 6, 1 / 24, 1 / 120] as const;
-const lastTerm = 1 / 720;
-
 /** Two doubles 2^x, of -64 <= x <= 0 or NaN, in the steps of `exp2` of the specification. */
 const exp2 = (x: Code, [n, y, integer]: readonly [Local, Local, Local]): Code => {
   const root = (lane: number): Code => i32.shl(i32.and(i32x4.lane(integer.get, lane), i32.const(31)), i32.const(3));
@@ -40,7 +38,7 @@ const exp2 = (x: Code, [n, y, integer]: readonly [Local, Local, Local]): Code =>
     ...f64x2.mul(
       f64x2.mul(
         v128.load64High(root(2), v128.load64Zero(root(0), tables.roots), tables.roots),
-        terms.reduceRight((sum, term) => f64x2.add(f64x2.const(term), f64x2.mul(y.get, sum)), f64x2.const(lastTerm)),
+        terms.map(f64x2.const).reduceRight((sum, term) => f64x2.add(term, f64x2.mul(y.get, sum))),
       ),
       i64x2.shl(i32x4.add(i32x4.shrS(integer.get, i32.const(5)), i32x4.const(1023)), i32.const(52)),
     ),
@@ -57,16 +55,19 @@ const soften = <const Name extends string>(name: Name, kind: keyof typeof format
     const { bytes, load, store } = formats[kind];
     const [j, at] = locals(2, () => local('i32'));
     const [lanes, from, to, scale, largest, sum, seen, x, p] = locals(9, () => local('v128'));
-    const work = locals(3, () => local('v128'));
     const bits = local('v128');
+    const work = locals(3, () => local('v128'));
     const swapped = (v: Code, by: number): Code => v128.shuffle(v, v, Array.from({ length: 16 }, (_, i) => (i + by) % 16));
-    const eachFour = (body: Code): Code => loopUp(j, i32.const(0), keys.get, 4, [
-      ...lanes.set(i32x4.add(i32x4.splat(j.get), v128.const([0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0]))),
-      ...seen.set(v128.andNot(i32x4.gtS(to.get, lanes.get), i32x4.gtS(from.get, lanes.get))),
-      ...at.set(i32.mul(j.get, i32.const(bytes))),
-      ...x.set(f32x4.mul(load(i32.add(scores.get, at.get)), scale.get)),
-      ...body,
-    ]);
+    const eachFour = (body: Code): Code => [
+      ...lanes.set(v128.const([0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0])),
+      ...loopUp(j, i32.const(0), keys.get, 4, [
+        ...seen.set(v128.andNot(i32x4.gtS(to.get, lanes.get), i32x4.gtS(from.get, lanes.get))),
+        ...at.set(i32.mul(j.get, i32.const(bytes))),
+        ...x.set(f32x4.mul(load(i32.add(scores.get, at.get)), scale.get)),
+        ...body,
+        ...lanes.set(i32x4.add(lanes.get, i32x4.const(4))),
+      ]),
+    ];
     return [
       ...scale.set(v128.load32Splat(factor.get)),
       ...loopWhile(rows.get, [
@@ -94,24 +95,22 @@ const soften = <const Name extends string>(name: Name, kind: keyof typeof format
   });
 
 /**
- * `carry*(o, added, width, spans, scales, rows)`: o <- fround(fround(o scale) + fround(added)) for rows that see anything. o is f64 that holds FP32,
- * `scales` one FP32 a row; `width` a multiple of 4.
+ * `carry*(o, added, width, scales, rows)`: o <- fround(fround(o scale) + fround(added)). o is f64 that holds FP32, `scales` one FP32 a row;
+ * `width` a multiple of 4.
  */
 const carry = <const Name extends string>(name: Name, kind: keyof typeof formats): Definition<Name> =>
-  define(name, 6, ([o, added, width, spans, scales, rows], local) => {
+  define(name, 5, ([o, added, width, scales, rows], local) => {
     const { bytes, load } = formats[kind];
     const d = local('i32');
     const [scale, x] = locals(2, () => local('v128'));
-    const last = local('i32');
     return loopWhile(rows.get, [
       ...scale.set(v128.load32Splat(scales.get)),
-      ...last.set(i32.mul(width.get, i32.ltS(i32.load(spans.get), i32.load(spans.get, 4)))),
-      ...loopUp(d, i32.const(0), last.get, 4, [
-        ...x.set(f32x4.add(f32x4.mul(formats.f64.load(i32.add(o.get, i32.shl(d.get, i32.const(3)))), scale.get), load(i32.add(added.get, i32.mul(d.get, i32.const(bytes)))))),
-        ...formats.f64.store(i32.add(o.get, i32.shl(d.get, i32.const(3))), x),
+      ...loopUp(d, i32.const(0), width.get, 4, [
+        ...x.set(f32x4.add(f32x4.mul(formats.f64.load(o.get), scale.get), load(added.get))),
+        ...formats.f64.store(o.get, x),
+        ...o.step(32), ...added.step(4 * bytes),
       ]),
-      ...o.step(i32.shl(width.get, i32.const(3))), ...added.step(i32.mul(width.get, i32.const(bytes))),
-      ...spans.step(8), ...scales.step(4), ...rows.step(-1),
+      ...scales.step(4), ...rows.step(-1),
     ]);
   });
 

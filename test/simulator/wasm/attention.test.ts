@@ -4,7 +4,7 @@ import type { Kernels } from '../../../simulator/functional/machine-state.ts';
 import { AttentionUnit, type Heads } from '../attention-unit.ts';
 import { numbers } from '../functional/harness.ts';
 
-type Case = Omit<Heads, 'format'> & { readonly mask: 'full' | 'causal'; readonly window: number; readonly splitBlocks?: number };
+type Case = Omit<Heads, 'format'> & { readonly mask: 'full' | 'causal'; readonly window: number; readonly splitBlocks?: number; readonly softCap?: number };
 type Format = 'e4m3' | 'bf16';
 type Draw = (next: () => number) => number;
 
@@ -26,11 +26,11 @@ const draws: Readonly<Record<Format, Readonly<Record<string, Draw>>>> = {
 /** A decode row after 150 keys, a prompt of 9 after 130, a prompt of 40. */
 const sequences = [{ rows: 1, past: 150 }, { rows: 9, past: 130 }, { rows: 40, past: 0 }];
 
-const outputs = (format: Format, draw: Draw, { mask, window, splitBlocks, ...heads }: Case, kernels: Kernels): Uint32Array => {
+const outputs = (format: Format, draw: Draw, { mask, window, splitBlocks, softCap, ...heads }: Case, kernels: Kernels): Uint32Array => {
   const next = numbers(5);
   const unit = new AttentionUnit({ format, ...heads }, sequences, () => draw(next), kernels);
   unit.load();
-  unit.attend({ mask, window, ...(splitBlocks === undefined ? {} : { splitBlocks }) });
+  unit.attend({ mask, window, ...(splitBlocks === undefined ? {} : { splitBlocks }), ...(softCap === undefined ? {} : { softCap }) });
   return unit.finish();
 };
 
@@ -38,6 +38,7 @@ const cases: readonly Case[] = [
   { heads: 4, kvHeads: 2, headDim: 16, valueDim: 16, latent: false, mask: 'causal', window: 0 },
   { heads: 2, kvHeads: 2, headDim: 24, valueDim: 24, latent: false, mask: 'causal', window: 20 },
   { heads: 3, kvHeads: 1, headDim: 8, valueDim: 8, latent: false, mask: 'full', window: 0 },
+  { heads: 2, kvHeads: 2, headDim: 8, valueDim: 8, latent: false, mask: 'causal', window: 0, softCap: 30 },
   { heads: 2, kvHeads: 1, headDim: 6, valueDim: 6, latent: false, mask: 'causal', window: 0 },
   { heads: 4, kvHeads: 2, headDim: 24, valueDim: 16, latent: false, mask: 'causal', window: 0, splitBlocks: 1 },
   { heads: 2, kvHeads: 2, headDim: 8, valueDim: 16, latent: false, mask: 'full', window: 0 },

@@ -10,7 +10,8 @@ const { functions } = engine;
 /** All codes of a format, as rows of 16. */
 const columns = 16;
 const formats = {
-  e4m3: { codes: 256, codeBytes: 1, value: (code: number): number => e4m3Values[code]!, bytes: 8, lanes: 4, pack: functions.packF64, transpose: functions.transposeF64 },
+  // NaN as the number its code would be.
+  e4m3: { codes: 256, codeBytes: 1, value: (code: number): number => (code === 0x7f ? 480 : code === 0xff ? -480 : e4m3Values[code]!), bytes: 8, lanes: 4, pack: functions.packF64, transpose: functions.transposeF64 },
   bf16: { codes: 65536, codeBytes: 2, value: decodeBf16, bytes: 4, lanes: 8, pack: functions.packF32, transpose: functions.transposeF32 },
 } as const;
 
