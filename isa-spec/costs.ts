@@ -30,6 +30,7 @@ export const costs: { readonly [M in Mnemonic]: ClosedForm } = {
   sync: one,
   loop: free,
   sreg: free,
+  salu: free,
   call: free,
   ret: free,
   setp: free,

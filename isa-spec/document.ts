@@ -95,6 +95,9 @@ work lists, operands of set 0) is the same in every frame.
 ### Registers, HBM, tables of a step
 
 - Each queue has R0 to R31 and predicates P1 to P7. R0 is 2^32 - 1; predicates are false when a step begins.
+- \`sreg\` and \`salu\` set registers, from the step's counts and from each other, never from loop counters or memory. So what a register
+  holds where it is read is a function of the step's counts, the same in every turn of the loops around: a program that sets one later in a
+  loop than it reads it there is refused. \`salu\` says what range its result is in; leaving it is a fault, which the verifier proves impossible.
 - Base registers are ${list(hbmBases)}, from 0. The loader sets each to a region of HBM; leaving the region is a fault.
 - A step has the counts ${list(stepCounts)} and the tables ${list(hostTables)}.
 - An entry of the work list has ${workEntryBytes} bytes: u32 first row, rows, keys (past and new), position of the first row, first page (index into

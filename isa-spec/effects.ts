@@ -70,6 +70,7 @@ export const effects: { readonly [M in Mnemonic]: EffectsOf<M> } = {
   sync: { memory: {} },
   loop: { memory: {}, state: { writes: ['counters'] } },
   sreg: { memory: {}, state: { reads: ['step'], writes: ['registers'] } },
+  salu: { memory: {}, state: { updates: ['registers'] } },
   call: { memory: {}, state: { writes: ['calls'] } },
   ret: { memory: {}, state: { writes: ['calls'] } },
   setp: { memory: {}, state: { reads: ['registers'], writes: ['predicates'] } },

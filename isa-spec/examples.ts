@@ -21,6 +21,7 @@ export const examples: { readonly [M in Mnemonic]: InstructionOf<M> } = {
   },
   loop: { op: 'loop', ...noTokens, fields: { level: 1, count: 80, body: 14 } },
   sreg: { op: 'sreg', ...noTokens, fields: { reg: 1, count: 'tokens' } },
+  salu: { op: 'salu', ...noTokens, fields: { function: 'ceildiv', reg: 2, a: 1, b: 0, value: 512, least: 0, most: 5 } },
   call: { op: 'call', ...noTokens, fields: { target: 24, frame: 12 } },
   ret: { op: 'ret', ...noTokens, fields: {} },
   setp: { op: 'setp', ...noTokens, fields: { compare: 'gt', target: 1, reg: 2, value: 0 } },

@@ -31,6 +31,10 @@ export const vectorFunctions = [
 ] as const;
 export type VectorFunction = (typeof vectorFunctions)[number];
 
+/** What `salu` computes of two whole numbers; `scalars.ts` defines each. */
+export const scalarFunctions = ['copy', 'add', 'subtract', 'multiply', 'ceildiv', 'minimum', 'maximum', 'shift_left', 'shift_right'] as const;
+export type ScalarFunction = (typeof scalarFunctions)[number];
+
 /** What an operand of a micro-operation is: rows of elements; one row, the same for every row; a number for each row, in an FP32 row list; one number. */
 export const operandKinds = ['matrix', 'vector', 'list', 'number'] as const;
 export type OperandKind = (typeof operandKinds)[number];
@@ -115,6 +119,12 @@ export const instructions = {
     opcode: 0x09, queues: ['ctl'], summary: 'reports to the host that everything waited for is done',
     flags: {},
     payload: { tag: uint(32) },
+  }),
+  salu: instruction({
+    opcode: 0x0a, queues: every, summary: 'R[reg] <- function(R[a], R[b] or `value`), which is from `least` to `most` (R0 cannot be written)',
+    /** `b` 0: `value` instead of a register. */
+    flags: { function: oneOf(4, scalarFunctions) },
+    payload: { reg: uint(5), a: slot(5), b: slot(5), value: slot(32), least: slot(32), most: uint(32) },
   }),
   dld: instruction({
     opcode: 0x10, queues: dma, summary: 'HBM -> SRAM: rows of `lines` lines',

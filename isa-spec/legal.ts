@@ -63,6 +63,12 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
   ],
   loop: [],
   sreg: [{ says: 'does not write R0', holds: (f) => f.reg !== 0 }],
+  salu: [
+    { says: 'does not write R0', holds: (f) => f.reg !== 0 },
+    { says: 'names a first register, unless it copies: a', holds: (f) => (f.function === 'copy') === (f.a === 0) },
+    { says: 'takes a register or a value, not both', holds: (f) => f.b === 0 || f.value === 0 },
+    { says: 'declares a range that has numbers: least <= most', holds: (f) => f.least <= f.most },
+  ],
   call: [{ says: 'calls what comes after the start of the code: target > 0', holds: (f) => f.target > 0 }],
   ret: [],
   setp: [{ says: 'writes a predicate: P1 to P7', holds: (f) => f.target !== 0 }],
@@ -201,7 +207,7 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
 };
 
 /** Instructions others rely on having had their effect: they have no predicate. */
-export const unconditional: readonly Mnemonic[] = ['loop', 'sreg', 'call', 'ret', 'setp', 'wld', 'mm', 'aq', 'coll'];
+export const unconditional: readonly Mnemonic[] = ['loop', 'sreg', 'salu', 'call', 'ret', 'setp', 'wld', 'mm', 'aq', 'coll'];
 
 /** What must hold of every operand of a kind. */
 const kindRules: { readonly [K in FieldKind['kind']]?: { readonly says: string; readonly holds: (value: never, machine: Machine) => boolean } } = {

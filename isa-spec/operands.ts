@@ -34,6 +34,10 @@ export const operands: { readonly [M in Mnemonic]: { readonly [F in FieldOf<M>]:
   },
   loop: { level: 'which of the four loop counters counts', count: 'passes', body: 'instructions after this one that are repeated' },
   sreg: { reg: 'register written', count: 'which count of the step' },
+  salu: {
+    function: 'what is computed', reg: 'register written', a: 'register that is the first number, 0 for `copy`', b: 'register that is the second; 0: `value` is',
+    value: 'the second number', least: 'least the result may be', most: 'most it may be',
+  },
   call: { target: 'number of the subprogram\'s first instruction in the queue', frame: 'stride sets its own are numbered after' },
   ret: {},
   setp: { compare: 'comparison', target: 'predicate written', reg: 'register compared', value: 'number it is compared with' },

@@ -197,4 +197,4 @@ function opsPerLayer(program: Program, layers: number): number {
 }
 
 /** Instructions that are part of no op. */
-const steering: ReadonlySet<Mnemonic> = new Set(['loop', 'call', 'sync', 'sreg', 'event']);
+const steering: ReadonlySet<Mnemonic> = new Set(['loop', 'call', 'sync', 'sreg', 'salu', 'event']);

@@ -3,7 +3,7 @@
  * bounds: an address outside its memory, HBM region or accumulators. operand: fields that contradict each other or the machine.
  * control: loops that do not nest. table: a host table that is missing or not well formed. semaphore: a count above 15.
  * fifo: a matrix product whose weights are not those pushed. collective: chips that meet with different collectives.
- * assert: a `trace` whose register is not within its bounds. deadlock: queues that wait for ever. unbalanced: tokens or weights left when every queue has ended.
+ * assert: a `trace` whose register, or a `salu` whose result, is not within its bounds. deadlock: queues that wait for ever. unbalanced: tokens or weights left when every queue has ended.
  * race: two accesses to the same memory, one of them a write, that nothing orders. limit: more instructions than the run was to take.
  */
 export type FaultKind = 'bounds' | 'operand' | 'control' | 'table' | 'semaphore' | 'fifo' | 'collective' | 'assert' | 'deadlock' | 'unbalanced' | 'race' | 'limit';

@@ -88,6 +88,7 @@ const accesses: AccessesOf = {
   sync: () => [],
   loop: () => [],
   sreg: () => [],
+  salu: () => [],
   call: () => [],
   ret: () => [],
   setp: () => [],

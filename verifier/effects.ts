@@ -1,11 +1,12 @@
 import { formatBytes, type RowWindow } from '../isa-spec/fields.ts';
 import { move } from '../isa-spec/encoding.ts';
-import { hbmBases, type Instruction, type StepCount, type StrideSet } from '../isa-spec/instructions.ts';
+import { hbmBases, type Instruction, type StrideSet } from '../isa-spec/instructions.ts';
 import { type Access, type ListAccess, type Sizes, type Touched, touchedBy } from './accesses.ts';
 import { type Box, endOf, overlap } from './boxes.ts';
 import type { Certificate } from './certificate.ts';
 import type { ChipView, QueueView } from './chip.ts';
 import { extent, type Range } from './extent.ts';
+import { all, type Held, registersOf } from './registers.ts';
 import { type Frame, loopsAround } from './unroll.ts';
 
 /** Numbers of memories: SRAM, accumulators, then HBM by base register. */
@@ -27,13 +28,14 @@ export type Effect = {
   readonly box: (I: ArrayLike<number>) => Box;
 };
 
-/** An instruction with what it touches. Of its window in an iteration: the first row of the step, and how many. */
+/** An instruction with what it touches. Of its window in an iteration: the first row of the step, and how many; `shortened`: by what. */
 export type Site = {
   readonly instruction: Instruction;
   readonly loops: readonly Frame[];
   readonly touched: Touched;
   readonly effects: readonly Effect[];
   readonly sizes: Sizes;
+  readonly shortened: Held;
   readonly firstAt: (I: ArrayLike<number>) => number;
   readonly rowsAt: (I: ArrayLike<number>) => number;
 };
@@ -41,7 +43,7 @@ export type Site = {
 /** By queue, in the order of the chip's queues, and pc. */
 export type Effects = readonly (readonly Site[])[];
 
-type Surroundings = { readonly chip: ChipView; readonly strideSets: readonly StrideSet[]; readonly loops: readonly Frame[]; readonly window: RowWindow | undefined; readonly bound: number | undefined; readonly certificate: Certificate | undefined };
+type Surroundings = { readonly chip: ChipView; readonly strideSets: readonly StrideSet[]; readonly loops: readonly Frame[]; readonly window: RowWindow | undefined; readonly bound: number; readonly certificate: Certificate | undefined };
 
 /** What every instruction of a chip touches, as a function of the loop indices. */
 export function effectsOf(chip: ChipView, certificate: Certificate | undefined): Effects {
@@ -52,20 +54,19 @@ function effectsOfQueue(chip: ChipView, { code, strideSets }: QueueView, certifi
   const { program } = chip;
   const bounds = program.entries[chip.entry]?.bounds ?? {};
   const around = loopsAround(code);
-  const registers = new Map<number, StepCount>();
+  const { before } = registersOf(code, bounds);
   let sizes: Sizes = { side: program.machine.arrays.size.value, lineBytes: program.machine.sram.lineBytes.value, chips: program.chips, bound: (name) => bounds[name], queries: undefined };
   return code.map((instruction, pc): Site => {
-    if (instruction.op === 'sreg') registers.set(instruction.fields.reg, instruction.fields.count);
     if (instruction.op === 'aq') sizes = { ...sizes, queries: instruction.fields };
     const window = 'rows' in instruction.fields ? instruction.fields.rows : undefined;
-    const count = window === undefined ? undefined : registers.get(window.reg);
-    const bound = count === undefined ? undefined : bounds[count];
+    const shortened = before[pc]!.get(window?.reg ?? 0) ?? all;
+    const bound = shortened.most;
     const site: Surroundings = { chip, strideSets, loops: around[pc]!, window, bound, certificate };
-    const rowsAt = (I: ArrayLike<number>): number => (window === undefined ? 1 : bound === undefined ? window.max : Math.min(window.max, Math.max(0, bound - window.max * I[window.level]!)));
+    const rowsAt = (I: ArrayLike<number>): number => (window === undefined ? 1 : Math.min(window.max, Math.max(0, bound - window.max * I[window.level]!)));
     const touched = touchedBy(instruction, sizes);
     const effects = touched.map((access) => ('list' in access ? listEffect(access, site, rowsAt) : effect(access, site, rowsAt)));
     const firstAt = (I: ArrayLike<number>): number => (window === undefined ? 0 : window.max * I[window.level]!);
-    return { instruction, loops: site.loops, touched, effects, sizes, firstAt, rowsAt };
+    return { instruction, loops: site.loops, touched, effects, sizes, shortened, firstAt, rowsAt };
   });
 }
 
@@ -97,7 +98,7 @@ function listEffect({ name, does, list }: ListAccess, site: Surroundings, rowsAt
     return { space: sramSpace, start, rows: 1, pitch: 0, units: count === 0 ? 0 : list + Math.ceil(((first + count) * formatBytes.f32) / line) - start };
   };
   const last = window === undefined ? 0 : rangesOf(site.loops)[window.level]![1];
-  const reach = window === undefined ? 1 : Math.min(window.max * (last + 1), site.bound ?? Infinity);
+  const reach = window === undefined ? 1 : Math.min(window.max * (last + 1), site.bound);
   const box = (I: ArrayLike<number>): Box => (window === undefined ? at(0, 1) : at(window.max * I[window.level]!, rowsAt(I)));
   return { field: name, windowed: 'elements', reads: does !== 'writes', writes: does !== 'reads', hull: at(0, reach), outer: window !== undefined && site.loops[0]?.level === window.level ? NaN : 0, turn: 1, box };
 }

@@ -31,10 +31,9 @@ function turnOf({ depth, base, steps }: StrideSet['ring'], ranges: readonly Rang
 }
 
 /** Parts of a window's iterations that have the same number of rows: the full ones, and the one that is shortened; those beyond touch nothing. */
-export function windowParts({ max, level }: RowWindow, ranges: readonly Range[], bound: number | undefined): readonly { readonly ranges: readonly Range[]; readonly rows: number }[] {
+export function windowParts({ max, level }: RowWindow, ranges: readonly Range[], bound: number): readonly { readonly ranges: readonly Range[]; readonly rows: number }[] {
   const last = ranges[level]![1];
   const within = (low: number, high: number): readonly Range[] => ranges.map((range, l) => (l === level ? [low, high] : range));
-  if (bound === undefined) return [{ ranges, rows: max }];
   const full = Math.min(last + 1, Math.floor(bound / max));
   const rest = bound - full * max;
   return [...(full > 0 ? [{ ranges: within(0, full - 1), rows: max }] : []), ...(full <= last && rest > 0 ? [{ ranges: within(full, full), rows: rest }] : [])];

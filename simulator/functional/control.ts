@@ -1,4 +1,5 @@
 import { callsMax, type InstructionOf } from '../../isa-spec/instructions.ts';
+import { scalars } from '../../isa-spec/scalars.ts';
 import { SimulationFault } from '../fault.ts';
 import type { Execute } from './execute.ts';
 import type { QueueState } from './state.ts';
@@ -18,6 +19,13 @@ export const sync: Execute<'sync'> = () => {};
 export const sreg: Execute<'sreg'> = (chip, queue, { reg, count }) => {
   if (reg === 0) throw new SimulationFault('operand', 'writes R0');
   queue.R[reg] = chip.step.counts[count];
+};
+
+export const salu: Execute<'salu'> = (_chip, queue, { function: name, reg, a, b, value, least, most }) => {
+  if (reg === 0) throw new SimulationFault('operand', 'writes R0');
+  const result = scalars[name](queue.R[a]!, b === 0 ? value : queue.R[b]!);
+  if (!(result >= least && result <= most)) throw new SimulationFault('assert', `R${reg} would be ${result}, not from ${least} to ${most}`);
+  queue.R[reg] = result;
 };
 
 const comparisons = {

@@ -1,7 +1,7 @@
 import type { InstructionOf, Mnemonic } from '../../isa-spec/instructions.ts';
 import { afin, aq, attn } from './attention.ts';
 import { coll } from './collective.ts';
-import { call, loop, nop, ret, setp, sreg, sync, trace } from './control.ts';
+import { call, loop, nop, ret, salu, setp, sreg, sync, trace } from './control.ts';
 import { epi } from './epilogue.ts';
 import { vmap, vmap3 } from './map.ts';
 import { mm, wld } from './matrix.ts';
@@ -17,6 +17,6 @@ export type Execute<M extends Mnemonic> = (chip: Chip, queue: QueueState, fields
 
 /** What each instruction does. */
 export const effects: { readonly [M in Mnemonic]: Execute<M> } = {
-  nop, sync, loop, call, ret, sreg, setp, trace,
+  nop, sync, loop, call, ret, sreg, salu, setp, trace,
   hostw, event, dld, dst, dcp, dgat, dsct, wld, mm, epi, aq, attn, afin, vmap, vmap3, vred, vnorm, vrope, vqnt, vqblk, sample, route, perm, coll,
 };

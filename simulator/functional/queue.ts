@@ -1,4 +1,5 @@
 import type { Instruction, Queue, StrideSet, Token } from '../../isa-spec/instructions.ts';
+import { registerMax } from '../../isa-spec/scalars.ts';
 import { effects, type Execute } from './execute.ts';
 import type { Chip, QueueState } from './state.ts';
 import type { Mnemonic } from '../../isa-spec/instructions.ts';
@@ -17,7 +18,7 @@ export type PreparedQueue = { readonly name: Queue; readonly code: readonly Prep
 /** A queue at the beginning of a step. */
 export const queueState = ({ name, code, strideSets }: PreparedQueue): QueueState => {
   const R = new Float64Array(32);
-  R[0] = 2 ** 32 - 1;
+  R[0] = registerMax;
   return { name, code: code.map(({ instruction }) => instruction), strideSets, I: [0, 0, 0, 0], R, P: new Uint8Array(8), loops: [], calls: [], frame: 0, pc: 0, offer: undefined };
 };
 

@@ -157,6 +157,7 @@ class Clock {
       case 'call':
       case 'ret':
       case 'sreg':
+      case 'salu':
       case 'setp':
         run(this.#chip, lane.queue);
         return { completion: { done: cycle }, effect: () => {}, posts };

@@ -71,6 +71,7 @@ export const costs: { readonly [M in Mnemonic]: Closed<M> } = {
   sync: () => unit(1),
   loop: () => idle,
   sreg: () => idle,
+  salu: () => idle,
   call: () => idle,
   ret: () => idle,
   setp: () => idle,

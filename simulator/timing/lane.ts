@@ -1,4 +1,5 @@
 import { callsMax, type Queue, queues } from '../../isa-spec/instructions.ts';
+import { registerMax, scalars } from '../../isa-spec/scalars.ts';
 import { actionCode, pathOf, type Stream } from './stream.ts';
 
 /** Why a queue is not at work: it waits for a post of that queue, or one of these. */
@@ -11,7 +12,6 @@ export const laneState = { ready: 0, busy: 1, waiting: 2, joining: 3, finished: 
 
 export const levels = 4;
 const registers = 32;
-const unshortened = 2 ** 32 - 1;
 
 /** One queue of one chip, while it runs. */
 export class Lane {
@@ -62,7 +62,7 @@ export class Lane {
     this.queue = queue;
     this.index = chip * queues.length + queue;
     this.stream = stream;
-    this.registers[0] = unshortened;
+    this.registers[0] = registerMax;
     this.busyAt = new Float64Array(stream.length);
     this.stalledAt = new Float64Array(stream.length);
   }
@@ -85,6 +85,16 @@ export class Lane {
   /** R[register] <- value; R0 stays what it is. */
   setRegister(register: number, value: number): void {
     if (register !== 0) this.registers[register] = value;
+  }
+
+  /** Sets the register of the `salu` at `pc`. False if its result is not in the range it declares. */
+  compute(pc: number): boolean {
+    const instruction = this.stream.instructions[pc]!;
+    if (instruction.op !== 'salu') return true;
+    const { function: name, reg, a, b, value, least, most } = instruction.fields;
+    const result = scalars[name](this.registers[a]!, b === 0 ? value : this.registers[b]!);
+    this.setRegister(reg, result);
+    return result >= least && result <= most;
   }
 
   /** Sets the predicate of the `setp` at `pc`. */

@@ -10,7 +10,7 @@ import { accumulate, bookAttention, bookMultiply, bookQueries, drain, flowOf, ho
 
 /** Why a program cannot be run to its end, and where that was found. */
 export type TimingFault = {
-  readonly kind: 'deadlock' | 'semaphoreOverflow' | 'sharedSemaphore' | 'weightFifo' | 'control' | 'noQueries' | 'budget';
+  readonly kind: 'deadlock' | 'semaphoreOverflow' | 'sharedSemaphore' | 'weightFifo' | 'control' | 'register' | 'noQueries' | 'budget';
   readonly message: string;
   readonly chip: number;
   readonly queue: string;
@@ -22,7 +22,7 @@ export type TimingFault = {
 const highestCount = 15;
 const { ctl, wld, mxu, att, col } = queueIndex;
 const { ready, busy, waiting, joining, finished } = laneState;
-const { loop, call, return: leave, count, compare, dma, weights, multiply, drain: drains, query, attend, finish, gather } = actionCode;
+const { loop, call, return: leave, count, compute, compare, dma, weights, multiply, drain: drains, query, attend, finish, gather } = actionCode;
 
 const steers = (action: number): boolean => action === loop || action === call || action === leave;
 /** What keeps a queue from going on there. */
@@ -99,6 +99,9 @@ export class Simulation {
       lane.issued++;
       const action = stream.action[pc]!;
       if (action === compare) lane.compare(pc);
+      else if (action === compute) {
+        if (!lane.compute(pc)) return this.#fail('register', lane, 'the result is not in the range the instruction declares');
+      }
       else if (action === count) lane.setRegister(stream.a[pc]!, this.#chips[lane.chip]!.step.counts[stream.b[pc]!]!);
       else if (!steers(action) && lane.acts(pc)) {
         lane.enter(busy, this.#now);

@@ -5,11 +5,11 @@ import { type Cost, costs, tileLoadCycles, tileStreamCycles } from './cycles.ts'
 import type { Rates } from './rates.ts';
 
 /** How the event loop treats an instruction. */
-const actions = ['fixed', 'loop', 'call', 'return', 'count', 'compare', 'dma', 'weights', 'multiply', 'drain', 'query', 'attend', 'finish', 'gather'] as const;
+const actions = ['fixed', 'loop', 'call', 'return', 'count', 'compute', 'compare', 'dma', 'weights', 'multiply', 'drain', 'query', 'attend', 'finish', 'gather'] as const;
 type Action = (typeof actions)[number];
 
 const actionOf: { readonly [M in Mnemonic]: Action } = {
-  nop: 'fixed', sync: 'fixed', loop: 'loop', call: 'call', ret: 'return', sreg: 'count', setp: 'compare', trace: 'fixed',
+  nop: 'fixed', sync: 'fixed', loop: 'loop', call: 'call', ret: 'return', sreg: 'count', salu: 'compute', setp: 'compare', trace: 'fixed',
   dcp: 'fixed', hostw: 'fixed', event: 'fixed', dld: 'dma', dst: 'dma', dgat: 'dma', dsct: 'dma', wld: 'weights', mm: 'multiply',
   epi: 'drain', aq: 'query', attn: 'attend', afin: 'finish', vmap: 'fixed', vmap3: 'fixed', vred: 'fixed', sample: 'fixed', route: 'fixed', perm: 'fixed', vnorm: 'fixed', vrope: 'fixed', vqnt: 'fixed', vqblk: 'fixed', coll: 'gather',
 };

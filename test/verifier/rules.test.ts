@@ -92,7 +92,7 @@ describe('V09, predicates', () => {
   it('are set before they are used, from registers that are', () => {
     const copy = 'vmap function=copy xFormat=bf16 yFormat=bf16 format=bf16 x=@0 xPitch=1 y=@0 yPitch=0 out=@8 outPitch=1 columns=1 rows=1';
     expect(textsOf(programOf(`.queue vec\n${copy} if P2\n`), 'V09')).toEqual(['vec:0 depends on P2, which nothing has set']);
-    expect(textsOf(programOf('.queue vec\nsetp compare=ge target=2 reg=3 value=1\n'), 'V09')).toEqual(['vec:0 compares R3, which nothing has set']);
+    expect(textsOf(programOf('.queue vec\nsetp compare=ge target=2 reg=3 value=1\n'), 'V03')).toEqual(['vec:0: compares R3, which nothing has set']);
     expect(textsOf(programOf(`.queue vec\nsreg reg=3 count=tokens\nsetp compare=ge target=2 reg=3 value=1\n${copy} if P2\n`), 'V09')).toEqual([]);
   });
 

@@ -73,9 +73,12 @@ function stream({ code, strideSets }: QueueView, sites: readonly Site[]): { read
 
 /** Registers a queue sets once and outside of loops: what they hold at a pc. When exactly they are set does not matter. Setting others is an effect. */
 function registersOf(code: readonly Instruction[], sites: readonly Site[]): ReadonlyMap<number, (pc: number) => StepCount | undefined> {
-  const set = code.flatMap((instruction, pc) => (instruction.op === 'sreg' ? [{ pc, reg: instruction.fields.reg, count: instruction.fields.count }] : []));
-  const lone = set.filter(({ pc, reg }) => sites[pc]!.loops.length === 0 && set.every((other) => other.pc === pc || other.reg !== reg));
-  return new Map(lone.map(({ pc, reg, count }) => [reg, (at: number) => (at > pc ? count : undefined)]));
+  const set = code.flatMap((instruction, pc) => (instruction.op === 'sreg' || instruction.op === 'salu' ? [{ pc, instruction }] : []));
+  return new Map(set.flatMap(({ pc, instruction }): readonly [number, (pc: number) => StepCount | undefined][] => {
+    if (instruction.op !== 'sreg' || sites[pc]!.loops.length > 0) return [];
+    const { reg, count } = instruction.fields;
+    return set.every((other) => other.pc === pc || other.instruction.fields.reg !== reg) ? [[reg, (at) => (at > pc ? count : undefined)]] : [];
+  }));
 }
 
 /** An instruction without its tokens, its place, and whatever of its fields has no effect where it is. */
@@ -102,7 +105,8 @@ function normal({ op, predicate, fields }: Instruction, site: Site, strideSets: 
       default:
         if ((single && name.toLowerCase().endsWith('pitch')) || (ofOperand.test(name) && !touched.has(name[0]!))) return '';
         if (op === 'loop' && name === 'body') return ''; // where it ends is an effect of its own
-        if (name === 'reg' && op !== 'sreg') return `reg=${held(value as number)}`;
+        if (op === 'salu' && (name === 'least' || name === 'most')) return ''; // proved to hold
+        if (op === 'salu' ? name === 'a' || name === 'b' : name === 'reg' && op !== 'sreg') return `${name}=${held(value as number)}`;
         if (name === 'accumulate') return value === 'first' && !levels.includes(3) ? 'no' : String(value);
         return `${name}=${JSON.stringify(value)}`;
     }

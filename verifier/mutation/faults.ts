@@ -105,7 +105,7 @@ function usersOf(view: QueueView): ReadonlyMap<number, readonly User[]> {
 /** Numbers that say where a list is. */
 const lists: ReadonlySet<string> = new Set(['index', 'rowScale', 'worklist', 'pages', 'out', 'biases', 'indices', 'weights', 'offsets']);
 /** Numbers that are names or values; those not here and not lists count something: what is loaded, multiplied, stored, repeated. */
-const names: ReadonlySet<string> = new Set(['level', 'reg', 'target', 'value', 'tag', 'least', 'most', 'root', 'peer', 'window']);
+const names: ReadonlySet<string> = new Set(['level', 'reg', 'a', 'b', 'target', 'value', 'tag', 'least', 'most', 'root', 'peer', 'window']);
 /** Instructions whose numbers are tokens or calls: classes of their own change those. */
 const apart: ReadonlySet<Instruction['op']> = new Set(['sync', 'call']);
 const isSize = (op: Instruction['op'], name: string, { kind }: FieldKind): boolean => kind === 'rows' || (kind === 'uint' && !apart.has(op) && !lists.has(name) && !names.has(name));

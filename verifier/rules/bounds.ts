@@ -1,10 +1,12 @@
 import { formatBytes, type RowWindow } from '../../isa-spec/fields.ts';
-import { hbmBases, type StepCount, type StrideSet } from '../../isa-spec/instructions.ts';
+import { hbmBases, stepCounts, type StrideSet } from '../../isa-spec/instructions.ts';
+import { registerMax } from '../../isa-spec/scalars.ts';
 import type { Access, Sizes } from '../accesses.ts';
 import { endOf } from '../boxes.ts';
 import { type ChipView, type Finding, iterationText, nameOf, placeOf, textOf } from '../chip.ts';
 import type { Effects } from '../effects.ts';
 import { extent, type Range, windowParts } from '../extent.ts';
+import { all, type Held } from '../registers.ts';
 
 /**
  * V10. Whatever the loop indices, and however many rows the step has within the entry's bounds, an instruction stays inside
@@ -12,28 +14,26 @@ import { extent, type Range, windowParts } from '../extent.ts';
  */
 export function bounds(chip: ChipView, effects: Effects): readonly Finding[] {
   const limits = limitsOf(chip);
-  const entryBounds = chip.program.entries[chip.entry]?.bounds ?? {};
   return chip.queues.flatMap(({ queue, strideSets }, q) => {
-    const registers = new Map<number, StepCount>();
-    return effects[q]!.flatMap(({ instruction, touched, effects: ofSite, loops, sizes }, pc): readonly Finding[] => {
-      if (instruction.op === 'sreg') registers.set(instruction.fields.reg, instruction.fields.count);
+    return effects[q]!.flatMap(({ instruction, touched, effects: ofSite, loops, sizes, shortened }, pc): readonly Finding[] => {
       // What no iteration could leave even with whole windows needs no closer look.
       if (ofSite.every(({ hull }) => hull.start >= 0 && endOf(hull) <= sizeOfSpace(hull.space, limits))) return [];
       const ranges: Range[] = [[0, 0], [0, 0], [0, 0], [0, 0]];
       for (const { level, count } of loops) ranges[level] = [0, count - 1];
       const window = 'rows' in instruction.fields ? instruction.fields.rows : undefined;
-      const count = window === undefined ? undefined : registers.get(window.reg);
-      const bound = count === undefined ? undefined : entryBounds[count];
-      const reach: Reach = { ranges, window, bound, strideSets, sizes, limits };
+      const reach: Reach = { ranges, window, bound: shortened.most, strideSets, sizes, limits };
       return touched.flatMap((access) => {
         const problem = 'list' in access ? listProblem(access, reach) : accessProblem(access, reach);
         if (problem === undefined) return [];
-        const notes = [`\`${textOf(chip, queue, pc)}\``, ...(count === undefined ? [] : [`a step has at most ${bound ?? 'any number of'} ${count}`])];
+        const notes = [`\`${textOf(chip, queue, pc)}\``, ...(shortened === all ? [] : [boundText(shortened)])];
         return [{ rule: 'V10', place: placeOf(chip, queue, pc), message: `${nameOf(chip, queue, pc)}: \`${access.name}\` ${problem}`, notes }];
       });
     });
   });
 }
+
+const boundText = ({ text, most }: Held): string =>
+  (stepCounts as readonly string[]).includes(text) ? `a step has at most ${most === registerMax ? 'any number of' : most} ${text}` : `${text} is at most ${most}`;
 
 const sizeOfSpace = (space: number, limits: Limits): number => (space === 0 ? limits.sram(0) : space === 1 ? limits.acc(0) : limits.hbm(space - 2)).size;
 
@@ -42,7 +42,7 @@ type Limits = { readonly [space in Access['space']]: (base: number) => { readonl
 type Reach = {
   readonly ranges: readonly Range[];
   readonly window: RowWindow | undefined;
-  readonly bound: number | undefined;
+  readonly bound: number;
   readonly strideSets: readonly StrideSet[];
   readonly sizes: Sizes;
   readonly limits: Limits;
@@ -74,7 +74,7 @@ function accessProblem({ space, operand, rows, pitch, units }: Access, { ranges,
 function listProblem({ list }: { readonly list: number }, { ranges, window, bound, sizes, limits }: Reach): string | undefined {
   if (window === undefined) return undefined;
   const reach = window.max * (ranges[window.level]![1] + 1);
-  const end = list + Math.ceil((Math.min(reach, bound ?? reach) * formatBytes.f32) / sizes.lineBytes);
+  const end = list + Math.ceil((Math.min(reach, bound) * formatBytes.f32) / sizes.lineBytes);
   const { size, what } = limits.sram(0);
   return end > size ? `ends at ${end} of ${size} ${what}` : undefined;
 }

@@ -1,4 +1,5 @@
 import { type ChipView, type Finding, nameOf, placeOf } from '../chip.ts';
+import { registersOf } from '../registers.ts';
 import { loopsAround } from '../unroll.ts';
 
 /**
@@ -24,12 +25,11 @@ export function collectives(views: readonly ChipView[]): readonly Finding[] {
 const shapeOf = ({ queues }: ChipView): readonly { readonly pc: number; readonly text: string }[] => {
   const code = queues.find(({ queue }) => queue === 'col')?.code ?? [];
   const around = loopsAround(code);
-  const counts = new Map<number, string>();
+  const { before } = registersOf(code, {});
   return code.flatMap((instruction, pc) => {
-    if (instruction.op === 'sreg') counts.set(instruction.fields.reg, instruction.fields.count);
     if (instruction.op !== 'coll') return [];
     const { kind, format, tag, bytes, rows, root, peer } = instruction.fields;
     const loops = around[pc]!.map(({ count, level }) => `, I${level} < ${count}`).join('');
-    return [{ pc, text: `${kind}${format === undefined ? '' : ` of ${format}`} ${tag} from ${root ?? 0} to ${peer ?? 0} of ${rows.max} rows (of ${counts.get(rows.reg) ?? 'all'}, by I${rows.level}) of ${bytes} bytes${loops}` }];
+    return [{ pc, text: `${kind}${format === undefined ? '' : ` of ${format}`} ${tag} from ${root ?? 0} to ${peer ?? 0} of ${rows.max} rows (of ${before[pc]!.get(rows.reg)?.text}, by I${rows.level}) of ${bytes} bytes${loops}` }];
   });
 };

@@ -1,6 +1,7 @@
 import { callsMax, type Instruction } from '../../isa-spec/instructions.ts';
 import { allWrittenOut, callsIn, isMoved, type Routine, routinesOf, writtenLength } from '../calls.ts';
 import { type ChipView, type Finding, nameOf, placeOf, type QueueView } from '../chip.ts';
+import { registersOf } from '../registers.ts';
 import { loopsAround } from '../unroll.ts';
 
 type Report = (pc: number, message: string, notes?: readonly string[]) => void;
@@ -11,15 +12,16 @@ const writtenMax = 1_000_000;
 /**
  * V03. Loops end within the code and within the loop around them, and each counts an index of its own. Subprograms begin where they are
  * called, end in their one return, and call each other at most four deep and in no circle; no loop crosses their ends. So code unrolls to a
- * finite sequence. A register is set before it is used, by the same queue; a stride set is defined in the frame it is used in. Without
- * findings, the code with its calls written out: the view other rules work on.
+ * finite sequence. A register is set before it is used, by the same queue, to what it declares and to the same in every turn of the loops around; a
+ * stride set is defined in the frame it is used in. Without findings, the code with its calls written out: the view other rules work on.
  */
 export function control(chip: ChipView): readonly Finding[] | ChipView {
   const shape = eachQueue(chip, structure);
   if (shape.length > 0) return shape;
   const written = allWrittenOut(chip);
+  const bounds = chip.program.entries[chip.entry]?.bounds ?? {};
   const found = eachQueue(written, (view, report) => {
-    registers(view, report);
+    for (const { at, says } of registersOf(view.code, bounds).problems) report(at, says);
     frames(view, report);
   });
   return found.length > 0 ? found : written;
@@ -150,14 +152,6 @@ function levels(code: readonly Instruction[], routines: readonly Routine[], repo
       if (outer !== undefined) report(pc, `the loop at ${loop} of what it calls counts I${level}, and so does the loop at ${outer.begin - 1} around the call`, [`${name(pc)} calls ${name(target)}`]);
     }
   }
-}
-
-function registers({ code }: QueueView, report: Report): void {
-  const set = new Set([0]);
-  code.forEach(({ op, fields }, at) => {
-    if (op === 'sreg') set.add(fields.reg);
-    if ('rows' in fields && !set.has(fields.rows.reg)) report(at, `\`rows\` is shortened by R${fields.rows.reg}, which nothing has set`);
-  });
 }
 
 /** V01 has seen to sets that no frame has; here it is those of the frames calls make. */

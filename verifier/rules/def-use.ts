@@ -35,23 +35,21 @@ function opProblems(chip: ChipView, site: Site, number: number, certificate: Cer
   const turns = (all: readonly { readonly level: number; readonly count: number }[]): string => (all.length === 0 ? 'no loop' : `loops ${all.map(({ level, count }) => `I${level} < ${count}`).join(', ')}`);
   return [
     ...(alike ? [] : [`is in ${turns(site.loops)}; the certificate has it in ${turns(loops)}`]),
-    ...windowProblems(chip, site, number, certificate, queue),
+    ...windowProblems(site, number, certificate),
     ...missing,
     ...differences(site, touches, certificate.buffers, chip.queues[queue]!.strideSets),
   ];
 }
 
 /** The rows an op works on: at most `max`, shortened by a count of the step as row tiles go on. */
-function windowProblems(chip: ChipView, { instruction, loops }: Site, number: number, { ops }: Certificate, queue: number): readonly string[] {
+function windowProblems({ instruction, loops, shortened }: Site, number: number, { ops }: Certificate): readonly string[] {
   if (!('rows' in instruction.fields)) return [];
-  const { max, reg, level } = instruction.fields.rows;
+  const { max, level } = instruction.fields.rows;
   const wanted = ops[number]!;
-  const set = chip.queues[queue]!.code.findLast((other, pc) => pc < ops[number]!.pc && other.op === 'sreg' && other.fields.reg === reg);
-  const count = set?.op === 'sreg' ? set.fields.count : 'all';
   const counted = (by: number): boolean => loops.some((loop) => loop.level === by);
   return [
     ...(max === wanted.max ? [] : [`works on ${max} rows at a time, not ${wanted.max}`]),
-    ...(count === wanted.of ? [] : [`works on as many rows as there are ${count}, not ${wanted.of}`]),
+    ...(shortened.text === wanted.of ? [] : [`works on as many rows as there are ${shortened.text}, not ${wanted.of}`]),
     ...(level !== rowLevel && wanted.of !== 'all' && (counted(level) || counted(rowLevel)) ? [`counts its rows by I${level}, not I${rowLevel}`] : []),
   ];
 }

@@ -131,4 +131,4 @@ function likeFirst(chip: ChipView, first: ChipView): readonly Finding[] {
   }));
 }
 
-const steering: ReadonlySet<Instruction['op']> = new Set(['sync', 'loop', 'call', 'ret', 'sreg', 'event', 'nop', 'trace']);
+const steering: ReadonlySet<Instruction['op']> = new Set(['sync', 'loop', 'call', 'ret', 'sreg', 'salu', 'event', 'nop', 'trace']);

@@ -16,6 +16,7 @@ const usual = {
   sync: { wait2: 0, wait3: 0, wait4: 0, wait5: 0, post2: 0, post3: 0, post4: 0, post5: 0, waitCount2: 0, waitCount3: 0, waitCount4: 0, waitCount5: 0, postCount2: 0, postCount3: 0, postCount4: 0, postCount5: 0 },
   loop: { level: 0, count: 1, body: 1 },
   sreg: { reg: 1, count: 'tokens' },
+  salu: { function: 'add', reg: 1, a: 1, b: 0, value: 1, least: 0, most: 1000 },
   call: { target: 1, frame: 0 },
   ret: {},
   setp: { compare: 'eq', target: 1, reg: 1, value: 0 },

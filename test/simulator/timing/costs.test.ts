@@ -7,6 +7,7 @@ import { type Instruction, instructions, type InstructionOf, type Mnemonic, mnem
 import type { Machine } from '../../../isa-spec/machine.ts';
 import { sohu8 } from '../../../isa-spec/machines/sohu.ts';
 import { tiny2 } from '../../../isa-spec/machines/tiny.ts';
+import { registerMax } from '../../../isa-spec/scalars.ts';
 import type { WorkEntry } from '../../../isa-spec/step-block.ts';
 import { ratesOf } from '../../../simulator/timing/rates.ts';
 import { costOf } from '../../../simulator/timing/stream.ts';
@@ -70,9 +71,10 @@ const simulated = (instruction: Instruction, machine: Machine, queries: Fields<'
   return cycles - load - (before.length === 0 ? 0 : costOf(query, queries.rows.max, ratesOf(machine, machine.chips)).cycles);
 };
 
-/** As it can run alone: with all rows or, where the step's tokens shorten it, with none; no other tokens; no more weights than the FIFO takes; windows of keys with the causal mask, parts of keys that are split. */
+/** As it can run alone: with all rows or, where the step's tokens shorten it, with none; no other tokens; no more weights than the FIFO takes; windows of keys with the causal mask, parts of keys that are split; registers in the range they declare. */
 const alone = ({ op, fields }: Instruction, machine: Machine): Instruction => {
   if (op === 'sync') return make('sync');
+  if (op === 'salu') return make('salu', { ...fields, function: 'minimum', least: 0, most: registerMax });
   if (op === 'wld') return make('wld', { ...fields, kTiles: 1 + (fields.kTiles % machine.weightFifoTiles.value) });
   if (op === 'attn') {
     const { firstPart, parts, ...others } = fields;
