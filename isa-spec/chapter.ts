@@ -51,7 +51,7 @@ const values = (field: FieldKind): string => {
 
 const fieldsOf = (m: Mnemonic): readonly string[] => {
   const says = operands[m] as Readonly<Record<string, string>>;
-  const bits = ({ parts }: FieldPosition): string => parts.map((part) => `${range(part)}${part.name === '' ? '' : ` ${part.name}`}`).join(', ');
+  const bits = ({ parts }: FieldPosition): string => parts.map((part) => `${range(part)}${part.name === '' ? '' : ` ${part.name}`}`).join('<br>');
   return layouts[m].fields.length === 0 ? [] : table(['bits', 'field', 'is', 'values'],
     layouts[m].fields.map((position) => [bits(position), `\`${position.name}\``, says[position.name]!, `${values(position.field)}${position.field.added === true ? '; absent where 0' : ''}`]));
 };
@@ -119,10 +119,13 @@ const costOf = (m: Mnemonic): readonly string[] => {
   const used = usedIn(names, [cycles, latency]);
   const lines = [...used.map((name) => [name, names[name]!] as const), ['cycles', cycles] as const, ['latency', latency] as const];
   const width = Math.max(...lines.map(([name]) => name.length));
-  return ['', '**Cost.**', '', '```text', ...lines.map(([name, formula]) => `${name.padEnd(width)} = ${formula}`), '```', ...(note === undefined ? [] : ['', ...note.map((line) => `- ${line}`)])];
+  return ['', '**Cost.**', '', '```text', ...lines.map(([name, formula]) => `${name.padEnd(width)} := ${formula}`), '```', ...(note === undefined ? [] : ['', ...note.map((line) => `- ${line}`)])];
 };
 
 const hex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' ');
+
+/** Words in lines of about a hundred characters. */
+const broken = (text: string): readonly string[] => text.match(/.{1,100}(?=\s|$)/g)!.map((line, i) => (i === 0 ? line : `   ${line}`));
 
 const exampleOf = (m: Mnemonic): readonly string[] => {
   const example: InstructionOf<Mnemonic> = examples[m];
@@ -131,10 +134,10 @@ const exampleOf = (m: Mnemonic): readonly string[] => {
   const { cycles, latency } = cyclesOf(example, { machine: sohu8, chips: sohu8.chips, first: 0, count, more: around });
   const whole = m === 'attn' ? `one row, of ${decoded.keys} keys` : 'rows' in example.fields ? `all ${count} rows` : '';
   const took = `${cycles} cycle${cycles === 1 ? '' : 's'}${latency === 0 ? '' : ` and ${latency} of latency`}`;
-  return ['', '**Example.**', '', '```text', printInstruction(example), `; ${hex(bytes.subarray(0, 16))}`, `; ${hex(bytes.subarray(16))}`, `; ${took}${whole === '' ? '' : `, ${whole}`}`, '```'];
+  return ['', '**Example.**', '', '```text', ...broken(printInstruction(example)), `; ${hex(bytes.subarray(0, 16))}`, `; ${hex(bytes.subarray(16))}`, `; ${took}${whole === '' ? '' : `, ${whole}`}`, '```'];
 };
 
-const rulesOf = (m: Mnemonic): readonly string[] => (legal[m].length === 0 ? [] : ['', `**Legal** is ${/^[aeio]/.test(m) ? 'an' : 'a'} \`${m}\` that`, '', ...legal[m].map((rule) => `- ${rule.says}`)]);
+const rulesOf = (m: Mnemonic): readonly string[] => (legal[m].length === 0 ? [] : ['', '**Legal** if it', '', ...legal[m].map((rule) => `- ${rule.says}`)]);
 
 /** The chapter of an instruction. */
 export const chapter = (m: Mnemonic): readonly string[] => [
