@@ -51,7 +51,7 @@ const values = (field: FieldKind): string => {
 
 const fieldsOf = (m: Mnemonic): readonly string[] => {
   const says = operands[m] as Readonly<Record<string, string>>;
-  const bits = ({ parts }: FieldPosition): string => parts.map((part) => `${range(part)}${part.name === '' ? '' : ` ${part.name}`}`).join('<br>');
+  const bits = ({ parts }: FieldPosition): string => parts.map((part) => `${range(part)}${part.name === '' ? '' : `\u00a0${part.name}`}`).join('<br>');
   return layouts[m].fields.length === 0 ? [] : table(['bits', 'field', 'is', 'values'],
     layouts[m].fields.map((position) => [bits(position), `\`${position.name}\``, says[position.name]!, `${values(position.field)}${position.field.added === true ? '; absent where 0' : ''}`]));
 };
@@ -116,6 +116,7 @@ const around: Names = { length: Infinity, sequences: [{ blocks, tiles: [...block
 const costOf = (m: Mnemonic): readonly string[] => {
   const { where = {}, cycles, latency, note } = costs[m];
   const names = { ...effects[m].where, ...where };
+  if (/^\d+$/.test(cycles)) return ['', `**Cost.** ${cycles === '0' ? 'No time: it leads on' : `${cycles} cycle`}.`];
   const used = usedIn(names, [cycles, latency]);
   const lines = [...used.map((name) => [name, names[name]!] as const), ['cycles', cycles] as const, ['latency', latency] as const];
   const width = Math.max(...lines.map(([name]) => name.length));

@@ -23,7 +23,7 @@ const rowRuns = 'lines * lineBytes';
 const vector = (elements: string, passes: string): ClosedForm => ({ where: { passes }, cycles: `max(1, ceil(${elements} * passes / lanes))`, latency: '32' });
 
 /** Rows in and out of the attention unit: an element a cycle for each row of its arrays. */
-const attentionRows = (elements: string): ClosedForm => ({ cycles: `max(1, ceil(${elements} / (attentionArrays * attentionSide)))`, latency: '0' });
+const attentionRows = (elements: string): ClosedForm => ({ where: { elements }, cycles: 'max(1, ceil(elements / (attentionArrays * attentionSide)))', latency: '0' });
 
 export const costs: { readonly [M in Mnemonic]: ClosedForm } = {
   nop: one,
@@ -57,12 +57,15 @@ export const costs: { readonly [M in Mnemonic]: ClosedForm } = {
   attn: {
     where: {
       planes: 'latent ? 1 : 2',
-      products: 'sum(tiles, kvHeads * max(ceil(seeing * aq.heads / kvHeads * slow(format)), ceil(keys * width * bytes(format) / attentionLoad)))',
+      stream: 'ceil(seeing * aq.heads / kvHeads * slow(format))',
+      load: 'ceil(keys * width * bytes(format) / attentionLoad)',
+      products: 'sum(tiles, kvHeads * max(stream, load))',
       softmax: 'sum(blocks, seeing * aq.heads * (keys + 1 + (opens ? 2 : 0)))',
+      computing: 'sum(sequences, max(ceil(products / attentionArrays), ceil(softmax / exponentials)))',
       moved: 'sum(sequences, sum(blocks, planes * keys * kvLines * lineBytes))',
       run: 'kvLines * lineBytes * (pageRows > 128 ? 128 : planes * pageRows)',
     },
-    cycles: 'max(1, max(sum(sequences, max(ceil(products / attentionArrays), ceil(softmax / exponentials))), ceil(moved / (hbmRate * efficiency(run)))))',
+    cycles: 'max(1, computing, ceil(moved / (hbmRate * efficiency(run))))',
     latency: 'moved = 0 ? 0 : hbmLatency',
     note: [
       '`sequences`: those with rows in the window',
@@ -84,7 +87,9 @@ export const costs: { readonly [M in Mnemonic]: ClosedForm } = {
   coll: {
     where: {
       part: 'ceil(bytes / chips) * (chips - 1)',
-      sent: 'count * (kind = allgather | broadcast ? bytes * (chips - 1) : kind = allreduce ? 2 * part : kind = reducescatter ? part : chips > 1 ? bytes : 0)',
+      all: 'bytes * (chips - 1)',
+      some: 'kind = allreduce ? 2 * part : kind = reducescatter ? part : chips > 1 ? bytes : 0',
+      sent: 'count * (kind = allgather | broadcast ? all : some)',
     },
     cycles: 'max(1, ceil(sent / linkRate))',
     latency: 'sent = 0 ? 0 : linkLatency',

@@ -26,9 +26,9 @@ const commonSays: { readonly [F in keyof typeof common]: string } = {
 const formatSays: { readonly [F in (typeof formats)[number]]: string } = {
   f32: 'IEEE binary32',
   bf16: 'its upper half; rounds to nearest, ties to even',
-  e4m3: 'E4M3FN: likewise, saturating at +-448; NaN is 0x7F; subnormals kept',
+  e4m3: 'E4M3FN: rounds likewise, saturating at +-448; NaN is 0x7F; subnormals kept',
   i32: 'a signed integer',
-  e5m2: 'likewise, saturating at +-57344, infinities included; NaN is 0x7E',
+  e5m2: 'rounds likewise, saturating at +-57344, infinities included; NaN is 0x7E',
   ue8m0: 'a power of two, 2^(code - 127); 0xFF is NaN: the scale of a block',
 };
 
@@ -110,7 +110,13 @@ ${Object.entries(kindSentences).map(([kind, sentence]) => `- an operand of kind 
 const numbers = `## Numbers
 ${table(['code', 'format', 'bytes', 'is'], formats.map((format, i) => [`${i}`, `\`${format}\``, `${formatBytes[format]}`, formatSays[format]])).join('\n')}
 
-In the text below \`fround(x)\` is one rounding to FP32, ties to even, and \`store(format, x)\` one rounding to the format.
+In what instructions do:
+
+- \`fround(x)\` is one rounding to FP32, ties to even; \`store(format, x)\` one rounding to the format.
+- \`x <- y\` sets x. Operands are rows of elements: \`x[r, c]\` is element c of row r of the window. \`[a, b)\` is a to b - 1.
+- *lanes*: lane j of 16 takes elements j, j + 16, ... of a row, in this order; then lane j takes lane j + 8, then + 4, + 2, + 1; lane 0 has the
+  result. \`lanes(x)\` adds up so, from +0, each sum rounded to FP32.
+- An exact sum, or an exact quotient, is that of the real numbers.
 
 The functions are ${list([...new Set([...vectorFunctions, ...activations])])}; \`isa-spec/numerics.ts\` and \`numerics-vector.ts\` define each to
 the bit. Results of those that are no single operation, and of what softmax and rope use, are at most this far from the exact value, in
@@ -137,7 +143,8 @@ Formulas name fields, the window's \`max\`, \`count\` and \`first\`, fields of t
 a table in bytes, \`sequences\`, \`pageListEntries\`), \`rank\` of the chip, and of the machine:
 ${table(['name', 'is', sohu8.name], Object.entries(quantities).map(([name, { says, of }]) => [`\`${name}\``, says, figure(of(sohu8, sohu8.chips))])).join('\n')}
 
-\`a ? b : c\` is b if a, else c; \`x = a | b\` is true of either; flags are 0 or 1, what is absent is 0, or the first of its words.
+\`a ? b : c\` is b if a, else c; \`x = a | b\` is true of either; flags are 0 or 1, what is absent is 0, or the first of its words;
+\`sum(list, x)\` adds x up for each of a list, whose members have names of their own.
 ${table(['', 'is'], Object.entries(functions).map(([call, { says }]) => [`\`${call}\``, says])).join('\n')}
 
 On ${sohu8.name} \`efficiency\` is ${sohu8.hbm.efficiency.map(({ runBytes, fraction }) => `${fraction.value} of runs of ${runBytes} bytes`).join(', ')} or more, and no less for shorter ones.`;

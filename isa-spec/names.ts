@@ -35,8 +35,8 @@ const plain = (says: string, of: (...values: readonly number[]) => number): Func
 export const functions = {
   'ceil(x)': plain('x rounded up', Math.ceil),
   'floor(x)': plain('x rounded down', Math.floor),
-  'min(a, b)': plain('the lesser', Math.min),
-  'max(a, b)': plain('the greater', Math.max),
+  'min(a, b, ...)': plain('the least', Math.min),
+  'max(a, b, ...)': plain('the greatest', Math.max),
   'lines(n)': { says: 'lines of n bytes, from the start of a line on', of: (machine) => (n) => Math.ceil((n as number) / machine.sram.lineBytes.value) },
   'bytes(format)': { says: 'of an element: 4 of f32 and i32, 2 of bf16, 1 of e4m3, e5m2 and ue8m0', of: () => (format) => formatBytes[format as Format] },
   'slow(format)': { says: 'cycles of a row: 2 of bf16 where it has half the rate, 1 of others', of: (machine) => (format) => (format === 'bf16' ? 1 / machine.arrays.bf16Rate.value : 1) },
