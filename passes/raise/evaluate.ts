@@ -28,6 +28,9 @@ export type Scenario = {
 /** Sizes wanted; those the source fixes stay as they are. Positions count up from the past unless given, nothing is padding unless said. */
 export type Wanted = { readonly batch: number; readonly rows: number; readonly past: number; readonly positions?: readonly number[]; readonly mask?: readonly number[] };
 
+/** Sizes at which all sequences are as long as they can be. */
+export const unpadded: readonly Wanted[] = [{ batch: 2, rows: 6, past: 3 }, { batch: 1, rows: 1, past: 4 }, { batch: 2, rows: 4, past: 0 }];
+
 /** Regions are looked at in small; a tensor of more elements than this says that the source fixes sizes none can look at. */
 const largest = 1 << 24;
 

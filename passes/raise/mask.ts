@@ -4,7 +4,7 @@ import type { ValueId } from '../../ir/types.ts';
 import { volume } from '../../ir/weight-expr.ts';
 import type { Axes } from './axes.ts';
 import { offsets } from './axes.ts';
-import { coneOf, constantOf, evaluate, type Scenario, scenarioOf, shapeUnder, type Wanted } from './evaluate.ts';
+import { coneOf, constantOf, evaluate, type Scenario, scenarioOf, shapeUnder, unpadded, type Wanted } from './evaluate.ts';
 import type { Source } from './source.ts';
 
 export type FoundMask = { readonly mask: 'full' | 'causal'; readonly window: number };
@@ -22,9 +22,25 @@ type Scores = { readonly q: ValueId; readonly k: ValueId; readonly bias: ValueId
  * Which mask a bias is, read off by evaluating it at a few sizes, with and without padding. A string says what stands in the way.
  */
 export function findMask(source: Source, scores: Scores, lead: Axes): FoundMask | string {
-  const plain = [{ batch: 2, rows: 6, past: 3 }, { batch: 1, rows: 1, past: 4 }, { batch: 2, rows: 4, past: 0 }];
+  const common = maskAt(source, scores, lead, unpadded);
+  if (typeof common === 'string') return common;
+  // A source takes sequences that are filled up at one side, not always at either.
+  const [left, right] = [paddedLeft, paddedRight].map((wanted) => maskAt(source, scores, lead, [...unpadded.slice(0, 1), ...wanted]));
+  if (typeof left === 'string' && typeof right === 'string') return left;
+  const window = common.window === 0 && common.mask === 'causal' ? distantWindow(source, scores, lead) : common.window;
+  return { ...common, window };
+}
+
+const paddedLeft: readonly Wanted[] = [
+  { batch: 2, rows: 5, past: 0, mask: [0, 0, 1, 1, 1, 1, 1, 1, 1, 1] },
+  { batch: 2, rows: 2, past: 3, mask: [0, 1, 1, 1, 1, 1, 1, 1, 1, 1] },
+];
+const paddedRight: readonly Wanted[] = [{ batch: 2, rows: 5, past: 0, mask: [1, 1, 1, 1, 1, 1, 1, 1, 0, 0] }];
+
+/** The one mask a bias is at all of some sizes. */
+function maskAt(source: Source, scores: Scores, lead: Axes, sizes: readonly Wanted[]): FoundMask | string {
   let common: FoundMask | undefined;
-  for (const wanted of [...plain, ...padded]) {
+  for (const wanted of sizes) {
     const scenario = scenarioOf(source, wanted);
     const seen = look(source, scores, lead, { scenario, overrides: new Map() });
     if (typeof seen === 'string') return seen;
@@ -34,16 +50,8 @@ export function findMask(source: Source, scores: Scores, lead: Axes): FoundMask 
     // One row sees the same under every mask, so only rows with later keys can tell.
     else if (scenario.rows > 1 && common.mask !== found.mask) return `the mask is ${common.mask} at some sizes and ${found.mask} at others`;
   }
-  if (common === undefined) return 'the mask cannot be read';
-  const window = common.window === 0 && common.mask === 'causal' ? distantWindow(source, scores, lead) : common.window;
-  return { ...common, window };
+  return common ?? 'the mask cannot be read';
 }
-
-const padded: readonly Wanted[] = [
-  { batch: 2, rows: 5, past: 0, mask: [0, 0, 1, 1, 1, 1, 1, 1, 1, 1] },
-  { batch: 2, rows: 5, past: 0, mask: [1, 1, 1, 1, 1, 1, 1, 1, 0, 0] },
-  { batch: 2, rows: 2, past: 3, mask: [0, 1, 1, 1, 1, 1, 1, 1, 1, 1] },
-];
 
 type At = { readonly scenario: Scenario; readonly overrides: ReadonlyMap<ValueId, Tensor> };
 

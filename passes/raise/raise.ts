@@ -18,7 +18,7 @@ import { liftProduct } from './products.ts';
 import { type Lifted, type Raising, unlimitedPositions } from './raising.ts';
 import { isolated, type RowNode, type Sample, type View, wholeRows } from './rows.ts';
 import { indexSource, type Source } from './source.ts';
-import { liftConcat, liftView } from './views.ts';
+import { liftConcat, liftPick, liftView } from './views.ts';
 
 /**
  * A recognised source graph as a module of row ops: axes become sequences, rows and features, masks and angles what they evaluate to. Values that are no part of a transformer are reported, all of
@@ -145,6 +145,8 @@ class Lifting implements Raising {
         return liftProduct(op, this);
       case 'pgather':
         return source.dependence(op.operands[0] as ValueId) === 'constant' ? liftLookup(op, this) : liftView(op, this);
+      case 'ppick':
+        return liftPick(op, this);
       case 'pslice':
         return source.dependence(op.operands[0] as ValueId) === 'constant' ? liftPositions(op, this) : liftView(op, this);
       case 'ptranspose':

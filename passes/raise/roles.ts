@@ -24,7 +24,7 @@ export function rolesOf(module: GraphModule): ReadonlyMap<ValueId, Role> {
   const isWhole = (param: ValueId): boolean => !isFloat(type(param).dtype) && type(param).shape.length <= 2;
   const lookups = lookupsOf(module, definitions).filter(({ param }) => isWhole(param));
   /** What positions are counted from is none itself. */
-  const angles = reachedFrom(module.body.ops.flatMap((op) => (op.kind === 'trope' ? op.operands.slice(1) : [])), ({ kind }) => kind === 'pcumsum');
+  const angles = reachedFrom(module.body.ops.flatMap((op) => (op.kind === 'trope' ? op.operands.slice(1) : [])), ({ kind }) => kind === 'pcumsum' || kind === 'preduce');
   const biases = reachedFrom(module.body.ops.flatMap((op) => (op.kind === 'tattention' && op.attrs.biased ? [op.operands[3]] : [])));
   const largest = Math.max(0, ...lookups.flatMap(({ rows, param }) => (angles.has(param) ? [] : [rows])));
   for (const param of module.body.params.filter(isWhole)) {

@@ -1,9 +1,10 @@
-import { addDims, equalDims, parseDim, subDims } from '../../ir/dims.ts';
+import { addDims, equalDims, equalShapes, parseDim, subDims } from '../../ir/dims.ts';
 import { axisOf } from '../../ir/graph/infer-primitives.ts';
 import type { OpOf } from '../../ir/graph/module.ts';
 import type { Dim, ValueId } from '../../ir/types.ts';
+import { volume } from '../../ir/weight-expr.ts';
 import { expanded, type Layout, merged, reshaped, strided, transposed } from './axes.ts';
-import { constantOf } from './evaluate.ts';
+import { constantOf, evaluate, scenarioOf, unpadded } from './evaluate.ts';
 import type { Lifted, Raising } from './raising.ts';
 import type { Sample, View } from './rows.ts';
 
@@ -42,6 +43,25 @@ export function liftView(op: ViewOp, raising: Raising): Lifted {
       return { ...part, layout: { ...part.layout, axes: part.layout.axes.toSpliced(axis, 1) } };
     }
   }
+}
+
+/** Keys put in their places by the length of each sequence: where all are of one length, as they are. */
+export function liftPick(op: OpOf<'ppick'>, raising: Raising): Lifted {
+  const { source } = raising;
+  const [data, indices] = op.operands as readonly [ValueId, ValueId];
+  const view = raising.view(data);
+  if (view === undefined) return undefined;
+  const [from, to] = [data, op.results[0] as ValueId].map((value) => source.type(value).shape) as [readonly Dim[], readonly Dim[]];
+  const axis = axisOf(op.attrs.axis, from.length);
+  const [only, ...more] = merged(view.layout.axes[axis] ?? []);
+  if (only?.axis !== 'key' || more.length > 0 || !equalShapes(from, to) || source.dependence(indices) === 'active') return 'it picks rows by an index that is no row list';
+  const stays = unpadded.every((wanted) => {
+    const scenario = scenarioOf(source, wanted);
+    const { shape, data: places } = evaluate(source, indices, scenario, new Map());
+    const inner = volume(shape.slice(axis + 1));
+    return places.every((place, i) => place === Math.floor(i / inner) % (shape[axis] as number));
+  });
+  return stays ? view : 'it changes the order of cached keys or values';
 }
 
 type Slice = { readonly axis: number; readonly start: Dim; readonly step: number; readonly from: Dim; readonly count: Dim };

@@ -124,7 +124,7 @@ function matchExperts(graph: Graph, { region, logits, routing, choiceBias }: Que
   const experts = graph.type(logits).shape.at(-1) as number;
   const shapeOf = (value: ValueId): readonly number[] => graph.type(value).shape as readonly number[];
   const constants = region.sides.filter((side) => graph.dependence(side) === 'nothing');
-  const matrices = constants.filter((side) => shapeOf(side).length === 3 && shapeOf(side)[0] === experts && shapeOf(side).slice(1).includes(width));
+  const matrices = constants.filter((side) => shapeOf(side).length === 3 && shapeOf(side)[0] === experts && shapeOf(side)[1] !== 1 && shapeOf(side).slice(1).includes(width));
   const vectors = constants.filter((side) => side !== choiceBias && shapeOf(side)[0] === experts && shapeOf(side).length > 1 && !matrices.includes(side));
   const [seen, other] = looked(scenarios, 2, (scenario) => {
     const shape = shapeUnder(graph.type(region.x).shape, scenario.sizes);
@@ -138,7 +138,7 @@ function matchExperts(graph: Graph, { region, logits, routing, choiceBias }: Que
   const bias = choiceBias === undefined ? undefined : constantOf(graph, choiceBias);
   for (const trial of trials(matrices, vectors, shapeOf, width)) {
     for (const { activation, slope } of functions) {
-      for (const shift of limit === 0 ? [0] : [0, 1]) {
+      for (const shift of [0, 1]) {
         const attrs: Attrs = { ...routing, activation, slope, limit, shift, expertBias: trial.biases.length > 0 };
         const operands = [...trial.matrices, ...trial.biases].map((matrix) => tensorOf(graph, matrix));
         if (operands.includes(undefined)) return undefined;

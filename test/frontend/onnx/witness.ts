@@ -48,7 +48,7 @@ const typed = (kind: Kind, values: readonly number[]): Uint8Array =>
   kind === 'i64' ? new Uint8Array(BigInt64Array.from(values, BigInt).buffer) : new Uint8Array(arrays[kind].from(values).buffer);
 
 /** A model of one node, its inputs called x0, x1, ... and its outputs y0, y1, ... */
-export function modelOf({ op, domain = '', inputs, attributes = {}, outputs = 1, version = 21 }: One): Uint8Array {
+function modelOf({ op, domain = '', inputs, attributes = {}, outputs = 1, version = 21 }: One): Uint8Array {
   const names = inputs.map((each, i) => (each === undefined ? '' : `x${i}`));
   const results = Array.from({ length: outputs }, (_, i) => `y${i}`);
   const one = node(op, names, results, attributes, domain === '' ? [] : [[7, domain]]);
