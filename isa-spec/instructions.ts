@@ -48,6 +48,9 @@ export type BlockScaling = (typeof blockScalings)[number];
 /** What of a product has scales: rows and columns, which the epilogue knows of; or blocks of both operands. */
 const scaling = added(oneOf(2, ['outer', ...blockScalings]));
 
+/** What an index means whose row is not in the region. */
+const outOfRange = added(oneOf(1, ['fault', 'skip']));
+
 /** Tables the host hands over with each step, by their index in the step-control block. */
 export const hostTables = ['ids', 'positions', 'types', 'slots', 'samples', 'worklist', 'pages'] as const;
 export type HostTable = (typeof hostTables)[number];
@@ -143,12 +146,14 @@ export const instructions = {
   }),
   dgat: instruction({
     opcode: 0x13, queues: dma, summary: 'HBM -> SRAM: row i of the window comes from HBM row `index[first + i]`',
-    flags: {},
+    /** `oob` skip: a row that is not there is zeros. */
+    flags: { oob: outOfRange },
     payload: { src: hbm, srcPitch: uint(24), dst: sram, dstPitch: uint(16), index: line, lines: uint(16), rows },
   }),
   dsct: instruction({
     opcode: 0x14, queues: dma, summary: 'SRAM -> HBM: row i of the window goes to HBM row `index[first + i]`',
-    flags: {},
+    /** `oob` skip: a row that is not there is not written. */
+    flags: { oob: outOfRange },
     payload: { src: sram, srcPitch: uint(16), dst: hbm, dstPitch: uint(24), index: line, lines: uint(16), rows },
   }),
   wld: instruction({

@@ -43,8 +43,8 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
     steps('for i < count, ascending:', '  lines [0, lines) of row i of the target <- those of row i of the source when row i began', '  with fill: every 4 bytes of them <- value, little-endian'),
     'Row i starts i pitches after the operand.',
   ),
-  dgat: text(moved('SRAM row i', 'HBM row x'), 'x is element first + i of the i32 row list at line `index`. Row x starts x * srcPitch lines after `src`.'),
-  dsct: text(moved('HBM row x', 'SRAM row i'), 'x is element first + i of the i32 row list at line `index`. Row x starts x * dstPitch lines after `dst`.'),
+  dgat: text(moved('SRAM row i', 'HBM row x'), 'x is element first + i of the i32 row list at line `index`. Row x starts x * srcPitch lines after `src`.', points('A row that leaves the base register\'s region is a fault.', '`oob` skip: instead it is zeros, as is that of a negative x.')),
+  dsct: text(moved('HBM row x', 'SRAM row i'), 'x is element first + i of the i32 row list at line `index`. Row x starts x * dstPitch lines after `dst`.', points('A row that leaves the base register\'s region is a fault.', '`oob` skip: instead it is not written, nor is that of a negative x.')),
   wld: text(
     'Pushes one entry to the weight FIFO: kTiles x nTiles tiles, k-tiles outermost, from consecutive lines at `src`. A tile is A rows (k) of A elements (n), each row padded to a line; beyond the edges of the weight it is zero. `split` says for how many groups of arrays (2^split) the entry is replicated.',
     'With `scaling`, the scales of its blocks go with it: from consecutive lines at `scales`, for each block of k ascending a row, padded to a line.',

@@ -47,8 +47,8 @@ export const operands: { readonly [M in Mnemonic]: { readonly [F in FieldOf<M>]:
   dld: { ...dma, src: 'where the rows are', srcPitch, dst: 'where they go', dstPitch },
   dst: { ...dma, src: 'where the rows are', srcPitch, dst: 'where they go', dstPitch },
   dcp: { ...dma, fill: 'fill, do not copy', src: 'where the rows are, if copied', srcPitch, dst: 'where they go', dstPitch, value: 'what fills every 4 bytes' },
-  dgat: { ...dma, src: 'row 0 of the table', srcPitch, dst: 'where the rows go', dstPitch, index: rowIds },
-  dsct: { ...dma, src: 'where the rows are', srcPitch, dst: 'row 0 of the table', dstPitch, index: rowIds },
+  dgat: { ...dma, src: 'row 0 of the table', srcPitch, dst: 'where the rows go', dstPitch, index: rowIds, oob: 'what a row is that is not in the region: a fault, or zeros' },
+  dsct: { ...dma, src: 'where the rows are', srcPitch, dst: 'row 0 of the table', dstPitch, index: rowIds, oob: 'what a row is that is not in the region: a fault, or nothing' },
   wld: { format: 'format of the weights', src: 'first tile', kTiles: 'tiles along k', nTiles: 'tiles along n', split, scaling, scales: 'scales of its blocks' },
   mm: {
     format: 'format of the activations, and of the weights', weightFormat: 'format of the weights, if another', scaling, accumulate: 'overwrite the accumulators, add to them, or overwrite where I[3] is 0', split,

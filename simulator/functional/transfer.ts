@@ -1,4 +1,5 @@
 import type { RowWindow } from '../../isa-spec/fields.ts';
+import type { HbmRegion } from '../memory.ts';
 import type { Execute } from './execute.ts';
 import { type Chip, hbmOf, addressOf, type QueueState, windowOf } from './state.ts';
 
@@ -59,21 +60,28 @@ const indices = (chip: Chip, queue: QueueState, line: number, window: RowWindow)
   return chip.sram.views.i32.slice(at / 4, at / 4 + rows);
 };
 
-export const dgat: Execute<'dgat'> = (chip, queue, { src, srcPitch, dst: to, dstPitch, index, lines, rows }) => {
+/** Whether row `row` of a table, which would be at `at`, is left out. */
+const isSkipped = ({ limit }: HbmRegion, oob: 'fault' | 'skip' | undefined, row: number, at: number, bytes: number): boolean => oob === 'skip' && (row < 0 || at < 0 || at + bytes > limit);
+
+export const dgat: Execute<'dgat'> = (chip, queue, { oob, src, srcPitch, dst: to, dstPitch, index, lines, rows }) => {
   const { region, offset } = hbmOf(chip, queue, src);
   const line = addressOf(queue, to);
   const bytes = lines * chip.geometry.lineBytes;
   indices(chip, queue, index, rows).forEach((row, i) => {
-    region.read(offset + row * srcPitch * chip.geometry.lineBytes, bytes, chip.sram.views.u8, chip.sram.writing(line + i * dstPitch, bytes));
+    const from = offset + row * srcPitch * chip.geometry.lineBytes;
+    const target = chip.sram.writing(line + i * dstPitch, bytes);
+    if (isSkipped(region, oob, row, from, bytes)) chip.sram.views.u8.fill(0, target, target + bytes);
+    else region.read(from, bytes, chip.sram.views.u8, target);
   });
 };
 
-export const dsct: Execute<'dsct'> = (chip, queue, { src, srcPitch, dst: to, dstPitch, index, lines, rows }) => {
+export const dsct: Execute<'dsct'> = (chip, queue, { oob, src, srcPitch, dst: to, dstPitch, index, lines, rows }) => {
   const { region, offset } = hbmOf(chip, queue, to);
   const line = addressOf(queue, src);
   const bytes = lines * chip.geometry.lineBytes;
   indices(chip, queue, index, rows).forEach((row, i) => {
     const at = chip.sram.at(line + i * srcPitch, bytes);
-    region.write(offset + row * dstPitch * chip.geometry.lineBytes, chip.sram.views.u8.subarray(at, at + bytes));
+    const target = offset + row * dstPitch * chip.geometry.lineBytes;
+    if (!isSkipped(region, oob, row, target, bytes)) region.write(target, chip.sram.views.u8.subarray(at, at + bytes));
   });
 };

@@ -108,6 +108,7 @@ export function linesOf({ chip, queue }: Issuing, instruction: Extract<Instructi
   const theirs = instruction.op === 'dld' || instruction.op === 'dgat' ? instruction.fields.src : instruction.fields.dst;
   const [pitch, hbmPitch] = loads ? [dstPitch, srcPitch] : [srcPitch, dstPitch];
   const index = 'index' in instruction.fields ? instruction.fields.index : undefined;
+  if ('oob' in instruction.fields && instruction.fields.oob === 'skip') throw new SimulationFault('operand', `the reference skips no rows, as ${instruction.op} is to`);
   const sramLine = addressOf(queue, ours);
   const { region, offset } = hbmOf(chip, queue, theirs);
   const hbmRow = (row: number): number => (index === undefined ? row : sram.views.i32[sram.range(index * lineBytes + 4 * (first + row), 4) / 4]!);

@@ -98,7 +98,7 @@ describe('the same', () => {
 
   it('is not a row that an index picks, of another pitch', () => {
     const pick = (pitch: number): string => `.queue dma0\ndgat src=weights@0x0 srcPitch=${pitch} dst=@0x0 dstPitch=8 index=64 lines=8 rows=1\n`;
-    expect(same(pick(8), pick(9))).toMatch(/^false: where dma0 did `dgat  src=.* srcPitch=8 .*` it does `dgat .* srcPitch=9 /);
+    expect(same(pick(8), pick(9))).toMatch(/^false: where dma0 did `dgat +src=.* srcPitch=8 .*` it does `dgat .* srcPitch=9 /);
   });
 
   it('is not a register set when it is used, or to be used next time', () => {

@@ -30,6 +30,21 @@ describe('vmap', () => {
     expect(after.read8(200, 16).slice(11)).toEqual(Array(5).fill(0xff));
   });
 
+  test('stores e5m2 saturating, and reads its infinities', () => {
+    const image = new Image();
+    image.f32(0, [1.2, -61440, Infinity, NaN, 2 ** -16, 2 ** -18]);
+    image.codes8(50, [0x7c, 0xfc, 0x3d]);
+    const copy = { function: 'copy', yFormat: 'f32', xPitch: 1, y: at(0), yPitch: 0, outPitch: 1, rows: all(1) } as const;
+    const { image: after } = runOnImage(image, ['vec'], {
+      vec: [
+        ins('vmap', { ...copy, xFormat: 'f32', format: 'e5m2', x: at(0), out: at(100), columns: 6 }),
+        ins('vmap', { ...copy, xFormat: 'e5m2', format: 'f32', x: at(50), out: at(200), columns: 3 }, [], [token(10)]),
+      ],
+    });
+    expect(after.read8(100, 6)).toEqual([0x3d, 0xfb, 0x7b, 0x7e, 0x01, 0x00]);
+    expect(after.readF32(200, 3)).toEqual([Infinity, -Infinity, 1.25]);
+  });
+
   test('a chain over two operands, one of them a list of the step, the other a number', () => {
     const rows = [x, rowOf(11), rowOf(11)];
     const listed = new Image();
@@ -173,6 +188,26 @@ describe('transfers', () => {
     );
     const words = (line: number): number[] => [...new Int32Array(after.bytes.slice(8 * line, 8 * line + 16).buffer)];
     expect([words(10), words(20)]).toEqual([[3, 200, 7, -1], [5, 1, -1, -1]]);
+  });
+
+  test('a row that is not in the region is a fault, or zeros, or not written', () => {
+    const kv = Uint8Array.from({ length: 65536 }, (_, i) => 1 + (i >> 12));
+    const image = new Image();
+    image.i32(40, [1, -1, 4095, 4096]);
+    const gather = (oob: object, rows: number) => ins('dgat', { ...oob, src: hbmAt('kv', 2), srcPitch: 2, dst: at(100), dstPitch: 2, index: 40, lines: 2, rows: all(rows) });
+    const scatter = (oob: object, rows: number) => ins('dsct', { ...oob, src: at(100), srcPitch: 2, dst: hbmAt('kv', 2), dstPitch: 2, index: 40, lines: 2, rows: all(rows) });
+    const skip = { oob: 'skip' } as const;
+    // Row x is at byte 16 + 16 x of 65,536: row 4095 is beyond, row -1 is where the region begins.
+    const out = [ins('dst', { src: at(100), srcPitch: 2, dst: hbmAt('io', 1024), dstPitch: 2, lines: 2, rows: all(4) }, [token(6)])];
+    const { state } = gatherScatter(image, { dma0: [gather(skip, 4), sync([], [token(6)])], dma1: out }, kv, {});
+    const rows = readHbm(state, 0, 'io', 8192, 64);
+    expect([0, 1, 2, 3].map((row) => rows[16 * row])).toEqual([1, 0, 0, 0]);
+    const { state: scattered } = gatherScatter(image, { dma0: [ins('dcp', { fill: true, src: at(0), srcPitch: 0, dst: at(100), dstPitch: 2, lines: 2, value: 0x77777777, rows: all(4) })], dma1: [scatter(skip, 4)] }, kv, {});
+    const after = readHbm(scattered, 0, 'kv', 0, 65536);
+    expect(after.filter((byte) => byte === 0x77).length).toBe(16);
+    expect([after[0], after[32]]).toEqual([1, 0x77]);
+    expect(() => gatherScatter(image, { dma0: [gather({}, 3)], dma1: [] }, kv, {})).toThrow('HBM `kv` bytes 65536 to 65552 of 65536');
+    expect(() => gatherScatter(image, { dma0: [], dma1: [scatter({}, 3)] }, kv, {})).toThrow('HBM `kv` bytes 65536 to 65552 of 65536');
   });
 
   test('dgat and dsct follow the list from the first row of the window', () => {

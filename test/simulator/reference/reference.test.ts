@@ -84,6 +84,8 @@ describe('what the reference sees', () => {
     }), block, 1000);
     expect(product({ format: 'e5m2' }, { format: 'e5m2' })).toThrow('the reference multiplies e4m3 by e4m3 and bf16 by bf16, not e5m2 by e5m2');
     expect(product({}, { format: 'bf16', weightFormat: 'e4m3' })).toThrow('not bf16 by e4m3');
+    const gather = ins('dgat', { oob: 'skip', src: { base: 4, off: 0, ss: 0 }, srcPitch: 1, dst: { addr: 0, ss: 0 }, dstPitch: 1, index: 0, lines: 1, rows: { max: 1, reg: 0, level: 0 } });
+    expect(() => runReference(state({ dma0: [gather] }), block, 1000)).toThrow('the reference skips no rows, as dgat is to');
     expect(product({ scaling: 'mx' }, { scaling: 'mx' })).toThrow('not e4m3 by e4m3 with mx scales');
     expect(() => runReference(createMachineState(programOf([{}]), [imageSource(new Uint8Array(0))]), block, 1000)).toThrow(RangeError);
   });
