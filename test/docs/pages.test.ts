@@ -15,15 +15,24 @@ const pages = ['docs', 'docs/errors', 'docs/adr'].flatMap((folder) => readdirSyn
 const read = (page: string): string => readFileSync(join(root, page), 'utf8');
 const spans = (text: string): readonly string[] => [...text.replaceAll(/```[\s\S]*?```/g, '').matchAll(/`([^`]+)`/g)].map(([, span]) => span as string);
 
+/** What the headings of a page are linked by. */
+const anchors = (page: string): readonly string[] =>
+  [...read(page).replaceAll(/```[\s\S]*?```/g, '').matchAll(/^#+ (.+)$/gm)].map(([, heading]) => (heading as string).toLowerCase().replaceAll(/[^\w\- ]/g, '').replaceAll(' ', '-'));
+
 describe('what a page names exists', () => {
   it.each(pages)('%s: files and folders', (page) => {
     const named = spans(read(page)).filter((span) => folders.includes(span.split('/')[0] as string) && /^[\w./-]+$/.test(span) && span.includes('/'));
     expect(named.filter((path) => !existsSync(join(root, path)))).toEqual([]);
   });
 
-  it.each(pages)('%s: links', (page) => {
-    const links = [...read(page).matchAll(/\]\(([^)#]+)[^)]*\)/g)].map(([, link]) => link as string).filter((link) => !link.startsWith('http'));
-    expect(links.filter((link) => !existsSync(join(root, dirname(page), link)))).toEqual([]);
+  it.each([...pages, 'README.md'])('%s: links, to files and to headings', (page) => {
+    const links = [...read(page).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link as string).filter((link) => !link.startsWith('http'));
+    const broken = links.filter((link) => {
+      const [file, heading] = link.split('#') as [string, string?];
+      const path = file === '' ? page : join(dirname(page), file);
+      return !existsSync(join(root, path)) || (heading !== undefined && !anchors(path).includes(heading));
+    });
+    expect(broken).toEqual([]);
   });
 
   it.each(pages)('%s: flags, phases, commands', (page) => {

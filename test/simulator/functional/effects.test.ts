@@ -2,18 +2,15 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { type Access, accessesOf, type Circumstances } from '../../../isa-spec/declared.ts';
 import { move } from '../../../isa-spec/encoding.ts';
-import { instructions, type Instruction, type Mnemonic, mnemonics, type StrideSet } from '../../../isa-spec/instructions.ts';
+import { instructions, type Mnemonic, mnemonics } from '../../../isa-spec/instructions.ts';
 import { tiny2 } from '../../../isa-spec/machines/tiny.ts';
 import { SimulationFault } from '../../../simulator/fault.ts';
 import { offerOf } from '../../../simulator/functional/collective.ts';
-import { effects, type Execute } from '../../../simulator/functional/execute.ts';
 import type { Chip, QueueState } from '../../../simulator/functional/state.ts';
 import { smallInstruction } from '../../isa-spec/small.ts';
-import { programOf, stateOf } from './harness.ts';
+import { loopCounters, prepare, run, setting, strideSet, tableBytes } from './alone.ts';
 
-const strideSet: StrideSet = { strides: [3, 0, 5, 1], ring: { stride: 2, depth: 3, base: 1, steps: [1, 2, 0, 0] } };
 const lineBytes = tiny2.sram.lineBytes.value;
-const tableBytes = 40;
 
 type Memories = { readonly sram: Set<number>; readonly acc: Set<number>; readonly hbm: Set<number> };
 type Accessed = { readonly reads: Memories; readonly writes: Memories };
@@ -32,53 +29,6 @@ const watch = (chip: Chip): Accessed => {
   chip.accumulators.witness = (access, first, count) => add(of(access).acc, first % chip.geometry.accumulatorRows, count);
   for (const region of Object.values(chip.hbm)) region.witness = (access, first, count) => add(of(access).hbm, ...linesTouched(first, count));
   return seen;
-};
-
-/** Chips whose SRAM is all zero, and a queue in the middle of loops. */
-const setting = (I: readonly number[], tokens: number): { readonly chips: readonly Chip[]; readonly queue: QueueState } => {
-  const { chips } = stateOf(programOf([{}, {}], { machine: tiny2, regions: [{ base: 'kv', bytes: 2 ** 17 }, { base: 'io', bytes: 2 ** 17 }] }));
-  for (const chip of chips) {
-    chip.sram.reset();
-    chip.sram.put(0, new Uint8Array(chip.sram.copy(0, chip.sram.bytes).length));
-    for (const name of Object.keys(chip.step.tables)) (chip.step.tables as Record<string, Uint8Array>)[name] = new Uint8Array(tableBytes);
-  }
-  const R = new Float64Array(32).fill(tokens);
-  R[0] = 2 ** 32 - 1;
-  return { chips, queue: { name: 'vec', code: [], strideSets: [strideSet, strideSet], I: [...I] as [number, number, number, number], R, P: new Uint8Array(8), loops: [], calls: [], frame: 0, pc: 0, offer: undefined } };
-};
-
-const run = (instruction: Instruction, chip: Chip, queue: QueueState): void => (effects[instruction.op] as Execute<Mnemonic>)(chip, queue, instruction.fields as never);
-
-const words = (chip: Chip, line: number, values: readonly number[]): void => chip.sram.put(line * lineBytes, new Uint8Array(Int32Array.from(values).buffer));
-
-const query = (fields: object): Instruction => ({ op: 'aq', waits: [], posts: [], fields: { format: 'bf16', q: { addr: 0, ss: 0 }, pitch: 0, worklist: 1000, heads: 2, headDim: 4, scale: 1, rows: { max: 1, reg: 0, level: 0 }, ...fields } }) as Instruction;
-const workList = [0, 64, 64, 0, 0];
-
-/** What an instruction has to find: lists of numbers that are rows, weights, queries. */
-const prepare = ({ op, fields }: Instruction, chip: Chip, queue: QueueState, count: number): void => {
-  switch (op) {
-    case 'aq':
-      return words(chip, fields.worklist, workList);
-    case 'attn':
-      words(chip, 1000, workList);
-      run(query({ format: fields.format, rows: { max: 5, reg: 0, level: 0 } }), chip, queue);
-      return words(chip, fields.pages, Array.from({ length: 64 }, (_, i) => i % 3));
-    case 'afin':
-      words(chip, 1000, workList);
-      return run(query({ rows: fields.rows, valueDim: 6 }), chip, queue);
-    case 'mm': {
-      const { format, weightFormat = format, scaling, kTiles, nTiles, split } = fields;
-      return run({ op: 'wld', waits: [], posts: [], fields: { format: weightFormat, src: { addr: 0, ss: 0 }, kTiles, nTiles, split, ...(scaling === undefined ? {} : { scaling }) } }, chip, queue);
-    }
-    case 'dgat':
-    case 'dsct':
-      return words(chip, fields.index, Array.from({ length: 40 }, (_, i) => (i * 3) % 7));
-    case 'perm': {
-      const pairs = count * fields.k;
-      return words(chip, fields.indices, Array.from({ length: pairs }, (_, i) => pairs - 1 - i));
-    }
-    default:
-  }
 };
 
 /** Where an operand points, in lines or accumulator rows; absent, to the first. */
@@ -105,14 +55,14 @@ const kindOf = (op: Mnemonic, field: string): keyof Memories => {
 it.each(mnemonics.map((op) => [op]))('%s touches what it is declared to touch, and all of it', (op) => {
   let ran = 0;
   fc.assert(
-    fc.property(smallInstruction(op, tiny2), fc.array(fc.nat({ max: 2 }), { minLength: 4, maxLength: 4 }), fc.nat({ max: 9 }), (instruction, I, tokens) => {
+    fc.property(smallInstruction(op, tiny2), loopCounters, fc.nat({ max: 9 }), (instruction, I, tokens) => {
       const { chips, queue } = setting(I, tokens);
       const chip = chips[0]!;
       const { rows } = instruction.fields as { readonly rows?: { readonly max: number; readonly reg: number; readonly level: number } };
       const first = rows === undefined ? 0 : rows.max * I[rows.level]!;
       const count = rows === undefined ? 1 : Math.min(rows.max, Math.max(0, queue.R[rows.reg]! - first));
       const where: Circumstances = { machine: tiny2, chips: 2, first, count, more: { length: tableBytes, sequences: 1, pageListEntries: 64, rank: 0, 'aq.heads': 2, 'aq.headDim': 4, 'aq.valueDim': 6 } };
-      prepare(instruction, chip, queue, count);
+      prepare(instruction, chip, queue);
       const seen = watch(chip);
       try {
         if (instruction.op === 'coll') for (const one of chips) one.gathered = chips.map((each) => offerOf(each, queue, instruction.fields));
