@@ -61,7 +61,8 @@ export type StepCount = (typeof stepCounts)[number];
 
 /**
  * The instruction set: one record an instruction. Everything that must know of instructions (encoder, decoder, assembler,
- * disassembler, simulator dispatch, manual) is derived from it.
+ * disassembler, simulator dispatch, manual) is derived from it. Tables with a row of each say the rest: what fields are (`operands.ts`), what it does
+ * (`meaning.ts`), touches (`effects.ts`), takes (`costs.ts`), when it is legal (`legal.ts`).
  *
  * Notation. Memory is addressed in lines. A matrix operand is rows at a `pitch` in lines, elements packed from the start of
  * each row. A *row list* (ids, positions, slots, row scales) is packed 4-byte elements covering the whole step; a
@@ -125,7 +126,6 @@ export const instructions = {
   }),
   salu: instruction({
     opcode: 0x0a, queues: every, summary: 'R[reg] <- function(R[a], R[b] or `value`), which is from `least` to `most` (R0 cannot be written)',
-    /** `b` 0: `value` instead of a register. */
     flags: { function: oneOf(4, scalarFunctions) },
     payload: { reg: uint(5), a: slot(5), b: slot(5), value: slot(32), least: slot(32), most: uint(32) },
   }),
@@ -159,37 +159,29 @@ export const instructions = {
   wld: instruction({
     opcode: 0x20, queues: ['wld'],
     summary: 'pushes kTiles x nTiles weight tiles of A x A (k-tiles outermost; A rows of A elements a tile, each row padded to a line) to the weight FIFO',
-    /** `scales`: of the blocks of k ascending, a row each, padded to a line. block: FP32, one for 128 columns; mx: UE8M0, one a column. */
     flags: { format, scaling },
     payload: { src: sram, kTiles: count(8), nTiles: count(6), split: uint(3), scales: added(sram) },
   }),
   mm: instruction({
     opcode: 0x21, queues: ['mxu'],
     summary: 'acc[rows, nTiles*A] (+)= a[rows, k] x the next FIFO entry, k ascending; 2^split groups of arrays share the rows, nTiles arrays each',
-    /** accumulate `first`: overwrites in iteration 0 of loop level 3, adds in the others. `kLast`: valid k of the last k-tile. `weightFormat`: that of the weights, if another. `scales`: of the blocks of each row, as `vqblk` lays them. */
     flags: { format, accumulate: oneOf(2, ['no', 'yes', 'first']), split: uint(3), weightFormat: added(format), scaling },
     payload: { a: sram, pitch: uint(16), acc, kTiles: count(8), kLast: count(8), nTiles: count(6), rows, scales: added(sram), scalePitch: added(uint(16)) },
   }),
   epi: instruction({
     opcode: 0x22, queues: ['epi'],
     summary: 'drains accumulators: FP32, x row scale x column scale, + bias, activation (gated: act(left half) x right half), + residual, round, store',
-    /** `scale`: row and column scales, both. `params`: column scales then biases, FP32, those present, nTiles*A columns each, each padded to a line. `rowScale`: an FP32 row list. The residual has the format and pitch of the output. */
     flags: { format, activation: oneOf(4, activations), scale: flag, bias: flag, residual: flag, gated: flag, split: uint(3) },
     payload: { acc, out: sram, pitch: uint(12), params: sram, residualAt: sram, rowScale: line, nTiles: count(6), nLast: count(8), rows },
   }),
   aq: instruction({
     opcode: 0x28, queues: ['att'], summary: 'loads the window of queries and clears their (m, l, O); `worklist` says which sequence each row belongs to',
-    /** `valueDim`: elements of a head's values and results, if not as many as those of its queries and keys. */
     flags: { format },
     payload: { q: sram, pitch: uint(16), worklist: line, heads: count(8), headDim: count(10), scale: f32, rows, valueDim: added(uint(10)) },
   }),
   attn: instruction({
     opcode: 0x29, queues: ['att'],
     summary: 'for every query loaded by `aq`: streams the pages of its sequence, QK, mask, online softmax, PV, in blocks of 128 keys ascending',
-    /**
-     * A page is a K plane then a V plane, each `pageRows` rows of `kvLines` lines, all KV heads of the chip packed in a row. `latent`: it is a K plane alone, and values are
-     * the first elements of keys. `window` 0: no window. `splitBlocks`: blocks of a part; of the parts, `parts` from `firstPart` on are attended to.
-     */
     flags: { format, mask: oneOf(2, ['full', 'causal']), latent: added(flag) },
     payload: {
       kv: hbm, pages: line, pageRows: count(10), kvLines: uint(12), kvHeads: count(8), window: uint(20), softCap: added(f32),
@@ -198,10 +190,6 @@ export const instructions = {
   }),
   afin: instruction({
     opcode: 0x2a, queues: ['att'], summary: 'adds partials of other parts of the keys, divides O by l, rounds and stores the window loaded by `aq`; or stores a partial',
-    /**
-     * `sink`: every row sees one more key, of value 0 and the logit `sinks` has for the head, FP32. A partial of a row is m of each head, l of each head, then O, FP32, packed.
-     * `merge`: of row r, that many partials, each padded to a line, are at `partials` + r * `partialPitch`. `partial`: what is stored is one.
-     */
     flags: { format, sink: added(flag), partial: added(flag) },
     payload: { out: sram, pitch: uint(16), rows, sinks: added(sram), merge: added(uint(9)), partials: added(sram), partialPitch: added(uint(20)) },
   }),
@@ -222,49 +210,41 @@ export const instructions = {
   }),
   vnorm: instruction({
     opcode: 0x32, queues: ['vec'], summary: 'normalises each row: RMS or layer norm',
-    /** `params`: one line starting with eps (FP32), then gamma, then (layer norm) beta, FP32, each padded to a line. */
     flags: { xFormat: format, format, kind: oneOf(1, ['rms', 'layer']) },
     payload: { x: sram, xPitch: uint(16), params: sram, out: sram, outPitch: uint(16), columns: count(16), rows },
   }),
   vrope: instruction({
     opcode: 0x33, queues: ['vec'], summary: 'rotates the first `rotary` elements of each head by the row\'s angles, copies the rest',
-    /** `table`: a row of FP32 cosines then sines (rotary/2 each), padded to a line together, for each row of the window. */
     flags: { xFormat: format, format, interleaved: flag },
     payload: { x: sram, xPitch: uint(12), table: sram, out: sram, outPitch: uint(12), headDim: count(10), rotary: count(10), heads: count(8), rows },
   }),
   vqnt: instruction({
     opcode: 0x34, queues: ['vec'], summary: 'row scale <- amax / the largest number of the format (1 if 0), o <- x / scale; scales go to an FP32 row list, or are given there',
-    /** `given`: `rowScale` is read, not written. One scale for a tensor is a list filled with it. `pow2`: scales are brought up to powers of two. */
     flags: { xFormat: format, format, mode: added(oneOf(2, ['row', 'given'])), pow2: added(flag) },
     payload: { x: sram, xPitch: uint(16), out: sram, outPitch: uint(16), rowScale: line, columns: count(16), rows },
   }),
   vqblk: instruction({
     opcode: 0x37, queues: ['vec'], summary: 'as `vqnt`, a scale for each block of a row: 128 elements an FP32 scale, or 32 a UE8M0 code',
-    /** `scales`: row r has the scales of row r's blocks, packed, ascending. */
     flags: { xFormat: format, format, scaling: oneOf(2, blockScalings), pow2: flag },
     payload: { x: sram, xPitch: uint(16), out: sram, outPitch: uint(16), scales: sram, scalePitch: uint(16), columns: count(16), rows },
   }),
   sample: instruction({
     opcode: 0x35, queues: ['vec'], summary: 'the id of a token for each row of logits: the largest, or drawn from the likeliest; ids go to an i32 row list',
-    /** `params`, to draw: a row of 32 bytes, padded to a line, for each row of the window: temperature f32, topK u32, topP f32, seed u64, position u32, then zeros. */
     flags: { mode: oneOf(3, ['greedy', 'draw']), xFormat: format },
     payload: { x: sram, xPitch: uint(16), params: sram, out: line, columns: count(18), rows },
   }),
   route: instruction({
     opcode: 0x38, queues: ['vec'], summary: 'the k best of `experts` scores of each row; lists of weights, of the pairs by expert, and of where each expert\'s begin',
-    /** Lists of the window, not of the step: `weights` FP32 and `indices` i32, rows * k; `offsets` i32, experts + 1. `biases`: FP32, one an expert, added to scores to choose by. */
     flags: { scores: oneOf(2, ['softmax', 'sigmoid']), normalise: flag, bias: flag, xFormat: format },
     payload: { x: sram, xPitch: uint(12), biases: line, indices: line, weights: line, offsets: line, experts: count(10), k: count(4), rows },
   }),
   perm: instruction({
     opcode: 0x39, queues: ['vec'], summary: 'moves rows to the order of their experts and back, or adds up what a row\'s k experts made of it',
-    /** `indices` and `weights`: the lists of a `route` of the same window and k. */
     flags: { direction: oneOf(2, ['permute', 'unpermute', 'combine']), xFormat: format, format },
     payload: { x: sram, xPitch: uint(12), out: sram, outPitch: uint(12), indices: line, weights: line, columns: count(16), k: count(4), rows },
   }),
   coll: instruction({
     opcode: 0x3c, queues: ['col'], summary: 'brings the first `bytes` bytes of each row of all chips together: side by side, added up, or from one to others',
-    /** `format`: of the elements a reduction adds up. `root`: the chip that sends; `peer`: the one that receives. */
     flags: { kind: oneOf(4, ['allgather', 'allreduce', 'reducescatter', 'broadcast', 'send']), format: added(format) },
     payload: { src: sram, srcPitch: uint(16), out: sram, outPitch: uint(16), bytes: count(20), tag: uint(12), rows, root: added(uint(8)), peer: added(uint(8)) },
   }),
@@ -299,14 +279,14 @@ export type InstructionOf<M extends Mnemonic> = Extract<Instruction, { op: M }>;
 /** Calls that may be in force at once. */
 export const callsMax = 4;
 
-/** Common fields of every word: op 7:0, queue 11:8, predicate 14:12, flags 31:16, wait0/1 39:32 47:40, post0/1 55:48 63:56, their counts 67:64 71:68 75:72 79:76. */
+/** Bytes of an instruction. */
 export const wordBytes = 32;
 
 /**
  * A stride set. Set 0 moves nothing; an operand that names set n means set n of the frame in force: the queue's set `frames + n`, where
  * `frames` is the sum of the frames of all calls in force. An operand moves by
  * `sum I[l]*strides[l] + ring.stride * ((ring.base + sum I[l]*ring.steps[l]) mod ring.depth)`.
- * Units are those of the operand (lines, or accumulator rows). 32 bytes: strides 4 x i32, ring stride u32, depth u16, base u16, steps 4 x u16.
+ * Units are those of the operand (lines, or accumulator rows).
  */
 export type StrideSet = {
   readonly strides: readonly [number, number, number, number];

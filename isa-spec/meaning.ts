@@ -204,7 +204,7 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
     points(
       'A scale is 0 of zeros, and of rows whose scale is below FP32: their elements round to 0.',
       'An infinite or NaN element makes the scale so.',
-      '`rowScale` is an FP32 row list; given, it is only read. `mode` absent is row.',
+      '`rowScale` is an FP32 row list; given, it is only read. One scale for a tensor is a list filled with it. `mode` absent is row.',
     ),
   ),
   vqblk: text(
@@ -255,7 +255,7 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
       '    y <- fround(y + fround(weights[r * k + i] * x[j, c]))',
       '  out[r, c] <- store(format, y)',
     ),
-    'Elements are rounded to `format` once. Indices that are not each of 0 to P - 1 once are a fault.',
+    '`indices` and `weights` are the lists of a `route` of the same window and k. Elements are rounded to `format` once. Indices that are not each of 0 to P - 1 once are a fault.',
   ),
   coll: text(
     'All chips of the program meet here, in the same order of `tag`s, and with the same fields but for addresses and pitches. Of every chip the first `bytes` bytes of row r of `src`, for r < count, are brought.',

@@ -16,8 +16,8 @@ export const timingDocument = (suite: Readonly<Record<string, Measured>>, models
 
 Every time \`sohuc\` states comes from one place: the event simulator (\`simulator/timing\`) run over the bytes of the program. It knows
 when a queue may issue, what an instruction costs when nothing is in its way (a closed form), and what is in its way. This page has the
-closed forms in words, and how far they are from a machine stepped cycle by cycle. Whether the machine described is the one somebody
-builds is another question: no figure here is a measurement of silicon.
+closed forms in words ([the manual](isa.md) has each instruction's as a formula), and how far they are from a machine stepped cycle by
+cycle. Whether the machine described is the one somebody builds is another question: no figure here is a measurement of silicon.
 
 ## The closed forms
 
