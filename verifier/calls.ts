@@ -4,11 +4,11 @@ import type { ChipView, CodePlace, QueueView } from './chip.ts';
 /** A stretch of code that is run from its beginning to its end: what a queue's code begins with, or a subprogram. */
 export type Routine = { readonly begin: number; readonly end: number };
 
-/** The stretches that calls cut a queue's code into. */
-export function routinesOf(code: readonly Instruction[]): readonly Routine[] {
+/** The stretches that calls cut a queue's code into, in order, by where they begin. */
+export function routinesOf(code: readonly Instruction[]): ReadonlyMap<number, Routine> {
   const begins = new Set([0, ...callsIn(code, { begin: 0, end: code.length }).map(({ target }) => target)]);
   const sorted = [...begins].filter((begin) => begin < code.length).toSorted((a, b) => a - b);
-  return sorted.map((begin, i) => ({ begin, end: sorted[i + 1] ?? code.length }));
+  return new Map(sorted.map((begin, i) => [begin, { begin, end: sorted[i + 1] ?? code.length }]));
 }
 
 /** The calls of a stretch of code. */
@@ -20,11 +20,11 @@ export function writtenLength(code: readonly Instruction[]): number {
   const lengths = new Map<number, number>();
   const routines = routinesOf(code);
   const lengthOf = (routine: Routine): number => {
-    const known = lengths.get(routine.begin) ?? callsIn(code, routine).reduce((sum, { target }) => sum + lengthOf(routines.find(({ begin }) => begin === target)!), routine.end - routine.begin);
+    const known = lengths.get(routine.begin) ?? callsIn(code, routine).reduce((sum, { target }) => sum + lengthOf(routines.get(target)!), routine.end - routine.begin);
     lengths.set(routine.begin, known);
     return known;
   };
-  return routines.length === 0 ? 0 : lengthOf(routines[0]!);
+  return code.length === 0 ? 0 : lengthOf(routines.get(0)!);
 }
 
 /**
@@ -33,7 +33,7 @@ export function writtenLength(code: readonly Instruction[]): number {
  */
 export function writtenOut(view: QueueView): QueueView {
   const { queue, code: source, strideSets } = view;
-  const routines = new Map(routinesOf(source).map((routine) => [routine.begin, routine]));
+  const routines = routinesOf(source);
   if (routines.size < 2) return view;
   const code: Instruction[] = [];
   const places: CodePlace[] = [];

@@ -19,23 +19,28 @@ export const all: Held = { text: 'all', least: registerMax, most: registerMax };
 export function registersOf(code: readonly Instruction[], bounds: Readonly<Record<string, number>>): { readonly before: readonly Registers[]; readonly problems: readonly RegisterProblem[] } {
   const problems: RegisterProblem[] = [];
   const writes = writesIn(code);
+  /** By register, how many of its writes have come. */
+  const passed = new Map<number, number>();
   const around = loopsAround(code);
   let held: Registers = new Map([[0, all]]);
   const before = code.map((instruction, at): Registers => {
     const here = held;
     for (const { register, as } of readsOf(instruction)) {
-      const problem = here.has(register) ? changed(writes.get(register) ?? [], at, around[at]!) : 'nothing has set';
+      const [all, count] = [writes.get(register) ?? [], passed.get(register) ?? 0];
+      const problem = here.has(register) ? changed(around[at]!, all[count - 1], all[count]) : 'nothing has set';
       if (problem !== undefined) problems.push({ at, says: `${as} R${register}, which ${problem}` });
     }
     if (instruction.op === 'sreg') {
       const { reg, count } = instruction.fields;
       held = new Map(here).set(reg, { text: count, least: 0, most: bounds[count] ?? registerMax });
+      passed.set(reg, (passed.get(reg) ?? 0) + 1);
     } else if (instruction.op === 'salu') {
       const { reg, least, most } = instruction.fields;
       const result = computed(instruction.fields, here);
       const says = outside(result, least, most);
       if (says !== undefined) problems.push({ at, says });
       held = new Map(here).set(reg, result);
+      passed.set(reg, (passed.get(reg) ?? 0) + 1);
     }
     return here;
   });
@@ -59,18 +64,21 @@ function writesIn(code: readonly Instruction[]): ReadonlyMap<number, readonly nu
   code.forEach((instruction, at) => {
     if (instruction.op !== 'sreg' && instruction.op !== 'salu') return;
     const { reg } = instruction.fields;
-    writes.set(reg, [...(writes.get(reg) ?? []), at]);
+    const known = writes.get(reg);
+    if (known === undefined) writes.set(reg, [at]);
+    else known.push(at);
   });
   return writes;
 }
 
-/** Says that a register set at `writes` and read at a place has another value in the next turn of a loop around; undefined if it has not. */
-function changed(writes: readonly number[], at: number, around: readonly Frame[]): string | undefined {
-  const seen = writes.findLast((write) => write < at) ?? -1;
-  const loop = around.find(({ begin, end }) => begin > seen && writes.some((write) => write >= at && write < end));
+/** Says that a register read between two writes, the last so far and the next, has another value in the next turn of a loop around; undefined if it has not. */
+function changed(around: readonly Frame[], last = -1, next = Infinity): string | undefined {
+  const loop = around.find(({ begin, end }) => begin > last && next < end);
   return loop === undefined ? undefined : `is set later in the loop that counts I${loop.level}: it differs from turn to turn`;
 }
 
+/** Longest term worth comparing. */
+const textMax = 1000;
 const noText: Held = { text: '', least: 0, most: 0 };
 
 function computed({ function: name, a, b, value }: Salu, held: Registers): Held {
@@ -78,11 +86,12 @@ function computed({ function: name, a, b, value }: Salu, held: Registers): Held 
   const second = b === 0 ? { text: `${value}`, least: value, most: value } : (held.get(b) ?? noText);
   const [low, high] = falls.has(name) ? [second.most, second.least] : [second.least, second.most];
   const text = name === 'copy' ? second.text : `${name}(${first.text}, ${second.text})`;
-  return { text, least: scalars[name](first.least, low), most: scalars[name](first.most, high) };
+  return { text: text.length > textMax ? `${text.slice(0, textMax)}...` : text, least: scalars[name](first.least, low), most: scalars[name](first.most, high) };
 }
 
 /** Says that a result is not sure to be within the range declared of it; undefined if it is. */
 function outside({ text, least, most }: Held, low: number, high: number): string | undefined {
+  if (text.length > textMax) return `not proved: what it computes is too long a term of the step's counts: ${text.slice(0, 60)}...`;
   if (least >= low && most <= high) return undefined;
   const range = Number.isFinite(most) ? `may be ${least === most ? least : `${least} to ${most}`}` : 'may divide by 0, or be too large a number';
   return `\`${text}\` ${range}; it is declared to be ${low} to ${high}`;

@@ -47,7 +47,7 @@ describe('assembly', () => {
 
   it('assemble(disassemble(p)) = p, drawn from the records', () => {
     fc.assert(
-      fc.property(fc.array(anyInstruction, { maxLength: 30 }), fc.array(anyStrideSet, { maxLength: strideSetMax }), fc.jsonValue({ maxDepth: 3 }), (code, sets, life) => {
+      fc.property(fc.array(anyInstruction, { maxLength: 30 }), fc.array(anyStrideSet, { maxLength: 2 * strideSetMax }), fc.jsonValue({ maxDepth: 3 }), (code, sets, life) => {
         const program = { ...programOf(code, sets.length === 0 ? [] : [still, ...sets]), life: life as Program['life'] };
         expect(writeContainer(assemble(disassemble(program)))).toEqual(writeContainer(program));
       }),

@@ -2,6 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ProgramError, readContainer, writeContainer } from '../../isa-spec/container.ts';
 import { crc32c } from '../../isa-spec/crc32c.ts';
+import { still } from '../../isa-spec/encoding.ts';
+import { strideSetsMax } from '../../isa-spec/fields.ts';
 import { canonicalJson } from '../../isa-spec/json.ts';
 import { sampleProgram } from './sample-program.ts';
 
@@ -25,6 +27,15 @@ describe('container', () => {
   it('readContainer(writeContainer(p)) = p, and the bytes again', () => {
     expect(readContainer(bytes)).toEqual(sampleProgram);
     expect(writeContainer(readContainer(bytes))).toEqual(bytes);
+  });
+
+  it('has as many stride sets of a queue as the last frame reaches, and no more', () => {
+    const set = { strides: [1, 0, 0, 0], ring: { stride: 0, depth: 0, base: 0, steps: [0, 0, 0, 0] } } as const;
+    const withSets = (count: number): typeof sampleProgram => ({
+      ...sampleProgram, chips: 1, entries: sampleProgram.entries.slice(0, 1), code: [[{ ...sampleProgram.code[0]![0]!, vec: { words: new Uint8Array(0), strideSets: [still, ...Array.from({ length: count }, () => set)] } }]],
+    });
+    expect(readContainer(writeContainer(withSets(strideSetsMax))).code[0]![0]!.vec.strideSets.length).toBe(strideSetsMax + 1);
+    expect(() => writeContainer(withSets(strideSetsMax + 1))).toThrow('`still` and up to 65598 others');
   });
 
   it('stores what chips share once', () => {

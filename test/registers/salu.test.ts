@@ -75,6 +75,12 @@ describe('salu', () => {
     expect(texts(vec(`.ss 1 [0, 0, 0, 0]\nloop level=0 count=2 body=2\ncall target=half\n${fill('8:R2@1')}\nret\nhalf: sreg reg=1 count=tokens\nsalu function=shift_right reg=2 a=1 value=1 most=10\nret`))).toEqual([]);
   });
 
+  it('V03: terms that are too long to compare', () => {
+    const doubled = (times: number): string => `sreg reg=1 count=tokens\n${'salu function=minimum reg=1 a=1 b=1 most=20\n'.repeat(times)}`;
+    expect(texts(vec(doubled(5)))).toEqual([]);
+    expect(texts(vec(doubled(60)))[0]).toMatch(/^V03 vec:\d+: not proved: what it computes is too long a term of the step's counts: minimum\(minimum\(.*\.\.\.$/);
+  });
+
   it('faults of the run: out of the range declared', () => {
     const program = vec('sreg reg=1 count=tokens\nsalu function=add reg=2 a=1 value=1 least=2 most=21');
     expect(faultOf(() => run(program, 0)).message).toBe('assert: R2 would be 1, not from 2 to 21 at chip 0 vec[1] salu (I = 0, 0, 0, 0)');

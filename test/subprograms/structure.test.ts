@@ -58,6 +58,15 @@ describe('V03 proves that calls return', () => {
     expect(texts(vec(`call target=a\nret\n${doubling('abc')}\nz: nop\nret`))[0]).toBe('V03 vec:0: not proved: with subprograms written out where they are called, vec has 3020203 instructions');
   });
 
+  it('reads whatever the words are to the end: long chains, many calls of one, circles of thousands', () => {
+    const chained = (count: number, last: string): string => Array.from({ length: count }, (_, i) => `s_${i}: ${i + 1 < count ? `call target=s_${i + 1}` : last}\nret`).join('\n');
+    expect(texts(vec(`call target=s_0\nret\n${chained(3000, 'nop')}`))[0]).toBe('V03 vec:8: is one call more in force than the 4 there may be');
+    expect(texts(vec(`call target=s_0\nret\n${chained(3000, 'call target=s_0')}`))[0]).toBe('V03 vec:8: is one call more in force than the 4 there may be');
+    expect(texts(vec(`${'call target=s\n'.repeat(3000)}ret\ns: nop\nret`))).toEqual([]);
+    // By another way a call deeper.
+    expect(texts(vec('call target=b\ncall target=a\nret\na: call target=b\nret\nb: call target=c\nret\nc: call target=d\nret\nd: call target=e\nret\ne: nop\nret'))[0]).toBe('V03 vec:9: is one call more in force than the 4 there may be');
+  });
+
   it('V01: calls and returns are made whatever predicates say, and never the whole code', () => {
     expect(texts(vec('call target=0 if P1\nret if P2'))).toEqual([
       'V01 vec:0: call must be one that has no predicate', 'V01 vec:0: call must be one that calls what comes after the start of the code: target > 0', 'V01 vec:1: ret must be one that has no predicate',

@@ -45,19 +45,16 @@ function eachQueue(chip: ChipView, examine: (view: QueueView, report: Report, na
 
 function structure({ queue, code }: QueueView, report: Report, name: (pc: number) => string): void {
   const routines = routinesOf(code);
+  const inOrder = [...routines.values()];
   const wild = callsIn(code, { begin: 0, end: code.length }).filter(({ target }) => target >= code.length);
   for (const { pc, target } of wild) report(pc, `calls instruction ${target}; ${queue} has ${code.length}`);
-  routines.forEach((routine, i) => {
-    ending(code, routine, routines[i + 1], report, name);
+  inOrder.forEach((routine, i) => {
+    ending(code, routine, inOrder[i + 1], report, name);
     nesting(code, routine, queue, report);
   });
   if (wild.length > 0) return;
-  const chains = chainsOf(code, routines, report, name);
-  if (chains === undefined) return;
+  if (!callsEnd(code, routines, report, name)) return;
   levels(code, routines, report, name);
-  const longest = chains.get(0) ?? [];
-  const beyond = longest[callsMax];
-  if (beyond !== undefined) report(beyond, `is one call more in force than the ${callsMax} there may be`, longest.map((pc) => `${name(pc)} calls ${name(targetOf(code, pc))}`));
   const length = writtenLength(code);
   if (length > writtenMax) report(0, `not proved: with subprograms written out where they are called, ${queue} has ${length} instructions`);
 }
@@ -97,45 +94,46 @@ function nesting(code: readonly Instruction[], routine: Routine, queue: string, 
   }
 }
 
-/** By where a routine begins, the longest chain of calls from it, by their pcs. Undefined if routines call each other in a circle. */
-function chainsOf(code: readonly Instruction[], routines: readonly Routine[], report: Report, name: (pc: number) => string): ReadonlyMap<number, readonly number[]> | undefined {
+/** Whether no routine calls itself, and no more calls are in force than may be. */
+function callsEnd(code: readonly Instruction[], routines: ReadonlyMap<number, Routine>, report: Report, name: (pc: number) => string): boolean {
+  /** Of a routine seen to its end, the longest chain of calls from it, by their pcs. */
   const chains = new Map<number, readonly number[]>();
   const open: { readonly begin: number; call: number }[] = [];
-  let circles = false;
+  let ends = true;
+  const broken = (pc: number, message: string, calls: readonly number[]): void => {
+    ends = false;
+    report(pc, message, calls.map((call) => `${name(call)} calls ${name(targetOf(code, call))}`));
+  };
   const visit = (begin: number): readonly number[] => {
-    const known = chains.get(begin);
-    if (known !== undefined) return known;
     const here = { begin, call: 0 };
     open.push(here);
     let longest: readonly number[] = [];
-    for (const { pc, target } of callsIn(code, routines.find((routine) => routine.begin === begin)!)) {
+    for (const { pc, target } of callsIn(code, routines.get(begin)!)) {
       here.call = pc;
       const from = open.findIndex((one) => one.begin === target);
-      if (from < 0) {
-        const chain = visit(target);
-        if (chain.length + 1 > longest.length) longest = [pc, ...chain];
-        continue;
-      }
-      circles = true;
-      const circle = open.slice(from);
-      report(pc, circle.length === 1 ? `the subprogram at ${target} calls itself` : `the subprogram at ${target} calls itself through ${circle.length - 1} ${circle.length === 2 ? 'other' : 'others'}`, circle.map(({ call }) => `${name(call)} calls ${name(targetOf(code, call))}`));
+      const made = open.map(({ call }) => call);
+      if (from >= 0) broken(pc, open.length - from === 1 ? `the subprogram at ${target} calls itself` : `the subprogram at ${target} calls itself through ${open.length - from - 1} ${open.length - from === 2 ? 'other' : 'others'}`, made.slice(from));
+      const chain = from >= 0 || open.length > callsMax ? [] : (chains.get(target) ?? visit(target));
+      const all = [...made, ...chain];
+      if (from < 0 && all.length > callsMax) broken(all[callsMax]!, `is one call more in force than the ${callsMax} there may be`, all.slice(0, callsMax + 1));
+      if (chain.length + 1 > longest.length) longest = [pc, ...chain];
     }
     open.pop();
     chains.set(begin, longest);
     return longest;
   };
-  for (const { begin } of routines) visit(begin);
-  return circles ? undefined : chains;
+  for (const begin of routines.keys()) if (ends && !chains.has(begin)) visit(begin);
+  return ends;
 }
 
 /** Loops that a call is in count other indices than the loops of what it calls, and of what that calls. */
-function levels(code: readonly Instruction[], routines: readonly Routine[], report: Report, name: (pc: number) => string): void {
+function levels(code: readonly Instruction[], routines: ReadonlyMap<number, Routine>, report: Report, name: (pc: number) => string): void {
   const counted = new Map<number, ReadonlyMap<number, number>>();
   /** Levels a routine counts, each with a loop that does. */
   const countedBy = (begin: number): ReadonlyMap<number, number> => {
     const known = counted.get(begin);
     if (known !== undefined) return known;
-    const routine = routines.find((one) => one.begin === begin)!;
+    const routine = routines.get(begin)!;
     const mine = new Map<number, number>();
     for (let pc = routine.begin; pc < routine.end; pc++) {
       const instruction = code[pc]!;
