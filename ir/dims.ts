@@ -13,7 +13,7 @@ type Polynomial = ReadonlyMap<string, number>;
 
 /** Reads `2*batch*(sequence + 1) - past`, in any order and spacing, to canonical form. Throws on other text. */
 export function parseDim(text: string): Dim {
-  return show(parsePolynomial(text));
+  return show(remembered(text));
 }
 
 export const addDims = (a: Dim, b: Dim): Dim => (typeof a === 'number' && typeof b === 'number' ? a + b : show(sum(read(a), read(b), 1)));
@@ -145,8 +145,21 @@ export const sizeName = (text: string): string => text.replace(/[^A-Za-z0-9_.]/g
 
 const namesOf = (monomial: string): readonly string[] => (monomial === '' ? [] : monomial.split('\n'));
 
-const read = (dim: Dim): Polynomial => (typeof dim === 'number' ? constant(dim) : parsePolynomial(dim));
+const read = (dim: Dim): Polynomial => (typeof dim === 'number' ? constant(dim) : remembered(dim));
 const constant = (value: number): Polynomial => new Map(value === 0 ? [] : [['', value]]);
+
+/** Dimensions read before: a module says the same few thousands of times over. Polynomials are never changed. */
+const known = new Map<string, Polynomial>();
+const mostKnown = 1024;
+
+function remembered(text: string): Polynomial {
+  const found = known.get(text);
+  if (found !== undefined) return found;
+  const polynomial = parsePolynomial(text);
+  if (known.size >= mostKnown) known.clear();
+  known.set(text, polynomial);
+  return polynomial;
+}
 
 /** a + sign * b */
 function sum(a: Polynomial, b: Polynomial, sign: 1 | -1): Polynomial {

@@ -144,12 +144,12 @@ function explicitProblem(op: GraphOp, operands: readonly TensorType[], results: 
   if (op.kind === 'pconst' && op.attrs.values.length !== 1 && op.attrs.values.length !== volume) return `${op.attrs.values.length} values of ${printType(result)}`;
   if (op.kind === 'piota' && result.shape.length !== 1) return `the result is ${printType(result)}, not a list`;
   if (x === undefined) return undefined;
-  const other = `an operand ${printType(x)} cannot become ${printType(result)}`;
-  if (op.kind === 'convert') return equalShapes(x.shape, result.shape) ? undefined : other;
-  if (op.kind === 'pcast') return comparable(x.shape, result.shape) ? undefined : other;
-  if (x.dtype !== result.dtype) return other;
-  if (op.kind === 'preshape') return comparable([volumeOf(x.shape)], [volume]) ? undefined : other;
-  return comparable(broadcastShapes(x.shape, result.shape), result.shape) ? undefined : other;
+  const unless = (holds: boolean): string | undefined => (holds ? undefined : `an operand ${printType(x)} cannot become ${printType(result)}`);
+  if (op.kind === 'convert') return unless(equalShapes(x.shape, result.shape));
+  if (op.kind === 'pcast') return unless(comparable(x.shape, result.shape));
+  if (x.dtype !== result.dtype) return unless(false);
+  if (op.kind === 'preshape') return unless(comparable([volumeOf(x.shape)], [volume]));
+  return unless(comparable(broadcastShapes(x.shape, result.shape), result.shape));
 }
 
 const takesNone: ReadonlySet<OpKind> = new Set<OpKind>(['pconst', 'piota']);

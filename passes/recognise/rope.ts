@@ -30,8 +30,7 @@ export class Ropes {
 
   /** The rotation that ends in an op. */
   endingIn(op: GraphOp): FoundRope | undefined {
-    const isEnd = op.kind === 'pconcat' || op.kind === 'preshape' || (op.kind === 'pbinary' && op.attrs.fn === 'add');
-    if (!isEnd) return undefined;
+    if (!this.#mayEnd(op)) return undefined;
     const value = op.results[0] as ValueId;
     const { shape } = this.#graph.type(value);
     if (typeof shape.at(-1) !== 'number') return undefined;
@@ -45,6 +44,13 @@ export class Ropes {
       if (found !== undefined) return { ...found, region };
     }
     return undefined;
+  }
+
+  /** Whether an op is a sum of two products, or puts such sums in place: a rotation ends in nothing else. */
+  #mayEnd(op: GraphOp, depth = 0): boolean {
+    const before = (): readonly GraphOp[] => op.operands.flatMap((operand) => this.#graph.definition(operand) ?? []);
+    if (op.kind === 'pbinary' && (op.attrs.fn === 'add' || (op.attrs.fn === 'sub' && depth > 0))) return before().filter((each) => each.kind === 'pbinary' && each.attrs.fn === 'mul').length === 2;
+    return depth < 4 && (op.kind === 'pconcat' || op.kind === 'preshape') && before().some((each) => this.#mayEnd(each, depth + 1));
   }
 
   /** Values a rotation may be of: those reached through ops it is made of, the nearest first. */
