@@ -61,29 +61,30 @@ const sectionsOf = (program: Program): readonly Section[] => {
   return [...json, ...code];
 };
 
-/** Offsets of sections and the size of the whole: each distinct content once, in order of first use. */
-const place = (sections: readonly Section[]): { readonly offsets: readonly number[]; readonly size: number } => {
+/** Offsets of sections, their checksums, and the size of the whole: each distinct content once, in order of first use. */
+const place = (sections: readonly Section[]): { readonly offsets: readonly number[]; readonly sums: readonly number[]; readonly size: number } => {
   let end = headerBytes + entryBytes * sections.length;
   const known = new Map<string, { readonly bytes: Uint8Array; readonly offset: number }[]>();
-  const offsets = sections.map(({ bytes }) => {
+  const sums = sections.map(({ bytes }) => crc32c(bytes));
+  const offsets = sections.map(({ bytes }, i) => {
     if (bytes.length === 0) return 0;
-    const key = `${bytes.length} ${crc32c(bytes)}`;
+    const key = `${bytes.length} ${sums[i]}`;
     const alike = known.get(key) ?? [];
-    const same = alike.find((other) => other.bytes.every((byte, i) => byte === bytes[i]));
+    const same = alike.find((other) => other.bytes.every((byte, at) => byte === bytes[at]));
     if (same !== undefined) return same.offset;
     const offset = align(end);
     known.set(key, [...alike, { bytes, offset }]);
     end = offset + bytes.length;
     return offset;
   });
-  return { offsets, size: end };
+  return { offsets, sums, size: end };
 };
 
 /** A program as a container. Equal programs give equal bytes. Throws a RangeError or TypeError for a Program no container can hold: a compiler's fault. */
 export const writeContainer = (program: Program): Uint8Array => {
   if (program.code.length !== program.entries.length || program.code.some((chips) => chips.length !== program.chips)) throw new RangeError('internal: code is not that of every entry and chip');
   const sections = sectionsOf(program);
-  const { offsets, size } = place(sections);
+  const { offsets, sums, size } = place(sections);
   const bytes = new Uint8Array(size);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, magic, true);
@@ -99,7 +100,7 @@ export const writeContainer = (program: Program): Uint8Array => {
     view.setUint32(at + 4, section.entry, true);
     view.setUint16(at + 8, section.chip, true);
     view.setUint16(at + 10, section.queue, true);
-    view.setUint32(at + 12, crc32c(section.bytes), true);
+    view.setUint32(at + 12, sums[i]!, true);
     view.setBigUint64(at + 16, BigInt(offsets[i]!), true);
     view.setBigUint64(at + 24, BigInt(section.bytes.length), true);
     bytes.set(section.bytes, offsets[i]!);

@@ -7,6 +7,6 @@ const table = Uint32Array.from({ length: 256 }, (_, byte) => {
 /** CRC-32C (Castagnoli, reflected polynomial 0x82F63B78; RFC 3720) as an unsigned number. */
 export const crc32c = (bytes: Uint8Array): number => {
   let crc = 0xffffffff;
-  for (const byte of bytes) crc = (crc >>> 8) ^ table[(crc ^ byte) & 0xff]!;
+  for (let i = 0; i < bytes.length; i++) crc = (crc >>> 8) ^ table[(crc ^ bytes[i]!) & 0xff]!;
   return (crc ^ 0xffffffff) >>> 0;
 };
