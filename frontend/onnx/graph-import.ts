@@ -3,6 +3,7 @@ import { sizeName } from '../../ir/dims.ts';
 import { type CustomLayer, CustomLayerError, type SourceOp } from '../../ir/graph/custom.ts';
 import type { Disposition, GraphModule, GraphOp, Input, SourceNode } from '../../ir/graph/module.ts';
 import { type TensorType, type ValueId, isFloat } from '../../ir/types.ts';
+import { tensorsOf } from '../../ir/weight-expr.ts';
 import type { TensorStore } from '../../ir/weights.ts';
 import type { Files } from '../files.ts';
 import { Emitter } from './emit.ts';
@@ -72,12 +73,20 @@ export class GraphImport {
       source: {
         interface: { inputs: inputs.map(({ name }) => ({ name, role: 'other', layer: 0 })), outputs: graph.outputs.map(({ name }, index) => ({ name, role: 'result', index })) },
         nodes: this.#nodes,
-        parameters: [...this.#tensors.values()].reduce((sum, tensor) => sum + (tensor.type.dtype !== undefined && isFloat(tensor.type.dtype) ? elementsOf(tensor.dims) : 0), 0),
+        parameters: this.#parameters(),
         layers: 0,
         maxPositions: 0,
       },
     };
     return { module, store: tensorStore(this.#tensors, this.#files) };
+  }
+
+  /** Numbers stored as floats, and those that stored codes stand for. */
+  #parameters(): number {
+    const isCode = (name: string): boolean => !isFloat(this.#tensors.get(name)?.type.dtype ?? 'bool');
+    const floats = [...this.#tensors].flatMap(([name, { dims }]) => (isCode(name) ? [] : [dims]));
+    const decoded = [...this.#emit.weights.values()].flatMap(({ dtype, shape, instances: [expr] }) => (isFloat(dtype) && expr !== undefined && tensorsOf(expr).some(isCode) ? [shape] : []));
+    return [...floats, ...decoded].reduce((sum, dims) => sum + elementsOf(dims), 0);
   }
 
   #parameter({ name, type, dims }: OnnxValue): Value | undefined {

@@ -33,16 +33,22 @@ export const contribAttentions: Rules = {
     }),
 };
 
-const withBias = (emit: Emitter, x: Value, bias: Value | undefined): Value => (bias === undefined ? x : emit.binary('add', x, bias));
+export const withBias = (emit: Emitter, x: Value, bias: Value | undefined): Value => (bias === undefined ? x : emit.binary('add', x, bias));
 
 /** Features cut where parts of these sizes end. */
-function cut(emit: Emitter, x: Value, sizes: readonly Dim[]): readonly Value[] {
+export function cut(emit: Emitter, x: Value, sizes: readonly Dim[]): readonly Value[] {
   let from: Dim = 0;
   return sizes.map((size) => {
     const start = from;
     from = addDims(from, size);
     return emit.slice(x, -1, start, from);
   });
+}
+
+/** Queries, keys and values side by side, of sizes that may be given. */
+export function sides(call: Call, emit: Emitter, x: Value): readonly Value[] {
+  const sizes = call.ints('qkv_hidden_sizes');
+  return sizes === undefined ? thirds(emit, x) : cut(emit, x, sizes);
 }
 
 function thirds(emit: Emitter, x: Value): readonly Value[] {
@@ -55,9 +61,8 @@ type Extras = { readonly mask: Value | undefined; readonly past: Value | undefin
 
 /** Attention of queries, keys and values side by side [batch, rows, features]; the past is keys, then values [2, batch, heads, past, headDim]. */
 function merged(call: Call, emit: Emitter, qkv: Value, { mask, past, bias, length }: Extras): readonly Value[] {
-  const sizes = call.ints('qkv_hidden_sizes');
   const half = (i: number): Value | undefined => past && emit.reshape(emit.slice(past, 0, i, i + 1), past.shape.slice(1));
-  const flat = sizes === undefined ? thirds(emit, qkv) : cut(emit, qkv, sizes);
+  const flat = sides(call, emit, qkv);
   const parts = call.int('do_rotary', 0) === 0 ? flat : flat.map((x, i) => (i === 2 ? x : turned(call, emit, x, past?.shape[3] ?? 0)));
   const shared = call.int('past_present_share_buffer', 0) === 1 ? length : undefined;
   const [output, keys, values] = separate(call, emit, { parts, bias: undefined, mask, scoreBias: bias, pastKey: half(0), pastValue: half(1), length: shared, beams: undefined }) as [Value, Value, Value];

@@ -4,6 +4,7 @@ import { constants } from './constants.ts';
 import { contribAttentions } from './contrib-attention.ts';
 import { contribBiases } from './contrib-bias.ts';
 import { groupedAttentions } from './contrib-gqa.ts';
+import { packedAttentions } from './contrib-packed.ts';
 import { contrib } from './contrib.ts';
 import { elementwise } from './elementwise.ts';
 import { mixtures } from './experts.ts';
@@ -23,7 +24,7 @@ import { windowed } from './windows.ts';
 /** What operators mean, by domain ('' is ai.onnx), then by name. */
 const domains: ReadonlyMap<string, ReadonlyMap<string, Rule>> = new Map([
   ['', rulesOf({ ...elementwise, ...views, ...constants, ...gathers, ...scatters, ...products, ...windowed, ...pads, ...resizes, ...along, ...norms, ...attentions, ...quantisation, ...dynamicQuantisation, ...codeProducts })],
-  ['com.microsoft', rulesOf({ ...contrib, ...contribBiases, ...contribAttentions, ...groupedAttentions, ...packedWeights, ...mixtures, ...quantisation, ...contribCodes })],
+  ['com.microsoft', rulesOf({ ...contrib, ...contribBiases, ...contribAttentions, ...groupedAttentions, ...packedAttentions, ...packedWeights, ...mixtures, ...quantisation, ...contribCodes })],
 ]);
 
 export const ruleOf = (domain: string, op: string): Rule | undefined => domains.get(domain)?.get(op);

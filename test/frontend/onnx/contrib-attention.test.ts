@@ -118,6 +118,26 @@ describe('MultiHeadAttention: queries, keys and values apart', () => {
   ])('ONNX Runtime agrees: %s', async (_, one) => agree(one));
 });
 
+describe('packed attentions: sequences one after the other', () => {
+  // Sequences of 2 and 3 tokens.
+  const [x, w, b] = [floatsOf([5, 6], 1), floatsOf([6, 24], 2), floatsOf([24], 3)];
+  const [offsets, ends] = [whole([2, 3], [0, 1, 3, 4, 5, 2]), whole([3], [0, 2, 5])];
+  const rows = (tensor: Given, from: number, to: number): Given => given('f32', [1, to - from, 6], tensor.values.slice(from * 6, to * 6));
+
+  it('attend to tokens of their own sequence alone', () => {
+    const all = ours(contrib('PackedAttention', [x, w, b, offsets, ends], { num_heads: 2 }))[0] as Tensor;
+    const apart = [[0, 2], [2, 5]].flatMap(([from, to]) => [...(ours(contrib('Attention', [rows(x, from as number, to as number), w, b], { num_heads: 2 }))[0] as Tensor).data]);
+    expect(all.shape).toEqual([5, 8]);
+    all.data.forEach((each, i) => expect(each).toBeCloseTo(apart[i] as number, 12));
+  });
+
+  it('take queries, keys and values apart or packed, with a bias', () => {
+    const [q, k, v] = [1, 2, 3].map((seed) => floatsOf([5, 8], seed)) as [Given, Given, Given];
+    const together = given('f32', [5, 2, 3, 4], Array.from({ length: 120 }, (_, i) => ([q, k, v][Math.floor(i / 4) % 3] as Given).values[Math.floor(i / 24) * 8 + (Math.floor(i / 12) % 2) * 4 + (i % 4)] as number));
+    same(contrib('PackedMultiHeadAttention', [together, none, none, b, offsets, ends], { num_heads: 2 }), contrib('PackedMultiHeadAttention', [q, k, v, b, offsets, ends], { num_heads: 2 }));
+  });
+});
+
 describe('GroupQueryAttention: sequences of their own lengths', () => {
   const tables = [11, 12].map((seed) => stored('f32', [16, 8], noise([16, 8], seed)));
   type More = { readonly packed?: boolean; readonly rotary?: boolean; readonly positions?: Given; readonly bias?: Given; readonly sink?: Given; readonly attributes?: NonNullable<One['attributes']>; readonly outputs?: number };

@@ -47,6 +47,8 @@ describe('DequantizeLinear', () => {
     const { module } = imported(one);
     expect(module.body.ops.map((op) => op.kind)).toEqual(['weight']);
     expect(module.weights).toMatchObject([{ name: 'x0', dtype: 'f32', shape: [64, 32], instances: [{ kind: 'dequantise', of: { kind: 'tensor', name: 'x0' }, block: [64, 1], scale: { shape: [1, 32] } }] }]);
+    // 2048 codes and their 32 scales.
+    expect(module.source.parameters).toBe(2080);
     const [scale, zero] = [noise([32]), wholeNoise([32], -3, 3)];
     expect(data(one)).toEqual(codes.map((code, i) => (code - (zero[i % 32] as number)) * (scale[i % 32] as number)));
   });

@@ -9,6 +9,7 @@ import { expectSame } from './compare.ts';
 
 const corpus = '../shared/corpus/onnx/torch/hf';
 const builders = '../shared/corpus/onnx/genai-builder';
+const quantised = '../shared/corpus/onnx/quant';
 const exports = existsSync(corpus) ? readdirSync(corpus) : [];
 
 /** Families whose every layer the row language has. What they have in the corpus must be recognised, whatever the exporter and its opset. */
@@ -33,6 +34,13 @@ function expectRaised(files: Files, file: string): void {
 
 describe.skipIf(!existsSync(builders))('models of the builder', () => {
   test.each(built)('%s', (name) => expectRaised(folderFiles(`${builders}/${name}`), 'model.onnx'));
+});
+
+/** Weights of 4 bits, from each exporter, as products of their own and as conversions before a product. */
+const fourBits = ['llama_dyn_nbits4_asym32', 'llama_dyn_nbits4_qdq', 'llama_nbits4_qdq', 'llama_nbits4_sym'];
+
+describe.skipIf(!existsSync(quantised))('quantised weights', () => {
+  test.each(fourBits)('%s', (name) => expectRaised(folderFiles(`${quantised}/${name}`), 'model.onnx'));
 });
 
 describe.skipIf(exports.length === 0)('exports of the corpus', () => {
