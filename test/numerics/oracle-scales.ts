@@ -42,7 +42,7 @@ const each = (x: readonly Single[], size: number, of: (block: readonly Single[])
 export const quantiseBlocks = (x: readonly Single[], format: Target, pow2: boolean): Blocks => each(x, 128, (block) => quantise(block, format, pow2));
 
 /** The UE8M0 code of a block: the power of two not above the largest magnitude, less the format's. */
-export const mxCode = (x: readonly Single[], format: Target): number => {
+const mxCode = (x: readonly Single[], format: Target): number => {
   const most = largest(x);
   if (most.kind !== 'finite') return 255;
   if (most.n === 0n) return 127;

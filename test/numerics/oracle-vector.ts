@@ -29,7 +29,7 @@ const minusOne = rational(-1n);
 type Micro = (t: Single, operand: Single) => Single;
 
 /** Each micro-operation of the value so far and its operand. */
-export const micro: { readonly [F in VectorFunction]: Micro } = {
+const micro: { readonly [F in VectorFunction]: Micro } = {
   copy: (t) => t,
   add, subtract, multiply, divide,
   subtract_from: (t, y) => subtract(y, t),
