@@ -57,7 +57,7 @@ export const prepare = ({ op, fields }: Instruction, chip: Chip, queue: QueueSta
       return;
     case 'dgat':
     case 'dsct':
-      return words(chip, fields.index, Array.from({ length: 40 }, (_, i) => (i * 3) % 7));
+      return words(chip, fields.index, Array.from({ length: 40 }, (_, i) => ((i * 3) % 7) - (fields.oob === 'skip' ? 2 : 0)));
     case 'perm': {
       const pairs = windowOf(queue, fields.rows).rows * fields.k;
       return words(chip, fields.indices, Array.from({ length: pairs }, (_, i) => pairs - 1 - i));
