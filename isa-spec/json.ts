@@ -65,13 +65,20 @@ export const listOf =
 /** An object with exactly these keys. */
 export const record =
   <const F extends Readonly<Record<string, Check<unknown>>>>(fields: F): Check<{ readonly [K in keyof F]: Checked<F[K]> }> => {
-  const checks = Object.entries(fields);
+  const keys = Object.keys(fields);
   return (value, at, problems) => {
     if (!isObject(value)) expected('an object', value, at, problems);
     else {
       const inside = (key: string): string => (at === '' ? key : `${at}.${key}`);
-      for (const [key, check] of checks) check(Object.hasOwn(value, key) ? value[key] : undefined, inside(key), problems);
-      for (const key of Object.keys(value)) if (!Object.hasOwn(fields, key)) problems.push(`\`${inside(key)}\` is not known here`);
+      let known = 0;
+      for (let i = 0; i < keys.length; i++) {
+        const key = keys[i]!;
+        const isThere = Object.hasOwn(value, key);
+        if (isThere) known++;
+        fields[key]!(isThere ? value[key] : undefined, inside(key), problems);
+      }
+      const given = Object.keys(value);
+      if (given.length > known) for (const key of given) if (!Object.hasOwn(fields, key)) problems.push(`\`${inside(key)}\` is not known here`);
     }
     return value as never;
   };
