@@ -8,6 +8,8 @@ export const catalogue = {
   E1003: { severity: 'error', title: 'the graph is not well formed' },
   E1004: { severity: 'error', title: 'the model exceeds a limit of the reader' },
   E1005: { severity: 'error', title: 'an operator is not known' },
+  W1006: { severity: 'warning', title: 'a node breaks a rule of ONNX, and is read as it is meant' },
+  W1007: { severity: 'warning', title: 'the file is several models in one, and one of them is taken' },
   E2001: { severity: 'error', title: 'config.json cannot be read' },
   E2002: { severity: 'error', title: 'the model type is not supported' },
   E2003: { severity: 'error', title: 'a config field has a value that cannot be compiled' },

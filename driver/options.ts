@@ -23,6 +23,7 @@ export const options = {
   explain: { default: '', scope: ['compile'], value: 'WHAT', choices: ['recognition'], help: 'explain what was made of an ONNX model: blocks found, and what stopped those nearly found' },
   requireFusion: { default: '', scope: ['compile'], value: 'SHARE', help: 'refuse a model of whose blocks fewer are recognised (`100%` for CI)' },
   plugin: { default: [], scope: ['compile', 'run', 'opt', 'diff'], value: 'FILE', help: 'custom layers: a module that exports definitions' },
+  fix: { default: [], scope: ['compile', 'run'], value: 'INPUT=VALUES', help: 'an input of an ONNX model that is the same in every run, its elements separated by commas' },
   allowLinks: { default: false, scope: ['compile', 'run'], help: 'let model files be links' },
   seed: { default: 1, scope: ['run', 'verify'], value: 'N', help: 'seed of made-up weights and inputs, and of mutants' },
   mutate: { default: false, scope: ['verify'], help: 'put faults into the program, and count those the verifier finds' },

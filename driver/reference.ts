@@ -61,7 +61,7 @@ function paddedReference(ort: Ort, session: OrtSession, how: SourceInterface): R
       const padded = (of: (ids: readonly number[], i: number) => number): readonly number[] => whole.flatMap((ids) => Array.from({ length: width }, (_, i) => of(ids, i)));
       const rows = { ids: padded((ids, i) => ids[i] ?? 0), positions: padded((_, i) => i), types: padded(() => 0), mask: padded((ids, i) => (i < ids.length ? 1 : 0)) };
       const feeds = how.inputs.map(({ name, role }) => [name, numbers(ort, typeOf(session, name), rows[role as keyof typeof rows] ?? padded(() => 0), dims)] as const);
-      const results = await session.run(Object.fromEntries(feeds));
+      const results = await session.run(Object.fromEntries([...others(ort, session, how), ...feeds]));
       const newRows = sequences.flatMap(({ ids }, s) => ids.map((_, i) => s * width + i));
       return rowsOf(how, results, sequences, newRows, sequences.length * width);
     },
@@ -82,7 +82,7 @@ function cachedReference(ort: Ort, session: OrtSession, how: SourceInterface): R
       const values = role === 'ids' ? sequence.ids : role === 'positions' ? sequence.ids.map((_, i) => past + i) : role === 'mask' ? Array.from({ length: past + count }, () => 1) : sequence.ids.map(() => 0);
       return [name, numbers(ort, typeOf(session, name), values, [1, values.length])] as const;
     });
-    const results = await session.run(Object.fromEntries(feeds));
+    const results = await session.run(Object.fromEntries([...others(ort, session, how), ...feeds]));
     presents.set(sequence.id, results);
     return rowsOf(how, results, [sequence], sequence.ids.map((_, i) => i), count);
   };
@@ -97,6 +97,15 @@ function cachedReference(ort: Ort, session: OrtSession, how: SourceInterface): R
 
 const presentName = (how: SourceInterface, role: 'pastKey' | 'pastValue', layer: number): string =>
   how.outputs.find((output) => output.role === (role === 'pastKey' ? 'presentKey' : 'presentValue') && output.index === layer)?.name ?? '';
+
+/** What the source asks for and the recognised model does not have: inputs that are fixed, and those of another model in the file. */
+function others(ort: Ort, session: OrtSession, how: SourceInterface): readonly (readonly [string, OrtTensor])[] {
+  const rest = session.inputMetadata.filter(({ name }) => !how.inputs.some((input) => input.name === name));
+  return rest.map(({ name, type, shape }) => {
+    const fixed = how.fixed?.find((each) => each.name === name);
+    return [name, fixed === undefined ? emptyPast(ort, session, name) : numbers(ort, type, fixed.values, shape.length === 0 ? [] : [fixed.values.length])] as const;
+  });
+}
 
 function emptyPast(ort: Ort, session: OrtSession, name: string): OrtTensor {
   const shape = session.inputMetadata.find((input) => input.name === name)?.shape ?? [];

@@ -7,6 +7,7 @@ import type { Machine } from '../isa-spec/machine.ts';
 import { machines } from '../isa-spec/machines/named.ts';
 import type { Imported } from './compile.ts';
 import { nodeFiles } from './node-files.ts';
+import type { Options } from './options.ts';
 
 /** What a command refuses because of how it was called: exit code 2. */
 export class UsageError extends Error {}
@@ -34,17 +35,29 @@ function statOf(path: string): Stats | undefined {
 }
 
 /** Reads a model with the frontend for it. Problems go to `diagnostics`. */
-export async function importSource(source: Source, layers: readonly CustomLayer[], allowLinks: boolean, diagnostics: Diagnostics): Promise<Imported | undefined> {
+export async function importSource(source: Source, layers: readonly CustomLayer[], { allowLinks, fix }: Pick<Options, 'allowLinks' | 'fix'>, diagnostics: Diagnostics): Promise<Imported | undefined> {
   const files = nodeFiles(source.folder, allowLinks);
   if (source.file?.endsWith('.onnx') === true) {
     const { importOnnx } = await import('../frontend/onnx/import.ts');
-    const imported = importOnnx(files, source.file, layers, diagnostics);
+    const imported = importOnnx(files, source.file, layers, diagnostics, fixedOf(fix));
     // A graph's own name says which exporter made it; the file's name is what the user knows it by.
     return imported === undefined ? undefined : { ...imported, module: { ...imported.module, name: source.name }, primitive: true };
   }
   const { importFolder } = await import('../frontend/huggingface/import.ts');
   const imported = importFolder(source.file === undefined ? files : renamed(files, source.file), diagnostics);
   return imported === undefined ? undefined : { ...imported, primitive: false };
+}
+
+/** `input=1,0` as the elements an input has in every run. */
+function fixedOf(texts: readonly string[]): ReadonlyMap<string, readonly number[]> {
+  return new Map(
+    texts.map((text) => {
+      const at = text.lastIndexOf('=');
+      const values = text.slice(at + 1).split(',').map(Number);
+      if (at < 1 || values.some(Number.isNaN)) throw new UsageError(`\`--fix ${text}\` is not the name of an input, \`=\` and numbers`);
+      return [text.slice(0, at), values] as const;
+    }),
+  );
 }
 
 /** A folder in which `config.json` is the file the user named. */

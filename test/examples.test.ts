@@ -7,6 +7,7 @@ import { Comparing } from '../driver/compare.ts';
 import { compile, type Compiled, type Target } from '../driver/compile.ts';
 import { HostSession } from '../driver/host.ts';
 import { openReference } from '../driver/reference.ts';
+import { defaults } from '../driver/options.ts';
 import { findSource, importSource } from '../driver/session.ts';
 import { withinFloat32 } from '../driver/similarity.ts';
 import { boundsOf } from '../driver/workload.ts';
@@ -26,7 +27,7 @@ const prompts = [[1, 5, 9, 2, 7], [3, 8, 4, 1, 6, 2, 11, 30]];
 /** Compiles an example for these prompts and three tokens more. */
 async function compiled(path: string, target: Pick<Target, 'machine' | 'precision'>, tp = 1): Promise<{ readonly compiled: Compiled; readonly store: TensorStore }> {
   const diagnostics = new Diagnostics();
-  const imported = await importSource(findSource(join(root, path)), [reluSquared], false, diagnostics);
+  const imported = await importSource(findSource(join(root, path)), [reluSquared], defaults, diagnostics);
   if (imported?.store === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
   const serve: Target['serve'] = (module) => ({
     workload: { isl: 8, osl: 3, batch: prompts.length },

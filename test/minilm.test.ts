@@ -5,6 +5,7 @@ import { Diagnostics } from '../diagnostics/diagnostic.ts';
 import { compile, type Target } from '../driver/compile.ts';
 import { weightImages } from '../driver/commands/compile.ts';
 import { HostSession } from '../driver/host.ts';
+import { defaults } from '../driver/options.ts';
 import { importSource, findSource } from '../driver/session.ts';
 import { boundsOf } from '../driver/workload.ts';
 import { sohu } from '../isa-spec/machines/sohu.ts';
@@ -58,7 +59,7 @@ const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((su
 /** Embeddings of texts, all in one step of the simulated program: mean over a sentence's rows, normalised. */
 async function embed(path: string, precision: Precision, texts: readonly Text[]): Promise<readonly (readonly number[])[]> {
   const diagnostics = new Diagnostics();
-  const imported = await importSource(findSource(path), [], false, diagnostics);
+  const imported = await importSource(findSource(path), [], defaults, diagnostics);
   if (imported?.store === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
   const rows = texts.map(({ ids }, id) => ({ id, rows: ids.length, past: 0 }));
   const serve: Target['serve'] = (module) => ({ workload: { isl: 64, osl: 0, batch: texts.length }, bounds: boundsOf(module, sohu, rows, 64, 2) });

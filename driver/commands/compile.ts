@@ -34,7 +34,7 @@ export async function compileCommand(path: string, options: Options): Promise<bo
   const target = targetOf(options);
   const required = requiredShare(options.requireFusion);
   const layers = await loadPlugins(options.plugin);
-  const imported = await importSource(source, layers, options.allowLinks, diagnostics);
+  const imported = await importSource(source, layers, options, diagnostics);
   if (imported === undefined || diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
 
   let last: Made | undefined;

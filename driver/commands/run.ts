@@ -26,7 +26,7 @@ export async function runCommand(path: string, options: Options): Promise<boolea
   const terminal = new Terminal(options);
   const diagnostics = new Diagnostics();
   const source = findSource(path);
-  const imported = await importSource(source, await loadPlugins(options.plugin), options.allowLinks, diagnostics);
+  const imported = await importSource(source, await loadPlugins(options.plugin), options, diagnostics);
   if (imported === undefined || diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
   terminal.stage('import');
   const store = imported.store ?? randomStore(imported.tensors ?? new Map(), options.seed);

@@ -43,7 +43,7 @@ function sortNodes(nodes: readonly OnnxNode[], given: ReadonlySet<string>, outer
       else if (!given.has(name) && !outer.has(name)) throw new Malformed('E1003', `${told(node)} reads \`${name}\`, which nothing defines`);
     };
     node.inputs.forEach(need);
-    if (hasGraphs(node)) new Set(captured(node)).forEach(need);
+    if (hasGraphs(node)) new Set(capturedBy(node)).forEach(need);
     return before;
   });
   for (const name of outputs) {
@@ -89,16 +89,13 @@ function hasGraphs(node: OnnxNode): boolean {
 }
 
 /** Names the subgraphs of a node take from around it. */
-function captured(node: OnnxNode): readonly string[] {
-  const names: string[] = [];
-  for (const attribute of node.attributes.values()) {
-    if (attribute.kind !== 'graph') continue;
-    const graph = attribute.value;
-    const own = new Set([...graph.initializers.keys(), ...graph.inputs.map((input) => input.name), ...graph.nodes.flatMap((inner) => inner.outputs)]);
-    const read = [...graph.nodes.flatMap((inner) => [...inner.inputs, ...captured(inner)]), ...graph.outputs.map((output) => output.name)];
-    names.push(...read.filter((name) => !own.has(name)));
-  }
-  return names;
+const capturedBy = (node: OnnxNode): readonly string[] => [...node.attributes.values()].flatMap((attribute) => (attribute.kind === 'graph' ? captured(attribute.value) : []));
+
+/** Names a subgraph takes from around it. */
+export function captured(graph: OnnxGraph): readonly string[] {
+  const own = new Set([...graph.initializers.keys(), ...graph.inputs.map((input) => input.name), ...graph.nodes.flatMap((inner) => inner.outputs)]);
+  const read = [...graph.nodes.flatMap((inner) => [...inner.inputs, ...capturedBy(inner)]), ...graph.outputs.map((output) => output.name)];
+  return read.filter((name) => !own.has(name));
 }
 
 /** Functions call no circle, and the nodes they come to when inlined, counted without doing it, stay within the limits. */

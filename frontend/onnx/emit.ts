@@ -9,7 +9,7 @@ import { tensorsOf } from '../../ir/weight-expr.ts';
 import { WeightValues } from '../../ir/weight-values.ts';
 import type { TensorStore, Weight, WeightExpr } from '../../ir/weights.ts';
 import { Sizes } from './sizes.ts';
-import { CannotImport, type StoredWeight, type Value, elementCount, flatIndex, foldBinary, foldUnary, isStatic, knownElements, knownValue, pickKnown, soundShape } from './value.ts';
+import { CannotImport, type StoredWeight, type Value, elementCount, flatAt, flatIndex, foldBinary, foldUnary, isStatic, knownElements, knownValue, pickKnown, soundShape, writtenKnown } from './value.ts';
 
 type Unary = PrimitiveAttrs['punary']['fn'];
 type Binary = PrimitiveAttrs['pbinary']['fn'];
@@ -31,6 +31,7 @@ export class Emitter {
   /** The module's value of a tensor; a known one becomes a constant. */
   id(value: Value): ValueId {
     if (value.id !== undefined) return value.id;
+    if (value.parts !== undefined) throw new CannotImport('E3001', `a list of ${value.parts.length} tensors is no tensor`);
     const key = value.weight ?? `${value.dtype} ${value.shape.join()} ${(value.known ?? []).map((each) => (Object.is(each, -0) ? '-0' : String(each))).join()}`;
     const made = this.#ids.get(key) ?? (value.weight === undefined ? this.#constant(value) : this.#weight(value.weight));
     this.#ids.set(key, made);
@@ -179,7 +180,7 @@ export class Emitter {
       const size = data.shape[i] as Dim;
       if (i !== at && typeof dim === 'number' && typeof size === 'number' && dim > size) throw new CannotImport('E1003', `${dim} updates do not go into an axis of ${size}`);
     });
-    return this.#op('pscatter', { axis: at, reduction }, [data, indices, updates], data);
+    return this.#folded(data.dtype, data.shape, reduction === 'none' ? writtenKnown(data, indices, updates, at) : undefined) ?? this.#op('pscatter', { axis: at, reduction }, [data, indices, updates], data);
   }
 
   /** Indices of the k largest or smallest along an axis, best first. */
@@ -303,9 +304,4 @@ export class Emitter {
     this.weights.set(name, { name, dtype, shape, instances: [expr] });
     return this.build.op('weight', { name }, [], { dtype, shape });
   }
-}
-
-/** Position in row-major data of an index of the same shape. */
-function flatAt(shape: readonly Dim[], index: readonly number[]): number {
-  return shape.reduce<number>((at, dim, axis) => at * (dim as number) + (index[axis] as number), 0);
 }

@@ -1,5 +1,5 @@
 import type { Diagnostics } from '../../diagnostics/diagnostic.ts';
-import { sizeName } from '../../ir/dims.ts';
+import { equalShapes, sizeName } from '../../ir/dims.ts';
 import { type CustomLayer, CustomLayerError, type SourceOp } from '../../ir/graph/custom.ts';
 import type { Disposition, GraphModule, GraphOp, Input, SourceNode } from '../../ir/graph/module.ts';
 import { type TensorType, type ValueId, isFloat } from '../../ir/types.ts';
@@ -13,6 +13,7 @@ import { conditional, refusalOf } from './rules/refusals.ts';
 import { type Rule, callOf } from './rules/rule.ts';
 import { ruleOf } from './rules/table.ts';
 import { readTensor, tensorStore } from './store.ts';
+import { type Fixed, switchesOf } from './switches.ts';
 import { CannotImport, type Value, knownElements, knownValue } from './value.ts';
 
 /** Names in scope. A name bound to `undefined` is the result of a node that could not be imported. */
@@ -20,44 +21,55 @@ type Scope = Map<string, Value | undefined>;
 /** What is around the nodes at hand: names, operator sets, the attributes of the call they are the body of, and where that is. */
 type Around = { readonly scope: Scope; readonly opsets: ReadonlyMap<string, number>; readonly attributes: ReadonlyMap<string, OnnxAttribute>; readonly path: string };
 
+/** A node a rule is applied to, as it is told of. */
+type Applied = { readonly node: OnnxNode; readonly who: { readonly op: string; readonly node: string }; readonly inputs: readonly (Value | undefined)[]; readonly attributes: ReadonlyMap<string, OnnxAttribute> };
+
 /** One import of one model. */
 export class GraphImport {
   readonly #model: OnnxModel;
   readonly #files: Files;
   readonly #layers: readonly CustomLayer[];
+  readonly #fixed: Fixed;
+  /** The inputs of a merged file are declared as one of its models has them: two axes of one name need not be of one size in the other. */
+  readonly #isMerged: boolean;
   readonly #emit = new Emitter();
   readonly #tensors = new Map<string, OnnxTensor>();
   readonly #problems = new Problems();
   readonly #nodes: SourceNode[] = [];
   readonly #used = new Set<CustomLayer>();
 
-  constructor(model: OnnxModel, files: Files, layers: readonly CustomLayer[]) {
+  constructor(model: OnnxModel, files: Files, layers: readonly CustomLayer[], fixed: Fixed) {
     this.#model = model;
     this.#files = files;
     this.#layers = layers;
+    this.#fixed = fixed;
+    this.#isMerged = switchesOf(model).length > 0;
   }
 
   run(diagnostics: Diagnostics): { readonly module: GraphModule; readonly store: TensorStore } | undefined {
     const { graph, opsets } = this.#model;
     const scope: Scope = new Map();
-    const inputs: Input[] = [];
+    const declared: Input[] = [];
     const body = this.#emit.build.block([], () => {
       this.#initializers(graph, scope);
       // Until IR 4 every initializer was an input too.
       for (const value of graph.inputs.filter(({ name }) => !graph.initializers.has(name))) {
+        const elements = this.#fixed.get(value.name);
+        if (elements !== undefined) {
+          scope.set(value.name, this.#given(value, elements));
+          continue;
+        }
         scope.set(value.name, this.#parameter(value));
-        inputs.push({ name: value.name, feed: 'tensor' });
+        declared.push({ name: value.name, feed: 'tensor' });
       }
       this.#run(graph.nodes, { scope, opsets, attributes: new Map(), path: '' });
-      return graph.outputs.flatMap(({ name }) => {
-        const value = scope.get(name);
-        return value === undefined ? [] : [this.#emit.id(value)];
-      });
+      return graph.outputs.flatMap(({ name }) => this.#output(name, scope.get(name)));
     });
-    if (this.#problems.any) {
-      this.#problems.report(diagnostics);
-      return undefined;
-    }
+    this.#problems.report(diagnostics);
+    if (this.#problems.any) return undefined;
+    const read = new Set([...body.yields, ...body.ops.flatMap(({ operands }) => operands)]);
+    // What only the other model of a merged file reads is not this one's input.
+    const inputs = declared.filter(({ name }) => !this.#isMerged || read.has(scope.get(name)?.id as ValueId));
     const params = inputs.map(({ name }) => scope.get(name)?.id as ValueId);
     const settled = settle(this.#emit, body.ops);
     const module: GraphModule = {
@@ -71,7 +83,7 @@ export class GraphImport {
       types: settled.types,
       body: { params, ops: settled.ops, yields: body.yields },
       source: {
-        interface: { inputs: inputs.map(({ name }) => ({ name, role: 'other', layer: 0 })), outputs: graph.outputs.map(({ name }, index) => ({ name, role: 'result', index })) },
+        interface: { inputs: inputs.map(({ name }) => ({ name, role: 'other', layer: 0 })), outputs: graph.outputs.map(({ name }, index) => ({ name, role: 'result', index })), fixed: [...this.#fixed].map(([name, values]) => ({ name, values })) },
         nodes: this.#nodes,
         parameters: this.#parameters(),
         layers: 0,
@@ -79,6 +91,12 @@ export class GraphImport {
       },
     };
     return { module, store: tensorStore(this.#tensors, this.#files) };
+  }
+
+  #output(name: string, value: Value | undefined): readonly ValueId[] {
+    if (value?.parts === undefined) return value === undefined ? [] : [this.#emit.id(value)];
+    this.#problems.add('E3001', { op: 'output', node: name }, 'it is a list of tensors');
+    return [];
   }
 
   /** Numbers stored as floats, and those that stored codes stand for. */
@@ -94,9 +112,18 @@ export class GraphImport {
       this.#problems.add('E3001', { op: 'input', node: name }, type === undefined ? 'it is not a tensor' : dims === undefined ? 'its rank is not said' : `data type ${type.name} is not computed with`);
       return undefined;
     }
-    const shape = dims.map((dim, i) => dim ?? sizeName(`${name}_${i}`));
+    const met = this.#isMerged ? this.#emit.sizes : undefined;
+    const shape = dims.map((dim, axis) => (dim === undefined || met?.has(dim) === true ? sizeName(`${name}_${axis}`) : dim));
     for (const dim of shape) this.#emit.sizes.declare(dim);
     return { dtype: type.dtype, shape, id: this.#emit.build.value({ dtype: type.dtype, shape }) };
+  }
+
+  /** An input whose elements are the same in every run; a size it does not say is that of a list. */
+  #given({ name, type, dims }: OnnxValue, elements: readonly number[]): Value | undefined {
+    const shape = dims?.map((dim) => (typeof dim === 'number' ? dim : dims.length === 1 ? elements.length : NaN));
+    if (type?.dtype !== undefined && shape !== undefined && elementsOf(shape) === elements.length) return knownValue(type.dtype, shape, elements);
+    this.#problems.add('E1003', { op: 'input', node: name }, `${elements.length} given elements are not its [${dims?.join(', ') ?? '?'}]`);
+    return undefined;
   }
 
   #initializers(graph: OnnxGraph, scope: Scope): void {
@@ -154,7 +181,7 @@ export class GraphImport {
       const rule = ruleOf(node.domain, node.opType);
       if (rule === undefined) return this.#refuse(node, who);
       if (!isWhole) return undefined;
-      return this.#apply(rule, node, inputs, given, around);
+      return this.#apply(rule, { node, who, inputs, attributes: given }, around);
     } catch (error) {
       if (error instanceof CustomLayerError) this.#problems.add('E3003', who, error.message);
       else if (error instanceof CannotImport) this.#problems.add(error.code, who, error.message);
@@ -163,7 +190,7 @@ export class GraphImport {
     }
   }
 
-  #apply(rule: Rule, node: OnnxNode, inputs: readonly (Value | undefined)[], attributes: ReadonlyMap<string, OnnxAttribute>, around: Around): readonly Value[] {
+  #apply(rule: Rule, { node, who, inputs, attributes }: Applied, around: Around): readonly Value[] {
     const call = callOf({
       op: node.opType,
       opset: around.opsets.get(node.domain) ?? 1,
@@ -171,6 +198,8 @@ export class GraphImport {
       outputs: node.outputs,
       attributes,
       stored: (tensor, hint) => this.#stored(tensor, around.path + hint),
+      run: (graph, values) => this.#subgraph(graph, values, { ...around, path: `${who.node}/` })[0],
+      doubt: (why) => this.#problems.add('W1006', who, why),
     });
     const result = rule(call, this.#emit);
     const outputs: readonly Value[] = Array.isArray(result) ? (result as readonly Value[]) : [result as Value];
@@ -206,19 +235,35 @@ export class GraphImport {
     return called.outputs.map((name) => scope.get(name));
   }
 
-  /** If on a condition known before the run is the branch it takes. */
+  /** If on a condition known before the run is the branch it takes; else both, and a choice between what they yield. */
   #branch(condition: Value | undefined, given: ReadonlyMap<string, OnnxAttribute>, around: Around, who: { readonly op: string; readonly node: string }): readonly (Value | undefined)[] | undefined {
     const taken = condition?.known?.[0];
-    if (typeof taken !== 'number') {
-      this.#problems.add(conditional.code, who, conditional.why, conditional.help);
-      return undefined;
-    }
-    const branch = given.get(taken === 0 ? 'else_branch' : 'then_branch');
-    if (branch?.kind !== 'graph') throw new CannotImport('E1003', 'a branch is missing');
+    const run = (branch: string): readonly (Value | undefined)[] => {
+      const graph = given.get(branch);
+      if (graph?.kind !== 'graph') throw new CannotImport('E1003', 'a branch is missing');
+      return this.#subgraph(graph.value, [], { ...around, path: `${who.node}/` });
+    };
+    if (typeof taken === 'number') return run(taken === 0 ? 'else_branch' : 'then_branch');
+    if (condition === undefined) return undefined;
+    const [yes, no] = [run('then_branch'), run('else_branch')];
+    const chosen = yes.map((left, i) => (left === undefined ? undefined : this.#chosen(condition, left, no[i])));
+    if (chosen.includes(undefined) && !this.#problems.any) this.#problems.add(conditional.code, who, conditional.why, conditional.help);
+    return chosen;
+  }
+
+  /** A graph that is an attribute, on these inputs; it sees what is around it. */
+  #subgraph(graph: OnnxGraph, inputs: readonly Value[], around: Around): readonly (Value | undefined)[] {
     const scope: Scope = new Map(around.scope);
-    this.#initializers(branch.value, scope);
-    this.#run(branch.value.nodes, { ...around, scope, path: `${who.node}/` });
-    return branch.value.outputs.map(({ name }) => scope.get(name));
+    this.#initializers(graph, scope);
+    graph.inputs.forEach(({ name }, i) => scope.set(name, inputs[i]));
+    this.#run(graph.nodes, { ...around, scope });
+    return graph.outputs.map(({ name }) => scope.get(name));
+  }
+
+  /** One of two tensors of the same shape; undefined if they are not. */
+  #chosen(condition: Value, left: Value, right: Value | undefined): Value | undefined {
+    const isAlike = right !== undefined && left.parts === undefined && right.parts === undefined && left.dtype === right.dtype && equalShapes(left.shape, right.shape);
+    return isAlike ? this.#emit.where(this.#emit.reshape(condition, []), left, right) : undefined;
   }
 
   #refuse(node: OnnxNode, who: { readonly op: string; readonly node: string }): undefined {

@@ -3,7 +3,7 @@ import type { Diagnostics } from '../../diagnostics/diagnostic.ts';
 
 type Problem = { readonly code: Code; readonly op: string; readonly why: string; readonly help: string | undefined; readonly nodes: string[] };
 
-/** What is wrong with single nodes, told together: one diagnostic for all nodes of an operator with the same problem. */
+/** What is wrong with single nodes, or doubtful, told together: one diagnostic for all nodes of an operator with the same problem. */
 export class Problems {
   readonly #all = new Map<string, Problem>();
 
@@ -14,8 +14,9 @@ export class Problems {
     this.#all.set(key, problem);
   }
 
+  /** Whether the model has to be refused. */
   get any(): boolean {
-    return this.#all.size > 0;
+    return [...this.#all.values()].some(({ code }) => code.startsWith('E'));
   }
 
   report(diagnostics: Diagnostics): void {

@@ -15,6 +15,10 @@ export class Sizes {
     for (const name of sizesOf(dim)) if (!this.#names.includes(name)) this.#names.push(name);
   }
 
+  has(dim: Dim): boolean {
+    return sizesOf(dim).some((name) => this.#names.includes(name));
+  }
+
   /** The expression by what has been found so far. */
   settle(dim: Dim): Dim {
     if (this.#equal.size === 0) return dim;

@@ -7,7 +7,8 @@ import { limits } from './limits.ts';
 
 /**
  * A tensor while a graph is imported. `known`: every element, row-major, numbers or size expressions; `weight`: it is stored, or
- * made of what is. Such a tensor becomes an op only when one needs it. Else `id` is its value in the module.
+ * made of what is. Such a tensor becomes an op only when one needs it. `parts`: it is a list of tensors, and no value of the module.
+ * Else `id` is its value in the module.
  * `dtype` is what the source says; casts between floats make no op, so the module's type may be another float.
  */
 export type Value = {
@@ -15,6 +16,7 @@ export type Value = {
   readonly shape: readonly Dim[];
   readonly known?: readonly Dim[];
   readonly weight?: StoredWeight;
+  readonly parts?: readonly Value[];
   readonly id?: ValueId;
 };
 
@@ -123,21 +125,36 @@ function foldExpressions(fn: PrimitiveAttrs['pbinary']['fn'], whole: boolean, x:
 const floored = (x: Dim, y: Dim): Dim | undefined => (typeof y === 'number' && y > 0 ? floorDims(x, y) : undefined);
 
 /** Elements of a known tensor picked for each index of a shape: `from` says which one. Undefined if there are too many. */
-export function pickKnown(value: Value, shape: readonly Dim[], from: (index: readonly number[]) => number): readonly Dim[] | undefined {
-  const { known } = value;
-  if (known === undefined || !isStatic(shape)) return undefined;
-  const count = elementCount(shape);
-  if (count > knownElements) return undefined;
+export function pickKnown({ known }: Value, shape: readonly Dim[], from: (index: readonly number[]) => number): readonly Dim[] | undefined {
+  if (known === undefined || !isStatic(shape) || elementCount(shape) > knownElements) return undefined;
+  return Array.from(indicesOf(shape), (index) => known[from(index)] as Dim);
+}
+
+/** Elements of a known tensor, those at known indices along an axis replaced by known others. Undefined if there are too many. */
+export function writtenKnown(data: Value, indices: Value, updates: Value, axis: number): readonly Dim[] | undefined {
+  const places = indices.known;
+  const size = data.shape[axis];
+  if (data.known === undefined || updates.known === undefined || typeof size !== 'number' || places?.every((place) => typeof place === 'number') !== true || !isStatic(updates.shape) || elementCount(updates.shape) > knownElements) return undefined;
+  const written = [...data.known];
+  for (const index of indicesOf(updates.shape)) {
+    const place = places[flatIndex(indices.shape, index)] as number;
+    if (place < -size || place >= size) return undefined;
+    written[flatAt(data.shape, index.with(axis, place < 0 ? place + size : place))] = updates.known[flatAt(updates.shape, index)] as Dim;
+  }
+  return written;
+}
+
+/** The indices of a shape, in row-major order. The same list each time: it is not to be kept. */
+function* indicesOf(shape: readonly number[]): Generator<readonly number[]> {
   const index = shape.map(() => 0);
-  return Array.from({ length: count }, () => {
-    const picked = known[from(index)] as Dim;
+  for (let left = elementCount(shape); left > 0; left--) {
+    yield index;
     for (let axis = shape.length - 1; axis >= 0; axis--) {
       index[axis] = (index[axis] as number) + 1;
       if ((index[axis] as number) < (shape[axis] as number)) break;
       index[axis] = 0;
     }
-    return picked;
-  });
+  }
 }
 
 export const isStatic = (shape: readonly Dim[]): shape is readonly number[] => shape.every((dim) => typeof dim === 'number');
@@ -151,4 +168,9 @@ export function flatIndex(shape: readonly Dim[], index: readonly number[]): numb
     at = at * (dim as number) + (dim === 1 ? 0 : (index[axis + skip] as number));
   });
   return at;
+}
+
+/** Position in row-major data of an index of the same shape. */
+export function flatAt(shape: readonly Dim[], index: readonly number[]): number {
+  return shape.reduce<number>((at, dim, axis) => at * (dim as number) + (index[axis] as number), 0);
 }

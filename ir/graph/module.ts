@@ -36,6 +36,8 @@ export type Cache = { readonly name: string; readonly layers: number; readonly k
 export type SourceInterface = {
   readonly inputs: readonly { readonly name: string; readonly role: 'ids' | 'positions' | 'types' | 'mask' | 'pastKey' | 'pastValue' | 'other'; readonly layer: number }[];
   readonly outputs: readonly { readonly name: string; readonly role: 'result' | 'presentKey' | 'presentValue'; readonly index: number }[];
+  /** Inputs the source has and the entry has not: what they are in every run. */
+  readonly fixed?: readonly { readonly name: string; readonly values: readonly number[] }[];
   /** Which row of each sequence the source's sampled outputs are of, where it says. */
   readonly samples?: 'first' | 'last';
 };

@@ -187,7 +187,8 @@ function interfaceOf(source: Source, lifting: Lifting, results: readonly Result[
     role: result.role,
     index: result.role === 'result' ? index++ : result.index,
   }));
-  return { inputs, outputs, ...(lifting.sample === undefined ? {} : { samples: lifting.sample }) };
+  const { fixed = [] } = source.module.source.interface;
+  return { inputs, outputs, fixed, ...(lifting.sample === undefined ? {} : { samples: lifting.sample }) };
 }
 
 /** The near miss an op that was not raised is made of, up to the products before it. */

@@ -22,7 +22,7 @@ import { asRows, recognised } from '../passes/raise/as-rows.ts';
 import { reportUnlowerable } from '../../passes/tile/tile.ts';
 import { SimulationFault } from '../../simulator/fault.ts';
 import { verify } from '../../verifier/verify.ts';
-import { type GraphParts, model, node, tensor, value } from '../frontend/onnx/write.ts';
+import { type GraphParts, graph, model, node, tensor, value } from '../frontend/onnx/write.ts';
 import { onRows } from '../passes/raise/source-module.ts';
 import { runProgram, sync, token } from '../simulator/functional/harness.ts';
 import { programOf } from '../verifier/programs.ts';
@@ -55,11 +55,17 @@ const compiled = (changes: object, target: Partial<Target>): Sample => (diagnost
   compile({ ...imported, primitive: false }, { machine: sohu, precision: 'fp8', tp: 1, stageShare: 0.25, serve, ...target }, diagnostics);
 };
 
-const onnx = (parts: GraphParts): Sample => (diagnostics) => {
-  importOnnx(memoryFiles(new Map([['model.onnx', model(parts)]])), 'model.onnx', [], diagnostics);
+const onnx = (parts: GraphParts, version = 17): Sample => (diagnostics) => {
+  importOnnx(memoryFiles(new Map([['model.onnx', model(parts, version)]])), 'model.onnx', [], diagnostics);
 };
 const x = value('x', 1, ['batch', 8]);
 const y = value('y', 1, ['batch', 8]);
+
+/** With a past, and without one. */
+const merged = node('If', ['use_cache_branch'], ['y'], {
+  then_branch: { graph: graph({ nodes: [node('Add', ['x', 'past'], ['t'])], outputs: [value('t', 1, ['batch', 8])] }) },
+  else_branch: { graph: graph({ nodes: [node('Neg', ['x'], ['e'])], outputs: [value('e', 1, ['batch', 8])] }) },
+});
 
 /** A module's text, verified. */
 const sir = (body: string): Sample => (diagnostics) => {
@@ -80,6 +86,8 @@ export const samples: { readonly [C in Code]: Sample } = {
   E1003: onnx({ nodes: [node('Relu', ['z'], ['y'])], inputs: [x], outputs: [y] }),
   E1004: onnx({ nodes: [node('Relu', ['x'], ['y'])], inputs: [x], outputs: [y], initializers: [tensor('w', 1, Array.from({ length: 17 }, () => 1), [[9, new Uint8Array(4)]])] }),
   E1005: (diagnostics) => void importOnnx(memoryFiles(new Map([['decoder.onnx', example('custom-layer/decoder.onnx')]])), 'decoder.onnx', [], diagnostics),
+  W1006: onnx({ nodes: [node('RotaryEmbedding', ['x', 'cos', 'sin'], ['y'])], inputs: [value('x', 1, ['batch', 2, 'rows', 4]), value('cos', 1, [1, 'rows', 2]), value('sin', 1, [1, 'rows', 2])], outputs: [y] }, 23),
+  W1007: onnx({ nodes: [merged], inputs: [x, value('past', 1, ['batch', 8]), value('use_cache_branch', 9, [1])], outputs: [y] }),
   E2001: (diagnostics) => void importFolder(folder('{"model_type": "llama",}'), diagnostics),
   E2002: config({ model_type: 'mixtral', num_local_experts: 8 }),
   E2003: config({ num_attention_heads: 60 }),

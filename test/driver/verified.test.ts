@@ -14,7 +14,7 @@ vi.mock('../../verifier/verify.ts', async (original) => ({ ...(await original<ob
 /** The names of the stages of a compile. */
 async function stages(): Promise<readonly string[]> {
   const diagnostics = new Diagnostics();
-  const imported = await importSource(findSource(example('llama/hf')), [], false, diagnostics);
+  const imported = await importSource(findSource(example('llama/hf')), [], defaults, diagnostics);
   const names: string[] = [];
   compile(imported!, targetOf(defaults), diagnostics, { until: 'time', ended: (_, name) => void names.push(name) });
   return names;

@@ -28,7 +28,7 @@ const largest = steps[0]!.map(({ id, ids }) => ({ id, rows: ids.length, past: 0 
 async function runsOf(path: string): Promise<(schedule: Schedule) => readonly Float64Array[]> {
   const diagnostics = new Diagnostics();
   const source = findSource(join(folder, path));
-  const imported = await importSource(source, await loadPlugins(path.startsWith('custom') ? [join(folder, 'custom-layer/relu-squared.ts')] : []), false, diagnostics);
+  const imported = await importSource(source, await loadPlugins(path.startsWith('custom') ? [join(folder, 'custom-layer/relu-squared.ts')] : []), defaults, diagnostics);
   const compiled = imported === undefined ? undefined : compile(imported, {
     ...targetOf(defaults),
     serve: (module) => ({ workload: { isl: 5, osl: 1, batch: 2 }, bounds: { ...boundsOf(module, targetOf(defaults).machine, largest, 8, 1), poolPages: 3, pageListEntries: 3, samples: 4 } }),

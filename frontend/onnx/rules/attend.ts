@@ -18,13 +18,15 @@ export type Attending = {
   readonly sink?: Value | undefined;
   /** What a row that sees no key gets. `undefined` where every row sees one. */
   readonly blind?: 'nothing' | undefined;
+  /** What becomes of the shares before they weigh values. */
+  readonly weigh?: ((shares: Value) => Value) | undefined;
 };
 
 /** The mixed values [batch, heads, rows, vDim], and what became of the scores on the way. */
 export type Attended = { readonly mixed: Value; readonly scaled: Value; readonly capped: Value; readonly masked: Value; readonly weights: Value };
 
 /** softmax(cap(scale * q k^T), masked) v */
-export function attend(emit: Emitter, { q, k, v, scale, softCap, mask, sink, blind }: Attending): Attended {
+export function attend(emit: Emitter, { q, k, v, scale, softCap, mask, sink, blind, weigh }: Attending): Attended {
   const heads = q.shape[1] as Dim;
   const factor = scale === 0 ? 1 / Math.sqrt(knownSize(q.shape[3])) : scale;
   const scores = emit.matmul(q, emit.transpose(repeatHeads(emit, k, heads), [0, 1, 3, 2]));
@@ -33,7 +35,8 @@ export function attend(emit: Emitter, { q, k, v, scale, softCap, mask, sink, bli
   const capped = softCap === 0 ? scaled : emit.binary('mul', emit.unary('tanh', emit.binary('div', scaled, cap)), cap);
   const masked = mask(capped);
   const shares = sink === undefined ? emit.softmax(masked, 3) : sunk(emit, masked, sink);
-  const weights = blind === undefined || masked === capped ? shares : emit.where(emit.unary('isnan', shares), emit.scalar(shares, 0), shares);
+  const guarded = blind === undefined || masked === capped ? shares : emit.where(emit.unary('isnan', shares), emit.scalar(shares, 0), shares);
+  const weights = weigh?.(guarded) ?? guarded;
   return { mixed: emit.matmul(weights, repeatHeads(emit, v, heads)), scaled, capped, masked, weights };
 }
 

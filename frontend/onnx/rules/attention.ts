@@ -25,6 +25,8 @@ export function rotary(call: Call, emit: Emitter, x: Value, { cos, sin, position
     const rows = positions === undefined ? table : emit.gather(table, positions, 0);
     return emit.reshape(rows, [rows.shape[0] as Dim, 1, ...rows.shape.slice(1)]);
   }) as [Value, Value];
+  const [batch, tables] = [split.shape[0] as Dim, angles[0].shape[0] as Dim];
+  if (positions === undefined && tables === 1 && batch !== 1) call.doubt(`its angles are of 1 sequence, and it turns ${batch}: they are read as the same for each`);
   const partial = call.int('rotary_embedding_dim', 0);
   const width = partial === 0 ? divDims(split.shape[3] as Dim, 2) : partial / 2;
   if (typeof width !== 'number') throw new CannotImport('E3001', 'the size of a head is not a number that can be told before the run');
@@ -56,6 +58,21 @@ function attention(call: Call, emit: Emitter): readonly Value[] {
   const observed = [scaled, capped, masked, weights][call.int('qk_matmul_output_mode', 0)] ?? weights;
   return [flat ? joinHeads(emit, mixed) : mixed, k, v, observed];
 }
+
+/** Attention between whose products graphs of the model's own stand. */
+export const previews: Rules = {
+  FlexAttention: (call, emit) => {
+    const [score, share] = [call.graph('score_mod'), call.graph('prob_mod')];
+    const { mixed } = attend(emit, {
+      q: call.input(0), k: call.input(1), v: call.input(2),
+      scale: call.float('scale', 0),
+      softCap: 0,
+      mask: (scores) => score?.([scores]) ?? scores,
+      weigh: share === undefined ? undefined : (shares) => share([shares]),
+    });
+    return mixed;
+  },
+};
 
 function maskScores(call: Call, emit: Emitter, scores: Value): Value {
   const floor = emit.scalar(scores, -Infinity);

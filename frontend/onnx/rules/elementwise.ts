@@ -1,7 +1,8 @@
 import type { PrimitiveAttrs } from '../../../ir/graph/ops.ts';
+import type { DType } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
 import { CannotImport, type Value, knownValue } from '../value.ts';
-import { dtypeOf, type Rule, type Rules } from './rule.ts';
+import { type Call, dtypeOf, type Rule, type Rules } from './rule.ts';
 
 /** Definitions: onnx/docs/Operators.md; those made of others follow the function bodies given there. */
 const unary = (fn: PrimitiveAttrs['punary']['fn']): Rule => (call, emit) => emit.unary(fn, call.input(0));
@@ -122,9 +123,18 @@ export const elementwise: Rules = {
   Identity: (call) => call.input(0),
   // Outside training it does nothing, and its mask lets everything through.
   Dropout: (call, emit) => {
-    if (call.inputs[2]?.known?.[0] === 1) throw new CannotImport('E3001', 'it drops elements, as in training');
+    if (call.inputs[2] !== undefined && call.single(2) !== 0) throw new CannotImport('E3001', 'it drops elements, as in training');
     return call.outputs.length < 2 ? call.input(0) : [call.input(0), emit.expand(knownValue('bool', [], [1]), call.input(0).shape)];
   },
-  Cast: (call, emit) => emit.cast(call.input(0), dtypeOf(call.int('to'))),
-  CastLike: (call, emit) => emit.cast(call.input(0), call.input(1).dtype),
+  Cast: (call, emit) => cast(call, emit, dtypeOf(call.int('to'))),
+  CastLike: (call, emit) => cast(call, emit, call.input(1).dtype),
 };
+
+function cast(call: Call, emit: Emitter, dtype: DType): Value {
+  const x = call.input(0);
+  if (dtype.startsWith('e') && x.dtype !== dtype) {
+    if (call.int('saturate', 1) === 0) throw new CannotImport('E3001', 'casts that make what is too large infinite are not computed');
+    if (dtype === 'e8m0') throw new CannotImport('E3001', 'casts to powers of two are not computed');
+  }
+  return emit.cast(x, dtype);
+}

@@ -2,6 +2,7 @@ import { volumeOf } from '../../../ir/dims.ts';
 import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
 import { CannotImport, type Value } from '../value.ts';
+import { einsum } from './einsum.ts';
 import { type Call, type Rule, type Rules } from './rule.ts';
 import { axesOf } from './views.ts';
 
@@ -9,7 +10,7 @@ import { axesOf } from './views.ts';
 export const products: Rules = {
   MatMul: (call, emit) => matmul(emit, call.input(0), call.input(1)),
   Gemm: (call, emit) => gemm(call, emit),
-  Einsum: (call, emit) => einsum(emit, call.string('equation').replaceAll(' ', ''), call.rest(0)),
+  Einsum: (call, emit) => einsum(emit, call.string('equation'), call.rest(0)),
   ReduceSum: reduced((emit, x, axes, keep) => emit.reduce('sum', x, axes, keep)),
   ReduceMean: reduced((emit, x, axes, keep) => emit.reduce('mean', x, axes, keep)),
   ReduceMax: reduced((emit, x, axes, keep) => emit.reduce('max', x, axes, keep)),
@@ -71,44 +72,4 @@ export function softmaxOf(emit: Emitter, x: Value, from: number, opset: number):
   if (opset >= 13 || axis === x.shape.length - 1) return emit.softmax(x, axis);
   const flat: readonly Dim[] = [volumeOf(x.shape.slice(0, axis)), volumeOf(x.shape.slice(axis))];
   return emit.reshape(emit.softmax(emit.reshape(x, flat), 1), x.shape);
-}
-
-/** A sum over products of one or two operands, as a matrix product of their axes in groups: shared, own, summed. */
-function einsum(emit: Emitter, equation: string, operands: readonly Value[]): Value {
-  const [left = '', right] = equation.split('->');
-  const terms = left.split(',');
-  const refuse = (): never => {
-    throw new CannotImport('E3001', `the sum \`${equation}\` is not computed`);
-  };
-  if (equation.includes('.') || operands.length > 2 || terms.length !== operands.length || terms.some((term, i) => term.length !== operands[i]?.shape.length || new Set(term).size < term.length)) refuse();
-  const counts = [...left.replace(',', '')].toSorted();
-  const output = right ?? [...new Set(counts)].filter((label) => counts.indexOf(label) === counts.lastIndexOf(label)).join('');
-  const [first = '', second = ''] = terms;
-  const [x, y] = operands;
-  if (x === undefined) return refuse();
-  if (y === undefined) return arranged(emit, ...lonely(emit, x, first, output), output);
-  const [a, aLabels] = lonely(emit, x, first, second + output);
-  const [b, bLabels] = lonely(emit, y, second, first + output);
-  const shared = [...aLabels].filter((label) => bLabels.includes(label) && output.includes(label)).join('');
-  const summed = [...aLabels].filter((label) => bLabels.includes(label) && !output.includes(label)).join('');
-  const ownOf = (labels: string): string => [...labels].filter((label) => !shared.includes(label) && !summed.includes(label)).join('');
-  const [rows, columns] = [ownOf(aLabels), ownOf(bLabels)];
-  const sizes = new Map<string, Dim>([...[...aLabels].map((label, i) => [label, a.shape[i]] as [string, Dim]), ...[...bLabels].map((label, i) => [label, b.shape[i]] as [string, Dim])]);
-  const shapeOf = (labels: string): readonly Dim[] => [...labels].map((label) => sizes.get(label) as Dim);
-  const grouped = (value: Value, labels: string, groups: readonly [string, string]): Value =>
-    emit.reshape(arranged(emit, value, labels, shared + groups[0] + groups[1]), [...shapeOf(shared), volumeOf(shapeOf(groups[0])), volumeOf(shapeOf(groups[1]))]);
-  const product = emit.matmul(grouped(a, aLabels, [rows, summed]), grouped(b, bLabels, [summed, columns]));
-  return arranged(emit, emit.reshape(product, shapeOf(shared + rows + columns)), shared + rows + columns, output);
-}
-
-/** Sums away the axes nobody else names. */
-function lonely(emit: Emitter, x: Value, labels: string, others: string): readonly [Value, string] {
-  const axes = [...labels].flatMap((label, axis) => (others.includes(label) ? [] : [axis]));
-  return [emit.reduce('sum', x, axes, false), [...labels].filter((label) => others.includes(label)).join('')];
-}
-
-function arranged(emit: Emitter, x: Value, labels: string, order: string): Value {
-  const perm = [...order].map((label) => labels.indexOf(label));
-  if (perm.length !== labels.length || perm.includes(-1)) throw new CannotImport('E1003', `axes \`${labels}\` cannot be ordered as \`${order}\``);
-  return emit.transpose(x, perm);
 }

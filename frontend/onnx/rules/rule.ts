@@ -1,7 +1,7 @@
 import type { Dim, DType } from '../../../ir/types.ts';
 import { dataTypes } from '../dtypes.ts';
 import type { Emitter } from '../emit.ts';
-import type { OnnxAttribute, OnnxTensor } from '../model.ts';
+import type { OnnxAttribute, OnnxGraph, OnnxTensor } from '../model.ts';
 import { CannotImport, type Value } from '../value.ts';
 
 /** What an operator means in primitives: its outputs, as many as its definition has or fewer if the last are not wanted. */
@@ -18,6 +18,8 @@ export type Call = {
   readonly outputs: readonly string[];
   /** The input of that number. */
   readonly input: (i: number) => Value;
+  /** The tensors of an input that is a list of them. */
+  readonly list: (i: number) => readonly Value[];
   /** Inputs from `from` on, all there. */
   readonly rest: (from: number) => readonly Value[];
   /** Elements of an input that has to be known before the run; undefined if the input is not there. */
@@ -35,11 +37,15 @@ export type Call = {
   readonly tensor: (name: string) => OnnxTensor | undefined;
   /** A stored tensor as a value. */
   readonly stored: (tensor: OnnxTensor, hint: string) => Value;
+  /** What an attribute that is a graph of one result makes of some inputs; undefined if there is none. */
+  readonly graph: (name: string) => ((inputs: readonly Value[]) => Value) | undefined;
+  /** Says that the node breaks a rule of ONNX, and is read as it must be meant (W1006). */
+  readonly doubt: (why: string) => void;
 };
 
-export type CallParts = Pick<Call, 'op' | 'opset' | 'inputs' | 'outputs' | 'stored'> & { readonly attributes: ReadonlyMap<string, OnnxAttribute> };
+export type CallParts = Pick<Call, 'op' | 'opset' | 'inputs' | 'outputs' | 'stored' | 'doubt'> & { readonly attributes: ReadonlyMap<string, OnnxAttribute>; readonly run: (graph: OnnxGraph, inputs: readonly Value[]) => Value | undefined };
 
-export function callOf({ attributes, ...parts }: CallParts): Call {
+export function callOf({ attributes, run, ...parts }: CallParts): Call {
   const attribute = <K extends OnnxAttribute['kind']>(name: string, ...kinds: readonly K[]): Extract<OnnxAttribute, { kind: K }> | undefined => {
     const found = attributes.get(name);
     if (found === undefined) return undefined;
@@ -61,7 +67,13 @@ export function callOf({ attributes, ...parts }: CallParts): Call {
     input: (i) => {
       const value = parts.inputs[i];
       if (value === undefined) throw new CannotImport('E1003', `input ${i} is missing`);
+      if (value.parts !== undefined && parts.op !== 'Identity') throw new CannotImport('E1003', `input ${i} is a list of tensors`);
       return value;
+    },
+    list: (i) => {
+      const list = parts.inputs[i]?.parts;
+      if (list === undefined) throw new CannotImport('E1003', `input ${i} is not a list of tensors`);
+      return list;
     },
     rest: (from) => parts.inputs.slice(from).filter((value) => value !== undefined),
     numbers: (i) =>
@@ -81,6 +93,15 @@ export function callOf({ attributes, ...parts }: CallParts): Call {
     ints: (name) => attribute(name, 'ints')?.value,
     floats: (name) => attribute(name, 'floats')?.value,
     tensor: (name) => attribute(name, 'tensor')?.value,
+    graph: (name) => {
+      const graph = attribute(name, 'graph')?.value;
+      if (graph === undefined) return undefined;
+      return (inputs) => {
+        const result = run(graph, inputs);
+        if (result === undefined) throw new CannotImport('E3001', `its \`${name}\` cannot be imported`);
+        return result;
+      };
+    },
   };
 }
 

@@ -1,5 +1,5 @@
 import { along } from './along.ts';
-import { attentions } from './attention.ts';
+import { attentions, previews } from './attention.ts';
 import { constants } from './constants.ts';
 import { contribAttentions } from './contrib-attention.ts';
 import { contribBiases } from './contrib-bias.ts';
@@ -18,12 +18,14 @@ import type { Rule, Rules } from './rule.ts';
 import { pads } from './pad.ts';
 import { resizes } from './resize.ts';
 import { scatters } from './scatter.ts';
+import { sequences } from './sequences.ts';
 import { views } from './views.ts';
 import { windowed } from './windows.ts';
 
 /** What operators mean, by domain ('' is ai.onnx), then by name. */
 const domains: ReadonlyMap<string, ReadonlyMap<string, Rule>> = new Map([
-  ['', rulesOf({ ...elementwise, ...views, ...constants, ...gathers, ...scatters, ...products, ...windowed, ...pads, ...resizes, ...along, ...norms, ...attentions, ...quantisation, ...dynamicQuantisation, ...codeProducts })],
+  ['', rulesOf({ ...elementwise, ...views, ...constants, ...gathers, ...scatters, ...products, ...windowed, ...pads, ...resizes, ...along, ...sequences, ...norms, ...attentions, ...quantisation, ...dynamicQuantisation, ...codeProducts })],
+  ['ai.onnx.preview', rulesOf(previews)],
   ['com.microsoft', rulesOf({ ...contrib, ...contribBiases, ...contribAttentions, ...groupedAttentions, ...packedAttentions, ...packedWeights, ...mixtures, ...quantisation, ...contribCodes })],
 ]);
 

@@ -65,12 +65,7 @@ export const views: Rules = {
     const axis = emit.axis(call.int('axis', 0), x);
     const size = x.shape[axis] as Dim;
     const parts = call.ints('split') ?? call.sizes(1) ?? evenParts(size, call.has('num_outputs') ? call.int('num_outputs') : call.outputs.length);
-    let start: Dim = 0;
-    return parts.map((part) => {
-      const from = start;
-      start = addDims(start, part);
-      return emit.slice(x, axis, from, start);
-    });
+    return splitParts(emit, x, axis, parts);
   },
   Slice: (call, emit) => {
     // Opset 10 made the bounds inputs.
@@ -122,6 +117,17 @@ function tile(emit: Emitter, x: Value, repeats: readonly Dim[]): Value {
   const apart = x.shape.flatMap((dim, axis): Dim[] => (repeats[axis] === 1 ? [dim] : [1, dim]));
   const wide = x.shape.flatMap((dim, axis): Dim[] => (repeats[axis] === 1 ? [dim] : [repeats[axis] as Dim, dim]));
   return emit.reshape(emit.expand(emit.reshape(x, apart), wide), x.shape.map((dim, axis) => mulDims(dim, repeats[axis] as Dim)));
+}
+
+/** An axis in parts of these sizes, one after the other. */
+export function splitParts(emit: Emitter, x: Value, axis: number, parts: readonly Dim[]): readonly Value[] {
+  if (parts.length > mostParts) throw new CannotImport('E1004', `a tensor is split into ${parts.length} parts`);
+  let start: Dim = 0;
+  return parts.map((part) => {
+    const from = start;
+    start = addDims(start, part);
+    return emit.slice(x, axis, from, start);
+  });
 }
 
 function evenParts(size: Dim, count: number): readonly Dim[] {

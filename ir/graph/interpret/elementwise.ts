@@ -37,7 +37,10 @@ export const binary: Readonly<Record<PrimitiveAttrs['pbinary']['fn'], (x: number
   min: (x, y) => Math.min(x, y),
   max: (x, y) => Math.max(x, y),
   /** The sign of the divisor, as Python and ONNX with fmod = 0. */
-  mod: (x, y) => x - y * Math.floor(x / y),
+  mod: (x, y) => {
+    const rest = x % y;
+    return rest !== 0 && rest < 0 !== y < 0 ? rest + y : rest;
+  },
   equal: (x, y) => (x === y ? 1 : 0),
   less: (x, y) => (x < y ? 1 : 0),
   lessEqual: (x, y) => (x <= y ? 1 : 0),

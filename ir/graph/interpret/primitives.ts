@@ -27,7 +27,11 @@ export const primitives: { readonly [K in keyof PrimitiveAttrs]: Rule<K> } = {
   },
   pwhere: (_, [condition, x, y]) => zip([condition, x, y], ([c, a, b]) => (c === 0 ? b : a) as number),
   pmatmul: (_, [x, y]) => matmul(x, y),
-  preduce: ({ fn, axes, keepDims }, [x]) => reduce(fn, axes.map((axis) => axisOf(axis, x.shape.length)), keepDims, x),
+  preduce: ({ fn, axes, keepDims }, [x], { dtype }) => {
+    const reduced = reduce(fn, axes.map((axis) => axisOf(axis, x.shape.length)), keepDims, x);
+    // The largest of no truths is false, the smallest true.
+    return dtype === 'bool' ? map(reduced, (value) => (value > 0 ? 1 : 0)) : reduced;
+  },
   psoftmax: ({ axis }, [x]) =>
     alongAxis(x, axis, (line) => {
       const most = line.reduce((a, b) => Math.max(a, b), -Infinity);

@@ -1,31 +1,43 @@
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Diagnostics } from '../../../diagnostics/diagnostic.ts';
 import { memoryFiles } from '../../../frontend/files.ts';
-import { importOnnx } from '../../../frontend/onnx/import.ts';
+import { type Fixed, importOnnx } from '../../../frontend/onnx/import.ts';
+import { refusalOf } from '../../../frontend/onnx/rules/refusals.ts';
+import { ruleOf } from '../../../frontend/onnx/rules/table.ts';
 import { interpretTensors } from '../../../ir/graph/interpret-tensors.ts';
 import type { Tensor } from '../../../ir/graph/interpret/tensor.ts';
 import type { GraphModule } from '../../../ir/graph/module.ts';
 import { verifyGraph } from '../../../ir/graph/verify.ts';
 import { WeightValues } from '../../../ir/weight-values.ts';
-import type { TensorStore } from '../../../ir/weights.ts';
 import { canonicalisePasses } from '../../../passes/canonicalise/pipeline.ts';
 import { corpus, folderFiles, hasCorpus, onnxFiles } from './corpus.ts';
 import { difference, loadTensors } from './tensors.ts';
 
-type Imported = { readonly module: GraphModule; readonly store: TensorStore };
+type Imported = NonNullable<ReturnType<typeof importOnnx>>;
 
-function imported(file: string): Imported | undefined {
+/** The import of a file of the corpus, and every diagnostic; all have codes, and warnings alone refuse nothing. */
+function tried(file: string, fixed?: Fixed): { readonly imported: Imported | undefined; readonly told: readonly string[] } {
   const diagnostics = new Diagnostics();
-  const result = importOnnx(folderFiles(join(corpus, dirname(file))), basename(file), [], diagnostics);
+  const result = importOnnx(folderFiles(join(corpus, dirname(file))), basename(file), [], diagnostics, fixed);
   expect([file, diagnostics.hasErrors]).toEqual([file, result === undefined]);
-  return result;
+  return { imported: result, told: diagnostics.all.map(({ code, message }) => `${code} ${message}`) };
+}
+
+const imported = (file: string): Imported | undefined => tried(file).imported;
+
+/** The same; shapes, axes and counts that are inputs are those of the stored ones. */
+function importedWithShapes(file: string): Imported | undefined {
+  const { imported: plain, told } = tried(file);
+  if (plain !== undefined || !told.some((text) => text.includes('says a shape or a place'))) return plain;
+  const given = loadTensors(join(corpus, dirname(file), 'test_data_set_0'), 'input');
+  return tried(file, new Map(given.flatMap((each) => (each !== undefined && each.tensor.shape.length <= 1 && each.tensor.data.length <= 16 ? [[each.name, [...each.tensor.data]] as const] : [])))).imported;
 }
 
 /** The largest difference between what a module computes and what was stored beside its file; undefined where nothing was. */
-function error({ store }: Imported, module: GraphModule, file: string): number | undefined {
-  const folder = join(corpus, dirname(file), 'test_data_set_0');
+function error({ store }: Imported, module: GraphModule, file: string, set = 0): number | undefined {
+  const folder = join(corpus, dirname(file), `test_data_set_${set}`);
   if (!existsSync(folder)) return undefined;
   const [given, wanted] = [loadTensors(folder, 'input'), loadTensors(folder, 'output')];
   if (wanted.length === 0 || [...given, ...wanted].includes(undefined)) return undefined;
@@ -41,13 +53,15 @@ const isHalf = (file: string): boolean => /bf16|fp16/i.test(file);
 const apart = /cast_FLOAT_to_BFLOAT16|mod_float_edge_cases|dynamicquantizelinear(_expanded)?\//;
 
 describe.skipIf(!hasCorpus)('imported graphs mean what PyTorch computed', () => {
-  const families = ['bert-', 'gpt2-', 'llama-', 'qwen3-', 'gemma2-', 't5-'];
-  it.each(families)('%s', (family) => {
-    const files = readdirSync(join(corpus, 'torch/hf')).filter((name) => name.startsWith(family)).map((name) => `torch/hf/${name}/model.onnx`);
-    expect(files.length).toBeGreaterThan(0);
-    for (const file of files.filter((each) => existsSync(join(corpus, each)))) {
-      const source = imported(file);
-      if (source === undefined) continue;
+  it('every export of a published model', () => {
+    const refused = new Map<string, string>();
+    let compared = 0;
+    for (const file of onnxFiles('torch/hf')) {
+      const { imported: source, told } = tried(file);
+      if (source === undefined) {
+        refused.set(file.split('/')[2] as string, told.join('; '));
+        continue;
+      }
       const canonical = canonicalisePasses.reduce((module, { run }) => run(module), source.module);
       const diagnostics = new Diagnostics();
       verifyGraph(source.module, diagnostics);
@@ -55,33 +69,61 @@ describe.skipIf(!hasCorpus)('imported graphs mean what PyTorch computed', () => 
       expect([file, diagnostics.all]).toEqual([file, []]);
       for (const module of [source.module, canonical]) {
         const worst = error(source, module, file);
-        if (worst !== undefined) expect([file, worst < (isHalf(file) ? 2e-2 : 1e-4)]).toEqual([file, true]);
+        if (worst === undefined) continue;
+        compared++;
+        expect([file, worst < (isHalf(file) ? 2e-2 : 1e-4)]).toEqual([file, true]);
       }
     }
+    // The first contradicts itself (ONNX Runtime stops at the same node), the second has as many rows an expert as its scores say.
+    expect([...refused]).toEqual([
+      ['cohere-ts-sdpa-op17-plain', expect.stringContaining('E1003 `Expand` node `/m/model/rotary_emb/Expand`: shapes [1, 4, 1] and [1, 2, 1] do not broadcast')],
+      ['qwen3_moe-ts-eager_loop-op17-plain', expect.stringContaining('E3001 `NonZero` node `/m/model/layers.0/mlp/experts/NonZero`: how many elements there are depends on data')],
+    ]);
+    expect(compared).toBeGreaterThan(290);
   });
 
-  it('every hand-written module that has a meaning here', () => {
-    let compared = 0;
+  it('every hand-written module', () => {
+    const refused: string[] = [];
     for (const file of onnxFiles('torch/modules')) {
       const source = imported(file);
-      const worst = source === undefined ? undefined : error(source, source.module, file);
-      if (worst === undefined) continue;
-      compared++;
-      expect([file, worst < 1e-4]).toEqual([file, true]);
+      if (source === undefined) refused.push(file.split('/')[2] as string);
+      else expect([file, (error(source, source.module, file) ?? 1) < 1e-4]).toEqual([file, true]);
     }
-    expect(compared).toBeGreaterThan(200);
+    // It contradicts itself: rotates along an axis its exporter took for another.
+    expect(refused).toEqual(['RopeInterleaved-ts-eager-op17-plain']);
+  });
+
+  it('both models of a merged decoder', () => {
+    for (const file of ['optimum/llama-op14-merged/model.onnx', 'optimum/qwen3-op14-merged/model.onnx']) {
+      for (const [flag, set] of [[1, 0], [0, 1]] as const) {
+        const { imported: source, told } = tried(file, new Map([['use_cache_branch', [flag]]]));
+        expect([file, told]).toEqual([file, []]);
+        expect([file, flag, (error(source as Imported, (source as Imported).module, file, set) ?? 1) < 1e-4]).toEqual([file, flag, true]);
+      }
+      expect(imported(file)?.entry).toEqual(new Map([['use_cache_branch', [1]]]));
+    }
   });
 
   it('every operator case of ONNX whose operator has a meaning here', () => {
     let compared = 0;
+    const refused = new Set<string>();
     for (const file of onnxFiles('onnx-node').filter((name) => !apart.test(name))) {
-      const source = imported(file);
+      const source = importedWithShapes(file);
+      if (source === undefined) refused.add((tried(file).told[0] ?? '').replace(/ node.*/, '').replace(/^[0-9]+ /, ''));
       const worst = source === undefined ? undefined : error(source, source.module, file);
       if (worst === undefined) continue;
       compared++;
       expect([file, worst < (isHalf(file) || /float16/.test(file) ? 2e-2 : 1e-3)]).toEqual([file, true]);
     }
-    expect(compared).toBeGreaterThan(600);
+    expect([...refused].toSorted()).toEqual(['E3001 2 `input`', 'E3001 `NonZero`', 'E3002 `CausalConvWithState`', 'E3002 `LinearAttention`', 'E3002 `Loop`', 'E3002 `Scan`']);
+    expect(compared).toBeGreaterThan(930);
+  });
+
+  it('every operator of ONNX has a meaning here, or a reason', () => {
+    const schemas = JSON.parse(readFileSync(join(corpus, 'schemas/onnx-1.23.1-op-schemas.json'), 'utf8')) as readonly { readonly name: string; readonly domain: string }[];
+    const names = new Set(schemas.filter(({ domain }) => domain === '').map(({ name }) => name));
+    expect(names.size).toBeGreaterThan(200);
+    expect([...names].filter((name) => name !== 'If' && (ruleOf('', name) === undefined) === (refusalOf('', name) === undefined))).toEqual([]);
   });
 
   it('quantised models give what ONNX Runtime gave', () => {

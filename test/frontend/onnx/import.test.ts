@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Diagnostics } from '../../../diagnostics/diagnostic.ts';
 import { memoryFiles } from '../../../frontend/files.ts';
-import { importOnnx } from '../../../frontend/onnx/import.ts';
+import { type Fixed, importOnnx } from '../../../frontend/onnx/import.ts';
 import { type CustomLayer, defineLayer } from '../../../ir/graph/custom.ts';
 import type { Tensor } from '../../../ir/graph/interpret/tensor.ts';
 import { interpretTensors } from '../../../ir/graph/interpret-tensors.ts';
@@ -12,11 +12,11 @@ import { WeightValues } from '../../../ir/weight-values.ts';
 import type { TensorStore } from '../../../ir/weights.ts';
 import { type GraphParts, floats, graph, int64s, message, model, node, value } from './write.ts';
 
-type Imported = { readonly module: GraphModule; readonly store: TensorStore };
+type Imported = { readonly module: GraphModule; readonly store: TensorStore; readonly entry: Fixed };
 
-function tried(bytes: Uint8Array, layers: readonly CustomLayer[] = []): { readonly imported: Imported | undefined; readonly told: readonly string[] } {
+function tried(bytes: Uint8Array, layers: readonly CustomLayer[] = [], fixed?: Fixed): { readonly imported: Imported | undefined; readonly told: readonly string[] } {
   const diagnostics = new Diagnostics();
-  const imported = importOnnx(memoryFiles(new Map([['m.onnx', bytes]])), 'm.onnx', layers, diagnostics);
+  const imported = importOnnx(memoryFiles(new Map([['m.onnx', bytes]])), 'm.onnx', layers, diagnostics, fixed);
   return { imported, told: diagnostics.all.map(({ code, message: text }) => `${code} ${text}`) };
 }
 
@@ -144,9 +144,86 @@ describe('functions and branches', () => {
     expect(imported.module.body.ops.map(({ attrs }) => attrs)).toEqual([{ fn: 'abs' }]);
   });
 
-  it('refuses one whose condition depends on data', () => {
-    const { told } = tried(model({ nodes: [choice], inputs: [value('x', 1, [4]), value('c', 9, [])], outputs: [y] }));
-    expect(told).toEqual(['E3002 `If` node `If_y`: what is run may not depend on the data']);
+  const isAbove = [node('ReduceMax', ['x'], ['m'], { keepdims: 0 }), node('Greater', ['m', 'five'], ['c'])];
+  const five = [floats('five', [], [5])];
+
+  it('takes both branches, and chooses, where the condition is computed', () => {
+    const imported = imports({ nodes: [...isAbove, choice], initializers: five, inputs: [value('x', 1, ['n'])], outputs: [y] });
+    expect([...run(imported, { x: tensorOf([2], [-7, 6]) }).data]).toEqual([7, -6]);
+    expect([...run(imported, { x: tensorOf([2], [-7, 4]) }).data]).toEqual([7, 4]);
+  });
+
+  it('refuses branches of different shapes then', () => {
+    const shorter = graph({ nodes: [node('ReduceMax', ['x'], ['r'], { keepdims: 0 })], outputs: [value('r', 1, [])] });
+    const uneven = node('If', ['c'], ['y'], { then_branch: { graph: branch('Neg') }, else_branch: { graph: shorter } });
+    expect(tried(model({ nodes: [...isAbove, uneven], initializers: five, inputs: [value('x', 1, ['n'])], outputs: [y] })).told).toEqual(['E3002 `If` node `If_y`: what is run may not depend on the data']);
+  });
+});
+
+describe('models that are several in one', () => {
+  const yields = (nodes: readonly Uint8Array[]): { readonly graph: Uint8Array } => ({ graph: graph({ nodes, outputs: [value('r', 1, ['n'])] }) });
+  const [without, withPast] = [yields([node('Neg', ['x'], ['r'])]), yields([node('Concat', ['past', 'x'], ['r'], { axis: 0 })])];
+  const inputs = [value('x', 1, ['rows']), value('past', 1, ['rows']), value('flag', 9, [1])];
+  const merged = (branches: { readonly then_branch: { readonly graph: Uint8Array }; readonly else_branch: { readonly graph: Uint8Array } }): Uint8Array =>
+    model({ nodes: [node('Squeeze', ['flag'], ['c']), node('If', ['c'], ['y'], branches)], inputs, outputs: [y] });
+
+  it.each([[1, { then_branch: withPast, else_branch: without }], [0, { then_branch: without, else_branch: withPast }]] as const)('are the one that reads more inputs (%i)', (taken, branches) => {
+    const { imported, told } = tried(merged(branches));
+    expect(told).toEqual([`W1007 \`m.onnx\` is two models in one, told apart by input \`flag\`; the one for ${taken} is taken, which reads more inputs`]);
+    const { module, entry } = imported as Imported;
+    expect([...entry]).toEqual([['flag', [taken]]]);
+    // Both are declared `rows`, as the other model has them.
+    expect(module.body.params.map((param) => module.types[param]?.shape)).toEqual([['rows'], ['past_0']]);
+    expect([...run(imported as Imported, { x: tensorOf([1], [1]), past: tensorOf([2], [2, 3]) }).data]).toEqual([2, 3, 1]);
+  });
+
+  it('are the one that is asked for, without what it does not read', () => {
+    const { imported, told } = tried(merged({ then_branch: withPast, else_branch: without }), [], new Map([['flag', [0]]]));
+    expect(told).toEqual([]);
+    expect(imported?.module.inputs.map(({ name }) => name)).toEqual(['x']);
+    expect(imported?.module.source.interface.fixed).toEqual([{ name: 'flag', values: [0] }]);
+    expect([...run(imported as Imported, { x: tensorOf([1], [1]) }).data]).toEqual([-1]);
+  });
+
+  it('know an input that is the same in every run, whatever it is', () => {
+    const reshape = model({ nodes: [node('Reshape', ['x', 'shape'], ['y'])], inputs: [value('x', 1, ['n']), value('shape', 7, [2])], outputs: [y] });
+    const { imported, told } = tried(reshape, [], new Map([['shape', [2, -1]]]));
+    expect(told).toEqual(['E3001 `Reshape` node `Reshape_y`: [n] has no number of elements for [2, -1] that can be told before the run']);
+    expect(imported).toBeUndefined();
+    expect(resultShape(tried(reshape, [], new Map([['shape', [1, -1]]])).imported as Imported)).toEqual([1, 'n']);
+    expect(tried(reshape, [], new Map([['shape', [1, 2, 3]]])).told).toEqual(['E1003 `input` node `shape`: 3 given elements are not its [2]']);
+    expect(tried(reshape, [], new Map([['sahpe', [1, 2]]])).told).toEqual(['E1003 `m.onnx` has no input `sahpe` to fix; it has `x`, `shape`']);
+  });
+});
+
+describe('lists of tensors', () => {
+  const at = (place: number): readonly Uint8Array[] => [int64s('place', [], [place])];
+  const x8 = value('x', 1, ['n', 8]);
+
+  it('are taken apart again before the run', () => {
+    const nodes = [node('SplitToSequence', ['x', 'sizes'], ['s'], { axis: 1 }), node('SequenceAt', ['s', 'place'], ['y'])];
+    const imported = imports({ nodes, initializers: [int64s('sizes', [3], [1, 2, 5]), ...at(-2)], inputs: [x8], outputs: [y] });
+    expect(kinds(imported)).toEqual(['pslice', 'pslice', 'pslice']);
+    expect([...run(imported, { x: tensorOf([1, 8], [0, 1, 2, 3, 4, 5, 6, 7]) }).data]).toEqual([1, 2]);
+  });
+
+  it('are put together, changed and joined', () => {
+    const nodes = [
+      node('Neg', ['x'], ['m']),
+      node('SequenceConstruct', ['x', 'm'], ['a']),
+      node('SequenceInsert', ['a', 'm', 'place'], ['b']),
+      node('SequenceErase', ['b'], ['c']),
+      node('ConcatFromSequence', ['c'], ['y'], { axis: 0, new_axis: 1 }),
+    ];
+    const imported = imports({ nodes, initializers: at(0), inputs: [value('x', 1, [2])], outputs: [y] });
+    expect(run(imported, { x: tensorOf([2], [1, 2]) })).toEqual(tensorOf([2, 2], [-1, -2, 1, 2]));
+  });
+
+  it('are not tensors, and have the places they have', () => {
+    const list = node('SequenceConstruct', ['x'], ['s']);
+    expect(tried(model({ nodes: [list, node('Neg', ['s'], ['y'])], inputs: [x8], outputs: [y] })).told).toEqual(['E1003 `Neg` node `Neg_y`: input 0 is a list of tensors']);
+    expect(tried(model({ nodes: [list], inputs: [x8], outputs: [value('s', 1, ['?'])] })).told).toEqual(['E3001 `output` node `s`: it is a list of tensors']);
+    expect(tried(model({ nodes: [list, node('SequenceAt', ['s', 'place'], ['y'])], initializers: at(1), inputs: [x8], outputs: [y] })).told).toEqual(['E1003 `SequenceAt` node `SequenceAt_y`: a list of 1 has no place 1']);
   });
 });
 

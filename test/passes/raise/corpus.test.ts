@@ -28,7 +28,8 @@ function expectRaised(files: Files, file: string): void {
   const imported = importOnnx(files, file, [], diagnostics);
   if (imported === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('; '));
   const rows = asRows(imported.module, imported.store, diagnostics);
-  expect(diagnostics.all.map(({ message }) => message)).toEqual([]);
+  // What PyTorch writes against the rules of ONNX is told, and no more.
+  expect(diagnostics.all.flatMap(({ code, message }) => (code === 'W1006' ? [] : [message]))).toEqual([]);
   expectSame(imported.module, rows, imported.store, steps);
 }
 
