@@ -88,6 +88,7 @@ export const i8x16 = {
 };
 
 export const i16x8 = {
+  shrS: simd2(0x8c),
   eq: simd2(0x2d),
   minU: simd2(0x97),
   maxU: simd2(0x99),

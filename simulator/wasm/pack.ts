@@ -1,4 +1,4 @@
-import { type Code, define, type Definition, f64x2, i16x8, i32, i32x4, i8x16, type Local, locals, loopUp, loopWhile, v128 } from './assembler.ts';
+import { type Code, define, type Definition, f64x2, i16x8, i32, i8x16, type Local, locals, loopUp, loopWhile, v128 } from './assembler.ts';
 import { panelBytes } from './product.ts';
 import { at as tables } from './tables.ts';
 
@@ -12,13 +12,13 @@ const interleave = (bytes: 1 | 2 | 4, half: 'low' | 'high') => {
   });
   return (x: Code, y: Code): Code => v128.shuffle(x, y, lanes);
 };
-export const halves = ['low', 'high'] as const;
+const halves = ['low', 'high'] as const;
 const zero = i8x16.const(0);
 
-/** Four of eight E4M3 codes, in two vectors of doubles: too small by a factor, for their exponent is biased by 1023 and not by 7. NaN is as 480. */
-export const tinyDoubles = (codes: Code, half: 'low' | 'high'): readonly Code[] => {
-  const upperBits = v128.and(i32x4.shrS(interleave(2, half)(zero, codes), i32.const(7)), i32x4.const(0x80fe0000));
-  return halves.map((pair) => interleave(4, pair)(zero, upperBits));
+/** Eight E4M3 codes, as doubles: too small by a factor, for their exponent is biased by 1023 and not by 7. NaN is as 480. */
+export const tinyDoubles = (codes: Code): readonly Code[] => {
+  const upperBits = v128.and(i16x8.shrS(codes, i32.const(7)), i16x8.const(0x80fe));
+  return [0, 1, 2, 3].map((pair) => i8x16.swizzle(upperBits, v128.const(Array.from({ length: 16 }, (_, i) => ((i & 7) < 6 ? 0x80 : 2 * (2 * pair + (i >> 3)) + (i & 1))))));
 };
 export const tinyScale = 2 ** (1023 - 7);
 
@@ -37,7 +37,7 @@ export const formats = {
     lanes: 4,
     load: (address: Code): Code => interleave(1, 'low')(zero, v128.load64Zero(address)),
     put: (address: Code, codes: Local, half: 'low' | 'high', offset: number): Code =>
-      tinyDoubles(codes.get, half).flatMap((pair, i) => v128.store(address, f64x2.mul(pair, f64x2.const(tinyScale)), offset + 16 * i)),
+      tinyDoubles(codes.get).slice(half === 'low' ? 0 : 2, half === 'low' ? 2 : 4).flatMap((pair, i) => v128.store(address, f64x2.mul(pair, f64x2.const(tinyScale)), offset + 16 * i)),
   },
 } as const;
 

@@ -1,5 +1,5 @@
 import { type Code, define, f64x2, i32, i8x16, type Local, locals, loopUp, loopWhile, v128 } from './assembler.ts';
-import { formats, halves, tinyDoubles, tinyScale } from './pack.ts';
+import { formats, tinyDoubles, tinyScale } from './pack.ts';
 
 /** Products of a single row of doubles: E4M3 codes are used once, so they are decoded as they are multiplied. None may be NaN. Sums are exact, in any order. */
 
@@ -7,7 +7,7 @@ const { load } = formats.f64;
 
 /** Adds the products of eight codes, undone of their scale, and four pairs of doubles to four pairs of sums. */
 const addEight = (sums: readonly Local[], codes: Local, factor: (pair: number) => Code): Code =>
-  halves.flatMap((half, h) => tinyDoubles(codes.get, half).flatMap((pair, i) => sums[2 * h + i]!.set(f64x2.add(sums[2 * h + i]!.get, f64x2.mul(pair, factor(2 * h + i))))));
+  tinyDoubles(codes.get).flatMap((pair, i) => sums[i]!.set(f64x2.add(sums[i]!.get, f64x2.mul(pair, factor(i)))));
 
 /** Of what makes up for the scale of `tinyDoubles`, what a factor below 2^9 bears, and the rest. */
 const [most, rest] = [tinyScale / 2 ** 16, 2 ** 16];

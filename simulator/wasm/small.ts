@@ -1,4 +1,4 @@
-import { type Code, define, f64, f64x2, i32, i32x4, locals, loopUp, loopWhile, v128 } from './assembler.ts';
+import { type Code, define, f64x2, i32, i32x4, locals, loopUp, loopWhile, v128 } from './assembler.ts';
 import { panelBytes, upper } from './product.ts';
 import { at as tables, eighths } from './tables.ts';
 
@@ -30,16 +30,28 @@ const addColumns = define('addColumns', 9, ([c, cPitch, x, xPitch, tile, pitch, 
   ]);
 });
 
-/** `addTransposed(c, cPitch, columns, pitch, rows, count)`: adds `count` columns of `rows` sums to rows of sums; all f64. */
+/**
+ * `addTransposed(c, cPitch, columns, pitch, rows, count)`: adds `count` columns of `rows` sums to rows of sums; all f64. `rows` even, `count` a
+ * multiple of 8: what a line of a cache holds.
+ */
 const addTransposed = define('addTransposed', 6, ([c, cPitch, columns, pitch, rows, count], local) => {
-  const [r, from, to] = locals(3, () => local('i32'));
-  return loopWhile(count.get, [
-    ...from.set(columns.get), ...to.set(c.get),
-    ...loopUp(r, i32.const(0), rows.get, 1, [
-      ...f64.store(to.get, f64.add(f64.load(to.get), f64.load(from.get))),
-      ...from.step(8), ...to.step(cPitch.get),
+  const [r, n, to] = locals(3, () => local('i32'));
+  const from = Array.from({ length: 8 }, () => local('i32'));
+  const [even, odd] = locals(2, () => local('v128'));
+  const add = (row: Code, offset: number, lanes: readonly number[]): Code => v128.store(row, f64x2.add(v128.load(row, offset), v128.shuffle(even.get, odd.get, lanes)), offset);
+  return loopUp(n, i32.const(0), count.get, 8, [
+    ...from.flatMap((column, i) => column.set(i === 0 ? columns.get : i32.add(from[i - 1]!.get, pitch.get))),
+    ...to.set(i32.add(c.get, i32.shl(n.get, i32.const(3)))),
+    ...loopUp(r, i32.const(0), rows.get, 2, [
+      ...[0, 2, 4, 6].flatMap((i) => [
+        ...even.set(v128.load(from[i]!.get)), ...odd.set(v128.load(from[i + 1]!.get)),
+        ...add(to.get, 8 * i, [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23]),
+        ...add(i32.add(to.get, cPitch.get), 8 * i, [8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31]),
+      ]),
+      ...from.flatMap((column) => column.step(16)),
+      ...to.step(i32.shl(cPitch.get, i32.const(1))),
     ]),
-    ...columns.step(pitch.get), ...c.step(8), ...count.step(-1),
+    ...columns.step(i32.shl(pitch.get, i32.const(3))),
   ]);
 });
 

@@ -47,45 +47,44 @@ const exp2 = (x: Code, [n, y, integer]: readonly [Local, Local, Local]): Code =>
 
 /**
  * `soften*(scores, weights, pitch, keys, spans, most, sums, rows, factor)`: rows of `keys` scores, a multiple of 4, `pitch` bytes apart. Row r
- * sees its scores in [spans[2r], spans[2r + 1]); most[r], FP32, the largest score times the factor before, becomes that of these too; weights of
- * the others are 0; sums[r], f64, is the sum of its weights. `factor` is the address of an FP32.
+ * sees its scores in [spans[2r], spans[2r + 1]), one at least; most[r], FP32, the largest score times the factor before, becomes that of these
+ * too; weights of the others are 0, or NaN where all are; sums[r], f64, is the sum of the weights. The scores are lost. `factor` is the address of an FP32.
  */
 const soften = <const Name extends string>(name: Name, kind: keyof typeof formats): Definition<Name> =>
   define(name, 9, ([scores, weights, pitch, keys, spans, most, sums, rows, factor], local) => {
     const { bytes, load, store } = formats[kind];
-    const [j, at] = locals(2, () => local('i32'));
+    const j = local('i32');
     const [lanes, from, to, scale, largest, sum, seen, x, p] = locals(9, () => local('v128'));
     const bits = local('v128');
     const work = locals(3, () => local('v128'));
     const swapped = (v: Code, by: number): Code => v128.shuffle(v, v, Array.from({ length: 16 }, (_, i) => (i + by) % 16));
-    const eachFour = (body: Code): Code => [
-      ...lanes.set(v128.const([0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0])),
-      ...loopUp(j, i32.const(0), keys.get, 4, [
-        ...seen.set(v128.andNot(i32x4.gtS(to.get, lanes.get), i32x4.gtS(from.get, lanes.get))),
-        ...at.set(i32.mul(j.get, i32.const(bytes))),
-        ...x.set(f32x4.mul(load(i32.add(scores.get, at.get)), scale.get)),
-        ...body,
-        ...lanes.set(i32x4.add(lanes.get, i32x4.const(4))),
-      ]),
-    ];
+    const eachFour = (body: Code): Code => loopUp(j, i32.const(0), keys.get, 4, body);
+    const place = (list: Local, elementBytes: number): Code => i32.add(list.get, i32.mul(j.get, i32.const(elementBytes)));
     return [
       ...scale.set(v128.load32Splat(factor.get)),
       ...loopWhile(rows.get, [
         ...from.set(v128.load32Splat(spans.get)),
         ...to.set(v128.load32Splat(spans.get, 4)),
         ...largest.set(v128.load32Splat(most.get)),
-        ...eachFour(largest.set(f32x4.max(largest.get, v128.select(x.get, largest.get, seen.get)))),
+        ...lanes.set(v128.const([0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0])),
+        ...eachFour([
+          ...seen.set(v128.andNot(i32x4.gtS(to.get, lanes.get), i32x4.gtS(from.get, lanes.get))),
+          ...x.set(v128.select(f32x4.mul(load(place(scores, bytes)), scale.get), f32x4.const(-Infinity), seen.get)),
+          ...v128.store(place(scores, 4), x.get),
+          ...largest.set(f32x4.max(largest.get, x.get)),
+          ...lanes.set(i32x4.add(lanes.get, i32x4.const(4))),
+        ]),
         ...largest.set(f32x4.max(largest.get, swapped(largest.get, 8))),
         ...largest.set(f32x4.max(largest.get, swapped(largest.get, 4))),
         ...i32.store(most.get, i32x4.lane(largest.get, 0)),
         ...sum.set(f64x2.const(0)),
         ...eachFour([
-          ...x.set(f32x4.pmax(f32x4.sub(x.get, largest.get), f32x4.const(leastPower))),
+          ...x.set(f32x4.pmax(f32x4.sub(v128.load(place(scores, 4)), largest.get), f32x4.const(leastPower))),
           ...p.set(joined(f32x4.demoteZero(exp2(f64x2.promoteLow(x.get), work)), f32x4.demoteZero(exp2(f64x2.promoteLow(upper(x.get)), work)))),
           ...bits.set(v128.and(i32x4.add(p.get, i32x4.add(i32x4.const(0x7fff), v128.and(i32x4.shrU(p.get, i32.const(16)), i32x4.const(1)))), i32x4.const(0xffff0000))),
           ...bits.set(v128.andNot(bits.get, f32x4.lt(bits.get, f32x4.const(leastWeight)))),
-          ...p.set(v128.and(v128.select(bits.get, p.get, f32x4.eq(p.get, p.get)), seen.get)),
-          ...store(i32.add(weights.get, at.get), p),
+          ...p.set(v128.select(bits.get, p.get, f32x4.eq(p.get, p.get))),
+          ...store(place(weights, bytes), p),
           ...sum.set(f64x2.add(sum.get, f64x2.add(f64x2.promoteLow(p.get), f64x2.promoteLow(upper(p.get))))),
         ]),
         ...v128.store64Low(sums.get, f64x2.add(sum.get, swapped(sum.get, 8))),
