@@ -10,7 +10,7 @@ import { Emitter } from './emit.ts';
 import { type OnnxAttribute, type OnnxFunction, type OnnxGraph, type OnnxModel, type OnnxNode, type OnnxTensor, type OnnxValue, elementsOf, functionKey } from './model.ts';
 import { Problems } from './problems.ts';
 import { conditional, refusalOf } from './rules/refusals.ts';
-import { type Rule, callOf } from './rules/rule.ts';
+import { Call, type Rule } from './rules/rule.ts';
 import { ruleOf } from './rules/table.ts';
 import { readTensor, tensorStore } from './store.ts';
 import { type Fixed, switchesOf } from './switches.ts';
@@ -191,7 +191,7 @@ export class GraphImport {
   }
 
   #apply(rule: Rule, { node, who, inputs, attributes }: Applied, around: Around): readonly Value[] {
-    const call = callOf({
+    const call = new Call({
       op: node.opType,
       opset: around.opsets.get(node.domain) ?? 1,
       inputs,
@@ -255,7 +255,12 @@ export class GraphImport {
   #subgraph(graph: OnnxGraph, inputs: readonly Value[], around: Around): readonly (Value | undefined)[] {
     const scope: Scope = new Map(around.scope);
     this.#initializers(graph, scope);
-    graph.inputs.forEach(({ name }, i) => scope.set(name, inputs[i]));
+    graph.inputs.forEach(({ name }, i) => {
+      const given = inputs[i];
+      if (given !== undefined) scope.set(name, given);
+      // Some exporters declare what a branch reads from around it.
+      else if (!scope.has(name)) throw new CannotImport('E1003', `nothing gives input \`${name}\` of its graph`);
+    });
     this.#run(graph.nodes, { ...around, scope });
     return graph.outputs.map(({ name }) => scope.get(name));
   }

@@ -89,7 +89,7 @@ function activated(call: Call, emit: Emitter, x: Value): Value {
   if (name === '') return x;
   const rule = activations.has(name) ? elementwise[name] : undefined;
   if (rule === undefined) throw new CannotImport('E3001', `activation \`${name}\` is not computed`);
-  return rule({ ...call, inputs: [x], input: () => x, float: (attribute, otherwise) => call.float(`activation_${attribute}`, otherwise), string: (_, otherwise) => otherwise ?? '' }, emit) as Value;
+  return rule(call.inner(name, [x], 'activation_'), emit) as Value;
 }
 
 /** Words, positions and segments looked up and normalised; how many words of each sequence count; and the sum before it is normalised. */

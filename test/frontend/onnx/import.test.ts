@@ -153,6 +153,13 @@ describe('functions and branches', () => {
     expect([...run(imported, { x: tensorOf([2], [-7, 4]) }).data]).toEqual([7, 4]);
   });
 
+  it('has branches see what is around them, whether they say so or not', () => {
+    const declaring = (input: string): Uint8Array => graph({ nodes: [node('Neg', [input], ['r'])], inputs: [value(input, 1, ['n'])], outputs: [value('r', 1, ['n'])] });
+    const either = (input: string): Uint8Array => model({ nodes: [...isAbove, node('If', ['c'], ['y'], { then_branch: { graph: declaring(input) }, else_branch: { graph: branch('Abs') } })], initializers: five, inputs: [value('x', 1, ['n'])], outputs: [y] });
+    expect([...run(tried(either('x')).imported as Imported, { x: tensorOf([1], [6]) }).data]).toEqual([-6]);
+    expect(tried(either('z')).told).toEqual(['E1003 `If` node `If_y`: nothing gives input `z` of its graph']);
+  });
+
   it('refuses branches of different shapes then', () => {
     const shorter = graph({ nodes: [node('ReduceMax', ['x'], ['r'], { keepdims: 0 })], outputs: [value('r', 1, [])] });
     const uneven = node('If', ['c'], ['y'], { then_branch: { graph: branch('Neg') }, else_branch: { graph: shorter } });
