@@ -43,6 +43,7 @@ export async function importSource(source: Source, layers: readonly CustomLayer[
     // A graph's own name says which exporter made it; the file's name is what the user knows it by.
     return imported === undefined ? undefined : { ...imported, module: { ...imported.module, name: source.name }, primitive: true };
   }
+  if (fix.length > 0) throw new UsageError('`--fix` is for ONNX models: a folder says its inputs itself');
   const { importFolder } = await import('../frontend/huggingface/import.ts');
   const imported = importFolder(source.file === undefined ? files : renamed(files, source.file), diagnostics);
   return imported === undefined ? undefined : { ...imported, primitive: false };

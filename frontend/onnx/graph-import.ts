@@ -2,7 +2,7 @@ import type { Diagnostics } from '../../diagnostics/diagnostic.ts';
 import { equalShapes, sizeName } from '../../ir/dims.ts';
 import { type CustomLayer, CustomLayerError, type SourceOp } from '../../ir/graph/custom.ts';
 import type { Disposition, GraphModule, GraphOp, Input, SourceNode } from '../../ir/graph/module.ts';
-import { type TensorType, type ValueId, isFloat } from '../../ir/types.ts';
+import { type Dim, type TensorType, type ValueId, isFloat } from '../../ir/types.ts';
 import { tensorsOf } from '../../ir/weight-expr.ts';
 import type { TensorStore } from '../../ir/weights.ts';
 import type { Files } from '../files.ts';
@@ -30,7 +30,7 @@ export class GraphImport {
   readonly #files: Files;
   readonly #layers: readonly CustomLayer[];
   readonly #fixed: Fixed;
-  /** The inputs of a merged file are declared as one of its models has them: two axes of one name need not be of one size in the other. */
+  /** The inputs of a merged file are declared as one of its models has them: two axes of one name need not be of one size in the other, but for sequences. */
   readonly #isMerged: boolean;
   readonly #emit = new Emitter();
   readonly #tensors = new Map<string, OnnxTensor>();
@@ -112,8 +112,8 @@ export class GraphImport {
       this.#problems.add('E3001', { op: 'input', node: name }, type === undefined ? 'it is not a tensor' : dims === undefined ? 'its rank is not said' : `data type ${type.name} is not computed with`);
       return undefined;
     }
-    const met = this.#isMerged ? this.#emit.sizes : undefined;
-    const shape = dims.map((dim, axis) => (dim === undefined || met?.has(dim) === true ? sizeName(`${name}_${axis}`) : dim));
+    const isApart = (dim: Dim, axis: number): boolean => this.#isMerged && this.#emit.sizes.has(dim) && (axis > 0 || dims.length === 1);
+    const shape = dims.map((dim, axis) => (dim === undefined || isApart(dim, axis) ? sizeName(`${name}_${axis}`) : dim));
     for (const dim of shape) this.#emit.sizes.declare(dim);
     return { dtype: type.dtype, shape, id: this.#emit.build.value({ dtype: type.dtype, shape }) };
   }

@@ -1,4 +1,4 @@
-import { divDims, equalDims, sizesOf, substituteDim } from '../../ir/dims.ts';
+import { divDims, equalDims, sizesOf, subDims, substituteDim } from '../../ir/dims.ts';
 import type { Dim } from '../../ir/types.ts';
 import { soundDim } from './value.ts';
 
@@ -50,9 +50,17 @@ export class Sizes {
 
   #replace(a: string, b: string): void {
     const [keep, drop] = this.#isLater(a, b) ? [b, a] : [a, b];
-    const [from, to] = isName(drop) ? [drop, keep] : [keep, drop];
+    const [from, to] = isName(drop) ? [drop, keep] : isName(keep) ? [keep, drop] : this.#difference(a, b);
     // Long expressions in the place of a name would grow without end where one is put into the other.
     if (isName(from) && !sizesOf(to).includes(from) && sizesOf(to).length <= 4) this.#equal.set(from, to);
+  }
+
+  /** Two names that differ by what two sums differ by: `past + rows` and `cached + rows` are equal if those are. */
+  #difference(a: string, b: string): readonly [string, string] {
+    const names = sizesOf(subDims(a, b));
+    const [first, second] = names.toSorted((x, y) => this.#names.indexOf(x) - this.#names.indexOf(y)) as [string, string];
+    const isAll = names.length === 2 && [subDims(a, b), subDims(b, a)].some((each) => equalDims(each, subDims(first, second)));
+    return isAll ? [second, first] : [a, b];
   }
 
   #isLater(a: Dim, b: Dim): boolean {

@@ -26,6 +26,8 @@ describe('how a command is called wrongly: exit code 2, one line that says how',
     ['a file that is no model', [example('custom-layer/relu-squared.ts')], /is not a model: give an \.onnx file/],
     ['ids that are none', ['run', llama, '--prompt', '1,a'], /`--prompt` takes token ids, and `a` is none/],
     ['ids beyond the vocabulary', ['run', llama, '--prompt', '1,99999'], /token id 99999 is beyond the model's vocabulary/],
+    ['an input without a value', [example('llama/decoder.dynamo.onnx'), '--fix', 'input_ids'], /`--fix input_ids` is not the name of an input, `=` and numbers/],
+    ['an input of a folder', [llama, '--fix', 'input_ids=1'], /`--fix` is for ONNX models/],
     ['an unknown pass', ['opt', 'x.sir', '--passes', 'magic'], /there is no pass `magic` here; there are remove-dead,/],
     ['one argument too many', ['machines', 'x'], /too many arguments/],
   ])('%s', async (_, args, message) => {

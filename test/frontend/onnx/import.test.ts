@@ -74,6 +74,13 @@ describe('shapes and sizes', () => {
     expect(imported.module.types.map(({ shape }) => shape)).toEqual([['n', 'k'], ['k', 4], ['n', 4]]);
   });
 
+  it('finds that two names are one size where sums with them are', () => {
+    const nodes = [node('Concat', ['a', 'x'], ['ax'], { axis: 0 }), node('Concat', ['b', 'x'], ['bx'], { axis: 0 }), node('Add', ['ax', 'bx'], ['y'])];
+    const imported = imports({ nodes, inputs: [value('x', 1, ['rows']), value('a', 1, ['past']), value('b', 1, ['cached'])], outputs: [y] });
+    expect(imported.module.body.params.map((param) => imported.module.types[param]?.shape)).toEqual([['rows'], ['past'], ['past']]);
+    expect(resultShape(imported)).toEqual(['past + rows']);
+  });
+
   it('counts a slice from the end, to the end, and backwards', () => {
     const bounds = (start: number, end: number, step: number): readonly Uint8Array[] => [int64s('start', [1], [start]), int64s('end', [1], [end]), int64s('axes', [1], [1]), int64s('steps', [1], [step])];
     const slice = (start: number, end: number, step = 1): Imported => imports({ nodes: [node('Slice', ['x', 'start', 'end', 'axes', 'steps'], ['y'])], initializers: bounds(start, end, step), inputs: [x], outputs: [y] });
