@@ -25,7 +25,7 @@ export const quantities = {
 } as const satisfies Record<string, Quantity>;
 
 /** Micro-operations that take four passes of the vector lanes. */
-export const specialFunctions: readonly VectorFunction[] = ['silu', 'gelu', 'gelu_tanh', 'tanh', 'sigmoid', 'exp', 'sqrt', 'rsqrt', 'reciprocal', 'divide', 'divide_into'];
+const specialFunctions: readonly VectorFunction[] = ['silu', 'gelu', 'gelu_tanh', 'tanh', 'sigmoid', 'exp', 'sqrt', 'rsqrt', 'reciprocal', 'divide', 'divide_into'];
 
 type Function = { readonly says: string; readonly of: (machine: Machine) => (...values: readonly Value[]) => number };
 

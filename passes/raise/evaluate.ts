@@ -130,12 +130,3 @@ const nothing: Scenario = { batch: 1, rows: 1, past: 0, sizes: new Map(), positi
 
 /** The data of a value that depends on nothing. */
 export const constantOf = (source: Source, value: ValueId): Tensor | undefined => (source.dependence(value) === 'constant' ? evaluate(source, value, { ...nothing, known: new Map() }, new Map()) : undefined);
-
-/** Reproducible numbers between -1 and 1, none near 0: sines of an irrational walk. */
-export const sample = (shape: readonly number[], seed: number, by = 1): Tensor => ({
-  shape,
-  data: Float64Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => {
-    const value = Math.sin((i + 1) * 2.399963 + seed * 1.7);
-    return by * (value + (value < 0 ? -0.1 : 0.1));
-  }),
-});

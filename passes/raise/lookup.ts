@@ -15,7 +15,7 @@ import type { Source } from './source.ts';
 type FoundIndex = { readonly feed: RowFeed; readonly offset: number };
 
 /** Which row list an integer value is, read off by evaluating it: ids, types, or positions given or counted; undefined if none. */
-export function findIndex(source: Source, value: ValueId, axes: Axes): FoundIndex | undefined {
+function findIndex(source: Source, value: ValueId, axes: Axes): FoundIndex | undefined {
   const inputs = new Set(coneOf(source, value, () => false).map((each) => source.role(each)));
   const given = scenarioOf(source, { batch: 2, rows: 5, past: 3, positions: [4, 2, 7, 0, 1, 3, 9, 8, 2, 6] });
   const counted = scenarioOf(source, { batch: 2, rows: 5, past: 3 });

@@ -1,4 +1,3 @@
-import type { GraphOp } from '../../ir/graph/module.ts';
 import type { ValueId } from '../../ir/types.ts';
 import type { Known } from './known.ts';
 import type { RowNode, Sample, View } from './rows.ts';
@@ -24,6 +23,3 @@ export type Lifted = View | string | undefined;
 
 /** The view that shows rows as a source has them whole. */
 export const viewOf = (row: RowNode, view: Pick<View, 'layout'>): View => ({ row, layout: view.layout, scale: 1, past: undefined });
-
-/** Source ops of a region, and none that do nothing. */
-export const opsOf = (source: Source, values: readonly ValueId[]): readonly GraphOp[] => values.flatMap((value) => source.definition(value) ?? []);

@@ -10,7 +10,7 @@ import type { Weight } from '../../ir/weights.ts';
 import type { Graph } from './graph.ts';
 
 /** A region cannot run at some sizes, or is too large to look at. */
-export class CannotEvaluate extends Error {}
+class CannotEvaluate extends Error {}
 
 /** Sizes to look at a module under, and the seed of the numbers its inputs hold. `known` keeps what does not depend on what is given. */
 export type Scenario = { readonly sizes: SizeEnv; readonly seed: number; readonly known: Map<ValueId, Tensor> };

@@ -19,7 +19,7 @@ class Chance {
 type Change = (graph: OnnxGraph, chance: Chance) => OnnxGraph;
 
 /** What must not matter: each keeps what a graph computes. */
-export const changes = {
+const changes = {
   rename: (graph, chance) => renamed(graph, chance),
   shuffle: (graph, chance) => ({ ...graph, nodes: shuffled(graph, chance) }),
   swapOperands: (graph, chance) => ({ ...graph, nodes: graph.nodes.map((node) => (commutes.has(node.opType) && node.inputs.length === 2 && chance.oneIn(2) ? { ...node, inputs: node.inputs.toReversed() } : node)) }),

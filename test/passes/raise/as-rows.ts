@@ -5,7 +5,7 @@ import { canonicalisePasses } from '../../../passes/canonicalise/pipeline.ts';
 import { raise } from '../../../passes/raise/raise.ts';
 import { recognise, recogniseExperts } from '../../../passes/recognise/recognise.ts';
 
-export const canonical = (module: GraphModule): GraphModule => canonicalisePasses.reduce((made, { run }) => run(made), module);
+const canonical = (module: GraphModule): GraphModule => canonicalisePasses.reduce((made, { run }) => run(made), module);
 
 /** A source graph's blocks, as a compile finds them. */
 export const recognised = (module: GraphModule, store: TensorStore): GraphModule => canonical(recogniseExperts(recognise(canonical(module), store), store));
