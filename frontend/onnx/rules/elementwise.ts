@@ -6,13 +6,22 @@ import { type Call, dtypeOf, type Rule, type Rules } from './rule.ts';
 
 /** Definitions: onnx/docs/Operators.md; those made of others follow the function bodies given there. */
 const unary = (fn: PrimitiveAttrs['punary']['fn']): Rule => (call, emit) => emit.unary(fn, call.input(0));
-const binary = (fn: PrimitiveAttrs['pbinary']['fn']): Rule => (call, emit) => emit.binary(fn, call.input(0), call.input(1));
-const fold = (fn: PrimitiveAttrs['pbinary']['fn']): Rule => (call, emit) => call.rest(1).reduce((sum, each) => emit.binary(fn, sum, each), call.input(0));
+const binary = (fn: PrimitiveAttrs['pbinary']['fn']): Rule => (call, emit) => emit.binary(fn, ...(alike(call, 0, 2) as [Value, Value]));
+const fold = (fn: PrimitiveAttrs['pbinary']['fn']): Rule => (call, emit) => alike(call, 0, call.inputs.length).reduce((sum, each) => emit.binary(fn, sum, each));
 
 const scaled = (emit: Emitter, x: Value, by: number): Value => (by === 1 ? x : emit.binary('mul', x, emit.scalar(x, by)));
 const shifted = (emit: Emitter, x: Value, by: number): Value => (by === 0 ? x : emit.binary('add', x, emit.scalar(x, by)));
 const positive = (emit: Emitter, x: Value): Value => emit.binary('greater', x, emit.scalar(x, 0));
 export const clamp = (emit: Emitter, x: Value, low: number, high: number): Value => emit.binary('min', emit.binary('max', x, emit.scalar(x, low)), emit.scalar(x, high));
+
+/** Inputs from `first` up to `end`. ONNX converts no operand: they are of one type, or the exporter has forgotten a cast. */
+export function alike(call: Call, first: number, end: number): readonly Value[] {
+  const operands = Array.from({ length: end - first }, (_, i) => call.input(first + i));
+  const [one] = operands;
+  const other = operands.find(({ dtype }) => dtype !== one?.dtype);
+  if (one !== undefined && other !== undefined) call.doubt(`its operands are of ${one.dtype} and ${other.dtype}: they are read as the numbers they are`);
+  return operands;
+}
 
 /** x/2 (1 + erf(x/sqrt 2)), or with tanh(sqrt(2/pi) (x + 0.044715 x^3)) for erf. */
 export function gelu(emit: Emitter, x: Value, approximate: boolean): Value {
@@ -71,7 +80,7 @@ export const elementwise: Rules = {
   Max: fold('max'),
   Sum: fold('add'),
   Mean: (call, emit) => scaled(emit, call.rest(1).reduce((sum, each) => emit.binary('add', sum, each), call.input(0)), 1 / call.inputs.length),
-  Where: (call, emit) => emit.where(call.input(0), call.input(1), call.input(2)),
+  Where: (call, emit) => emit.where(call.input(0), ...(alike(call, 1, 3) as [Value, Value])),
   Mod: (call, emit) => {
     const [x, y] = [call.input(0), call.input(1)];
     if (call.int('fmod', 0) === 0) return emit.binary('mod', x, y);

@@ -3,12 +3,13 @@ import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
 import { CannotImport, type Value } from '../value.ts';
 import { einsum } from './einsum.ts';
+import { alike } from './elementwise.ts';
 import { type Call, type Rule, type Rules } from './rule.ts';
 import { axesOf } from './views.ts';
 
 /** Sums of products, and what reduces axes. */
 export const products: Rules = {
-  MatMul: (call, emit) => matmul(emit, call.input(0), call.input(1)),
+  MatMul: (call, emit) => matmul(emit, ...(alike(call, 0, 2) as [Value, Value])),
   Gemm: (call, emit) => gemm(call, emit),
   Einsum: (call, emit) => einsum(emit, call.string('equation'), call.rest(0)),
   ReduceSum: reduced((emit, x, axes, keep) => emit.reduce('sum', x, axes, keep)),

@@ -196,6 +196,14 @@ describe('attention of operator set 24 on', () => {
   });
 });
 
+describe('what exporters forget', () => {
+  it('a cast: the operands are the numbers they are, and it is told', () => {
+    const { results, told } = evaluated('Add', [{ ...data([1], [1]), code: 10 }, data([1], [2])], {}, { version: 22, domain: '' });
+    expect([...(results[0]?.data ?? [])]).toEqual([3]);
+    expect(told).toEqual(['W1006 `Add` node `Add_y0`: its operands are of f16 and f32: they are read as the numbers they are']);
+  });
+});
+
 describe('what is refused, and how', () => {
   const x = data([1, 1, 4], row(4), ['batch', 1, 'n']);
   const cases: readonly (readonly [string, readonly Operand[], Attributes, string])[] = [
