@@ -15,9 +15,6 @@ const root = resolve(import.meta.dirname, '..');
 /** Where onnxruntime is found. */
 const folder = mkdtempSync(join(root, 'node_modules', '.bench-'));
 const model = mkdtempSync(join(tmpdir(), 'sohuc-bench-'));
-process.on('exit', () => {
-  for (const one of [folder, model]) rmSync(one, { recursive: true, force: true });
-});
 const bundle = await rolldown({ input: resolve(import.meta.dirname, 'functional-runs.ts'), platform: 'node', external: ['onnxruntime-node'] });
 const script = join(folder, 'functional-runs.mjs');
 await bundle.write({ file: script, format: 'esm' });
@@ -64,7 +61,11 @@ const generation = (): string => {
   return table(['sohuc run, Llama of 21.9 M parameters', 'prompt of 8, s', `and ${tokens} tokens, s`, 'a token, ms'], rows);
 };
 
-console.log(`\n${speeds('mm')}\n\n${speeds('attn')}\n\n${generation()}\n`);
+try {
+  console.log(`\n${speeds('mm')}\n\n${speeds('attn')}\n\n${generation()}\n`);
+} finally {
+  for (const one of [folder, model]) rmSync(one, { recursive: true });
+}
 
 describe('functional simulation', () => {
   bench.todo('is measured once, above');
