@@ -20,7 +20,7 @@ import { fuseSharedInput } from '../passes/fuse/shared-input.ts';
 import { lowerCustom, withCustomTypes } from '../passes/lower-custom.ts';
 import { fit } from '../passes/plan/fit.ts';
 import { raise } from '../passes/raise/raise.ts';
-import { recognise, recogniseExperts } from '../passes/recognise/recognise.ts';
+import { recognisePasses } from '../passes/recognise/pipeline.ts';
 import { roll } from '../passes/roll.ts';
 import { shard } from '../passes/shard.ts';
 import { reportUnlowerable } from '../passes/tile/tile.ts';
@@ -69,14 +69,12 @@ type GraphPass = { readonly phase: Phase; readonly name: string; readonly run: (
  * queries, keys and values are still apart; formats come last.
  */
 export function passesFor(imported: Pick<Imported, 'primitive' | 'store'>, target: Omit<Target, 'serve'>, diagnostics: Diagnostics): readonly GraphPass[] {
+  const store = imported.store ?? noTensors;
   const recognising: readonly GraphPass[] = imported.primitive
     ? [
         ...canonicalisePasses.map((pass) => ({ phase: 'canonicalise' as const, ...pass })),
-        { phase: 'recognise', name: 'recognise', run: (module) => recognise(module, imported.store ?? noTensors) },
-        { phase: 'recognise', name: 'recognise-experts', run: (module) => recogniseExperts(module, imported.store ?? noTensors) },
-        // What was told apart by region is often one: masks and angles of every layer.
-        ...canonicalisePasses.map((pass) => ({ phase: 'recognise' as const, ...pass })),
-        { phase: 'raise', name: 'raise', run: (module) => withCustomTypes(raise(module, imported.store ?? noTensors, diagnostics)) },
+        ...recognisePasses(store).map((pass) => ({ phase: 'recognise' as const, ...pass })),
+        { phase: 'raise', name: 'raise', run: (module) => withCustomTypes(raise(module, store, diagnostics)) },
       ]
     : [];
   return [

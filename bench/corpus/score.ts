@@ -11,7 +11,8 @@ import type { TensorStore } from '../../ir/weights.ts';
 import { canonicalisePasses } from '../../passes/canonicalise/pipeline.ts';
 import { raise } from '../../passes/raise/raise.ts';
 import { indexGraph } from '../../passes/recognise/graph.ts';
-import { nearMisses, recognise, recogniseExperts } from '../../passes/recognise/recognise.ts';
+import { recognisePasses } from '../../passes/recognise/pipeline.ts';
+import { nearMisses } from '../../passes/recognise/recognise.ts';
 import { difference, loadTensors } from '../../test/frontend/onnx/tensors.ts';
 import { type Anchors, blockKinds, type Counts, type Manifest } from './truth.ts';
 
@@ -64,10 +65,8 @@ export function score(folder: string, file: string, manifest: Manifest): Score {
   }
 }
 
-const canonical = (module: GraphModule): GraphModule => canonicalisePasses.reduce((made, { run }) => run(made), module);
-
 function lifted(source: GraphModule, store: TensorStore): { readonly module: GraphModule; readonly nearly: readonly string[]; readonly rows: boolean } {
-  const module = canonical(recogniseExperts(recognise(canonical(source), store), store));
+  const module = [...canonicalisePasses, ...recognisePasses(store)].reduce((made, { run }) => run(made), source);
   const problems = new Diagnostics();
   raise(module, store, problems);
   return { module, nearly: [...new Set(nearMisses(module, store).map(({ actual }) => actual))], rows: !problems.hasErrors };
@@ -100,7 +99,7 @@ function countBlocks(module: GraphModule, store: TensorStore): Counts {
 function timesSaid(op: GraphOp): number {
   const times = new Map<string, number>();
   for (const source of sourcesOf(op.origin)) if (source.kind === 'onnx') times.set(source.op, (times.get(source.op) ?? 0) + 1);
-  return Math.max(1, Math.min(...times.values(), Infinity) === Infinity ? 1 : Math.min(...times.values()));
+  return times.size === 0 ? 1 : Math.min(...times.values());
 }
 
 /** How far a module is from what was stored as its inputs and outputs; undefined where nothing was. */

@@ -1,15 +1,10 @@
-import { evaluateDim, type SizeEnv, sizesOf } from '../../ir/dims.ts';
+import { type SizeEnv, sizesOf } from '../../ir/dims.ts';
 import type { Tensor } from '../../ir/graph/interpret/tensor.ts';
-import { runTensorOp } from '../../ir/graph/interpret/tensor-op.ts';
 import type { GraphOp } from '../../ir/graph/module.ts';
 import type { Dim, ValueId } from '../../ir/types.ts';
-import { WeightValues } from '../../ir/weight-values.ts';
-import type { Weight } from '../../ir/weights.ts';
+import { CannotEvaluate, runOp, shapeWithin, weightData } from '../evaluate-op.ts';
 import type { Role } from './roles.ts';
 import type { Source } from './source.ts';
-
-/** A region cannot run at some sizes, or depends on more than it was given. */
-export class CannotEvaluate extends Error {}
 
 /** Sizes and integer inputs to evaluate regions under. `known` keeps what does not depend on activations. */
 export type Scenario = {
@@ -34,14 +29,7 @@ export const unpadded: readonly Wanted[] = [{ batch: 2, rows: 6, past: 3 }, { ba
 /** Regions are looked at in small; a tensor of more elements than this says that the source fixes sizes none can look at. */
 const largest = 1 << 24;
 
-/** The sizes a shape has under an environment. Throws `CannotEvaluate` on sizes unknown, negative or too many. */
-export function shapeUnder(shape: readonly Dim[], sizes: SizeEnv): readonly number[] {
-  const unknown = shape.flatMap(sizesOf).find((name) => !sizes.has(name));
-  if (unknown !== undefined) throw new CannotEvaluate(`size \`${unknown}\` is not that of sequences, rows or a past`);
-  const concrete = shape.map((size) => evaluateDim(size, sizes));
-  if (concrete.some((size) => size < 0) || concrete.reduce((a, b) => a * b, 1) > largest) throw new CannotEvaluate(`a tensor of [${shape.join(', ')}] is too large`);
-  return concrete;
-}
+export const shapeUnder = (shape: readonly Dim[], sizes: SizeEnv): readonly number[] => shapeWithin(largest, shape, sizes);
 
 export function scenarioOf(source: Source, wanted: Wanted): Scenario {
   const { axes, module } = source;
@@ -110,20 +98,9 @@ export function coneOf(source: Source, target: ValueId, stop: (value: ValueId) =
   return [...found].toSorted((a, b) => source.order(a) - source.order(b));
 }
 
-function run(source: Source, op: GraphOp, operands: readonly Tensor[], scenario: Scenario): Tensor {
-  const type = source.type(op.results[0] as ValueId);
-  if (op.kind === 'weight') return weightData(source, op.attrs.name);
-  const shape = shapeUnder(type.shape, scenario.sizes);
-  try {
-    return runTensorOp(op, operands, { env: scenario.sizes, shape, dtype: type.dtype });
-  } catch (error) {
-    throw new CannotEvaluate(error instanceof Error ? error.message : String(error), { cause: error });
-  }
-}
-
-function weightData(source: Source, name: string): Tensor {
-  const weight = source.module.weights.find((candidate) => candidate.name === name) as Weight;
-  return { shape: weight.shape, data: new WeightValues(source.store, 1).rowsOf(weight, { instance: 0, rank: 0 }, 0, weight.shape[0] ?? 1) };
+function run(source: Source, op: GraphOp, operands: readonly Tensor[], { sizes }: Scenario): Tensor {
+  if (op.kind === 'weight') return weightData(source, op.attrs.name, Infinity);
+  return runOp(source, op, operands, { shape: shapeUnder(source.type(op.results[0] as ValueId).shape, sizes), sizes });
 }
 
 const nothing: Scenario = { batch: 1, rows: 1, past: 0, sizes: new Map(), positions: [], mask: [], inputs: new Map(), known: new Map() };

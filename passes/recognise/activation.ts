@@ -8,7 +8,7 @@ import type { ValueId } from '../../ir/types.ts';
 import { constantOf } from './evaluate.ts';
 import type { Graph } from './graph.ts';
 import type { NearMiss } from './near-miss.ts';
-import { regionBetween, regionText, type Region } from './region.ts';
+import { regionBetween, regionText, type Region, valuesAfter, valuesBefore } from './region.ts';
 import { tidy } from './tidy.ts';
 
 export type FoundActivation = BlockAttrs['tactivate'] & { readonly region: Region };
@@ -59,8 +59,9 @@ export class Activations {
   *#regions(anchor: GraphOp): Generator<{ readonly region: Region; readonly outcome: Outcome }> {
     if (!isBent(anchor)) return;
     const value = anchor.results[0] as ValueId;
-    for (const end of this.#ends(value)) {
-      for (const x of this.#starts(value)) {
+    const starts = valuesBefore(this.#graph, value, isElementwise, 24);
+    for (const end of valuesAfter(this.#graph, value, isElementwise, 16)) {
+      for (const x of starts) {
         if (!equalShapes(this.#graph.type(x).shape, this.#graph.type(end).shape)) continue;
         const region = regionBetween(this.#graph, x, end);
         if (region === undefined || !region.ops.every(isElementwise) || !region.ops.includes(anchor)) continue;
@@ -80,32 +81,6 @@ export class Activations {
     const outcome = classify(curveOf(this.#graph, region, new Map(region.sides.map((side, i) => [side, sides[i] as number]))));
     this.#known.set(key, outcome);
     return outcome;
-  }
-
-  /** Values before an anchor it may be a function of, the farthest first. */
-  #starts(anchor: ValueId): readonly ValueId[] {
-    const found = new Set<ValueId>();
-    const pending = [anchor];
-    for (let at = pending.shift(); at !== undefined && found.size < 24; at = pending.shift()) {
-      const op = this.#graph.definition(at);
-      if (op === undefined || !isElementwise(op)) continue;
-      for (const operand of op.operands) {
-        if (found.has(operand) || this.#graph.dependence(operand) !== 'inputs') continue;
-        found.add(operand);
-        pending.push(operand);
-      }
-    }
-    return [...found].toSorted((a, b) => this.#graph.order(a) - this.#graph.order(b));
-  }
-
-  /** Values after an anchor that may be the function it is part of, the farthest first, itself last. */
-  #ends(anchor: ValueId): readonly ValueId[] {
-    const found = new Set([anchor]);
-    for (const at of found) {
-      if (found.size > 16) break;
-      for (const user of this.#graph.users(at)) if (isElementwise(user)) found.add(user.results[0] as ValueId);
-    }
-    return [...found].toSorted((a, b) => this.#graph.order(b) - this.#graph.order(a));
   }
 }
 

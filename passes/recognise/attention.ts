@@ -2,7 +2,8 @@ import { equalDims } from '../../ir/dims.ts';
 import type { GraphOp, OpOf } from '../../ir/graph/module.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { scalarOf } from './activation.ts';
-import { evaluate, looked, sample, type Scenario, scenariosOf, shapeUnder } from './evaluate.ts';
+import { sample } from '../evaluate-op.ts';
+import { evaluate, looked, type Scenario, scenariosOf, shapeUnder } from './evaluate.ts';
 import { definedBy, type Graph } from './graph.ts';
 import type { NearMiss } from './near-miss.ts';
 import { type Region, regionBetween, regionText } from './region.ts';
@@ -99,20 +100,11 @@ export class Attentions {
 
   /** Logits that have a column of others put beside them. */
   #withoutSinks(logits: ValueId): Sunk {
-    let at = logits;
-    // A maximum taken off every logit of a row changes nothing.
-    const shifted = definedBy(this.#graph, at, 'pbinary');
-    if (shifted?.attrs.fn === 'sub' && this.#isMaximum(shifted.operands[1] as ValueId, shifted.operands[0] as ValueId)) at = shifted.operands[0] as ValueId;
-    const concat = definedBy(this.#graph, at, 'pconcat');
-    const { shape } = this.#graph.type(at);
-    if (concat === undefined || concat.operands.length !== 2 || (concat.attrs.axis + shape.length) % shape.length !== shape.length - 1) return { logits: at, sinks: undefined };
+    const concat = definedBy(this.#graph, logits, 'pconcat');
+    const { shape } = this.#graph.type(logits);
+    if (concat === undefined || concat.operands.length !== 2 || (concat.attrs.axis + shape.length) % shape.length !== shape.length - 1) return { logits, sinks: undefined };
     const [own, sinks] = concat.operands as readonly [ValueId, ValueId];
-    return equalDims(this.#graph.type(sinks).shape.at(-1) ?? 0, 1) ? { logits: own, sinks } : { logits: at, sinks: undefined };
-  }
-
-  #isMaximum(value: ValueId, of: ValueId): boolean {
-    const op = this.#graph.definition(value);
-    return op?.kind === 'preduce' && op.attrs.fn === 'max' && op.operands[0] === of && op.attrs.axes.length === 1;
+    return equalDims(this.#graph.type(sinks).shape.at(-1) ?? 0, 1) ? { logits: own, sinks } : { logits, sinks: undefined };
   }
 
   /** The product the weights go into, whole and in order: through views, casts, guards, and the column of a sink dropped. */

@@ -1,16 +1,11 @@
-import { evaluateDim, type SizeEnv, sizesOf } from '../../ir/dims.ts';
+import { type SizeEnv, sizesOf } from '../../ir/dims.ts';
 import type { Tensor } from '../../ir/graph/interpret/tensor.ts';
-import { runTensorOp } from '../../ir/graph/interpret/tensor-op.ts';
 import type { GraphOp } from '../../ir/graph/module.ts';
 import type { OpKind } from '../../ir/graph/ops.ts';
-import type { Dim, TensorType, ValueId } from '../../ir/types.ts';
+import { type Dim, isFloat, type TensorType, type ValueId } from '../../ir/types.ts';
 import { volume } from '../../ir/weight-expr.ts';
-import { WeightValues } from '../../ir/weight-values.ts';
-import type { Weight } from '../../ir/weights.ts';
+import { CannotEvaluate, runOp, sample, shapeWithin, weightData } from '../evaluate-op.ts';
 import type { Graph } from './graph.ts';
-
-/** A region cannot run at some sizes, or is too large to look at. */
-class CannotEvaluate extends Error {}
 
 /** Sizes to look at a module under, and the seed of the numbers its inputs hold. `known` keeps what does not depend on what is given. */
 export type Scenario = { readonly sizes: SizeEnv; readonly seed: number; readonly known: Map<ValueId, Tensor> };
@@ -24,13 +19,7 @@ const largest = 1 << 20;
  */
 const opaque: ReadonlySet<OpKind> = new Set<OpKind>(['pmatmul', 'psoftmax', 'pgather', 'ppick', 'tattention', 'tnorm', 'trope', 'custom']);
 
-export function shapeUnder(shape: readonly Dim[], sizes: SizeEnv): readonly number[] {
-  const unknown = shape.flatMap(sizesOf).find((name) => !sizes.has(name));
-  if (unknown !== undefined) throw new CannotEvaluate(`size \`${unknown}\` is not an input's`);
-  const concrete = shape.map((size) => evaluateDim(size, sizes));
-  if (concrete.some((size) => size < 0) || volume(concrete) > largest) throw new CannotEvaluate(`a tensor of [${concrete.join(', ')}] is not looked at`);
-  return concrete;
-}
+export const shapeUnder = (shape: readonly Dim[], sizes: SizeEnv): readonly number[] => shapeWithin(largest, shape, sizes);
 
 /** Sizes to try, by the order in which they come up: some that differ from each other, some that do not, and long ones, of which convolutions leave little. */
 const assignments: readonly (readonly number[])[] = [[2, 5, 3, 4, 6, 7], [3, 4, 2, 6, 5, 2], [1, 6, 4, 1, 3, 2], [2, 3, 2, 2, 2, 2], [2, 403, 5, 3, 2, 4], [1, 643, 4, 2, 5, 3]];
@@ -98,21 +87,9 @@ function dependsOn(graph: Graph, value: ValueId, given: ReadonlyMap<ValueId, Ten
   return false;
 }
 
-function run(graph: Graph, op: GraphOp, operands: readonly Tensor[], scenario: Scenario): Tensor {
-  if (op.kind === 'weight') return weightData(graph, op.attrs.name);
-  const { dtype, shape: dims } = graph.type(op.results[0] as ValueId);
-  const shape = shapeUnder(dims, scenario.sizes);
-  try {
-    return runTensorOp(op, operands, { env: scenario.sizes, shape, dtype });
-  } catch (error) {
-    throw new CannotEvaluate(error instanceof Error ? error.message : String(error), { cause: error });
-  }
-}
-
-function weightData(graph: Graph, name: string): Tensor {
-  const weight = graph.module.weights.find((candidate) => candidate.name === name) as Weight;
-  if (volume(weight.shape) > largest) throw new CannotEvaluate(`weight \`${name}\` is too large to look at`);
-  return { shape: weight.shape, data: new WeightValues(graph.store, 1).rowsOf(weight, { instance: 0, rank: 0 }, 0, weight.shape[0] ?? 1) };
+function run(graph: Graph, op: GraphOp, operands: readonly Tensor[], { sizes }: Scenario): Tensor {
+  if (op.kind === 'weight') return weightData(graph, op.attrs.name, largest);
+  return runOp(graph, op, operands, { shape: shapeUnder(graph.type(op.results[0] as ValueId).shape, sizes), sizes });
 }
 
 /** Numbers for what a scenario is not told: truths and small counts for what is whole, else between -1 and 1. */
@@ -121,8 +98,6 @@ function sampleOf({ dtype, shape: dims }: TensorType, { sizes, seed }: Scenario,
   if (isFloat(dtype)) return sample(shape, seed * 7 + value);
   return { shape, data: Float64Array.from({ length: volume(shape) }, (_, i) => (seed === 0 || (i * 7 + seed * 3 + value) % 3 !== 0 ? 1 : 0)) };
 }
-
-const isFloat = (dtype: string): boolean => /^(f|bf|e[45])/.test(dtype);
 
 /** The data of a value that depends on nothing. */
 export function constantOf(graph: Graph, value: ValueId): Tensor | undefined {
@@ -134,12 +109,3 @@ export function constantOf(graph: Graph, value: ValueId): Tensor | undefined {
     throw error;
   }
 }
-
-/** Reproducible numbers between -1 and 1, none near 0: sines of an irrational walk. */
-export const sample = (shape: readonly number[], seed: number, by = 1): Tensor => ({
-  shape,
-  data: Float64Array.from({ length: volume(shape) }, (_, i) => {
-    const value = Math.sin((i + 1) * 2.399963 + seed * 1.7);
-    return by * (value + (value < 0 ? -0.1 : 0.1));
-  }),
-});

@@ -6,10 +6,11 @@ import type { BlockAttrs } from '../../ir/graph/ops.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { volume } from '../../ir/weight-expr.ts';
 import { scalarOf } from './activation.ts';
-import { constantOf, evaluate, looked, sample, type Scenario, scenariosOf, shapeUnder } from './evaluate.ts';
+import { sample } from '../evaluate-op.ts';
+import { constantOf, evaluate, looked, type Scenario, scenariosOf, shapeUnder } from './evaluate.ts';
 import type { Graph } from './graph.ts';
 import type { NearMiss } from './near-miss.ts';
-import { type Region, regionBetween, regionText } from './region.ts';
+import { type Region, regionBetween, regionText, valuesAfter } from './region.ts';
 
 /** A parameter: a constant of the source, or the numbers where none holds them. */
 export type Parameter = ValueId | readonly number[];
@@ -40,7 +41,8 @@ export class Norms {
     const root = anchor.results[0] as ValueId;
     const starts = this.#starts(root);
     const norms: FoundNorm[] = [];
-    for (const end of this.#ends(root)) {
+    for (const end of valuesAfter(this.#graph, root, (op) => isPointwise(op) && op.kind !== 'preduce', 32)) {
+      if (end === root) continue;
       const isInside = norms.some(({ region }) => region.ops.includes(this.#graph.definition(end) as GraphOp));
       const found = isInside ? undefined : this.#endingIn(end, starts, anchor);
       if (found !== undefined) norms.push(found);
@@ -104,18 +106,6 @@ export class Norms {
     };
     visit(root, 0, false);
     return [...found.keys()].toSorted((a, b) => graph.order(b) - graph.order(a)).slice(0, 8);
-  }
-
-  /** Values after a root, the farthest first. */
-  #ends(root: ValueId): readonly ValueId[] {
-    const graph = this.#graph;
-    const found = new Set([root]);
-    for (const at of found) {
-      if (found.size > 32) break;
-      for (const user of graph.users(at)) if (isPointwise(user) && user.kind !== 'preduce') found.add(user.results[0] as ValueId);
-    }
-    found.delete(root);
-    return [...found].toSorted((a, b) => graph.order(b) - graph.order(a));
   }
 }
 

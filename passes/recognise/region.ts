@@ -56,3 +56,29 @@ function constantText(graph: Graph, value: ValueId): string {
   const op = graph.definition(value);
   return op?.kind === 'pconst' ? `${op.attrs.values.join()}[${graph.type(value).shape.join()}]` : `v${value}`;
 }
+
+/** Values a value is made of through ops of a kind, those that depend on inputs, as far as `most` of them: in program order. */
+export function valuesBefore(graph: Graph, value: ValueId, through: (op: GraphOp) => boolean, most: number): readonly ValueId[] {
+  const found = new Set<ValueId>();
+  const pending = [value];
+  for (let at = pending.shift(); at !== undefined && found.size < most; at = pending.shift()) {
+    const op = graph.definition(at);
+    if (op === undefined || !through(op)) continue;
+    for (const operand of op.operands) {
+      if (found.has(operand) || graph.dependence(operand) !== 'inputs') continue;
+      found.add(operand);
+      pending.push(operand);
+    }
+  }
+  return [...found].toSorted((a, b) => graph.order(a) - graph.order(b));
+}
+
+/** A value and those made of it through ops of a kind, as far as some more than `most` of them: the farthest first, itself last. */
+export function valuesAfter(graph: Graph, value: ValueId, through: (op: GraphOp) => boolean, most: number): readonly ValueId[] {
+  const found = new Set([value]);
+  for (const at of found) {
+    if (found.size > most) break;
+    for (const user of graph.users(at)) if (through(user)) found.add(user.results[0] as ValueId);
+  }
+  return [...found].toSorted((a, b) => graph.order(b) - graph.order(a));
+}

@@ -4,9 +4,10 @@ import type { Tensor } from '../../ir/graph/interpret/tensor.ts';
 import type { GraphOp } from '../../ir/graph/module.ts';
 import { type BlockAttrs, ropePairs } from '../../ir/graph/ops.ts';
 import type { ValueId } from '../../ir/types.ts';
-import { evaluate, looked, sample, type Scenario, scenariosOf, shapeUnder } from './evaluate.ts';
+import { sample } from '../evaluate-op.ts';
+import { evaluate, looked, type Scenario, scenariosOf, shapeUnder } from './evaluate.ts';
 import type { Graph } from './graph.ts';
-import { type Region, regionBetween, regionText } from './region.ts';
+import { type Region, regionBetween, regionText, valuesBefore } from './region.ts';
 
 /** A rotation of the first 2 * `turning` elements of the last axis. Its cosines and sines are what the region makes of ones and zeros. */
 export type FoundRope = { readonly pairs: BlockAttrs['trope']['pairs']; readonly turning: number; readonly region: Region };
@@ -34,7 +35,7 @@ export class Ropes {
     const value = op.results[0] as ValueId;
     const { shape } = this.#graph.type(value);
     if (typeof shape.at(-1) !== 'number') return undefined;
-    for (const x of this.#starts(value)) {
+    for (const x of valuesBefore(this.#graph, value, isLinear, 48).toReversed()) {
       if (!equalShapes(this.#graph.type(x).shape, shape)) continue;
       const region = regionBetween(this.#graph, x, value);
       if (region === undefined || !region.ops.every(isLinear) || !turns(this.#graph, region)) continue;
@@ -51,22 +52,6 @@ export class Ropes {
     const before = (): readonly GraphOp[] => op.operands.flatMap((operand) => this.#graph.definition(operand) ?? []);
     if (op.kind === 'pbinary' && (op.attrs.fn === 'add' || (op.attrs.fn === 'sub' && depth > 0))) return before().filter((each) => each.kind === 'pbinary' && each.attrs.fn === 'mul').length === 2;
     return depth < 4 && (op.kind === 'pconcat' || op.kind === 'preshape') && before().some((each) => this.#mayEnd(each, depth + 1));
-  }
-
-  /** Values a rotation may be of: those reached through ops it is made of, the nearest first. */
-  #starts(value: ValueId): readonly ValueId[] {
-    const found = new Set<ValueId>();
-    const pending = [value];
-    for (let at = pending.shift(); at !== undefined && found.size < 48; at = pending.shift()) {
-      const op = this.#graph.definition(at);
-      if (op === undefined || !isLinear(op)) continue;
-      for (const operand of op.operands) {
-        if (found.has(operand) || this.#graph.dependence(operand) !== 'inputs') continue;
-        found.add(operand);
-        pending.push(operand);
-      }
-    }
-    return [...found].toSorted((a, b) => this.#graph.order(b) - this.#graph.order(a));
   }
 }
 
