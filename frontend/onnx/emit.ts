@@ -9,7 +9,7 @@ import { tensorsOf } from '../../ir/weight-expr.ts';
 import { WeightValues } from '../../ir/weight-values.ts';
 import type { TensorStore, Weight, WeightExpr } from '../../ir/weights.ts';
 import { Sizes } from './sizes.ts';
-import { CannotImport, type StoredWeight, type Value, elementCount, flatAt, flatIndex, foldBinary, foldUnary, isStatic, knownElements, knownValue, pickKnown, soundShape, writtenKnown } from './value.ts';
+import { CannotImport, type StoredWeight, type Value, dimAt, elementCount, flatAt, flatIndex, foldBinary, foldUnary, isStatic, knownElements, knownValue, pickKnown, soundShape, writtenKnown } from './value.ts';
 
 type Unary = PrimitiveAttrs['punary']['fn'];
 type Binary = PrimitiveAttrs['pbinary']['fn'];
@@ -46,6 +46,7 @@ export class Emitter {
 
   /** What is made of what is stored; if it is small and made of known numbers, those. */
   derived(dtype: DType, shape: readonly number[], expr: WeightExpr): Value {
+    soundShape(shape);
     if (tensorsOf(expr).length > 0 || elementCount(shape) > knownElements) return { dtype, shape, weight: { dtype, shape, expr } };
     return knownValue(dtype, shape, [...new WeightValues(noTensors, 1).rowsOf({ name: '', dtype, shape, instances: [expr] }, { instance: 0, rank: 0 }, 0, shape[0] ?? 1)]);
   }
@@ -77,8 +78,7 @@ export class Emitter {
 
   /** Of the last two axes; both operands have at least two. */
   matmul(x: Value, y: Value): Value {
-    const [rows, inner] = x.shape.slice(-2) as [Dim, Dim];
-    const [height, columns] = y.shape.slice(-2) as [Dim, Dim];
+    const [rows, inner, height, columns] = [dimAt(x, -2), dimAt(x, -1), dimAt(y, -2), dimAt(y, -1)];
     if (this.sizes.equate(inner, height) === undefined) throw new CannotImport('E1003', `a product of [${x.shape.join(', ')}] and [${y.shape.join(', ')}] does not exist`);
     return this.#op('pmatmul', {}, [x, y], { dtype: x.dtype, shape: [...this.broadcast(x.shape.slice(0, -2), y.shape.slice(0, -2)), rows, columns] });
   }
@@ -96,7 +96,7 @@ export class Emitter {
 
   transpose(x: Value, perm: readonly number[]): Value {
     if (perm.length !== x.shape.length || perm.toSorted((a, b) => a - b).some((axis, i) => axis !== i)) throw new CannotImport('E1003', `[${perm.join(', ')}] does not permute ${x.shape.length} axes`);
-    const shape = perm.map((axis) => x.shape[axis] as Dim);
+    const shape = perm.map((axis) => dimAt(x, axis));
     if (perm.every((axis, i) => axis === i)) return x;
     const known = pickKnown(x, shape, (index) => flatIndex(x.shape, perm.map((_, axis) => index[perm.indexOf(axis)] as number)));
     return this.#folded(x.dtype, shape, known) ?? this.#op('ptranspose', { perm }, [x], { dtype: x.dtype, shape });
@@ -114,7 +114,7 @@ export class Emitter {
 
   /** Broadcasts to a shape. */
   expand(x: Value, shape: readonly Dim[]): Value {
-    if (equalShapes(x.shape, shape)) return x;
+    if (equalShapes(x.shape, soundShape(shape))) return x;
     const known = this.#folded(x.dtype, shape, this.#spread(x, shape));
     if (known !== undefined) return known;
     const expanded = this.#op('pexpand', {}, [x], { dtype: x.dtype, shape });
@@ -133,7 +133,7 @@ export class Emitter {
     const at = this.axis(axis, x);
     const span = stepsAcross(subDims(end, start), step);
     const length = step === 1 || typeof span === 'string' ? span : Math.max(0, span);
-    if (typeof length === 'number' && length < 0) throw new CannotImport('E1003', `elements ${start} to ${end} do not exist`);
+    if (typeof length === 'number' && (length < 0 || !reaches(dimAt(x, at), start, { length, step }))) throw new CannotImport('E1003', `elements ${start} to ${end} of an axis of ${x.shape[at]} do not exist`);
     if (length === x.shape[at] && start === 0 && step === 1) return x;
     const shape = x.shape.with(at, length);
     const known = typeof start === 'number' ? pickKnown(x, shape, (index) => flatAt(x.shape, index.with(at, start + (index[at] as number) * step))) : undefined;
@@ -144,7 +144,7 @@ export class Emitter {
     const [first, ...rest] = parts as readonly [Value, ...Value[]];
     if (rest.length === 0) return first;
     const at = this.axis(axis, first);
-    const length = parts.map((part) => part.shape[at] as Dim).reduce<Dim>(addDims, 0);
+    const length = parts.map((part) => dimAt(part, at)).reduce<Dim>(addDims, 0);
     const shape = first.shape.map((dim, i) => (i === at ? length : rest.reduce((sum, part) => this.#same(sum, part, i), dim)));
     const known = at === 0 && parts.every((part) => part.known !== undefined) ? parts.flatMap((part) => part.known ?? []) : undefined;
     return this.#folded(first.dtype, shape, known) ?? this.#op('pconcat', { axis: at }, parts, { dtype: first.dtype, shape });
@@ -168,7 +168,7 @@ export class Emitter {
   /** Data at an index for each element along an axis; the other axes broadcast. */
   pick(data: Value, indices: Value, axis: number): Value {
     const at = this.axis(axis, data);
-    const shape = this.broadcast(data.shape.with(at, 1), indices.shape.with(at, 1)).with(at, indices.shape[at] as Dim);
+    const shape = this.broadcast(data.shape.with(at, 1), indices.shape.with(at, 1)).with(at, dimAt(indices, at));
     return this.#op('ppick', { axis: at }, [data, indices], { dtype: data.dtype, shape });
   }
 
@@ -176,8 +176,9 @@ export class Emitter {
   scatter(data: Value, indices: Value, updates: Value, { axis, reduction }: PrimitiveAttrs['pscatter']): Value {
     const at = this.axis(axis, data);
     if (indices.shape.length !== data.shape.length || updates.shape.length !== data.shape.length) throw new CannotImport('E1003', `updates of [${updates.shape.join(', ')}] at [${indices.shape.join(', ')}] do not go into [${data.shape.join(', ')}]`);
+    if (!equalShapes(this.broadcast(indices.shape, updates.shape), updates.shape)) throw new CannotImport('E1003', `indices of [${indices.shape.join(', ')}] are not those of updates of [${updates.shape.join(', ')}]`);
     updates.shape.forEach((dim, i) => {
-      const size = data.shape[i] as Dim;
+      const size = dimAt(data, i);
       if (i !== at && typeof dim === 'number' && typeof size === 'number' && dim > size) throw new CannotImport('E1003', `${dim} updates do not go into an axis of ${size}`);
     });
     return this.#folded(data.dtype, data.shape, reduction === 'none' ? writtenKnown(data, indices, updates, at) : undefined) ?? this.#op('pscatter', { axis: at, reduction }, [data, indices, updates], data);
@@ -186,7 +187,7 @@ export class Emitter {
   /** Indices of the k largest or smallest along an axis, best first. */
   topk(x: Value, { axis, k, largest }: { readonly axis: number; readonly k: Dim; readonly largest: boolean }): Value {
     const at = this.axis(axis, x);
-    const size = x.shape[at] as Dim;
+    const size = dimAt(x, at);
     if (leastOf(subDims(k, size)) > 0) throw new CannotImport('E1003', `an axis of ${size} has no ${k} elements`);
     return this.#op('ptopk', { axis: at, k: String(k), largest }, [x], { dtype: 'i64', shape: x.shape.with(at, k) });
   }
@@ -304,4 +305,10 @@ export class Emitter {
     this.weights.set(name, { name, dtype, shape, instances: [expr] });
     return this.build.op('weight', { name }, [], { dtype, shape });
   }
+}
+
+/** Whether an axis has so many elements from `start` on, as far as numbers say. */
+function reaches(size: Dim, start: Dim, { length, step }: { readonly length: number; readonly step: number }): boolean {
+  if (length === 0 || typeof size === 'string' || typeof start === 'string') return true;
+  return [start, start + step * (length - 1)].every((place) => place >= 0 && place < size);
 }

@@ -39,6 +39,21 @@ export class CannotImport extends Error {
   }
 }
 
+/** The size of an axis, counted from the last if negative; there must be such an axis. */
+export function dimAt({ shape }: { readonly shape: readonly Dim[] }, axis: number): Dim {
+  const size = shape.at(axis);
+  if (size === undefined) throw new CannotImport('E1003', `[${shape.join(', ')}] has no axis ${axis}`);
+  return size;
+}
+
+type Sizes = { readonly 2: readonly [Dim, Dim]; readonly 3: readonly [Dim, Dim, Dim]; readonly 4: readonly [Dim, Dim, Dim, Dim]; readonly 5: readonly [Dim, Dim, Dim, Dim, Dim] };
+
+/** The sizes of a tensor, whose rank must be that. */
+export function dimsOf<R extends keyof Sizes>({ shape }: { readonly shape: readonly Dim[] }, rank: R): Sizes[R] {
+  if (shape.length !== rank) throw new CannotImport('E1003', `[${shape.join(', ')}] is not of rank ${rank}`);
+  return shape as unknown as Sizes[R];
+}
+
 /** f of one element; undefined if it is an expression f does not keep whole. */
 export function foldUnary(fn: PrimitiveAttrs['punary']['fn'], x: Dim): Dim | undefined {
   if (typeof x === 'number') return unary[fn](x);

@@ -1,7 +1,6 @@
 import { subDims, volumeOf } from '../../../ir/dims.ts';
-import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { type Value, knownValue } from '../value.ts';
+import { type Value, dimAt, knownValue } from '../value.ts';
 import type { Rule, Rules } from './rule.ts';
 
 /** What ranks, accumulates or cuts off along axes. */
@@ -17,7 +16,7 @@ export const along: Rules = {
     // Each element is the product of a row of all elements, those it does not have replaced by 1.
     const x = call.input(0);
     const axis = emit.axis(call.single(1) as number, x);
-    const factors = emit.iota('i64', 0, 1, x.shape[axis] as Dim);
+    const factors = emit.iota('i64', 0, 1, dimAt(x, axis));
     const column = emit.reshape(factors, [...factors.shape, 1]);
     const [low, high] = call.int('reverse', 0) === 1 ? [column, factors] : [factors, column];
     const has = emit.binary(call.int('exclusive', 0) === 1 ? 'less' : 'lessEqual', low, high);
@@ -45,7 +44,7 @@ export const along: Rules = {
 };
 
 /** The axis from its end to its beginning. */
-const reversed = (emit: Emitter, x: Value, axis: number): Value => emit.slice(x, axis, subDims(x.shape[axis] as Dim, 1), -1, -1);
+const reversed = (emit: Emitter, x: Value, axis: number): Value => emit.slice(x, axis, subDims(dimAt(x, axis), 1), -1, -1);
 
 function extreme(largest: boolean): Rule {
   return (call, emit) => {
@@ -53,13 +52,13 @@ function extreme(largest: boolean): Rule {
     const axis = emit.axis(call.int('axis', 0), x);
     const last = call.int('select_last_index', 0) === 1;
     const found = emit.topk(last ? reversed(emit, x, axis) : x, { axis, k: 1, largest });
-    const index = last ? emit.binary('sub', knownValue('i64', [], [subDims(x.shape[axis] as Dim, 1)]), found) : found;
+    const index = last ? emit.binary('sub', knownValue('i64', [], [subDims(dimAt(x, axis), 1)]), found) : found;
     return call.int('keepdims', 1) === 1 ? index : emit.reshape(index, x.shape.toSpliced(axis, 1));
   };
 }
 
 function peak(emit: Emitter, x: Value, axis: number): Value {
-  const places = emit.iota('i64', 0, 1, x.shape[axis] as Dim);
+  const places = emit.iota('i64', 0, 1, dimAt(x, axis));
   const shaped = emit.reshape(places, x.shape.map((size, i) => (i === axis ? size : 1)));
   return emit.cast(emit.binary('equal', shaped, emit.topk(x, { axis, k: 1, largest: true })), x.dtype);
 }

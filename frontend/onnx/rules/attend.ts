@@ -1,7 +1,7 @@
 import { divDims, mulDims } from '../../../ir/dims.ts';
 import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value } from '../value.ts';
+import { CannotImport, type Value, dimAt, dimsOf } from '../value.ts';
 
 /** Attention of heads [batch, heads, rows, headDim]; keys and values [batch, kvHeads, keys, ...] may have fewer. */
 export type Attending = {
@@ -27,7 +27,7 @@ export type Attended = { readonly mixed: Value; readonly scaled: Value; readonly
 
 /** softmax(cap(scale * q k^T), masked) v */
 export function attend(emit: Emitter, { q, k, v, scale, softCap, mask, sink, blind, weigh }: Attending): Attended {
-  const heads = q.shape[1] as Dim;
+  const heads = dimAt(q, 1);
   const factor = scale === 0 ? 1 / Math.sqrt(knownSize(q.shape[3])) : scale;
   const scores = emit.matmul(q, emit.transpose(repeatHeads(emit, k, heads), [0, 1, 3, 2]));
   const scaled = factor === 1 ? scores : emit.binary('mul', scores, emit.scalar(scores, factor));
@@ -42,7 +42,7 @@ export function attend(emit: Emitter, { q, k, v, scale, softCap, mask, sink, bli
 
 /** The softmax of logits and one more, without that one's share. */
 function sunk(emit: Emitter, logits: Value, sink: Value): Value {
-  const [heads, keys] = [logits.shape[1] as Dim, logits.shape[3] as Dim];
+  const [heads, keys] = [dimAt(logits, 1), dimAt(logits, 3)];
   const column = emit.expand(emit.reshape(emit.cast(sink, logits.dtype), [1, heads, 1, 1]), logits.shape.with(3, 1));
   return emit.slice(emit.softmax(emit.concat([logits, column], 3), 3), 3, 0, keys);
 }
@@ -55,7 +55,7 @@ export function knownSize(size: Dim | undefined): number {
 
 /** [batch, rows, heads * headDim] -> [batch, heads, rows, headDim] */
 export function splitHeads(emit: Emitter, x: Value, heads: number): Value {
-  const [batch, rows, width] = x.shape as readonly [Dim, Dim, Dim];
+  const [batch, rows, width] = dimsOf(x, 3);
   const headDim = divDims(width, heads);
   if (headDim === undefined) throw new CannotImport('E1003', `${width} features are not ${heads} heads of equal size`);
   return emit.transpose(emit.reshape(x, [batch, rows, heads, headDim]), [0, 2, 1, 3]);
@@ -63,13 +63,13 @@ export function splitHeads(emit: Emitter, x: Value, heads: number): Value {
 
 /** [batch, heads, rows, headDim] -> [batch, rows, heads * headDim] */
 export function joinHeads(emit: Emitter, x: Value): Value {
-  const [batch, heads, rows, headDim] = x.shape as readonly [Dim, Dim, Dim, Dim];
+  const [batch, heads, rows, headDim] = dimsOf(x, 4);
   return emit.reshape(emit.transpose(x, [0, 2, 1, 3]), [batch, rows, mulDims(heads, headDim)]);
 }
 
 /** Keys and values of [batch, kvHeads, ...] for `heads` query heads: each serves heads / kvHeads neighbours. */
 function repeatHeads(emit: Emitter, x: Value, heads: Dim): Value {
-  const [batch, kvHeads, keys, headDim] = x.shape as readonly [Dim, Dim, Dim, Dim];
+  const [batch, kvHeads, keys, headDim] = dimsOf(x, 4);
   if (kvHeads === heads) return x;
   const group = divDims(heads, kvHeads);
   if (group === undefined) throw new CannotImport('E1003', `${heads} query heads do not share ${kvHeads} key heads evenly`);

@@ -1,7 +1,7 @@
 import { divDims, leastOf, mulDims, subDims } from '../../../ir/dims.ts';
 import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value } from '../value.ts';
+import { CannotImport, type Value, dimAt } from '../value.ts';
 import { attend, joinHeads, joined, places, splitHeads } from './attend.ts';
 import { number } from './cache.ts';
 import { rotate } from './norm.ts';
@@ -23,13 +23,13 @@ export function rotary(call: Call, emit: Emitter, x: Value, { cos, sin, position
   const split = flat ? splitHeads(emit, x, headsOf(call, x, cos)) : x;
   const angles = [cos, sin].map((table) => {
     const rows = positions === undefined ? table : emit.gather(table, positions, 0);
-    return emit.reshape(rows, [rows.shape[0] as Dim, 1, ...rows.shape.slice(1)]);
+    return emit.reshape(rows, [dimAt(rows, 0), 1, ...rows.shape.slice(1)]);
   }) as [Value, Value];
   const [batch, tables] = [split.shape[0] as Dim, angles[0].shape[0] as Dim];
   if (positions === undefined && tables === 1 && batch !== 1) call.doubt(`its angles are of 1 sequence, and it turns ${batch}: they are read as the same for each`);
   const partial = call.int('rotary_embedding_dim', 0);
-  const width = partial === 0 ? divDims(split.shape[3] as Dim, 2) : partial / 2;
-  if (typeof width !== 'number') throw new CannotImport('E3001', 'the size of a head is not a number that can be told before the run');
+  const width = divDims(partial === 0 ? dimAt(split, 3) : partial, 2);
+  if (typeof width !== 'number') throw new CannotImport('E3001', 'how many pairs of a head turn is not a number that can be told before the run');
   const used = angles.map((each) => (each.shape[3] === width ? each : emit.slice(each, 3, 0, width))) as [Value, Value];
   const turned = rotate(emit, split, used, width, call.int('interleaved', 0) === 1);
   return flat ? joinHeads(emit, turned) : turned;
@@ -38,7 +38,7 @@ export function rotary(call: Call, emit: Emitter, x: Value, { cos, sin, position
 /** Without a number of heads these are as wide as the tables turn. */
 function headsOf(call: Call, x: Value, cos: Value): number {
   const given = call.int('num_heads', 0);
-  const heads = given === 0 ? divDims(x.shape[2] as Dim, mulDims(2, cos.shape.at(-1) as Dim)) : given;
+  const heads = given === 0 ? divDims(dimAt(x, 2), mulDims(2, dimAt(cos, -1))) : given;
   if (typeof heads !== 'number') throw new CannotImport('E1003', `${x.shape[2]} features are no number of heads of ${cos.shape.at(-1)} pairs`);
   return heads;
 }
@@ -77,11 +77,11 @@ export const previews: Rules = {
 function maskScores(call: Call, emit: Emitter, scores: Value): Value {
   const floor = emit.scalar(scores, -Infinity);
   const lengths = call.inputs[6];
-  const mask = call.inputs[3] && reaching(emit, call.inputs[3], scores.shape[3] as Dim);
+  const mask = call.inputs[3] && reaching(emit, call.inputs[3], dimAt(scores, 3));
   const given = mask === undefined ? scores : mask.dtype === 'bool' ? emit.where(mask, scores, floor) : emit.binary('add', scores, mask);
   const [rows, keys] = scores.shape.slice(2) as [Dim, Dim];
   // Keys of a length of their own end with the rows at hand.
-  const length = lengths && emit.reshape(lengths, [lengths.shape[0] as Dim, 1, 1, 1]);
+  const length = lengths && emit.reshape(lengths, [dimAt(lengths, 0), 1, 1, 1]);
   const first = length === undefined ? number(call.inputs[4]?.shape[2] ?? 0) : emit.binary('sub', length, number(rows));
   const [row, key] = [places(emit, first, rows, 2), places(emit, number(0), keys, 1)];
   const [left, right] = [call.int('left_window_size', -1), call.int('is_causal', 0) === 1 ? 0 : call.int('right_window_size', -1)];
@@ -92,7 +92,7 @@ function maskScores(call: Call, emit: Emitter, scores: Value): Value {
 
 /** A mask that ends before the keys do hides the others. */
 function reaching(emit: Emitter, mask: Value, keys: Dim): Value {
-  const missing = subDims(keys, emit.sizes.settle(mask.shape.at(-1) as Dim));
+  const missing = subDims(keys, emit.sizes.settle(dimAt(mask, -1)));
   if (mask.shape.at(-1) === 1 || leastOf(missing) <= 0) return mask;
   const hidden = emit.scalar(mask, mask.dtype === 'bool' ? 0 : -Infinity);
   return emit.concat([mask, emit.expand(hidden, mask.shape.with(-1, missing))], -1);

@@ -1,7 +1,7 @@
 import { addDims, leastOf, subDims } from '../../../ir/dims.ts';
 import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { type Value, knownValue } from '../value.ts';
+import { type Value, dimAt, knownValue } from '../value.ts';
 import { places } from './attend.ts';
 
 /**
@@ -28,7 +28,7 @@ export function appended(emit: Emitter, past: Value | undefined, now: Value, { f
 
 /** Rows [batch, heads, rows, headDim] at places of each sequence; the last, where there are none. */
 function rowsAt(emit: Emitter, x: Value, rows: Value): Value {
-  const held = emit.binary('min', rows, number(subDims(x.shape[2] as Dim, 1)));
+  const held = emit.binary('min', rows, number(subDims(dimAt(x, 2), 1)));
   return emit.pick(x, emit.reshape(held, [...Array.from({ length: 4 - held.shape.length }, () => 1), ...held.shape]), 2);
 }
 

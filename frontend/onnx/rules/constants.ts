@@ -1,7 +1,7 @@
 import { stepsAcross, subDims, volumeOf } from '../../../ir/dims.ts';
 import type { Dim, DType } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value, knownValue } from '../value.ts';
+import { CannotImport, type Value, dimAt, knownValue } from '../value.ts';
 import { type Call, type Rules, dtypeOf } from './rule.ts';
 
 /** What makes tensors out of sizes and constants. */
@@ -26,7 +26,7 @@ export const constants: Rules = {
   EyeLike: (call, emit) => {
     const x = call.input(0);
     const dtype = call.has('dtype') ? dtypeOf(call.int('dtype')) : x.dtype;
-    const [rows, columns] = [0, 1].map((axis) => emit.iota('i64', 0, 1, x.shape[axis] as Dim)) as [Value, Value];
+    const [rows, columns] = [0, 1].map((axis) => emit.iota('i64', 0, 1, dimAt(x, axis))) as [Value, Value];
     const below = emit.binary('add', columnOf(emit, rows), knownValue('i64', [], [call.int('k', 0)]));
     return emit.cast(emit.binary('equal', below, columns), dtype);
   },

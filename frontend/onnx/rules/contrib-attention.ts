@@ -1,7 +1,7 @@
 import { addDims, divDims, mulDims } from '../../../ir/dims.ts';
 import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value, knownValue } from '../value.ts';
+import { CannotImport, type Value, dimAt, dimsOf, knownValue } from '../value.ts';
 import { type Attended, attend, joinHeads, knownSize, places, splitHeads } from './attend.ts';
 import { type Cache, appended, growing, number } from './cache.ts';
 import { type Scope, causal, visible } from './contrib-masks.ts';
@@ -48,11 +48,12 @@ export function cut(emit: Emitter, x: Value, sizes: readonly Dim[]): readonly Va
 /** Queries, keys and values side by side, of sizes that may be given. */
 export function sides(call: Call, emit: Emitter, x: Value): readonly Value[] {
   const sizes = call.ints('qkv_hidden_sizes');
+  if (sizes !== undefined && sizes.length !== 3) throw new CannotImport('E1003', `${sizes.length} sizes are not those of queries, keys and values`);
   return sizes === undefined ? thirds(emit, x) : cut(emit, x, sizes);
 }
 
 function thirds(emit: Emitter, x: Value): readonly Value[] {
-  const third = divDims(x.shape.at(-1) as Dim, 3);
+  const third = divDims(dimAt(x, -1), 3);
   if (third === undefined) throw new CannotImport('E1003', `${x.shape.at(-1)} features are not queries, keys and values of equal size`);
   return cut(emit, x, [third, third, third]);
 }
@@ -73,9 +74,10 @@ function merged(call: Call, emit: Emitter, qkv: Value, { mask, past, bias, lengt
 /** Heads turned by their places, pairs being halves and angles those of a base of 10000. */
 function turned(call: Call, emit: Emitter, x: Value, past: Dim): Value {
   const heads = splitHeads(emit, x, call.int('num_heads'));
-  const width = call.int('rotary_embedding_dim', knownSize(heads.shape[3])) / 2;
+  const width = divDims(call.int('rotary_embedding_dim', knownSize(heads.shape[3])), 2);
+  if (typeof width !== 'number') throw new CannotImport('E1003', 'features that turn are not pairs');
   const frequencies = knownValue(x.dtype, [width], Array.from({ length: width }, (_, i) => 10000 ** (-i / width)));
-  const angles = emit.binary('mul', emit.cast(places(emit, number(past), heads.shape[2] as Dim, 2), x.dtype), frequencies);
+  const angles = emit.binary('mul', emit.cast(places(emit, number(past), dimAt(heads, 2), 2), x.dtype), frequencies);
   return joinHeads(emit, rotate(emit, heads, [emit.unary('cos', angles), emit.unary('sin', angles)], width, false));
 }
 
@@ -83,7 +85,7 @@ function turned(call: Call, emit: Emitter, x: Value, past: Dim): Value {
 function unpacked(call: Call, emit: Emitter): readonly Value[] {
   const [query, key, value] = [call.input(0), call.inputs[1], call.inputs[2]];
   const part = (x: Value, i: number): Value => {
-    const [batch, rows, heads, , headDim] = x.shape as readonly [Dim, Dim, Dim, Dim, Dim];
+    const [batch, rows, heads, , headDim] = dimsOf(x, 5);
     return emit.reshape(emit.slice(x, 3, i, i + 1), [batch, rows, mulDims(heads, headDim)]);
   };
   if (query.shape.length === 5) return [0, 1, 2].map((i) => part(query, i));
@@ -109,9 +111,9 @@ type Parts = {
 /** The output, keys and values with those of the past, and the scores as the softmax has them. */
 function separate(call: Call, emit: Emitter, { parts, bias, mask, scoreBias, pastKey, pastValue, length, beams }: Parts): readonly Value[] {
   const heads = call.int('num_heads');
-  const biases = bias === undefined ? [] : cut(emit, bias, parts.map((x) => (x.shape.length === 4 ? mulDims(heads, x.shape[3] as Dim) : (x.shape[2] as Dim))));
+  const biases = bias === undefined ? [] : cut(emit, bias, parts.map((x) => (x.shape.length === 4 ? mulDims(heads, dimAt(x, 3)) : dimAt(x, 2))));
   const [q, k, v] = parts.map((x, i) => (x.shape.length === 4 ? x : splitHeads(emit, withBias(emit, x, biases[i]), heads))) as [Value, Value, Value];
-  const [past, rows] = [pastKey?.shape[2] ?? 0, k.shape[2] as Dim];
+  const [past, rows] = [pastKey?.shape[2] ?? 0, dimAt(k, 2)];
   const cache: Cache = length === undefined ? growing(past, rows) : { first: emit.cast(emit.reshape(length, []), 'i64'), length: past };
   const [keys, values] = [appended(emit, pastKey, k, cache), appended(emit, pastValue, v, cache)];
   const seen = (whole: Value, cached: Value | undefined, now: Value): Value => {
@@ -125,11 +127,11 @@ function separate(call: Call, emit: Emitter, { parts, bias, mask, scoreBias, pas
 
 /** Cached rows [batch * beams, heads, rows, headDim], each from the beam it is of. */
 function ofBeams(emit: Emitter, cached: Value, beams: Value): Value {
-  const [batch, count] = beams.shape as readonly [Dim, Dim];
+  const [batch, count] = [dimAt(beams, 0), dimAt(beams, 1)];
   const all = mulDims(batch, count);
   const base = emit.binary('mul', emit.binary('div', emit.iota('i64', 0, 1, all), number(count)), number(count));
-  const index = emit.binary('add', emit.cast(emit.reshape(beams, [all, 1, beams.shape[2] as Dim, 1]), 'i64'), emit.reshape(base, [all, 1, 1, 1]));
-  return emit.pick(cached, emit.slice(index, 2, 0, cached.shape[2] as Dim), 0);
+  const index = emit.binary('add', emit.cast(emit.reshape(beams, [all, 1, dimAt(beams, 2), 1]), 'i64'), emit.reshape(base, [all, 1, 1, 1]));
+  return emit.pick(cached, emit.slice(index, 2, 0, dimAt(cached, 2)), 0);
 }
 
 type Heads = { readonly q: Value; readonly k: Value; readonly v: Value };
@@ -141,7 +143,7 @@ const lowest = -3.4028234663852886e38;
 
 /** Attention whose mask is a number added to the scores of what does not count; what comes later is not seen at all. */
 function filtered(call: Call, emit: Emitter, heads: Heads, { mask, bias, first, partly }: Filter): Attended {
-  const scope: Scope = { batch: heads.q.shape[0] as Dim, rows: heads.q.shape[2] as Dim, keys: heads.k.shape[2] as Dim, first };
+  const scope: Scope = { batch: dimAt(heads.q, 0), rows: dimAt(heads.q, 2), keys: dimAt(heads.k, 2), first };
   const apply = (scores: Value): Value => {
     const least = emit.scalar(scores, call.float('mask_filter_value', -10000));
     const masked = mask === undefined ? scores : emit.binary('add', scores, emit.where(visible(emit, mask, scope), emit.scalar(scores, 0), least));

@@ -1,7 +1,6 @@
 import { divDims } from '../../../ir/dims.ts';
-import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value, knownValue } from '../value.ts';
+import { CannotImport, type Value, dimAt, dimsOf, knownValue } from '../value.ts';
 import { places, splitHeads } from './attend.ts';
 import { number } from './cache.ts';
 import { matmul } from './products.ts';
@@ -10,20 +9,21 @@ import type { Rules } from './rule.ts';
 /** Numbers ONNX Runtime's attentions add to their scores. Source: its docs/ContribOperators.md. */
 export const contribBiases: Rules = {
   RelativePositionBias: (call, emit) => {
-    const [rows, keys] = [1, 2].map((i) => call.sizes(i)?.[0]) as [Dim, Dim];
+    const [rows, keys] = [1, 2].map((i) => call.sizes(i)?.[0]);
+    if (rows === undefined || keys === undefined) throw new CannotImport('E1003', 'how many rows and keys there are is missing');
     const apart = emit.binary('sub', places(emit, number(0), keys, 1), places(emit, number(0), rows, 2));
     const table = call.input(0);
-    const [buckets] = table.shape as readonly [Dim, Dim];
+    const [buckets] = dimsOf(table, 2);
     if (typeof buckets !== 'number') throw new CannotImport('E3001', 'the number of buckets is not a number that can be told before the run');
     const bias = emit.gather(table, bucketsOf(emit, apart, { buckets, most: call.int('max_distance'), both: call.int('is_bidirectional', 0) === 1 }), 0);
-    return emit.reshape(emit.transpose(bias, [2, 0, 1]), [1, table.shape[1] as Dim, rows, keys]);
+    return emit.reshape(emit.transpose(bias, [2, 0, 1]), [1, dimAt(table, 1), rows, keys]);
   },
   GatedRelativePositionBias: (call, emit) => {
     if (call.inputs[6] !== undefined) throw new CannotImport('E3001', 'packed sequences are not expressed');
     const heads = call.int('num_heads');
     const query = splitHeads(emit, emit.binary('add', call.input(0), call.input(1)), heads);
     const gates = emit.binary('add', matmul(emit, query, call.input(3)), call.input(4));
-    const half = divDims(gates.shape[3] as Dim, 2);
+    const half = divDims(dimAt(gates, 3), 2);
     if (half === undefined) throw new CannotImport('E1003', `gates of ${gates.shape[3]} features are not two`);
     const summed = emit.unary('sigmoid', emit.reduce('sum', emit.reshape(gates, [...gates.shape.slice(0, 3), 2, half]), [4], false));
     const [update, reset] = [0, 1].map((i) => emit.slice(summed, 3, i, i + 1)) as [Value, Value];

@@ -1,7 +1,7 @@
 import { addDims, divDims, mulDims, volumeOf } from '../../../ir/dims.ts';
 import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value } from '../value.ts';
+import { CannotImport, type Value, dimAt } from '../value.ts';
 import { attend, joinHeads, places, splitHeads } from './attend.ts';
 import { type Cache, appended, keptOf, latest, lengthOf, number } from './cache.ts';
 import { type Scope, causal } from './contrib-masks.ts';
@@ -14,7 +14,7 @@ export const groupedAttentions: Rules = { GroupQueryAttention: groupQuery };
 function groupQuery(call: Call, emit: Emitter): readonly Value[] {
   refuseVariants(call);
   const { q, k, v } = headed(call, emit);
-  const [batch, rows] = [q.shape[0] as Dim, q.shape[2] as Dim];
+  const [batch, rows] = [dimAt(q, 0), dimAt(q, 2)];
   const [past, lengths] = [call.inputs[3], call.input(5)];
   const total = emit.binary('add', emit.cast(emit.reshape(lengths, [volumeOf(lengths.shape), 1, 1, 1]), 'i64'), number(1));
   // Sequences of a first prompt may be shorter than it is.
@@ -23,9 +23,9 @@ function groupQuery(call: Call, emit: Emitter): readonly Value[] {
   const turn = call.int('do_rotary', 0) === 1 ? turning(call, emit, past === undefined ? number(0) : first, rows) : (x: Value): Value => x;
   const [keys, values] = [appended(emit, past, turn(k), cache), appended(emit, call.inputs[4], v, cache)];
   const bias = call.inputs[10];
-  const seen = (x: Value): Value => (bias === undefined ? x : emit.slice(x, 2, 0, bias.shape[3] as Dim));
+  const seen = (x: Value): Value => (bias === undefined ? x : emit.slice(x, 2, 0, dimAt(bias, 3)));
   const isSeen = (scores: Value): Value => {
-    const scope: Scope = { batch, rows, keys: scores.shape[3] as Dim, first: cache.first };
+    const scope: Scope = { batch, rows, keys: dimAt(scores, 3), first: cache.first };
     return call.int('causal', 1) === 1 ? causal(emit, scope, Math.max(call.int('local_window_size', -1), 0)) : emit.binary('less', places(emit, number(0), scope.keys, 1), total);
   };
   const biased = (scores: Value): Value => (bias === undefined ? scores : emit.binary('add', scores, bias));
@@ -34,7 +34,7 @@ function groupQuery(call: Call, emit: Emitter): readonly Value[] {
     scale: call.float('scale', 0),
     softCap: call.float('softcap', 0),
     mask: (scores) => emit.where(isSeen(scores), biased(scores), emit.scalar(scores, -Infinity)),
-    sink: call.inputs[11] ?? (call.int('smooth_softmax', 0) === 1 ? emit.expand(emit.scalar(q, 0), [q.shape[1] as Dim]) : undefined),
+    sink: call.inputs[11] ?? (call.int('smooth_softmax', 0) === 1 ? emit.expand(emit.scalar(q, 0), [dimAt(q, 1)]) : undefined),
   });
   const result = [joinHeads(emit, mixed), present(keys), present(values)];
   if ((call.outputs[3] ?? '') === '') return result;
@@ -65,7 +65,7 @@ function headed(call: Call, emit: Emitter): { readonly q: Value; readonly k: Val
   const query = call.input(0);
   const key = call.inputs[1];
   const split = (): readonly Value[] => {
-    const headDim = divDims(query.shape[2] as Dim, heads + 2 * kvHeads);
+    const headDim = divDims(dimAt(query, 2), heads + 2 * kvHeads);
     if (headDim === undefined) throw new CannotImport('E1003', `${query.shape[2]} features are not ${heads} + 2 * ${kvHeads} heads of equal size`);
     const part = (from: number, to: number): Value => emit.slice(query, 2, mulDims(from, headDim), mulDims(to, headDim));
     return [part(0, heads), part(heads, heads + kvHeads), part(heads + kvHeads, heads + 2 * kvHeads)];
@@ -84,7 +84,7 @@ function turning(call: Call, emit: Emitter, first: Value, rows: Dim): (x: Value)
   const given = call.inputs[9];
   // [batch, 1, rows]
   const own = places(emit, first, rows, 2);
-  const positions = given === undefined ? emit.reshape(own, own.shape.length === 2 ? [1, 1, rows] : own.shape.slice(0, 3)) : emit.reshape(given, [given.shape[0] as Dim, 1, given.shape[1] as Dim]);
+  const positions = given === undefined ? emit.reshape(own, own.shape.length === 2 ? [1, 1, rows] : own.shape.slice(0, 3)) : emit.reshape(given, [dimAt(given, 0), 1, dimAt(given, 1)]);
   const angles = [cos, sin].map((table) => emit.gather(table, positions, 0)) as [Value, Value];
   return (x) => rotate(emit, x, angles, width, call.int('rotary_interleaved', 0) === 1);
 }

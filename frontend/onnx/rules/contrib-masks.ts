@@ -1,7 +1,7 @@
 import { addDims, equalDims, mulDims } from '../../../ir/dims.ts';
 import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value } from '../value.ts';
+import { CannotImport, type Value, dimAt } from '../value.ts';
 import { places } from './attend.ts';
 import { number } from './cache.ts';
 
@@ -12,18 +12,17 @@ export type Scope = { readonly batch: Dim; readonly rows: Dim; readonly keys: Di
  * Whether each row may see each key, by a mask in any of ONNX Runtime's forms: lengths [batch], ends and starts [2 batch], lengths
  * and more [3 batch + 2]; or above 0 where a key counts, [batch, keys], [batch, rows, keys] or [batch, 1, most, most].
  */
-export function visible(emit: Emitter, mask: Value, { batch, rows, keys, first: firstRow }: Scope): Value {
+export function visible(emit: Emitter, mask: Value, { batch, rows, keys, first }: Scope): Value {
   const counts = (x: Value): Value => emit.binary('greater', x, emit.scalar(x, 0));
-  const [first, second, third] = mask.shape as readonly [Dim, Dim, Dim];
   switch (mask.shape.length) {
     case 1:
       return within(emit, mask, batch, keys);
     case 2:
-      return counts(emit.reshape(mask, [first, 1, 1, second]));
+      return counts(emit.reshape(mask, [dimAt(mask, 0), 1, 1, dimAt(mask, 1)]));
     case 3:
-      return counts(emit.reshape(mask, [first, 1, second, third]));
+      return counts(emit.reshape(mask, [dimAt(mask, 0), 1, dimAt(mask, 1), dimAt(mask, 2)]));
     case 4: {
-      const from = firstRow.known?.[0];
+      const from = first.known?.[0];
       if (from === undefined) throw new CannotImport('E3001', 'which rows of the mask are meant depends on data');
       return counts(emit.slice(emit.slice(mask, 2, from, addDims(from, rows)), 3, 0, keys));
     }
@@ -34,7 +33,7 @@ export function visible(emit: Emitter, mask: Value, { batch, rows, keys, first: 
 
 /** Whether keys lie before their sequence's end, and from its start on. */
 function within(emit: Emitter, bounds: Value, batch: Dim, keys: Dim): Value {
-  const size = emit.sizes.settle(bounds.shape[0] as Dim);
+  const size = emit.sizes.settle(dimAt(bounds, 0));
   const key = places(emit, number(0), keys, 1);
   const bound = (i: number): Value => {
     const from = mulDims(i, batch);

@@ -1,7 +1,6 @@
 import { addDims, mulDims, subDims } from '../../../ir/dims.ts';
-import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value } from '../value.ts';
+import { CannotImport, type Value, dimAt, dimsOf } from '../value.ts';
 import { attend, joinHeads, places, splitHeads } from './attend.ts';
 import { number } from './cache.ts';
 import { cut, sides, withBias } from './contrib-attention.ts';
@@ -14,11 +13,11 @@ export const packedAttentions: Rules = {
   PackedMultiHeadAttention: (call, emit) => {
     const [query, key, value] = [call.input(0), call.inputs[1], call.inputs[2]];
     const part = (i: number): Value => {
-      const [tokens, heads, , headDim] = query.shape as readonly [Dim, Dim, Dim, Dim];
+      const [tokens, heads, , headDim] = dimsOf(query, 4);
       return emit.reshape(emit.slice(query, 2, i, i + 1), [tokens, mulDims(heads, headDim)]);
     };
     const parts = query.shape.length === 4 ? [part(0), part(1), part(2)] : [query, key ?? query, value ?? query];
-    const biases = call.inputs[3] === undefined ? [] : cut(emit, call.inputs[3], parts.map((x) => x.shape[1] as Dim));
+    const biases = call.inputs[3] === undefined ? [] : cut(emit, call.inputs[3], parts.map((x) => dimAt(x, 1)));
     return ragged(call, emit, parts.map((x, i) => withBias(emit, x, biases[i])), { ends: call.input(5), bias: call.inputs[6] });
   },
 };
@@ -27,8 +26,8 @@ export const packedAttentions: Rules = {
 function ragged(call: Call, emit: Emitter, parts: readonly Value[], { ends, bias }: { readonly ends: Value; readonly bias: Value | undefined }): Value {
   if (bias !== undefined) throw new CannotImport('E3001', 'a bias on the scores of packed sequences is not expressed');
   const [q, k, v] = parts.map((x) => splitHeads(emit, emit.reshape(x, [1, ...x.shape]), call.int('num_heads'))) as [Value, Value, Value];
-  const tokens = q.shape[2] as Dim;
-  const sequences = subDims(ends.shape[0] as Dim, 1);
+  const tokens = dimAt(q, 2);
+  const sequences = subDims(dimAt(ends, 0), 1);
   const last = emit.cast(emit.slice(ends, 0, 1, addDims(sequences, 1)), 'i64');
   // The sequence of a token is how many end before it.
   const past = emit.cast(emit.binary('greaterEqual', places(emit, number(0), tokens, 2), last), 'i64');

@@ -1,7 +1,7 @@
 import { divDims } from '../../../ir/dims.ts';
 import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value, knownValue } from '../value.ts';
+import { CannotImport, type Value, dimAt, dimsOf, knownValue } from '../value.ts';
 import { knownSize, places } from './attend.ts';
 import { rotary } from './attention.ts';
 import { elementwise, gelu, swish } from './elementwise.ts';
@@ -19,7 +19,7 @@ export const contrib: Rules = {
   BiasAdd: (call, emit) => emit.binary('add', biased(emit, call.input(0), call.input(1)), call.input(2)),
   BiasSplitGelu: (call, emit) => {
     const sum = biased(emit, call.input(0), call.input(1));
-    const half = knownSize(divDims(sum.shape.at(-1) as Dim, 2));
+    const half = knownSize(divDims(dimAt(sum, -1), 2));
     return emit.binary('mul', emit.slice(sum, -1, 0, half), gelu(emit, emit.slice(sum, -1, half, 2 * half), false));
   },
   BiasSoftmax: (call, emit) => softmaxOf(emit, emit.binary('add', call.input(0), call.input(1)), call.int('axis', 1), 1),
@@ -52,17 +52,17 @@ export const contrib: Rules = {
   GroupNorm: (call, emit) => groupNorm(call, emit, call.input(0)),
   SkipGroupNorm: (call, emit) => {
     const [x, skip] = [call.input(0), call.input(3)];
-    const pixels = skip.shape.length === 2 ? emit.reshape(skip, channelShape(call, [skip.shape[0] as Dim], skip.shape[1] as Dim)) : skip;
+    const pixels = skip.shape.length === 2 ? emit.reshape(skip, channelShape(call, [dimAt(skip, 0)], dimAt(skip, 1))) : skip;
     const bias = call.inputs[4];
-    const sum = biased(emit, emit.binary('add', x, pixels), bias && emit.reshape(bias, channelShape(call, [1], bias.shape[0] as Dim)));
+    const sum = biased(emit, emit.binary('add', x, pixels), bias && emit.reshape(bias, channelShape(call, [1], dimAt(bias, 0))));
     return [groupNorm(call, emit, sum), sum];
   },
   RotaryEmbedding: (call, emit) => {
     if (call.float('scale', 1) !== 1 || call.int('is_packed_batching', 0) === 1) throw new CannotImport('E3001', 'rotary embeddings that are scaled, or of packed sequences, are not defined');
     const [x, given] = [call.input(0), call.input(1)];
-    const rows = x.shape.at(-2) as Dim;
+    const rows = dimAt(x, -2);
     // A single number is the place of the first row.
-    const positions = given.shape.length > 1 ? given : emit.reshape(places(emit, emit.cast(given, 'i64'), x.shape.length === 3 ? (x.shape[1] as Dim) : rows, 1), [1, x.shape.length === 3 ? (x.shape[1] as Dim) : rows]);
+    const positions = given.shape.length > 1 ? given : emit.reshape(places(emit, emit.cast(given, 'i64'), x.shape.length === 3 ? dimAt(x, 1) : rows, 1), [1, x.shape.length === 3 ? dimAt(x, 1) : rows]);
     return rotary(call, emit, x, { positions, cos: call.input(2), sin: call.input(3) });
   },
 };
@@ -95,7 +95,7 @@ function activated(call: Call, emit: Emitter, x: Value): Value {
 /** Words, positions and segments looked up and normalised; how many words of each sequence count; and the sum before it is normalised. */
 function embedding(call: Call, emit: Emitter): readonly Value[] {
   const [ids, segments, words, table, segmentTable] = [call.input(0), call.inputs[1], call.input(2), call.input(3), call.inputs[4]];
-  const [batch, rows] = ids.shape as readonly [Dim, Dim];
+  const [batch, rows] = dimsOf(ids, 2);
   const positions = call.inputs[8] ?? emit.iota('i64', 0, 1, rows);
   const placed = emit.binary('add', emit.gather(words, ids, 0), emit.gather(table, positions, 0));
   const sum = segments === undefined || segmentTable === undefined ? placed : emit.binary('add', placed, emit.gather(segmentTable, segments, 0));
@@ -112,8 +112,7 @@ const channelShape = (call: Call, batch: readonly Dim[], channels: Dim): readonl
 /** Normalises groups of channels over an image. */
 function groupNorm(call: Call, emit: Emitter, x: Value): Value {
   const groups = call.int('groups');
-  const [batch, ...rest] = x.shape as readonly [Dim, ...Dim[]];
-  const channels = (isLast(call) ? rest.at(-1) : rest[0]) as Dim;
+  const [batch, channels, rest] = [dimAt(x, 0), dimAt(x, isLast(call) ? -1 : 1), x.shape.slice(1)];
   const own = divDims(channels, groups);
   if (own === undefined) throw new CannotImport('E1003', `${channels} channels are not ${groups} groups`);
   const [shape, axes] = isLast(call) ? [[batch, ...rest.slice(0, -1), groups, own], [1, 2, 4]] : [[batch, groups, own, ...rest.slice(1)], [2, 3, 4]];

@@ -1,7 +1,6 @@
 import { volumeOf } from '../../../ir/dims.ts';
-import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value, isStatic } from '../value.ts';
+import { CannotImport, type Value, dimAt, isStatic } from '../value.ts';
 import { gelu, swish } from './elementwise.ts';
 import { unpackedNumbers } from './packed.ts';
 import type { Call, Rules } from './rule.ts';
@@ -37,7 +36,7 @@ function expertWeights(call: Call, emit: Emitter, { codes, scale, zeroPoint }: C
 function mixture(call: Call, emit: Emitter, [first, second, gate]: readonly [Layer, Layer, Layer | undefined], mixing: Value | undefined): Value {
   if (call.int('use_sparse_mixer', 0) === 1) throw new CannotImport('E3001', 'the sparse mixer is not computed');
   const x = call.input(0);
-  const width = x.shape.at(-1) as Dim;
+  const width = dimAt(x, -1);
   const tokens = volumeOf(x.shape.slice(0, -1));
   const rows = emit.reshape(x, [1, tokens, width]);
   const hidden = activated(call, emit, applied(emit, rows, first), gate && applied(emit, rows, gate));
@@ -49,7 +48,7 @@ function mixture(call: Call, emit: Emitter, [first, second, gate]: readonly [Lay
 
 function applied(emit: Emitter, rows: Value, { weights, bias }: Layer): Value {
   const product = emit.matmul(rows, emit.transpose(weights, [0, 2, 1]));
-  return bias === undefined ? product : emit.binary('add', product, emit.reshape(bias, [bias.shape[0] as Dim, 1, bias.shape[1] as Dim]));
+  return bias === undefined ? product : emit.binary('add', product, emit.reshape(bias, [dimAt(bias, 0), 1, dimAt(bias, 1)]));
 }
 
 /** [tokens, experts]: the shares of the k experts with the highest scores, 0 for the others. */

@@ -1,7 +1,7 @@
 import { addDims, subDims, volumeOf } from '../../../ir/dims.ts';
 import { type Dim, isFloat } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value, elementCount, knownValue } from '../value.ts';
+import { CannotImport, type Value, dimAt, elementCount, knownValue } from '../value.ts';
 import type { Rules } from './rule.ts';
 
 /** What picks elements by index, and what makes indices. */
@@ -31,7 +31,7 @@ export const gathers: Rules = {
     const { known } = x;
     if (known?.every((each) => typeof each === 'number') === true) return knownPlaces(x.shape as readonly number[], known);
     // TorchScript before opset 11 counts rows by the places in a list of ones.
-    if (x.shape.length === 1 && (emit.fillOf(x) ?? 0) !== 0) return emit.reshape(emit.iota('i64', 0, 1, x.shape[0] as Dim), [1, x.shape[0] as Dim]);
+    if (x.shape.length === 1 && (emit.fillOf(x) ?? 0) !== 0) return emit.reshape(emit.iota('i64', 0, 1, dimAt(x, 0)), [1, dimAt(x, 0)]);
     throw new CannotImport('E3001', 'how many elements there are depends on data');
   },
   Compress: (call, emit) => {
@@ -44,8 +44,9 @@ export const gathers: Rules = {
 
 /** Indices that are one number, or numbers in a row, are a slice. */
 function gather(emit: Emitter, data: Value, indices: Value, axis: number): Value {
+  if (isFloat(indices.dtype)) throw new CannotImport('E1003', 'indices are not integers');
   const at = emit.axis(axis, data);
-  const size = data.shape[at] as Dim;
+  const size = dimAt(data, at);
   const { known } = indices;
   const first = known?.[0];
   const inRow = first !== undefined && indices.shape.length <= 1 && data.known === undefined && known?.every((each, i) => subDims(each, first) === i) === true;
@@ -74,7 +75,7 @@ type Places = { readonly places: Value; readonly depth: number; readonly outer: 
 /** Indices [outer..., depth] into the axes of data from `batch` on, as places [outer...] in those axes taken together. */
 export function placesIn(emit: Emitter, data: Value, indices: Value, batch: number): Places {
   const depth = indices.shape.at(-1);
-  if (typeof depth !== 'number' || depth === 0 || batch + depth > data.shape.length || batch >= indices.shape.length) throw new CannotImport('E1003', `places of ${depth} indices do not exist in [${data.shape.join(', ')}]`);
+  if (typeof depth !== 'number' || depth === 0 || batch < 0 || batch + depth > data.shape.length || batch >= indices.shape.length) throw new CannotImport('E1003', `places of ${depth} indices do not exist in [${data.shape.join(', ')}]`);
   const outer = indices.shape.slice(0, -1);
   if (depth === 1) return { places: emit.reshape(indices, outer), depth, outer };
   const front = data.shape.slice(batch, batch + depth);

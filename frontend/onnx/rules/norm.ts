@@ -1,7 +1,6 @@
 import { divDims } from '../../../ir/dims.ts';
-import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value } from '../value.ts';
+import { CannotImport, type Value, dimAt } from '../value.ts';
 import type { Call, Rules } from './rule.ts';
 
 type Affine = { readonly scale: Value | undefined; readonly bias: Value | undefined };
@@ -13,7 +12,7 @@ function axesFrom(emit: Emitter, x: Value, axis: number): readonly number[] {
 }
 
 /** A value of each channel, the second axis of x. */
-const ofChannels = (emit: Emitter, x: Value, values: Value): Value => emit.reshape(values, [values.shape[0] as Dim, ...x.shape.slice(2).map(() => 1)]);
+const ofChannels = (emit: Emitter, x: Value, values: Value): Value => emit.reshape(values, [dimAt(values, 0), ...x.shape.slice(2).map(() => 1)]);
 
 /** x / sqrt(mean(x^2) + epsilon) * scale over the last axes. */
 export function rmsNorm(emit: Emitter, x: Value, axes: readonly number[], epsilon: number, scale: Value | undefined): Value {
@@ -60,7 +59,7 @@ export const norms: Rules = {
   },
   GroupNormalization: (call, emit) => {
     const x = call.input(0);
-    const [batch, channels] = x.shape as readonly [Dim, Dim];
+    const [batch, channels] = [dimAt(x, 0), dimAt(x, 1)];
     const groups = call.int('num_groups');
     const own = divDims(channels, groups);
     if (own === undefined) throw new CannotImport('E1003', `${channels} channels are not ${groups} groups`);
@@ -91,7 +90,7 @@ export const norms: Rules = {
 /** Rotates the first `2 * width` elements of the last axis by angles whose cosines and sines broadcast to [..., width]. */
 export function rotate(emit: Emitter, x: Value, [cos, sin]: readonly [Value, Value], width: number, interleaved: boolean): Value {
   const last = x.shape.length - 1;
-  const size = x.shape[last] as Dim;
+  const size = dimAt(x, last);
   const turning = emit.slice(x, last, 0, 2 * width);
   const [a, b] = interleaved
     ? [emit.slice(turning, last, 0, 2 * width, 2), emit.slice(turning, last, 1, 2 * width, 2)]

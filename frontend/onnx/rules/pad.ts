@@ -1,7 +1,7 @@
 import { addDims, mulDims, subDims } from '../../../ir/dims.ts';
 import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value, knownValue } from '../value.ts';
+import { CannotImport, type Value, dimAt, knownValue } from '../value.ts';
 import type { Rules } from './rule.ts';
 
 /** Elements to add before and after those of an axis; fewer than none takes away. */
@@ -23,7 +23,7 @@ export const pads: Rules = {
 
 /** Puts one value before and after the elements of an axis. */
 export function pad(emit: Emitter, x: Value, axis: number, { before, after }: Padding, fill: Value): Value {
-  const size = x.shape[axis] as Dim;
+  const size = dimAt(x, axis);
   const [start, end] = [before, after].map((count) => (typeof count === 'number' && count < 0 ? -count : 0)) as [number, number];
   const kept = start + end === 0 ? x : emit.slice(x, axis, start, subDims(size, end));
   const filled = (count: Dim): readonly Value[] => (count === 0 || (typeof count === 'number' && count < 0) ? [] : [emit.expand(emit.reshape(fill, []), x.shape.with(axis, count))]);
@@ -32,7 +32,7 @@ export function pad(emit: Emitter, x: Value, axis: number, { before, after }: Pa
 
 /** Goes on with the elements of the axis itself, beyond its ends. */
 function repeat(emit: Emitter, x: Value, axis: number, { before, after }: Padding, mode: string): Value {
-  const size = x.shape[axis] as Dim;
+  const size = dimAt(x, axis);
   const last = subDims(size, 1);
   const number = (value: Dim): Value => knownValue('i64', [], [value]);
   if (before === 0 && after === 0) return x;

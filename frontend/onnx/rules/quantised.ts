@@ -1,9 +1,9 @@
-import { volumeOf } from '../../../ir/dims.ts';
+import { equalShapes, volumeOf } from '../../../ir/dims.ts';
 import type { WeightExpr } from '../../../ir/weights.ts';
-import { type DType, type Dim, isFloat } from '../../../ir/types.ts';
+import { type DType, isFloat } from '../../../ir/types.ts';
 import { elementBits } from '../../weights/elements.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value, isStatic } from '../value.ts';
+import { CannotImport, type Value, elementCount, dimAt, isStatic } from '../value.ts';
 import { clamp } from './elementwise.ts';
 import { type Call, type Rules, dtypeOf } from './rule.ts';
 
@@ -25,23 +25,30 @@ export function dequantise(emit: Emitter, codes: Value, scales: Scales, dtype: D
 
 function storedNumbers(emit: Emitter, codes: Value, { scale, zeroPoint, blocked }: Scales, dtype: DType): Value | undefined {
   const of = emit.exprOf(codes);
-  if (of === undefined || !isStatic(codes.shape)) return undefined;
+  const { shape } = codes;
+  if (of === undefined || !isStatic(shape) || shape.includes(0)) return undefined;
   const zero = zeroPoint === undefined || isZero(zeroPoint) ? undefined : zeroPoint;
-  const parts = [scale, zero].map((part) => part && ranked(emit, part, codes.shape.length));
-  if ((scale !== undefined && parts[0] === undefined) || (zero !== undefined && parts[1] === undefined)) return undefined;
-  const sizes = (parts[0] ?? parts[1])?.shape ?? codes.shape.map(() => 1);
-  const block = codes.shape.map((size, axis) => (axis === blocked?.axis ? blocked.size : sizes[axis] === 1 ? Math.max(size, 1) : 1));
-  const factors: WeightExpr = parts[0]?.expr ?? { kind: 'values', shape: sizes, values: [1] };
-  return emit.derived(dtype, codes.shape, { kind: 'dequantise', of, scale: factors, zeroPoint: parts[1]?.expr, block });
+  const [factor, nought] = [scale, zero].map((part) => part && ranked(emit, part, shape, blocked));
+  if ((scale !== undefined && factor === undefined) || (zero !== undefined && nought === undefined)) return undefined;
+  const step = (from: WeightExpr, like: Part, by: Part | undefined, less: Part | undefined): WeightExpr => ({ kind: 'dequantise', of: from, scale: by?.expr ?? { kind: 'values', shape: like.shape, values: [1] }, zeroPoint: less?.expr, block: like.block });
+  const alike = factor === undefined || nought === undefined || equalShapes(factor.shape, nought.shape);
+  const only = factor ?? nought;
+  const expr = only === undefined ? of : alike ? step(of, only, factor, nought) : step(step(of, nought, undefined, nought), factor, factor, undefined);
+  return emit.derived(dtype, shape, expr);
 }
 
-/** What a scale or zero point is made of, as a tensor of a rank. */
-function ranked(emit: Emitter, part: Value, rank: number): { readonly expr: WeightExpr; readonly shape: readonly number[] } | undefined {
+type Part = { readonly expr: WeightExpr; readonly shape: readonly number[]; readonly block: readonly number[] };
+
+/** What a scale or zero point is made of, as a tensor of the rank of the codes, and how many of these share an element of it. */
+function ranked(emit: Emitter, part: Value, codes: readonly number[], blocked: Scales['blocked']): Part | undefined {
   const of = emit.exprOf(part);
   if (of === undefined || !isStatic(part.shape)) return undefined;
-  if (part.shape.length === rank) return { expr: of, shape: part.shape };
-  const shape = Array.from({ length: rank }, () => 1);
-  return { expr: of.kind === 'values' ? { ...of, shape } : { kind: 'reshape', of, shape }, shape };
+  const shape = part.shape.length === codes.length || elementCount(part.shape) !== 1 ? part.shape : codes.map(() => 1);
+  const block = codes.map((size, axis) => (axis === blocked?.axis ? blocked.size : shape[axis] === 1 ? Math.max(size, 1) : 1));
+  const wanted = codes.map((size, axis) => Math.ceil(size / (block[axis] as number)));
+  if (!equalShapes(shape, wanted)) throw new CannotImport('E1003', `scales of [${part.shape.join(', ')}] are not those of [${codes.join(', ')}] codes`);
+  if (part.shape.length === codes.length) return { expr: of, shape, block };
+  return { expr: of.kind === 'values' ? { ...of, shape } : { kind: 'reshape', of, shape }, shape, block };
 }
 
 /** The code nearest to each number. */
@@ -70,11 +77,12 @@ const isZero = ({ known }: Value): boolean => known?.every((each) => each === 0)
 function spread(emit: Emitter, part: Value, like: Value, { blocked }: Scales): Value {
   if (blocked === undefined || part.shape.length === 0) return part;
   const { axis, size } = blocked;
-  const blocks = part.shape[axis] as Dim;
+  if (part.shape.length !== like.shape.length) throw new CannotImport('E1003', `[${part.shape.join(', ')}] is not one for each block of [${like.shape.join(', ')}]`);
+  const blocks = dimAt(part, axis);
   const apart = emit.reshape(part, [...part.shape.slice(0, axis + 1), 1, ...part.shape.slice(axis + 1)]);
   const wide = emit.expand(apart, apart.shape.with(axis + 1, size));
   if (typeof blocks !== 'number') throw new CannotImport('E3001', 'the number of blocks that share a scale cannot be told before the run');
-  return emit.slice(emit.reshape(wide, part.shape.with(axis, blocks * size)), axis, 0, like.shape[axis] as Dim);
+  return emit.slice(emit.reshape(wide, part.shape.with(axis, blocks * size)), axis, 0, dimAt(like, axis));
 }
 
 /** A single number, or one for each index of an axis, to broadcast against a tensor of a rank. */

@@ -1,7 +1,7 @@
 import { divDims, mulDims } from '../../../ir/dims.ts';
 import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value, knownValue } from '../value.ts';
+import { CannotImport, type Value, dimAt, knownValue } from '../value.ts';
 import type { Call, Rules } from './rule.ts';
 
 /** How the `from` elements of an axis become `to` elements, `scale` times as dense. */
@@ -36,9 +36,9 @@ function resize(call: Call, emit: Emitter, sampling: Sampling): Value {
   const given = scales ?? wanted;
   if (given?.length !== axes.length) throw new CannotImport('E1003', `${given?.length ?? 0} scales or sizes for ${axes.length} axes`);
   const policy = call.string('keep_aspect_ratio_policy', 'stretch');
-  const common = wanted === undefined || policy === 'stretch' ? undefined : commonScale(axes.map((axis) => x.shape[axis] as Dim), wanted, policy);
+  const common = wanted === undefined || policy === 'stretch' ? undefined : commonScale(axes.map((axis) => dimAt(x, axis)), wanted, policy);
   return axes.reduce((resized, axis, i) => {
-    const from = x.shape[axis] as Dim;
+    const from = dimAt(x, axis);
     const scaling = common === undefined ? (scales === undefined ? toSize(axis, from, given[i] as Dim) : byScale(axis, from, scales[i] as number, Math.floor)) : byScale(axis, from, common, Math.round);
     return resizeAxis(emit, resized, scaling, sampling);
   }, x);

@@ -1,4 +1,4 @@
-import type { Dim, DType } from '../../../ir/types.ts';
+import { type Dim, type DType, isFloat } from '../../../ir/types.ts';
 import { dataTypes } from '../dtypes.ts';
 import type { Emitter } from '../emit.ts';
 import type { OnnxAttribute, OnnxGraph, OnnxTensor } from '../model.ts';
@@ -60,14 +60,14 @@ export class Call {
 
   /** Elements of an input that has to be known before the run; undefined if the input is not there. */
   sizes(i: number): readonly Dim[] | undefined {
-    const value = this.inputs[i];
-    if (value !== undefined && value.known === undefined) throw new CannotImport('E3001', `input ${i} says a shape or a place, and depends on data`);
-    return value?.known;
+    const dtype = this.inputs[i]?.dtype;
+    if (dtype !== undefined && isFloat(dtype)) throw new CannotImport('E1003', `input ${i} says sizes or places in ${dtype}`);
+    return this.#told(i);
   }
 
   /** The same, numbers all. */
   numbers(i: number): readonly number[] | undefined {
-    return this.sizes(i)?.map((each) => {
+    return this.#told(i)?.map((each) => {
       if (typeof each !== 'number') throw new CannotImport('E3001', `input ${i} depends on the sizes of the run: ${each}`);
       return each;
     });
@@ -75,7 +75,7 @@ export class Call {
 
   /** The one element of an input. */
   single(i: number): Dim {
-    const [only, more] = this.sizes(i) ?? [];
+    const [only, more] = this.#told(i) ?? [];
     if (only === undefined || more !== undefined) throw new CannotImport('E1003', `input ${i} is not a single number`);
     return only;
   }
@@ -133,6 +133,12 @@ export class Call {
   inner(op: string, inputs: readonly Value[], prefix: string): Call {
     const attributes = [...this.#parts.attributes].flatMap(([name, attribute]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), attribute] as const] : []));
     return new Call({ ...this.#parts, op, inputs, attributes: new Map(attributes) });
+  }
+
+  #told(i: number): readonly Dim[] | undefined {
+    const value = this.inputs[i];
+    if (value !== undefined && value.known === undefined) throw new CannotImport('E3001', `input ${i} says a shape or a place, and depends on data`);
+    return value?.known;
   }
 
   #attribute<K extends OnnxAttribute['kind']>(name: string, ...kinds: readonly K[]): Extract<OnnxAttribute, { kind: K }> | undefined {

@@ -2,7 +2,7 @@ import { volumeOf } from '../../../ir/dims.ts';
 import type { PrimitiveAttrs } from '../../../ir/graph/ops.ts';
 import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value, knownValue } from '../value.ts';
+import { CannotImport, type Value, dimAt, knownValue } from '../value.ts';
 import { placesIn } from './gather.ts';
 import type { Call, Rule, Rules } from './rule.ts';
 
@@ -38,11 +38,11 @@ function tensorScatter(call: Call, emit: Emitter): Value {
   const [cache, updates] = [call.input(0), call.input(1)];
   const axis = emit.axis(call.int('axis', -2), cache);
   const alone = (size: Dim, at: number): readonly Dim[] => cache.shape.map((_, i) => (i === at ? size : 1));
-  const rows = updates.shape[axis] as Dim;
+  const rows = dimAt(updates, axis);
   const steps = emit.reshape(emit.iota('i64', 0, 1, rows), alone(rows, axis));
   const starts = call.inputs[2];
-  const places = starts === undefined ? steps : emit.binary('add', steps, emit.reshape(starts, alone(cache.shape[0] as Dim, 0)));
+  const places = starts === undefined ? steps : emit.binary('add', steps, emit.reshape(starts, alone(dimAt(cache, 0), 0)));
   const circular = call.string('mode', 'linear') === 'circular';
-  const indices = circular ? emit.binary('mod', places, knownValue('i64', [], [cache.shape[axis] as Dim])) : places;
+  const indices = circular ? emit.binary('mod', places, knownValue('i64', [], [dimAt(cache, axis)])) : places;
   return emit.scatter(cache, indices, updates, { axis, reduction: 'none' });
 }

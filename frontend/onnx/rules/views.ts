@@ -1,7 +1,7 @@
 import { addDims, divDims, leastOf, mulDims, stepsAcross, subDims, volumeOf } from '../../../ir/dims.ts';
 import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value, soundShape } from '../value.ts';
+import { CannotImport, type Value, dimAt, dimsOf, soundShape } from '../value.ts';
 import type { Call, Rules } from './rule.ts';
 
 /** Axes of an operator that had them as an attribute before they became an input. */
@@ -40,7 +40,7 @@ export const views: Rules = {
   DepthToSpace: (call, emit) => {
     const x = call.input(0);
     const size = call.int('blocksize');
-    const [batch, channels, height, width] = x.shape as readonly [Dim, Dim, Dim, Dim];
+    const [batch, channels, height, width] = dimsOf(x, 4);
     const depth = divDims(channels, size * size);
     if (depth === undefined) throw new CannotImport('E1003', `${channels} channels are not blocks of ${size} times ${size}`);
     const columns = call.string('mode', 'DCR') === 'CRD';
@@ -52,7 +52,7 @@ export const views: Rules = {
   SpaceToDepth: (call, emit) => {
     const x = call.input(0);
     const size = call.int('blocksize');
-    const [batch, depth, height, width] = x.shape as readonly [Dim, Dim, Dim, Dim];
+    const [batch, depth, height, width] = dimsOf(x, 4);
     const [rows, columns] = [height, width].map((each) => divDims(each, size));
     if (rows === undefined || columns === undefined) throw new CannotImport('E1003', `${height} times ${width} are not blocks of ${size} times ${size}`);
     const apart = emit.reshape(x, [batch, depth, rows, size, columns, size]);
@@ -63,7 +63,7 @@ export const views: Rules = {
   Split: (call, emit) => {
     const x = call.input(0);
     const axis = emit.axis(call.int('axis', 0), x);
-    const size = x.shape[axis] as Dim;
+    const size = dimAt(x, axis);
     const parts = call.ints('split') ?? call.sizes(1) ?? evenParts(size, call.has('num_outputs') ? call.int('num_outputs') : call.outputs.length);
     return splitParts(emit, x, axis, parts);
   },
@@ -81,7 +81,7 @@ export const views: Rules = {
 function unsqueezed(shape: readonly Dim[], axes: readonly number[]): readonly Dim[] {
   const rank = shape.length + axes.length;
   const at = new Set(axes.map((axis) => (axis < 0 ? axis + rank : axis)));
-  if (at.size !== axes.length || [...at].some((axis) => axis < 0 || axis >= rank)) throw new CannotImport('E1003', `axes ${axes.join(', ')} cannot be put into [${shape.join(', ')}]`);
+  if (at.size !== axes.length || [...at].some((axis) => !Number.isInteger(axis) || axis < 0 || axis >= rank)) throw new CannotImport('E1003', `axes ${axes.join(', ')} cannot be put into [${shape.join(', ')}]`);
   const old = [...shape];
   return Array.from({ length: rank }, (_, axis) => (at.has(axis) ? 1 : (old.shift() as Dim)));
 }
@@ -144,7 +144,7 @@ type Range = { readonly start: Dim; readonly end: Dim; readonly step: number };
 
 /** Slice of one axis: bounds count from the end if negative, and stop at the ends; named sizes are taken to reach as far as they say. */
 function sliceAxis(emit: Emitter, x: Value, axis: number, { start, end, step }: Range): Value {
-  const size = x.shape[axis] as Dim;
+  const size = dimAt(x, axis);
   if (step === 0) throw new CannotImport('E1003', 'a step is 0');
   const back = step < 0;
   const place = (bound: Dim, low: Dim, high: Dim): Dim => {

@@ -1,7 +1,7 @@
 import { addDims, floorDims, mulDims, stepsAcross, subDims, volumeOf } from '../../../ir/dims.ts';
 import { type Dim, isFloat } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value, elementCount, isStatic, knownValue } from '../value.ts';
+import { CannotImport, type Value, dimAt, elementCount, isStatic, knownValue } from '../value.ts';
 import { type Padding, pad } from './pad.ts';
 import type { Call, Rule, Rules } from './rule.ts';
 
@@ -21,8 +21,9 @@ export const windowed: Rules = {
   LRN: (call, emit) => {
     const x = call.input(0);
     const size = call.int('size');
+    if (!(size >= 1)) throw new CannotImport('E1003', `${size} channels are none`);
     const padding = { before: Math.floor((size - 1) / 2), after: Math.ceil((size - 1) / 2) };
-    const sums = reduced(emit, 'sum', emit.binary('mul', x, x), [{ axis: 1, kernel: size, stride: 1, dilation: 1, padding, count: x.shape[1] as Dim }], emit.scalar(x, 0));
+    const sums = reduced(emit, 'sum', emit.binary('mul', x, x), [{ axis: 1, kernel: size, stride: 1, dilation: 1, padding, count: dimAt(x, 1) }], emit.scalar(x, 0));
     const base = emit.binary('add', emit.binary('mul', sums, emit.scalar(x, call.float('alpha', 1e-4) / size)), emit.scalar(x, call.float('bias', 1)));
     return emit.binary('div', x, emit.binary('pow', base, emit.scalar(x, call.float('beta', 0.75))));
   },
@@ -54,7 +55,7 @@ function reduced(emit: Emitter, fn: 'max' | 'sum', x: Value, windows: readonly W
 /** How many elements each window averages: those of the axis, and the padding too if that counts (what rounding up adds never does). */
 function counts(emit: Emitter, x: Value, windows: readonly Windows[], padded: boolean): Value {
   const each = windows.map(({ axis, kernel, stride, dilation, padding, count }) => {
-    const size = x.shape[axis] as Dim;
+    const size = dimAt(x, axis);
     if (fits(size, { kernel, stride, dilation, padding, count, axis })) return emit.scalar(x, kernel);
     if (typeof size !== 'number' || typeof count !== 'number' || typeof padding.before !== 'number' || typeof padding.after !== 'number') throw new CannotImport('E3001', `windows over the edge of an axis of ${size} are not averaged`);
     const [low, high] = padded ? [-padding.before, size + padding.after] : [0, size];
@@ -112,7 +113,7 @@ function cutAll(emit: Emitter, x: Value, windows: readonly Windows[], fill: Valu
 
 /** Windows side by side are a reshape; others are looked up. */
 function cutAxis(emit: Emitter, x: Value, axis: number, { kernel, stride, dilation, padding, count }: Windows, fill: Value): Value {
-  const size = x.shape[axis] as Dim;
+  const size = dimAt(x, axis);
   // A window more than fits, where their number is rounded up, needs more after.
   const missing = subDims((typeof count === 'number' ? (count - 1) * stride + (kernel - 1) * dilation + 1 : 0), addDims(size, padding.before));
   const isShort = typeof count === 'number' && typeof missing === 'number' && typeof padding.after === 'number' && missing > padding.after;
@@ -130,8 +131,8 @@ export function convolution(call: Call, emit: Emitter, { x, w, bias }: { readonl
   if (!isStatic(kernels)) throw new CannotImport('E3001', 'the size of the kernel cannot be told before the run');
   const windows = windowsOf(call, x.shape, kernels);
   const group = call.int('group', 1);
-  const [batch, channels] = x.shape as readonly [Dim, Dim];
-  const [outs, own] = w.shape as readonly [Dim, Dim];
+  const [batch, channels] = [dimAt(x, 0), dimAt(x, 1)];
+  const [outs, own] = [dimAt(w, 0), dimAt(w, 1)];
   if (typeof outs !== 'number' || typeof own !== 'number' || outs % group !== 0) throw new CannotImport('E1003', `${outs} outputs are not ${group} groups`);
   if (emit.sizes.equate(channels, own * group) === undefined) throw new CannotImport('E1003', `${group} groups of ${own} channels are not ${channels}`);
   const length = own * elementCount(kernels);
