@@ -3,7 +3,7 @@ import type { GraphOp, OpOf } from '../../ir/graph/module.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { scalarOf } from './activation.ts';
 import { sample } from '../evaluate-op.ts';
-import { evaluate, looked, type Scenario, scenariosOf, shapeUnder } from './evaluate.ts';
+import { evaluate, looked, type Scenario, shapeUnder } from './evaluate.ts';
 import { definedBy, type Graph } from './graph.ts';
 import type { NearMiss } from './near-miss.ts';
 import { type Region, regionBetween, regionText } from './region.ts';
@@ -57,9 +57,9 @@ export class Attentions {
   readonly #scenarios: readonly Scenario[];
   readonly #curves = new Map<string, Curve | string>();
 
-  constructor(graph: Graph) {
+  constructor(graph: Graph, scenarios: readonly Scenario[]) {
     this.#graph = graph;
-    this.#scenarios = scenariosOf(graph);
+    this.#scenarios = scenarios;
   }
 
   /** The attention around a softmax. */

@@ -7,7 +7,7 @@ import { volume } from '../../ir/weight-expr.ts';
 import { CannotEvaluate, runOp, sample, shapeWithin, weightData } from '../evaluate-op.ts';
 import type { Graph } from './graph.ts';
 
-/** Sizes to look at a module under, and the seed of the numbers its inputs hold. `known` keeps what does not depend on what is given. */
+/** Sizes to look at a module under, and the seed of the numbers its inputs hold. `known` keeps what is the same whatever is given. */
 export type Scenario = { readonly sizes: SizeEnv; readonly seed: number; readonly known: Map<ValueId, Tensor> };
 
 /** Regions are looked at in small; a tensor of more elements than this is none of those. */
@@ -24,6 +24,9 @@ export const shapeUnder = (shape: readonly Dim[], sizes: SizeEnv): readonly numb
 /** Sizes to try, by the order in which they come up: some that differ from each other, some that do not, and long ones, of which convolutions leave little. */
 const assignments: readonly (readonly number[])[] = [[2, 5, 3, 4, 6, 7], [3, 4, 2, 6, 5, 2], [1, 6, 4, 1, 3, 2], [2, 3, 2, 2, 2, 2], [2, 403, 5, 3, 2, 4], [1, 643, 4, 2, 5, 3]];
 
+/** Of how many names sums are tried: there are as many as their cube. */
+const summable = 8;
+
 /** Ways to look at a module: a few sizes, then the first two of those with one size the sum of two others, as keys are of past and new rows. */
 export function scenariosOf({ module }: Graph): readonly Scenario[] {
   const names = new Set<string>();
@@ -31,8 +34,9 @@ export function scenariosOf({ module }: Graph): readonly Scenario[] {
   for (const { shape } of module.types) for (const size of shape) for (const name of sizesOf(size)) names.add(name);
   const order = [...names];
   const plain = assignments.map((sizes) => order.map((_, i) => sizes[i % sizes.length] as number));
-  const summed = order.flatMap((_, whole) =>
-    order.flatMap((_other, a) => order.slice(a + 1).flatMap((_last, i) => (a === whole || a + 1 + i === whole ? [] : plain.slice(0, 2).map((sizes) => sizes.with(whole, (sizes[a] as number) + (sizes[a + 1 + i] as number)))))),
+  const first = order.slice(0, summable);
+  const summed = first.flatMap((_, whole) =>
+    first.flatMap((_other, a) => first.slice(a + 1).flatMap((_last, i) => (a === whole || a + 1 + i === whole ? [] : plain.slice(0, 2).map((sizes) => sizes.with(whole, (sizes[a] as number) + (sizes[a + 1 + i] as number)))))),
   );
   return [...plain, ...summed].map((sizes, seed) => ({ sizes: new Map(order.map((name, i) => [name, sizes[i] as number])), seed, known: new Map() }));
 }
@@ -53,38 +57,33 @@ export function looked<T>(scenarios: readonly Scenario[], wanted: number, look: 
 
 /** A value in double precision, given what some values hold. Everything else that is no constant is sampled where it comes from. */
 export function evaluate(graph: Graph, target: ValueId, scenario: Scenario, given: ReadonlyMap<ValueId, Tensor>): Tensor {
-  const local = new Map(given);
-  const valueOf = (value: ValueId): { readonly tensor: Tensor; readonly isGiven: boolean } => {
-    const own = local.get(value);
-    if (own !== undefined) return { tensor: own, isGiven: true };
-    const known = scenario.known.get(value);
-    if (known !== undefined) return { tensor: known, isGiven: false };
-    const made = make(value);
-    (made.isGiven ? local : scenario.known).set(value, made.tensor);
-    return made;
-  };
-  const make = (value: ValueId): { readonly tensor: Tensor; readonly isGiven: boolean } => {
+  const own = new Map(given);
+  const isOwn = madeOf(graph, target, given);
+  const lookup = (value: ValueId): Tensor | undefined => (isOwn.has(value) ? own : scenario.known).get(value);
+  const isSampled = (value: ValueId, op: GraphOp | undefined): boolean =>
+    op === undefined || (opaque.has(op.kind) && isFloat(graph.type(value).dtype) && graph.dependence(value) === 'inputs' && !isOwn.has(value));
+  const needed = new Set([target]);
+  for (const value of needed) {
     const op = graph.definition(value);
-    const isInput = op === undefined || (opaque.has(op.kind) && isFloat(graph.type(value).dtype) && graph.dependence(value) === 'inputs' && !dependsOn(graph, value, given));
-    if (isInput) return { tensor: sampleOf(graph.type(value), scenario, value), isGiven: false };
-    const operands = op.operands.map(valueOf);
-    return { tensor: run(graph, op, operands.map(({ tensor }) => tensor), scenario), isGiven: operands.some(({ isGiven }) => isGiven) };
-  };
-  return valueOf(target).tensor;
+    if (lookup(value) === undefined && op !== undefined && !isSampled(value, op)) for (const operand of op.operands) needed.add(operand);
+  }
+  for (const value of [...needed].toSorted((a, b) => graph.order(a) - graph.order(b))) {
+    if (lookup(value) !== undefined) continue;
+    const op = graph.definition(value);
+    const result = op === undefined || isSampled(value, op) ? sampleOf(graph.type(value), scenario, value) : run(graph, op, op.operands.map((operand) => lookup(operand) as Tensor), scenario);
+    (isOwn.has(value) ? own : scenario.known).set(value, result);
+  }
+  return lookup(target) as Tensor;
 }
 
-/** Whether a value is made of what is given, within a few ops. */
-function dependsOn(graph: Graph, value: ValueId, given: ReadonlyMap<ValueId, Tensor>): boolean {
+/** What is given and, of the values a target is made of, those made of that: all others are the same whatever is given. */
+function madeOf(graph: Graph, target: ValueId, given: ReadonlyMap<ValueId, Tensor>): ReadonlySet<ValueId> {
   const first = Math.min(...[...given.keys()].map(graph.order));
-  const seen = new Set<ValueId>();
-  const pending = [value];
-  for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
-    if (given.has(at)) return true;
-    if (seen.has(at) || graph.order(at) <= first) continue;
-    seen.add(at);
-    pending.push(...(graph.definition(at)?.operands ?? []));
-  }
-  return false;
+  const before = new Set([target]);
+  for (const value of before) if (!given.has(value) && graph.order(value) > first) for (const operand of graph.definition(value)?.operands ?? []) before.add(operand);
+  const made = new Set(given.keys());
+  for (const value of [...before].toSorted((a, b) => graph.order(a) - graph.order(b))) if (graph.definition(value)?.operands.some((operand) => made.has(operand)) === true) made.add(value);
+  return made;
 }
 
 function run(graph: Graph, op: GraphOp, operands: readonly Tensor[], { sizes }: Scenario): Tensor {

@@ -5,7 +5,7 @@ import type { GraphOp, OpOf } from '../../ir/graph/module.ts';
 import { type BlockAttrs, moeScores } from '../../ir/graph/ops.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { sample } from '../evaluate-op.ts';
-import { constantOf, evaluate, looked, type Scenario, scenariosOf, shapeUnder } from './evaluate.ts';
+import { constantOf, evaluate, looked, type Scenario, shapeUnder } from './evaluate.ts';
 import type { Graph } from './graph.ts';
 import { type Region, regionBetween } from './region.ts';
 import { scalarOf } from './activation.ts';
@@ -34,8 +34,7 @@ const isRouting = (op: GraphOp): boolean => ['ppick', 'ptopk', 'pbinary', 'psoft
  * The mixture of experts around a choice of the best. What it chooses by and how it weighs is read off the region between logits and weights;
  * which constant is which matrix is tried, and the whole compared with the region it stands for.
  */
-export function expertsAround(graph: Graph, choice: OpOf<'ptopk'>): FoundExperts | undefined {
-  const scenarios = scenariosOf(graph);
+export function expertsAround(graph: Graph, choice: OpOf<'ptopk'>, scenarios: readonly Scenario[]): FoundExperts | undefined {
   const chosen = choice.results[0] as ValueId;
   const weights = weightsAfter(graph, chosen);
   if (weights === undefined) return undefined;

@@ -7,7 +7,7 @@ import type { ValueId } from '../../ir/types.ts';
 import { volume } from '../../ir/weight-expr.ts';
 import { scalarOf } from './activation.ts';
 import { sample } from '../evaluate-op.ts';
-import { constantOf, evaluate, looked, type Scenario, scenariosOf, shapeUnder } from './evaluate.ts';
+import { constantOf, evaluate, looked, type Scenario, shapeUnder } from './evaluate.ts';
 import type { Graph } from './graph.ts';
 import type { NearMiss } from './near-miss.ts';
 import { type Region, regionBetween, regionText, valuesAfter } from './region.ts';
@@ -27,9 +27,9 @@ export class Norms {
   readonly #scenarios: readonly Scenario[];
   readonly #known = new Map<string, Shape | undefined>();
 
-  constructor(graph: Graph) {
+  constructor(graph: Graph, scenarios: readonly Scenario[]) {
     this.#graph = graph;
-    this.#scenarios = scenariosOf(graph);
+    this.#scenarios = scenarios;
   }
 
   /**

@@ -6,6 +6,7 @@ import type { TensorStore } from '../../ir/weights.ts';
 import { type Near, rewrite, type Rule } from '../rewrite.ts';
 import { Activations, scalarOf } from './activation.ts';
 import { Attentions, type FoundAttention } from './attention.ts';
+import { scenariosOf } from './evaluate.ts';
 import { definedBy, type Graph, indexGraph } from './graph.ts';
 import { type FoundNorm, Norms, type Parameter } from './norm.ts';
 import { type ExpertMatrix, expertsAround, type FoundExperts } from './experts.ts';
@@ -22,6 +23,7 @@ type Block = { readonly value: ValueId; readonly ops: readonly GraphOp[]; readon
  */
 export function recognise(module: GraphModule, store: TensorStore): GraphModule {
   const graph = indexGraph(module, store);
+  const scenarios = scenariosOf(graph);
   const taken = new Set<GraphOp>();
   const blocks = new Map<ValueId, Block>();
   /** Ops may be part of two blocks, which then both work them out; the end of one is no part of another. */
@@ -32,15 +34,15 @@ export function recognise(module: GraphModule, store: TensorStore): GraphModule 
   };
   const backwards = module.body.ops.toReversed();
 
-  const attentions = new Attentions(graph);
+  const attentions = new Attentions(graph, scenarios);
   for (const op of backwards) {
     if (op.kind !== 'psoftmax' || graph.dependence(op.results[0] as ValueId) !== 'inputs') continue;
     const found = attentions.around(op);
     if (!('actual' in found)) take(attentionBlock(graph, found));
   }
-  const norms = new Norms(graph);
+  const norms = new Norms(graph, scenarios);
   for (const op of backwards) for (const found of norms.around(op)) take(normBlock(graph, found));
-  const ropes = new Ropes(graph);
+  const ropes = new Ropes(graph, scenarios);
   for (const op of backwards) if (!taken.has(op)) take(ropeBlock(graph, ropes.endingIn(op)));
   const activations = new Activations(graph);
   for (const op of backwards) {
@@ -61,7 +63,8 @@ export function recognise(module: GraphModule, store: TensorStore): GraphModule 
 /** What is nearly a block in a recognised module, by the op at its heart. */
 export function nearMisses(module: GraphModule, store: TensorStore): readonly NearMiss[] {
   const graph = indexGraph(module, store);
-  const finders = [new Attentions(graph), new Norms(graph), new Activations(graph)];
+  const scenarios = scenariosOf(graph);
+  const finders = [new Attentions(graph, scenarios), new Norms(graph, scenarios), new Activations(graph)];
   return module.body.ops.flatMap((op) => finders.flatMap((finder) => finder.nearMiss(op) ?? []));
 }
 
@@ -98,9 +101,10 @@ function withoutFactor(graph: Graph, value: ValueId): { readonly value: ValueId;
 /** Mixtures of experts in a recognised module: their activations are blocks already. */
 export function recogniseExperts(module: GraphModule, store: TensorStore): GraphModule {
   const graph = indexGraph(module, store);
+  const scenarios = scenariosOf(graph);
   const blocks = new Map<ValueId, FoundExperts>();
   for (const op of module.body.ops) {
-    const found = op.kind === 'ptopk' ? expertsAround(graph, op) : undefined;
+    const found = op.kind === 'ptopk' ? expertsAround(graph, op, scenarios) : undefined;
     if (found !== undefined) blocks.set(found.region.value, found);
   }
   const place = (op: GraphOp, near: Near): readonly ValueId[] | undefined => {

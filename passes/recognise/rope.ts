@@ -5,7 +5,7 @@ import type { GraphOp } from '../../ir/graph/module.ts';
 import { type BlockAttrs, ropePairs } from '../../ir/graph/ops.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { sample } from '../evaluate-op.ts';
-import { evaluate, looked, type Scenario, scenariosOf, shapeUnder } from './evaluate.ts';
+import { evaluate, looked, type Scenario, shapeUnder } from './evaluate.ts';
 import type { Graph } from './graph.ts';
 import { type Region, regionBetween, regionText, valuesBefore } from './region.ts';
 
@@ -24,9 +24,9 @@ export class Ropes {
   readonly #scenarios: readonly Scenario[];
   readonly #known = new Map<string, Omit<FoundRope, 'region'> | undefined>();
 
-  constructor(graph: Graph) {
+  constructor(graph: Graph, scenarios: readonly Scenario[]) {
     this.#graph = graph;
-    this.#scenarios = scenariosOf(graph);
+    this.#scenarios = scenarios;
   }
 
   /** The rotation that ends in an op. */

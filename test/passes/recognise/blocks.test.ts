@@ -86,6 +86,16 @@ test('two norms of one row have one root and are two', () => {
   expect(blocks).toEqual(Array.from({ length: 2 }, () => 'tnorm {"norm":"rms","axes":[2],"epsilon":0.00001}'));
 });
 
+test('a norm of a table is found, whatever was looked at on the way to it', () => {
+  const { blocks } = found({ x: ['b', 'm', 8] }, (write, [x]) => {
+    const table = write.weight('table', [5, 8]);
+    const centred = write.binary('sub', table, write.mean(table, 1));
+    const root = write.unary('sqrt', write.by('add', write.mean(write.binary('mul', centred, centred), 1), 1e-5));
+    return write.build.op('pmatmul', {}, [x as ValueId, write.build.op('ptranspose', { perm: [1, 0] }, [write.binary('div', centred, root)])]);
+  });
+  expect(blocks).toEqual(['tnorm {"norm":"layer","axes":[1],"epsilon":0.00001}']);
+});
+
 test('rows of length one are no norm', () => {
   const { blocks } = found({ x: ['b', 'm', 8] }, (write, [x]) => write.binary('div', x as ValueId, write.unary('sqrt', write.build.op('preduce', { fn: 'sum', axes: [2], keepDims: true }, [write.binary('mul', x as ValueId, x as ValueId)]))));
   expect(blocks).toEqual([]);
