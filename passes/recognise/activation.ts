@@ -13,9 +13,10 @@ import { tidy } from './tidy.ts';
 
 export type FoundActivation = BlockAttrs['tactivate'] & { readonly region: Region };
 
-/** Functions an activation bends by. */
 const bends: ReadonlySet<string> = new Set(['tanh', 'sigmoid', 'erf', 'relu', 'exp', 'softplus', 'max', 'min']);
-const isBent = (op: GraphOp): boolean => (op.kind === 'punary' || op.kind === 'pbinary') && bends.has(op.attrs.fn);
+
+/** Whether an op is a function an activation bends by. */
+export const isBent = (op: GraphOp): boolean => (op.kind === 'punary' || op.kind === 'pbinary') && bends.has(op.attrs.fn);
 
 const isElementwise = (op: GraphOp): boolean => op.kind === 'punary' || op.kind === 'pbinary' || op.kind === 'pwhere' || op.kind === 'pcast';
 

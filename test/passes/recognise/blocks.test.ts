@@ -65,14 +65,17 @@ describe('attention', () => {
 
 describe('rotations', () => {
   const halves = (write: SourceWriter, x: ValueId, start: number, step: number): ValueId => write.build.op('pslice', { axis: 2, start: String(start), end: String(step === 1 ? start + 2 : 4), step }, [x]);
-  const turned = (write: SourceWriter, [x, angle]: readonly ValueId[], step: number): ValueId => {
+  const turned = (write: SourceWriter, [x, angle]: readonly ValueId[], step: number, beside: readonly ValueId[] = []): ValueId => {
     const [a, b] = [halves(write, x as ValueId, 0, step), halves(write, x as ValueId, step === 1 ? 2 : 1, step)];
     const [cos, sin] = [write.unary('cos', angle as ValueId), write.unary('sin', angle as ValueId)];
     const real = write.binary('sub', write.binary('mul', a, cos), write.binary('mul', b, sin));
-    return write.build.op('pconcat', { axis: 2 }, [real, write.binary('add', write.binary('mul', b, cos), write.binary('mul', a, sin))]);
+    return write.build.op('pconcat', { axis: 2 }, [...beside, real, write.binary('add', write.binary('mul', b, cos), write.binary('mul', a, sin))]);
   };
   const inputs: Inputs = { x: ['b', 'm', 4], angle: ['b', 'm', 2] };
   test('by any angles, of pairs that are halves', () => expect(found(inputs, (write, values) => turned(write, values, 1)).blocks).toEqual(['trope {"pairs":"halves"}']));
+  test('in one concatenation with what is not turned', () => {
+    expect(found({ ...inputs, still: ['b', 'm', 3] }, (write, [x, angle, still]) => turned(write, [x as ValueId, angle as ValueId], 1, [still as ValueId])).blocks).toEqual(['trope {"pairs":"halves"}']);
+  });
   test('of neighbours, written as halves', () => expect(found(inputs, (write, values) => turned(write, values, 2)).blocks).toEqual(['trope {"pairs":"unzipped"}']));
 });
 
