@@ -24,6 +24,9 @@ const dma: readonly Queue[] = ['dma0', 'dma1'];
 export const activations = ['none', 'relu', 'silu', 'gelu', 'gelu_tanh', 'tanh', 'sigmoid'] as const;
 export type Activation = (typeof activations)[number];
 
+/** What a router's scores are of its logits. */
+export const routeScores = ['softmax', 'sigmoid'] as const;
+
 /** Micro-operations of `vmap`: of the value so far, or of it and an operand; `numerics-vector.ts` defines each to the bit. */
 export const vectorFunctions = [
   'copy', 'add', 'multiply', 'relu', 'silu', 'gelu', 'gelu_tanh', 'tanh', 'sigmoid',
@@ -235,7 +238,7 @@ export const instructions = {
   }),
   route: instruction({
     opcode: 0x38, queues: ['vec'], summary: 'the k best of `experts` scores of each row; lists of weights, of the pairs by expert, and of where each expert\'s begin',
-    flags: { scores: oneOf(2, ['softmax', 'sigmoid']), normalise: flag, bias: flag, xFormat: format },
+    flags: { scores: oneOf(2, routeScores), normalise: flag, bias: flag, xFormat: format },
     payload: { x: sram, xPitch: uint(12), biases: line, indices: line, weights: line, offsets: line, experts: count(10), k: count(4), rows },
   }),
   perm: instruction({

@@ -1,4 +1,4 @@
-import { activations } from '../../isa-spec/instructions.ts';
+import { activations, routeScores } from '../../isa-spec/instructions.ts';
 import { binaryFunctions, blockActivations, type GraphAttrs, moeScores, type OpKind, ropePairs, scatterReductions, unaryFunctions } from './ops.ts';
 
 /** What an attribute may hold, at run time: a flag, a number, a text, lists of these, one of some names, or (custom layers) a record. */
@@ -21,6 +21,7 @@ const attributeKinds: { readonly [K in OpKind]: { readonly [F in keyof GraphAttr
   linear: { activation: activations, gated: 'flag', scaled: 'flag', bias: 'flag', residual: 'flag' },
   rope: { headDim: 'number', interleaved: 'flag', amplitude: 'number', positions: 'number', frequencies: 'numbers' },
   attention: { heads: 'number', kvHeads: 'number', headDim: 'number', scale: 'number', mask: ['full', 'causal'], window: 'number', cache: 'text' },
+  experts: { experts: 'number', k: 'number', scores: routeScores, normalise: 'flag', activation: activations, scaled: 'flag', biased: 'flag', bias: 'flag' },
   sampleRows: {},
   activate: { activation: activations },
   add: {},

@@ -7,7 +7,7 @@ import type { Block, GraphModule, GraphOp, OpOf } from './module.ts';
 export type Flops = { readonly gemm: number; readonly attention: number };
 
 /**
- * What a module has to compute on a step, every iteration of its loops counted: 2 rows n k of each linear, and 2 pairs heads
+ * What a module has to compute on a step, every iteration of its loops counted: 2 rows n k of each linear (of experts' three, for the k a row chooses), and 2 pairs heads
  * headDim each for q k^T and p v, a pair being a row and a key it may see. Nothing is counted for what hardware pads or masks,
  * nor for element-wise ops. A module that is sharded counts one chip's work.
  */
@@ -24,6 +24,10 @@ export function stepFlops(module: GraphModule, step: Step): Flops {
 /** Of one op, run once. */
 function opFlops(op: Exclude<GraphOp, OpOf<'loop'>>, module: GraphModule, step: Step, rows: number): Flops {
   if (op.kind === 'attention') return { gemm: 0, attention: 4 * op.attrs.heads * op.attrs.headDim * seenPairs(op.attrs, step) };
+  if (op.kind === 'experts') {
+    const [n, d] = module.types[op.operands[2] as ValueId]?.shape ?? [];
+    return { gemm: 2 * rows * op.attrs.k * 1.5 * (Number(n) / op.attrs.experts) * Number(d), attention: 0 };
+  }
   if (op.kind !== 'linear') return nothing;
   const [n, k] = module.types[op.operands[1] as ValueId]?.shape ?? [];
   return { gemm: 2 * rows * Number(n) * Number(k), attention: 0 };

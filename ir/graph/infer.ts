@@ -17,7 +17,7 @@ export const explicitKinds: ReadonlySet<OpKind> = new Set<OpKind>(['weight', 'co
 export const isTensorKind = (kind: OpKind): boolean => kind in primitiveRules || kind in blockRules;
 
 /** Kinds that round to whatever dtype their result has; `inferResults` only proposes one. */
-export const roundingKinds: ReadonlySet<OpKind> = new Set<OpKind>(['embed', 'norm', 'linear', 'rope', 'attention', 'activate', 'add', 'multiply', 'tnorm', 'tactivate', 'trope', 'tattention', 'tmoe']);
+export const roundingKinds: ReadonlySet<OpKind> = new Set<OpKind>(['embed', 'norm', 'linear', 'rope', 'attention', 'activate', 'add', 'multiply', 'experts', 'tnorm', 'tactivate', 'trope', 'tattention', 'tmoe']);
 
 const rules: { readonly [K in OpKind]: InferRule<K> } = {
   ...primitiveRules,
@@ -66,6 +66,22 @@ const rules: { readonly [K in OpKind]: InferRule<K> } = {
     shapeIs(v, [rows, kvHeads * headDim], 'v');
     multiple(heads, kvHeads, 'heads', 'kvHeads');
     return [{ dtype: computed(q.dtype), shape: [rows, width] }];
+  },
+  experts: ({ experts, k, scaled, biased, bias }, operands) => {
+    const [x, logits, gates, downs, ...rest] = exactly(operands, 4 + (scaled ? 2 : 0) + (biased ? 1 : 0) + (bias ? 2 : 0)) as [TensorType, TensorType, TensorType, TensorType, ...TensorType[]];
+    const [rows, width] = dimsOf(x, 2, 'x');
+    shapeIs(logits, [rows, experts], 'logits');
+    if (!(k >= 1 && k <= experts)) throw new Error(`${k} of ${experts} experts`);
+    const [both, k1] = dimsOf(gates, 2, 'gates and ups');
+    const [out, inner] = dimsOf(downs, 2, 'downs');
+    same(k1, width, 'the columns of gates and of x');
+    same(both, mulDims(inner, 2 * experts), 'the rows of gates and ups, and the columns of downs for each expert, twice');
+    same(out, mulDims(width, experts), 'the rows of downs, and the columns of x for each expert');
+    const perRow = (): void => [both, out].forEach((of) => same(dimsOf(rest.shift(), 1, 'a list of an expert\'s rows')[0], of, 'a number a row, and the rows'));
+    if (scaled) perRow();
+    if (biased) same(dimsOf(rest.shift(), 1, 'the choice bias')[0], experts, 'the choice bias and experts');
+    if (bias) perRow();
+    return [x];
   },
   sampleRows: (_, operands) => {
     const [x] = exactly(operands, 1);

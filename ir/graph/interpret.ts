@@ -3,6 +3,7 @@ import type { DType, ValueId } from '../types.ts';
 import { isScale, isShardedWeight, type WeightValues } from '../weight-values.ts';
 import type { Weight } from '../weights.ts';
 import { attention, normativeHead, realHead } from './interpret/attention.ts';
+import { experts } from './interpret/mixture.ts';
 import type { Cached, KvState } from './interpret/kv-state.ts';
 import { dotsOf, linear } from './interpret/linear.ts';
 import { type Arithmetic, type Numbers, numbersOf } from './interpret/numbers.ts';
@@ -115,6 +116,10 @@ const rules: { readonly [K in RowKind]: RowRule<K> } = {
     const exact = dtypeOf(op.operands[2], context) === 'e4m3';
     const head = context.arithmetic === 'real' ? realHead(attrs.scale) : normativeHead(attrs.scale, dotsOf('normative', dtypeOf(op.operands[0], context)), exact);
     return [rounded(attention([tensorAt(operands, 0), tensorAt(operands, 1), tensorAt(operands, 2)], attrs, context.step, remember, head), op, context)];
+  },
+  experts: (op, operands, context) => {
+    const dots = dotsOf(context.arithmetic, dtypeOf(op.operands[2], context));
+    return [rounded(experts(operands, op.attrs, { dots, numbers: context.numbers, arithmetic: context.arithmetic }), op, context)];
   },
   sampleRows: (_, operands, context) => [pickRows(tensorAt(operands, 0), context.step.samples)],
   activate: (op, operands, context) => [rounded(map(tensorAt(operands, 0), (x) => context.numbers.activate(op.attrs.activation, x)), op, context)],

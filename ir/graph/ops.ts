@@ -1,4 +1,4 @@
-import type { Activation } from '../../isa-spec/instructions.ts';
+import type { Activation, routeScores } from '../../isa-spec/instructions.ts';
 
 /**
  * The graph language's operations and what each is parametrised by. To add one, add a line and follow the compiler.
@@ -29,6 +29,17 @@ export type GraphAttrs = {
   readonly attention: {
     readonly heads: number; readonly kvHeads: number; readonly headDim: number; readonly scale: number;
     readonly mask: 'full' | 'causal'; readonly window: number; readonly cache: string;
+  };
+  /**
+   * (x [t, d], logits [t, experts], gates and ups [experts*2f, d], downs [experts*d, f], then those present in this order: scales of the
+   * rows of both, choice bias [experts], biases of both) -> [t, d].
+   * Of each row the k experts of highest score (+ choice bias), the lower number first among equals; their scores, normalised to sum to 1 or not,
+   * are the weights of what they make of it, added up in this order. Expert e has rows e*2f to (e+1)*2f, gates first, and e*d to (e+1)*d:
+   * down(activation(gate x) * up x), either product rounded to bf16. `scaled`: the rows multiplied are quantised, as by `quantise`.
+   */
+  readonly experts: {
+    readonly experts: number; readonly k: number; readonly scores: (typeof routeScores)[number]; readonly normalise: boolean;
+    readonly activation: Activation; readonly scaled: boolean; readonly biased: boolean; readonly bias: boolean;
   };
   /** (x [t, d]) -> [samples, d]: the rows the step asks for (language models: where a next token is wanted). */
   readonly sampleRows: Record<never, never>;

@@ -1,4 +1,4 @@
-import { activate, roundTo } from '../../../isa-spec/numerics.ts';
+import { activate, exp2f, roundTo } from '../../../isa-spec/numerics.ts';
 import type { Activation } from '../../../isa-spec/instructions.ts';
 import type { DType } from '../../types.ts';
 import { ropeRow } from '../../weight-values.ts';
@@ -11,6 +11,8 @@ export type Numbers = {
   /** Applied after each + - * / and sqrt. */
   readonly single: (x: number) => number;
   readonly activate: (fn: Activation, x: number) => number;
+  /** e to the power of x, as a softmax computes it. */
+  readonly exp: (x: number) => number;
   /** Cosines, then sines, of a position. */
   readonly turn: (frequencies: readonly number[], position: number, amplitude: number) => Float64Array;
   /** Rounds to a stored format. */
@@ -23,6 +25,7 @@ export const numbersOf: Readonly<Record<Arithmetic, Numbers>> = {
   real: {
     single: same,
     activate: (fn, x) => realActivations[fn](x),
+    exp: Math.exp,
     turn: (frequencies, position, amplitude) =>
       Float64Array.from([...frequencies.map((f) => amplitude * Math.cos(position * f)), ...frequencies.map((f) => amplitude * Math.sin(position * f))]),
     roundTo: () => same,
@@ -30,6 +33,7 @@ export const numbersOf: Readonly<Record<Arithmetic, Numbers>> = {
   normative: {
     single: Math.fround,
     activate,
+    exp: (x) => exp2f(Math.fround(x * Math.fround(Math.LOG2E))),
     turn: ropeRow,
     roundTo: (dtype) => {
       if (dtype !== 'f32' && dtype !== 'bf16' && dtype !== 'e4m3' && dtype !== 'i32') throw new Error(`the machine does not store ${dtype}`);

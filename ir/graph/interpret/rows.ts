@@ -5,7 +5,7 @@ import type { Numbers } from './numbers.ts';
 import { extent, map, type Operand, rowsAt, type Tensor } from './tensor.ts';
 
 /** Sums as the vector unit does: 16 lanes, lane j the elements j, j + 16, ... ascending from +0, then a tree over halves. */
-function laneSum(count: number, element: (i: number) => number, single: Numbers['single']): number {
+export function laneSum(count: number, element: (i: number) => number, single: Numbers['single']): number {
   const lanes = new Float64Array(16);
   for (let i = 0; i < count; i++) lanes[i & 15] = single((lanes[i & 15] as number) + element(i));
   for (let half = 8; half >= 1; half /= 2) {

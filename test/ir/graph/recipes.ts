@@ -1,6 +1,6 @@
 import { volumeOf } from '../../../ir/dims.ts';
 import { binaryFunctions, blockActivations, moeScores, type OpKind, ropePairs, scatterReductions, unaryFunctions } from '../../../ir/graph/ops.ts';
-import { activations } from '../../../isa-spec/instructions.ts';
+import { activations, routeScores } from '../../../isa-spec/instructions.ts';
 import type { Dim, TensorType, ValueId } from '../../../ir/types.ts';
 import { tableRows, type Workshop } from './workshop.ts';
 
@@ -77,6 +77,13 @@ export const recipes: { readonly [K in OpKind]: Recipe } = {
     const mask = tape.one(['causal', 'full'] as const);
     return [build.op('attention', { heads, kvHeads, headDim, scale: 1 / Math.sqrt(headDim), mask, window: tape.one([0, 0, 2]), cache }, [x, k, v])];
   }, ['tokens']),
+  experts: onMatrix(({ build, tape, weight }, { x, width }) => {
+    const [experts, inner] = [1 + tape.below(3), 1 + tape.below(2)];
+    const attrs = { experts, k: 1 + tape.below(experts), scores: tape.one(routeScores), normalise: tape.below(2) === 1, activation: tape.one(activations), scaled: tape.below(2) === 1, biased: tape.below(2) === 1, bias: tape.below(2) === 1 };
+    const logits = build.op('linear', plain, [x, weight([experts, width])]);
+    const perRow = (present: boolean): readonly ValueId[] => (present ? [weight([experts * 2 * inner]), weight([experts * width])] : []);
+    return [build.op('experts', attrs, [x, logits, weight([experts * 2 * inner, width]), weight([experts * width, inner]), ...perRow(attrs.scaled), ...(attrs.biased ? [weight([experts])] : []), ...perRow(attrs.bias)])];
+  }),
   sampleRows: onMatrix(({ build }, { x }) => [build.op('sampleRows', {}, [x])], ['tokens']),
   activate: onMatrix(({ build, tape }, { x }) => [build.op('activate', { activation: tape.one(activations) }, [x])]),
   add: onMatrix((shop, { x, type }) => [shop.build.op('add', {}, [x, alike(shop, type) ?? x])]),
