@@ -38,7 +38,7 @@ export function liftActivation(op: OpOf<'tactivate'>, raising: Raising): Lifted 
   return { ...viewOf(activated, x), scale: 1 / slope };
 }
 
-const isOfMachine = (name: string): name is Activation => (activations as readonly string[]).includes(name);
+export const isOfMachine = (name: string): name is Activation => (activations as readonly string[]).includes(name);
 
 /** A recognised rotation of every head, by the row's position. */
 export function liftRope(op: OpOf<'trope'>, raising: Raising): Lifted {

@@ -42,7 +42,7 @@ function exprOf(source: Source, value: ValueId): WeightExpr | undefined {
   }
 }
 
-const transpose = (of: WeightExpr): WeightExpr => (of.kind === 'transpose' ? of.of : { kind: 'transpose', of });
+export const transpose = (of: WeightExpr): WeightExpr => (of.kind === 'transpose' ? of.of : { kind: 'transpose', of });
 
 /** The name of the source's tensor a constant is made of, made unlike the names of other constants by its value's number. */
 function nameOf(source: Source, value: ValueId): string {

@@ -13,6 +13,7 @@ import { emit } from './emit.ts';
 import { CannotEvaluate } from '../evaluate-op.ts';
 import { coneOf } from './evaluate.ts';
 import { liftCustom } from './custom.ts';
+import { liftExperts } from './experts.ts';
 import { Known } from './known.ts';
 import { liftLookup, liftPositions } from './lookup.ts';
 import { liftProduct } from './products.ts';
@@ -162,6 +163,8 @@ class Lifting implements Raising {
         return liftNorm(op, this);
       case 'trope':
         return liftRope(op, this);
+      case 'tmoe':
+        return liftExperts(op, this);
       case 'tactivate':
         return liftActivation(op, this);
       case 'custom':

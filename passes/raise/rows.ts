@@ -4,7 +4,7 @@ import type { Weight, WeightExpr } from '../../ir/weights.ts';
 import type { Factor, Layout } from './axes.ts';
 import { features, merged } from './axes.ts';
 
-type RowKind = 'embed' | 'norm' | 'linear' | 'rope' | 'attention' | 'activate' | 'add' | 'multiply' | 'sampleRows' | 'columns' | 'custom';
+type RowKind = 'embed' | 'norm' | 'linear' | 'rope' | 'attention' | 'activate' | 'add' | 'multiply' | 'sampleRows' | 'columns' | 'custom' | 'experts';
 
 /** A row list the host makes. */
 export type RowFeed = 'ids' | 'positions' | 'types';

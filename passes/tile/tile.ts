@@ -189,7 +189,7 @@ class GraphLowering {
 /** Ops lowering has no way for, as diagnostics: what recognition left over. */
 export function reportUnlowerable(module: GraphModule, diagnostics: Diagnostics): void {
   for (const op of allOps(module.body)) {
-    if (!op.kind.startsWith('p') && op.kind !== 'custom') continue;
+    if (!op.kind.startsWith('p') && op.kind !== 'custom' && op.kind !== 'experts') continue;
     diagnostics.report({ code: 'E4003', message: `\`${op.kind}\` is not part of a recognised transformer op`, origin: op.origin, help: 'see `--stop-after raise --dump-ir DIR` for what surrounds it' });
   }
 }
