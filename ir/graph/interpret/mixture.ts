@@ -21,7 +21,8 @@ export function experts(operands: readonly Operand[], attrs: Attrs, context: Con
   const [gateBias, downBias] = pair(attrs.bias);
   const choices = Array.from({ length: rows }, (_, row) => choose(rowsAt(logits, row, 1), choiceBias, attrs, context.numbers));
 
-  const answers = choices.map((): Float64Array[] => []);
+  /** What the i-th expert of a row made of it, for row * k + i. */
+  const answers: Float64Array[] = [];
   for (let expert = 0; expert < attrs.experts; expert++) {
     const asked = choices.flatMap((of, row) => of.flatMap((choice, i) => (choice.expert === expert ? [{ row, i }] : [])));
     if (asked.length === 0) continue;
@@ -29,10 +30,10 @@ export function experts(operands: readonly Operand[], attrs: Attrs, context: Con
     asked.forEach(({ row }, at) => own.data.set(rowsAt(x, row, 1), at * width));
     const inner = gated(product(own, { weight: operandAt(operands, 2), scale: gateScale, bias: gateBias, expert }, attrs, context), attrs, context);
     const made = rounded(product(inner, { weight: operandAt(operands, 3), scale: downScale, bias: downBias, expert }, attrs, context), context);
-    asked.forEach(({ row, i }, at) => ((answers[row] as Float64Array[])[i] = rowsAt(made, at, 1)));
+    asked.forEach(({ row, i }, at) => (answers[row * attrs.k + i] = rowsAt(made, at, 1)));
   }
   const data = new Float64Array(rows * width);
-  choices.forEach((of, row) => of.forEach(({ weight }, i) => (answers[row]?.[i] as Float64Array).forEach((y, c) => {
+  choices.forEach((of, row) => of.forEach(({ weight }, i) => answers[row * attrs.k + i]?.forEach((y, c) => {
     data[row * width + c] = single((data[row * width + c] as number) + single(weight * y));
   })));
   return { shape: [rows, width], data };
