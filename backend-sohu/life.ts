@@ -62,7 +62,7 @@ function functionOf({ kind, attrs }: TileOp): { readonly [field: string]: Json }
     case 'query': return { scale: Math.fround(attrs.scale) };
     case 'attend': return { mask: attrs.mask, window: attrs.window };
     case 'map': return { function: attrs.function };
-    case 'norm': return { kind: attrs.norm };
+    case 'norm': return { kind: attrs.norm, ...(attrs.groups === 1 ? {} : { groups: attrs.groups }) };
     case 'rope': return { interleaved: attrs.interleaved };
     case 'allgather': return { tag: attrs.tag };
     default: return {};

@@ -142,7 +142,7 @@ const selectors: { readonly [K in TileKind]: Select<K> } = {
   }),
   norm: ({ attrs, regions: { x, params, out }, rows }, to) => ({
     op: 'vnorm',
-    fields: { xFormat: to.buffer(x).format, format: to.buffer(out).format, kind: attrs.norm, x: to.sram(x), xPitch: to.pitch(x), params: to.sram(params), out: to.sram(out), outPitch: to.pitch(out), columns: x.columns, rows: window(rows) },
+    fields: { xFormat: to.buffer(x).format, format: to.buffer(out).format, kind: attrs.norm, x: to.sram(x), xPitch: to.pitch(x), params: to.sram(params), out: to.sram(out), outPitch: to.pitch(out), columns: x.columns, rows: window(rows), ...(attrs.groups === 1 ? {} : { groups: attrs.groups }) },
   }),
   rope: ({ attrs: { interleaved, headDim, rotary, heads }, regions: { x, table, out }, rows }, to) => ({
     op: 'vrope',

@@ -212,9 +212,9 @@ export const instructions = {
     payload: { x: sram, xPitch: uint(16), out: line, columns: count(18), rows },
   }),
   vnorm: instruction({
-    opcode: 0x32, queues: ['vec'], summary: 'normalises each row: RMS or layer norm',
+    opcode: 0x32, queues: ['vec'], summary: 'normalises each row, or each of the equal parts it is cut into: RMS or layer norm',
     flags: { xFormat: format, format, kind: oneOf(1, ['rms', 'layer']) },
-    payload: { x: sram, xPitch: uint(16), params: sram, out: sram, outPitch: uint(16), columns: count(16), rows },
+    payload: { x: sram, xPitch: uint(16), params: sram, out: sram, outPitch: uint(16), columns: count(16), rows, groups: added(uint(10)) },
   }),
   vrope: instruction({
     opcode: 0x33, queues: ['vec'], summary: 'rotates the first `rotary` elements of each head by the row\'s angles, copies the rest',

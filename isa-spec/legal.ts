@@ -163,6 +163,7 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
   vred: [{ says: realOnly, holds: (f) => isReal(f.xFormat) }],
   vnorm: [
     { says: realOnly, holds: (f) => isReal(f.xFormat) && isReal(f.format) },
+    { says: 'has columns that its groups divide', holds: (f) => f.columns % (f.groups ?? 1) === 0 },
     { says: targetApart, holds: (f, machine) => storeApart(f.outPitch, f.columns, f.format, f.rows, machine) },
   ],
   vrope: [

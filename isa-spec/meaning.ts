@@ -173,7 +173,7 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
   ),
   vnorm: text(
     steps(
-      'for r < count, n = columns:',
+      'for r < count, and each of the groups x of n = columns / groups neighbours in row r:',
       '  d <- x                                      rms',
       '       fround(x - fround(lanes(x) / n))       layer',
       '  s <- fround(1 / fround(sqrt(fround(fround(lanes(fround(d * d)) / n) + eps))))',
@@ -181,7 +181,7 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
       '       fround(fround(fround(d * s) * gamma) + beta)   layer',
       '  out <- store(format, y)',
     ),
-    '`params`: a line that starts with eps, then gamma, then (layer) beta, FP32, each padded to a line.',
+    '`params`: a line that starts with eps, then gamma, then (layer) beta, FP32, of all columns, each padded to a line. `groups` absent is 1.',
   ),
   vrope: text(
     steps(

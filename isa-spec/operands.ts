@@ -82,7 +82,7 @@ export const operands: { readonly [M in Mnemonic]: { readonly [F in FieldOf<M>]:
     x: 'first operand', y: 'operand of the first micro-operation that takes one', z: 'operand of those after it', out: 'where rows go', columns, rows: window,
   },
   vred: { reduce: 'what is made of a row', xFormat, x: 'the rows', xPitch, out: 'an FP32 row list: where the numbers go', columns, rows: window },
-  vnorm: { xFormat, format: stored, kind: 'which norm', x: 'the rows', xPitch, params: 'a line that starts with eps, then gamma, then (layer) beta: FP32', out: 'where rows go', outPitch, columns, rows: window },
+  vnorm: { xFormat, format: stored, kind: 'which norm', x: 'the rows', xPitch, params: 'a line that starts with eps, then gamma, then (layer) beta: FP32', out: 'where rows go', outPitch, columns, rows: window, groups: 'parts of a row that are normalised each on its own' },
   vrope: {
     xFormat, format: stored, interleaved: 'pairs are neighbours, not halves', x: 'heads side by side', xPitch, table: 'cosines, then sines, of each row: FP32', out: 'where rows go', outPitch,
     headDim: 'elements of a head', rotary: 'elements of a head that are rotated', heads: 'heads', rows: window,

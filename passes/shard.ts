@@ -1,5 +1,5 @@
 import type { Diagnostics, Origin } from '../diagnostics/diagnostic.ts';
-import { allOps, type Block, type GraphModule, type GraphOp } from '../ir/graph/module.ts';
+import { allOps, type Block, type GraphModule, type GraphOp, type OpOf } from '../ir/graph/module.ts';
 import type { TensorType, ValueId } from '../ir/types.ts';
 import type { Weight, WeightExpr } from '../ir/weights.ts';
 import { deriveWeight, type Near, rewrite, sizeOf } from './rewrite.ts';
@@ -18,6 +18,12 @@ export function shard(module: GraphModule, tp: number, diagnostics: Diagnostics)
   if (problems.length > 0) return module;
 
   const parts = partsOfValues(module, tp);
+  const entire = [...allOps(module.body)].filter((op): op is OpOf<'attention'> => op.kind === 'attention' && !isDivided(op, parts, tp));
+  for (const { origin } of entire) {
+    diagnostics.report({ code: 'E4002', message: `heads whose queries or keys are normalised together cannot be divided over \`--tp ${tp}\``, origin, help: 'use --tp 1: a chip has no part of a row that is whole on every chip' });
+  }
+  if (entire.length > 0) return module;
+
   const types = module.types.map((type, value) => divide(type, parts.get(value as ValueId) ?? 1));
   const gathered = new Map<ValueId, ValueId>();
   const whole = (value: ValueId, near: Near): ValueId => {
@@ -40,7 +46,13 @@ export function shard(module: GraphModule, tp: number, diagnostics: Diagnostics)
       const own = deriveWeight(table.name, [sizeOf(table.shape[0]), sizeOf(table.shape[1]) / tp], [table], ([of]) => share(of as WeightExpr, 1, tp));
       return keep(op, [near.now(op.operands[0] as ValueId), near.weight(own)], near);
     },
-    norm: (op, near) => keep(op, [whole(op.operands[0] as ValueId, near), ...op.operands.slice(1).map(near.now)], near),
+    norm: (op, near) => {
+      const count = parts.get(op.results[0] as ValueId) ?? 1;
+      const [x, ...parameters] = op.operands as readonly [ValueId, ...ValueId[]];
+      if (count === 1) return keep(op, [whole(x, near), ...parameters.map(near.now)], near);
+      const own = parameters.map((parameter) => near.weight(shardRows(near.weightOf(parameter) as Weight, count, false)));
+      return [near.build.op('norm', { ...op.attrs, groups: op.attrs.groups / count }, [near.now(x), ...own], types[op.results[0] as ValueId])];
+    },
     linear: (op, near) => {
       const count = parts.get(op.results[0] as ValueId) ?? 1;
       const operands = op.operands.map((operand, i) => {
@@ -71,7 +83,7 @@ function partsOfValues(module: GraphModule, tp: number, whole: ReadonlySet<Value
   for (const op of [...allOps(module.body)].reverse()) {
     if (op.kind === 'attention') for (const operand of op.operands.slice(1)) kvHeads.set(operand, op.attrs.kvHeads);
     const heads = kvHeads.get(op.results[0] as ValueId);
-    if (op.kind === 'rope' && heads !== undefined) kvHeads.set(op.operands[0] as ValueId, heads);
+    if ((op.kind === 'rope' || op.kind === 'norm') && heads !== undefined) kvHeads.set(op.operands[0] as ValueId, heads);
   }
   const set = (value: ValueId, count: number): unknown => count > 1 && !whole.has(value) && parts.set(value, count);
   const of = (value: ValueId | undefined): number => (value === undefined ? 1 : (parts.get(value) ?? 1));
@@ -84,6 +96,7 @@ function partsOfValues(module: GraphModule, tp: number, whole: ReadonlySet<Value
         const count = Math.min(tp, kvHeads.get(result) ?? tp);
         set(result, width % count === 0 ? count : 1);
       } else if (op.kind === 'rope' || op.kind === 'sampleRows') set(result, of(op.operands[0]));
+      else if (op.kind === 'norm') set(result, op.attrs.groups % of(op.operands[0]) === 0 ? of(op.operands[0]) : 1);
       else if (op.kind === 'add' || op.kind === 'multiply' || op.kind === 'activate') set(result, Math.min(...op.operands.map(of)));
       else if (op.kind === 'loop') {
         op.body.params.forEach((param, i) => set(param, of(op.operands[i])));
@@ -129,6 +142,10 @@ function gatherOutputs(module: GraphModule, source: GraphModule, tp: number): Gr
   });
   return { ...module, types, body: { ...module.body, ops, yields } };
 }
+
+/** Whether the queries, keys and values of an attention come in parts of the heads. */
+const isDivided = ({ operands, attrs }: OpOf<'attention'>, parts: ReadonlyMap<ValueId, number>, tp: number): boolean =>
+  operands.slice(0, 3).every((operand, i) => (parts.get(operand) ?? 1) === (i === 0 ? tp : Math.min(tp, attrs.kvHeads)));
 
 type Problem = { readonly what: string; readonly size: number; readonly origin: Origin };
 

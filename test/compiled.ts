@@ -26,17 +26,17 @@ export const steps: readonly Step[] = [
 export type Variant = { readonly machine: Machine; readonly tp: number; readonly stageShare: number; readonly bounds: Bounds };
 
 /** The program as bytes and back, and its packed weights by chip. */
-export function built({ machine, tp, stageShare, bounds }: Variant, precision: Precision): { readonly program: Program; readonly images: readonly ByteSource[] } {
-  const fit = fitted(normative(source, machine, precision, tp), machine, stageShare, tp, bounds);
+export function built({ machine, tp, stageShare, bounds }: Variant, precision: Precision, module = source): { readonly program: Program; readonly images: readonly ByteSource[] } {
+  const fit = fitted(normative(module, machine, precision, tp), machine, stageShare, tp, bounds);
   const { program, layout } = buildProgram(fit.tile, machine, 'step', {});
-  const from = { graph: fit.graph, values: new WeightValues(store, tp), tile: fit.tile.tile, lineBytes: machine.sram.lineBytes.value };
+  const from = { graph: fit.graph, values: new WeightValues(module === source ? store : storeFor(module), tp), tile: fit.tile.tile, lineBytes: machine.sram.lineBytes.value };
   const images = Array.from({ length: tp }, (_, rank) => imageSource(Uint8Array.from(Buffer.concat([...packWeights(fit.tile, layout, from, rank)]))));
   return { program: readContainer(writeContainer(program)), images };
 }
 
 /** That program on a fresh machine. `change` makes another of it first. */
-export function machineFor(variant: Variant, precision: Precision, change: (program: Program) => Program = (program) => program): MachineState {
-  const { program, images } = built(variant, precision);
+export function machineFor(variant: Variant, precision: Precision, change: (program: Program) => Program = (program) => program, module = source): MachineState {
+  const { program, images } = built(variant, precision, module);
   return createMachineState(change(program), images);
 }
 

@@ -177,7 +177,7 @@ class Maker {
     const parameter = (end: string, older: readonly [string, string]): ValueId =>
       this.#weight(`${name}${end}`, [hidden], (layer) => this.#tensors.body(at(`${name}${end}`, layer), [hidden], older));
     const parameters = [...(affine.gain ? [parameter('.weight', olderGain)] : []), ...(affine.offset ? [parameter('.bias', olderOffset)] : [])];
-    return this.build.op('norm', { norm, epsilon }, [x, ...parameters]);
+    return this.build.op('norm', { norm, groups: 1, epsilon }, [x, ...parameters]);
   }
 
   /** x w^T + bias; w is [n, k], or a part of a larger stored tensor. */

@@ -17,7 +17,7 @@ type KindOf<V> = [V] extends [boolean]
 const attributeKinds: { readonly [K in OpKind]: { readonly [F in keyof GraphAttrs[K]]: KindOf<GraphAttrs[K][F]> } } = {
   weight: { name: 'text' },
   embed: {},
-  norm: { norm: ['rms', 'layer'], epsilon: 'number' },
+  norm: { norm: ['rms', 'layer'], groups: 'number', epsilon: 'number' },
   linear: { activation: activations, gated: 'flag', scaled: 'flag', bias: 'flag', residual: 'flag' },
   rope: { headDim: 'number', interleaved: 'flag', amplitude: 'number', positions: 'number', frequencies: 'numbers' },
   attention: { heads: 'number', kvHeads: 'number', headDim: 'number', scale: 'number', mask: ['full', 'causal'], window: 'number', cache: 'text' },

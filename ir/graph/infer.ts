@@ -32,9 +32,11 @@ const rules: { readonly [K in OpKind]: InferRule<K> } = {
     if (ids.dtype !== 'i32') throw new Error(`ids are i32, not ${ids.dtype}`);
     return [{ dtype: table.dtype, shape: [tokens, width] }];
   },
-  norm: ({ norm }, operands) => {
+  norm: ({ norm, groups }, operands) => {
     const [x, ...parameters] = between(operands, 1, norm === 'rms' ? 2 : 3);
     const [, width] = dimsOf(x, 2, 'x');
+    if (!Number.isInteger(groups) || groups < 1) throw new Error(`rows are in ${groups} groups`);
+    multiple(width, groups, 'the columns of x', 'groups');
     for (const parameter of parameters) same(dimsOf(parameter, 1, 'a parameter of the norm')[0], width, 'a parameter of the norm and x');
     return [x];
   },

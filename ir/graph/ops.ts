@@ -12,8 +12,11 @@ export type GraphAttrs = {
   readonly weight: { readonly name: string };
   /** (ids: i32 [tokens], table [n, d]) -> [tokens, d] */
   readonly embed: Record<never, never>;
-  /** (x, gamma [d]?, beta [d]?) -> x. RMS: x / sqrt(mean(x^2) + eps) * gamma. Layer: (x - mean) / sqrt(var + eps) * gamma + beta. */
-  readonly norm: { readonly norm: 'rms' | 'layer'; readonly epsilon: number };
+  /**
+   * (x, gamma [d]?, beta [d]?) -> x. RMS: x / sqrt(mean(x^2) + eps) * gamma. Layer: (x - mean) / sqrt(var + eps) * gamma + beta.
+   * Means are over each of the `groups` equal parts of a row on its own: 1, or one a head.
+   */
+  readonly norm: { readonly norm: 'rms' | 'layer'; readonly groups: number; readonly epsilon: number };
   /**
    * (x [t, k], w [n, k], then those present in this order: rowScale [t], columnScale [n], bias [n], residual [t, n or n/2]) -> [t, n], n/2 if gated.
    * y = x w^T * rowScale * columnScale + bias; activation (gated: act(y[:, :n/2]) * y[:, n/2:]); + residual.

@@ -21,7 +21,7 @@ const tileAttributes = {
   attend: { mask: ['full', 'causal'], window: 'count', kvHeads: 'count', pageRows: 'count' },
   finish: {},
   map: { function: vectorFunctions },
-  norm: { norm: ['rms', 'layer'] },
+  norm: { norm: ['rms', 'layer'], groups: 'count' },
   rope: { interleaved: 'flag', headDim: 'count', rotary: 'count', heads: 'count' },
   quantise: {},
   allgather: { parts: 'count', tag: 'count' },

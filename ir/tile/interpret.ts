@@ -87,7 +87,7 @@ const meanings: { readonly [K in TileKind]: Meaning<K> } = {
   map: ({ attrs, regions: { x, y, out }, rows }, view, { memories }) =>
     mapRows(attrs.function, view(x), y === undefined ? undefined : view(y), view(out), memories.window(rows).count),
   norm: ({ attrs, regions: { x, params, out }, rows }, view, { memories }) =>
-    normRows({ norm: attrs.norm, lineElements: memories.lineBytes / f32Bytes }, view(x), view(params), view(out), memories.window(rows).count),
+    normRows({ ...attrs, lineElements: memories.lineBytes / f32Bytes }, view(x), view(params), view(out), memories.window(rows).count),
   rope: ({ attrs, regions: { x, table, out }, rows }, view, { memories }) => ropeRows(attrs, view(x), view(table), view(out), memories.window(rows).count),
   quantise: ({ regions: { x, out, rowScale }, rows }, view, { memories }) => quantiseRows(view(x), view(out), view(rowScale), memories.window(rows)),
   allgather: ({ regions: { from, out }, rows }, view, { memories, chips }) => {

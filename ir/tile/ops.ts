@@ -28,7 +28,7 @@ export type TileAttrs = {
   readonly finish: Record<never, never>;
   /** One micro-operation (vmap). */
   readonly map: { readonly function: VectorFunction };
-  readonly norm: { readonly norm: 'rms' | 'layer' };
+  readonly norm: { readonly norm: 'rms' | 'layer'; readonly groups: number };
   readonly rope: { readonly interleaved: boolean; readonly headDim: number; readonly rotary: number; readonly heads: number };
   readonly quantise: Record<never, never>;
   readonly allgather: { readonly parts: number; readonly tag: number };

@@ -88,7 +88,10 @@ const checks: { readonly [K in TileKind]: Check<K> } = {
     const binary = takesOperand(attrs.function);
     return [differ('operands of other widths', x.columns, out.columns), y !== undefined && differ('operands of other widths', y.columns, out.columns), binary !== (y !== undefined) && (binary ? 'has one operand' : 'has an operand it does not use')];
   },
-  norm: ({ regions: { x, params, out } }, { buffer }) => [differ('operands of other widths', x.columns, out.columns), buffer(params).format !== 'f32' && 'has parameters that are not f32', params.columns <= x.columns && `has ${params.columns} parameters for rows of ${x.columns}`],
+  norm: ({ attrs: { groups }, regions: { x, params, out } }, { buffer }) => [
+    differ('operands of other widths', x.columns, out.columns), (groups < 1 || x.columns % groups > 0) && `cuts rows of ${x.columns} into ${groups} groups`,
+    buffer(params).format !== 'f32' && 'has parameters that are not f32', params.columns <= x.columns && `has ${params.columns} parameters for rows of ${x.columns}`,
+  ],
   rope: ({ attrs, regions: { x, table, out } }, { buffer }) => [
     differ('columns that are not its heads', x.columns, attrs.heads * attrs.headDim),
     differ('operands of other widths', x.columns, out.columns),

@@ -1,7 +1,7 @@
 import type { GraphOp, OpOf } from '../../ir/graph/module.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { expanded, joined, merged } from './axes.ts';
-import { scalarOf, vectorOf } from './constants.ts';
+import { parameterOf, scalarOf, vectorOf } from './constants.ts';
 import { coneOf, evaluate, scenarioOf } from './evaluate.ts';
 import type { Lifted, Raising } from './raising.ts';
 import { isolated, type RowNode, scaled } from './rows.ts';
@@ -28,6 +28,9 @@ export function liftArithmetic(op: OpOf<'pbinary' | 'punary'>, raising: Raising)
   const [left, right] = op.operands as readonly [ValueId, ValueId];
   if (fn === 'add' && source.dependence(right) === 'constant') return liftBias(op, left, right, raising);
   if (fn === 'add' && source.dependence(left) === 'constant') return liftBias(op, right, left, raising);
+  for (const [x, constant] of fn === 'mul' ? [[left, right], [right, left]] as const : []) {
+    if (source.dependence(constant) === 'constant') return liftGain(op, x, constant, raising);
+  }
   if (fn !== 'add' && fn !== 'mul') return `\`${fn}\` is part of nothing a transformer computes`;
   for (const [x, other] of [[left, right], [right, left]] as const) {
     if (source.dependence(other) === 'prepared' && isNeutral(source, other, fn === 'mul' ? 1 : 0)) return broadcast(op, x, 1, raising);
@@ -58,9 +61,20 @@ function liftBias(op: GraphOp, operand: ValueId, constant: ValueId, raising: Rai
   const { row } = view;
   const isWhole = last.length === 1 && only?.axis === 'feature' && only.stride === 1 && only.size === row.width && view.layout.base === 0;
   const isPlain = row.kind === 'linear' && !row.attrs.bias && row.attrs.activation === 'none' && view.scale === 1 && view.past === undefined;
-  const bias = isWhole ? vectorOf(raising.source, constant, row.width) : undefined;
+  const bias = isWhole && raising.source.type(constant).shape.at(-1) === row.width ? vectorOf(raising.source, constant, row.width) : undefined;
   if (bias === undefined || !isPlain) return `it adds a constant [${raising.source.type(constant).shape.join(', ')}] to what is not a linear that wants a bias`;
   return { ...view, row: { ...row, attrs: { ...row.attrs, bias: true }, weights: [...row.weights, bias], from: [...row.from, op] } };
+}
+
+/** A norm without a gain times a constant for each of its features. */
+function liftGain(op: GraphOp, operand: ValueId, constant: ValueId, raising: Raising): Lifted {
+  const view = raising.view(operand);
+  if (view === undefined) return undefined;
+  const { row } = view;
+  const isPlain = row.kind === 'norm' && row.weights.length === 0 && view.layout.base === 0;
+  const gain = isPlain ? parameterOf(raising.source, constant, view.layout, { width: row.width, group: 1 }) : undefined;
+  if (gain === undefined || !isPlain) return `it multiplies by a constant [${raising.source.type(constant).shape.join(', ')}] what is not a norm that wants a gain`;
+  return { ...view, row: { ...row, weights: [gain], from: [...row.from, op] } };
 }
 
 function liftPair(op: GraphOp, fn: 'add' | 'mul', raising: Raising): Lifted {

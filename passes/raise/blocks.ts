@@ -3,12 +3,12 @@ import { activations } from '../../isa-spec/instructions.ts';
 import type { OpOf } from '../../ir/graph/module.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { merged } from './axes.ts';
-import { vectorOf } from './constants.ts';
+import { parameterOf } from './constants.ts';
 import { type Lifted, type Raising, unlimitedPositions, viewOf } from './raising.ts';
 import { findRope } from './rope.ts';
 import { isolated, type RowNode, scaled } from './rows.ts';
 
-/** A recognised norm over the features of every row. */
+/** A recognised norm over the features of every row, or over each of the equal parts a row is cut into. */
 export function liftNorm(op: OpOf<'tnorm'>, raising: Raising): Lifted {
   const { source } = raising;
   const [operand, ...parameters] = op.operands as readonly [ValueId, ...ValueId[]];
@@ -19,10 +19,10 @@ export function liftNorm(op: OpOf<'tnorm'>, raising: Raising): Lifted {
   const along = merged(x === undefined ? [] : op.attrs.axes.flatMap((axis) => x.layout.axes[axis] ?? []));
   const [only] = along;
   const sizes = op.attrs.axes.map((axis) => source.type(operand).shape[axis]).join(' x ');
-  if (x === undefined || row === undefined || along.length !== 1 || only?.axis !== 'feature' || only.size !== row.width) return `it normalises ${sizes} of ${view.row.width} features: norms are over whole rows`;
-  const weights = parameters.map((parameter) => vectorOf(source, parameter, row.width));
+  if (x === undefined || row === undefined || along.length !== 1 || only?.axis !== 'feature' || only.stride !== 1 || row.width % only.size > 0) return `it normalises ${sizes} of ${view.row.width} features, which are no equal parts of a row, side by side`;
+  const weights = parameters.map((parameter) => parameterOf(source, parameter, x.layout, { width: row.width, group: only.size }));
   if (weights.includes(undefined)) return 'its gain or bias is not one number a feature';
-  return viewOf({ kind: 'norm', attrs: { norm: op.attrs.norm, epsilon: op.attrs.epsilon }, rows: [row], weights: weights.flatMap((weight) => weight ?? []), width: row.width, sampled: row.sampled, from: [op] }, x);
+  return viewOf({ kind: 'norm', attrs: { norm: op.attrs.norm, groups: row.width / only.size, epsilon: op.attrs.epsilon }, rows: [row], weights: weights.flatMap((weight) => weight ?? []), width: row.width, sampled: row.sampled, from: [op] }, x);
 }
 
 /** A recognised activation of every element. */

@@ -1,6 +1,8 @@
 import type { Tensor } from '../../ir/graph/interpret/tensor.ts';
-import type { ValueId } from '../../ir/types.ts';
+import { mulDims } from '../../ir/dims.ts';
+import type { Dim, ValueId } from '../../ir/types.ts';
 import type { Weight, WeightExpr } from '../../ir/weights.ts';
+import { features, type Layout, offsets } from './axes.ts';
 import { constantOf, coneOf } from './evaluate.ts';
 import type { Source } from './source.ts';
 
@@ -64,14 +66,26 @@ export function matrixOf(source: Source, value: ValueId): Weight | undefined {
   return { name: `${weight.name}.T`, dtype: weight.dtype, shape: [n, k], instances: [transpose(flat)] };
 }
 
-/** A constant that varies along its last axis alone, as a vector of `width`; undefined for others. */
+/** A constant of `width` elements as a vector of them, in row-major order; undefined for others. */
 export function vectorOf(source: Source, value: ValueId, width: number): Weight | undefined {
   const { shape } = source.type(value);
-  const last = shape.at(-1) ?? 1;
-  if (shape.slice(0, -1).some((size) => size !== 1) || last !== width) return undefined;
+  if (shape.reduce<Dim>(mulDims, 1) !== width) return undefined;
   const weight = weightOf(source, value);
   if (weight === undefined || shape.length === 1) return weight;
   return { ...weight, name: `${weight.name}~`, shape: [width], instances: weight.instances.map((of) => ({ kind: 'reshape', of, shape: [width] })) };
+}
+
+/** A parameter that broadcasts to `layout` as one number for each of `width` features: it may be the same for each group of them. */
+export function parameterOf(source: Source, value: ValueId, { axes }: Layout, { width, group }: { readonly width: number; readonly group: number }): Weight | undefined {
+  const { shape } = source.type(value);
+  const varying = axes.slice(axes.length - shape.length).flatMap((factors, i) => (shape[i] === 1 ? [] : factors));
+  const own = features(varying).reduce((product, { size }) => product * size, 1);
+  const ordered = varying.every(({ axis }) => axis === 'feature') && offsets(varying).every((at, i) => at === i);
+  if (!ordered || own % group > 0) return undefined;
+  const weight = vectorOf(source, value, own);
+  if (weight === undefined || own === width) return weight;
+  const [of] = weight.instances as readonly [WeightExpr];
+  return { ...weight, name: `${weight.name}x${width / own}`, shape: [width], instances: [{ kind: 'concat', axis: 0, of: Array.from({ length: width / own }, () => of) }] };
 }
 
 /** The number a constant holds in all its elements. */

@@ -42,7 +42,7 @@ export function lowerNorm(low: Lowering, op: OpOf<'norm'>): void {
   const params = low.write.region(stage, affine(0), 1, columns);
   low.write.op('load', {}, { from: low.write.region(home, instances === 1 ? affine(0) : instanceRow(low, 1), 1, columns), out: params }, { max: 1, of: 'all' });
   overRows(low, [from], [low.place(op.results[0] as ValueId)], ([input], [out], rows) => {
-    low.write.op('norm', { norm: op.attrs.norm }, { x: input as Region, params, out: out as Region }, rows);
+    low.write.op('norm', { norm: op.attrs.norm, groups: op.attrs.groups }, { x: input as Region, params, out: out as Region }, rows);
   });
 }
 

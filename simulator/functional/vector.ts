@@ -20,7 +20,7 @@ const inverseRoot = (x: Float64Array, epsilon: number): number => {
   return Math.fround(1 / Math.fround(Math.sqrt(Math.fround(mean + epsilon))));
 };
 
-export const vnorm: Execute<'vnorm'> = (chip, queue, { xFormat, format, kind, x, xPitch, params, out, outPitch, columns, rows: window }) => {
+export const vnorm: Execute<'vnorm'> = (chip, queue, { xFormat, format, kind, x, xPitch, params, out, outPitch, columns, rows: window, groups = 1 }) => {
   const { sram, geometry } = chip;
   const { rows } = windowOf(queue, window);
   if (rows === 0) return;
@@ -35,16 +35,20 @@ export const vnorm: Execute<'vnorm'> = (chip, queue, { xFormat, format, kind, x,
   const gamma = readParam(line + 1, columns);
   const beta = kind === 'layer' ? readParam(line + 1 + perRow, columns) : new Float64Array(0);
   const values = new Float64Array(columns);
+  const size = columns / groups;
   for (let r = 0; r < rows; r++) {
     readElements[xFormat](sram.views, sram.at(addressOf(queue, x) + r * xPitch, columns * formatBytes[xFormat]), columns, values);
-    if (kind === 'layer') {
-      const mean = Math.fround(laneSum(values) / columns);
-      for (let i = 0; i < columns; i++) values[i] = Math.fround(values[i]! - mean);
-    }
-    const scale = inverseRoot(values, epsilon);
-    for (let i = 0; i < columns; i++) {
-      const y = Math.fround(Math.fround(values[i]! * scale) * gamma[i]!);
-      values[i] = kind === 'layer' ? Math.fround(y + beta[i]!) : y;
+    for (let start = 0; start < columns; start += size) {
+      const group = values.subarray(start, start + size);
+      if (kind === 'layer') {
+        const mean = Math.fround(laneSum(group) / size);
+        for (let i = 0; i < size; i++) group[i] = Math.fround(group[i]! - mean);
+      }
+      const scale = inverseRoot(group, epsilon);
+      for (let i = 0; i < size; i++) {
+        const y = Math.fround(Math.fround(group[i]! * scale) * gamma[start + i]!);
+        group[i] = kind === 'layer' ? Math.fround(y + beta[start + i]!) : y;
+      }
     }
     writeElements[format](sram.views, sram.writing(addressOf(queue, out) + r * outPitch, columns * formatBytes[format]), columns, values);
   }

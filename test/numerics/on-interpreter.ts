@@ -45,7 +45,7 @@ export const onInterpreter = {
     codesOf(run([row(format, a), row(format, b)], (build, [x, w]) => [build.op('linear', plain, [x!, w!], wide(1))])[0]!),
   norm: ({ kind, epsilon, x, gamma, beta }: NormCase): number[] => {
     const parameters = (kind === 'layer' ? [gamma, beta] : [gamma]).map((codes) => row('f32', codes));
-    return codesOf(run([row('bf16', x), ...parameters], (build, values) => [build.op('norm', { norm: kind, epsilon: fromSingleBits(unpack(epsilon)[0]!) }, values, wide(unpack(x).length))])[0]!);
+    return codesOf(run([row('bf16', x), ...parameters], (build, values) => [build.op('norm', { norm: kind, groups: 1, epsilon: fromSingleBits(unpack(epsilon)[0]!) }, values, wide(unpack(x).length))])[0]!);
   },
   rope: ({ interleaved, frequencies, position, x }: RopeCase): number[] => {
     const headDim = unpack(x).length;

@@ -7,8 +7,11 @@ import type { Weight } from '../../ir/weights.ts';
 export type Sizes = { readonly layers: number; readonly hidden: number; readonly heads: number; readonly kvHeads: number; readonly headDim: number; readonly inner: number; readonly vocabulary: number };
 export const small: Sizes = { layers: 3, hidden: 32, heads: 4, kvHeads: 2, headDim: 8, inner: 48, vocabulary: 40 };
 
+/** What a layer has beyond a llama's: norms of queries and keys, of each head or of the row. */
+export type Traits = { readonly qkNorm?: { readonly norm: 'rms' | 'layer'; readonly of: 'heads' | 'row' } };
+
 /** A llama-like decoder in unfused row ops, written out: what a frontend hands to the passes. */
-export function tinyLlama(sizes: Sizes = small): GraphModule {
+export function tinyLlama(sizes: Sizes = small, { qkNorm }: Traits = {}): GraphModule {
   const { layers, hidden, heads, kvHeads, headDim, inner, vocabulary } = sizes;
   const rows = (width: number): TensorType => ({ dtype: 'bf16', shape: ['tokens', width] });
   const weights: Weight[] = [];
@@ -20,7 +23,7 @@ export function tinyLlama(sizes: Sizes = small): GraphModule {
   };
   const plain = { activation: 'none', gated: false, scaled: false, bias: false, residual: false } as const;
   const linear = (x: ValueId, name: string, n: number, k: number, trip = 1): ValueId => build.op('linear', plain, [x, weight(name, [n, k], trip)]);
-  const norm = (x: ValueId, name: string, trip = 1): ValueId => build.op('norm', { norm: 'rms', epsilon: 1e-5 }, [x, weight(name, [hidden], trip)]);
+  const norm = (x: ValueId, name: string, trip = 1): ValueId => build.op('norm', { norm: 'rms', groups: 1, epsilon: 1e-5 }, [x, weight(name, [hidden], trip)]);
   const frequencies = Array.from({ length: headDim / 2 }, (_, i) => 10000 ** ((-2 * i) / headDim));
   const rope = { headDim, frequencies, amplitude: 1, interleaved: false, positions: 128 };
 
@@ -30,8 +33,12 @@ export function tinyLlama(sizes: Sizes = small): GraphModule {
     const [last] = build.loop(layers, [x], ([carried]) => {
       const h = carried as ValueId;
       const n = norm(h, 'layer.{}.norm1', layers);
-      const q = build.op('rope', rope, [linear(n, 'layer.{}.q', heads * headDim, hidden, layers), positions as ValueId]);
-      const k = build.op('rope', rope, [linear(n, 'layer.{}.k', kvHeads * headDim, hidden, layers), positions as ValueId]);
+      const turned = (name: 'q' | 'k', count: number): ValueId => {
+        const x = linear(n, `layer.{}.${name}`, count * headDim, hidden, layers);
+        const gain = (): ValueId => weight(`layer.{}.${name}_norm`, [count * headDim], layers);
+        return build.op('rope', rope, [qkNorm === undefined ? x : build.op('norm', { norm: qkNorm.norm, groups: qkNorm.of === 'heads' ? count : 1, epsilon: 1e-5 }, [x, gain()]), positions as ValueId]);
+      };
+      const [q, k] = [turned('q', heads), turned('k', kvHeads)];
       const v = linear(n, 'layer.{}.v', kvHeads * headDim, hidden, layers);
       const attention = { heads, kvHeads, headDim, scale: headDim ** -0.5, mask: 'causal', window: 0, cache: 'kv' } as const;
       const a = build.op('add', {}, [h, linear(build.op('attention', attention, [q, k, v]), 'layer.{}.o', hidden, heads * headDim, layers)]);

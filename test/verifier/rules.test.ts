@@ -261,6 +261,7 @@ describe('V19, keys and values', () => {
 describe('V20, arithmetic', () => {
   it('another function than the op\'s; attention that does not belong together', () => {
     expect(textsOf(refielded(program, 'vec', 'vnorm', () => ({ kind: 'layer' })), 'V20')[0]).toMatch(/has `kind` layer; its op computes with rms$/);
+    expect(textsOf(refielded(program, 'vec', 'vnorm', () => ({ groups: 2 })), 'V20')[0]).toMatch(/has `groups` 2; its op computes without$/);
     expect(textsOf(refielded(program, 'vec', 'vqnt', () => ({ pow2: true })), 'V20')[0]).toMatch(/has `pow2` true; its op computes without$/);
     expect(textsOf(refielded(program, 'att', 'attn', () => ({ mask: 'full' })), 'V20')[0]).toMatch(/has `mask` full; its op computes with causal$/);
     expect(textsOf(refielded(program, 'att', 'attn', () => ({ softCap: 30 })), 'V20')[0]).toMatch(/has `softCap` 30; its op computes without$/);

@@ -27,7 +27,7 @@ const functions = (chip: ChipView, { ops }: Certificate): readonly Finding[] =>
     if (instruction === undefined) return [];
     const fields = instruction.fields as Readonly<Record<string, unknown>>;
     const row = instructions[instruction.op];
-    const more = Object.entries<FieldKind>({ ...row.flags, ...row.payload }).flatMap(([name, field]) => (field.added === true && saysWhat.has(field.kind) && fields[name] !== undefined ? [[name, undefined] as const] : []));
+    const more = Object.entries<FieldKind>({ ...row.flags, ...row.payload }).flatMap(([name, field]) => (field.added === true && (saysWhat.has(field.kind) || name === 'groups') && fields[name] !== undefined ? [[name, undefined] as const] : []));
     return Object.entries({ ...Object.fromEntries(more), ...computes }).flatMap(([name, value]): readonly Finding[] => {
       if (fields[name] === value) return [];
       return [{ rule: 'V20', place: placeOf(chip, queue, pc), message: `${nameOf(chip, queue, pc)} has \`${name}\` ${String(fields[name])}; its op computes ${value === undefined ? 'without' : `with ${String(value)}`}`, notes: [] }];
@@ -106,11 +106,14 @@ function partialProblems(keys: readonly Keys[], { merge, partial }: InstructionO
   return single || firstOf(first) === 0 ? [] : [`makes a partial of the sum of several parts, the first of them ${firstOf(first)}`];
 }
 
+/** Numbers that say what is computed too. */
+const countsThatSay: ReadonlySet<string> = new Set(['window', 'splitBlocks', 'groups']);
+
 /** What an instruction computes, apart from where and how much at a time. */
 function functionOf({ op, fields }: Instruction): string {
   const row = instructions[op];
   const kinds = Object.entries({ ...row.flags, ...row.payload });
-  const chosen = kinds.filter(([name, { kind }]) => (saysWhat.has(kind) || name === 'window' || name === 'splitBlocks') && name !== 'accumulate');
+  const chosen = kinds.filter(([name, { kind }]) => (saysWhat.has(kind) || countsThatSay.has(name)) && name !== 'accumulate');
   return `${op} ${chosen.map(([name]) => `${name}=${String((fields as Readonly<Record<string, unknown>>)[name])}`).join(' ')}`;
 }
 

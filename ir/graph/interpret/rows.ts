@@ -15,21 +15,23 @@ export function laneSum(count: number, element: (i: number) => number, single: N
 }
 
 export function norm(x: Tensor, parameters: readonly Tensor[], attrs: GraphAttrs['norm'], { single }: Numbers): Tensor {
-  const [rows, n] = extent(x);
+  const [, width] = extent(x);
+  const n = width / attrs.groups;
   const [gamma, beta] = parameters;
   const epsilon = single(attrs.epsilon);
   const data = new Float64Array(x.data.length);
-  for (let row = 0; row < rows; row++) {
-    const values = x.data.subarray(row * n, (row + 1) * n);
+  for (let start = 0; start < data.length; start += n) {
+    const values = x.data.subarray(start, start + n);
+    const column = start % width;
     const mean = attrs.norm === 'layer' ? single(laneSum(n, (i) => values[i] as number, single) / n) : 0;
     const centred = attrs.norm === 'layer' ? values.map((value) => single(value - mean)) : values;
     const squares = laneSum(n, (i) => single((centred[i] as number) ** 2), single);
     const r = single(1 / single(Math.sqrt(single(single(squares / n) + epsilon))));
     for (let i = 0; i < n; i++) {
       let y = single((centred[i] as number) * r);
-      if (gamma !== undefined) y = single(y * (gamma.data[i] as number));
-      if (beta !== undefined) y = single(y + (beta.data[i] as number));
-      data[row * n + i] = y;
+      if (gamma !== undefined) y = single(y * (gamma.data[column + i] as number));
+      if (beta !== undefined) y = single(y + (beta.data[column + i] as number));
+      data[start + i] = y;
     }
   }
   return { shape: x.shape, data };

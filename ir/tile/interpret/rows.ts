@@ -42,28 +42,31 @@ function laneSum(values: Float64Array): number {
 const inverseRoot = (mean: number, epsilon: number): number => fround(1 / fround(Math.sqrt(fround(mean + epsilon))));
 
 /**
- * RMS or layer norm of each row. `params` is one row: eps on a line of its own, then gamma, then (layer) beta, each padded to
+ * RMS or layer norm of each group of each row. `params` is one row: eps on a line of its own, then gamma, then (layer) beta, each padded to
  * lines of `lineElements` FP32 elements.
  */
-export function normRows({ norm, lineElements }: { readonly norm: 'rms' | 'layer'; readonly lineElements: number }, x: View, params: View, out: View, count: number): void {
+export function normRows({ norm, groups, lineElements }: TileAttrs['norm'] & { readonly lineElements: number }, x: View, params: View, out: View, count: number): void {
   const n = x.columns;
   const packed = params.row(0);
   const epsilon = packed[0]!;
   const gamma = packed.subarray(lineElements, lineElements + n);
   const betaAt = lineElements + Math.ceil(n / lineElements) * lineElements;
   const beta = packed.subarray(betaAt, betaAt + n);
+  const size = n / groups;
   for (let i = 0; i < count; i++) {
-    const from = x.row(i);
     const to = out.row(i);
-    if (norm === 'rms') {
-      const r = inverseRoot(fround(laneSum(from.map((v) => fround(v * v))) / n), epsilon);
-      for (let c = 0; c < n; c++) to[c] = roundTo(out.format, fround(fround(from[c]! * r) * gamma[c]!));
-      continue;
+    for (let start = 0; start < n; start += size) {
+      const from = x.row(i).subarray(start, start + size);
+      if (norm === 'rms') {
+        const r = inverseRoot(fround(laneSum(from.map((v) => fround(v * v))) / size), epsilon);
+        for (let c = 0; c < size; c++) to[start + c] = roundTo(out.format, fround(fround(from[c]! * r) * gamma[start + c]!));
+        continue;
+      }
+      const mean = fround(laneSum(from) / size);
+      const centred = from.map((v) => fround(v - mean));
+      const r = inverseRoot(fround(laneSum(centred.map((d) => fround(d * d))) / size), epsilon);
+      for (let c = 0; c < size; c++) to[start + c] = roundTo(out.format, fround(fround(fround(centred[c]! * r) * gamma[start + c]!) + beta[start + c]!));
     }
-    const mean = fround(laneSum(from) / n);
-    const centred = from.map((v) => fround(v - mean));
-    const r = inverseRoot(fround(laneSum(centred.map((d) => fround(d * d))) / n), epsilon);
-    for (let c = 0; c < n; c++) to[c] = roundTo(out.format, fround(fround(fround(centred[c]! * r) * gamma[c]!) + beta[c]!));
   }
 }
 

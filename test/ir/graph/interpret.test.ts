@@ -42,9 +42,9 @@ const plain = { activation: 'none', gated: false, scaled: false, bias: false, re
 describe('real meaning of row ops', () => {
   it('norm: rms and layer', () => {
     const x = [[3, 4, 0, 0]];
-    near(run([x], [literal('gamma', [4], [1, 2, 1, 1])], (b, [v], [g]) => b.op('norm', { norm: 'rms', epsilon: 0 }, [v!, g!])), [[1.2, 3.2, 0, 0]]);
-    near(run([[[1, 3]]], [literal('gamma', [2], [2, 2]), literal('beta', [2], [1, 0])], (b, [v], [g, beta]) => b.op('norm', { norm: 'layer', epsilon: 0 }, [v!, g!, beta!])), [[-1, 2]]);
-    near(run([[[1, 3]]], [], (b, [v]) => b.op('norm', { norm: 'layer', epsilon: 3 }, [v!])), [[-0.5, 0.5]]);
+    near(run([x], [literal('gamma', [4], [1, 2, 1, 1])], (b, [v], [g]) => b.op('norm', { norm: 'rms', groups: 1, epsilon: 0 }, [v!, g!])), [[1.2, 3.2, 0, 0]]);
+    near(run([[[1, 3]]], [literal('gamma', [2], [2, 2]), literal('beta', [2], [1, 0])], (b, [v], [g, beta]) => b.op('norm', { norm: 'layer', groups: 1, epsilon: 0 }, [v!, g!, beta!])), [[-1, 2]]);
+    near(run([[[1, 3]]], [], (b, [v]) => b.op('norm', { norm: 'layer', groups: 1, epsilon: 3 }, [v!])), [[-0.5, 0.5]]);
   });
 
   it('rope: halves and interleaved pairs, the rest of a head copied', () => {
@@ -150,8 +150,8 @@ describe('normative meaning of row ops', () => {
     const x = Array.from({ length: 6 }, (_, r) => Array.from({ length: 8 }, (_, c) => Math.fround(Math.sin(r * 8 + c)) ));
     const attrs = { heads: 4, kvHeads: 4, headDim: 2, scale: 0.7, mask: 'causal', window: 0, cache: '' } as const;
     const fills: Parameters<typeof run>[2][] = [
-      (b, [v]) => b.op('norm', { norm: 'layer', epsilon: 1e-5 }, [v!]),
-      (b, [v]) => b.op('norm', { norm: 'rms', epsilon: 1e-5 }, [v!]),
+      (b, [v]) => b.op('norm', { norm: 'layer', groups: 1, epsilon: 1e-5 }, [v!]),
+      (b, [v]) => b.op('norm', { norm: 'rms', groups: 1, epsilon: 1e-5 }, [v!]),
       (b, [v], _, p) => b.op('rope', { headDim: 4, frequencies: [1, 0.1], amplitude: 1, interleaved: false, positions: 8 }, [v!, p]),
       (b, [v]) => b.op('attention', attrs, [v!, v!, v!]),
       (b, [v]) => b.op('activate', { activation: 'gelu' }, [v!]),

@@ -37,13 +37,13 @@ export function tinyLlama(dtype: DType): { readonly module: GraphModule; readonl
         build.origin = { kind: 'tensor', name: `model.layers.{}.${name}.weight` };
         return build.op('linear', plain, [input, of(name, [n, k], 2)]);
       };
-      const normed = build.op('norm', { norm: 'rms', epsilon: 1e-5 }, [h!, of('input_layernorm', [hidden], 2)]);
+      const normed = build.op('norm', { norm: 'rms', groups: 1, epsilon: 1e-5 }, [h!, of('input_layernorm', [hidden], 2)]);
       const q = build.op('rope', rope, [linear('self_attn.q_proj', heads * headDim, hidden, normed), positions!]);
       const k = build.op('rope', rope, [linear('self_attn.k_proj', kvHeads * headDim, hidden, normed), positions!]);
       const v = linear('self_attn.v_proj', kvHeads * headDim, hidden, normed);
       const mixed = build.op('attention', { heads, kvHeads, headDim, scale: 0.5, mask: 'causal', window: 0, cache: 'kv' }, [q, k, v]);
       const attended = build.op('linear', { ...plain, residual: true }, [mixed, of('self_attn.o_proj', [hidden, hidden], 2), h!]);
-      const again = build.op('norm', { norm: 'rms', epsilon: 1e-5 }, [attended, of('post_attention_layernorm', [hidden], 2)]);
+      const again = build.op('norm', { norm: 'rms', groups: 1, epsilon: 1e-5 }, [attended, of('post_attention_layernorm', [hidden], 2)]);
       build.origin = { kind: 'derived', by: 'fuse-gate', from: [{ kind: 'config', path: 'hidden_act' }, { kind: 'none' }] };
       const gateUp: Weight = {
         name: 'mlp.gate_up', dtype, shape: [2 * inner, hidden],
@@ -55,7 +55,7 @@ export function tinyLlama(dtype: DType): { readonly module: GraphModule; readonl
       build.origin = { kind: 'none' };
       return [build.op('linear', { ...plain, residual: true }, [gated, of('mlp.down_proj', [hidden, inner], 2), attended])];
     });
-    const last = build.op('norm', { norm: 'rms', epsilon: 1e-5 }, [build.op('sampleRows', {}, [y!]), of('norm', [hidden])]);
+    const last = build.op('norm', { norm: 'rms', groups: 1, epsilon: 1e-5 }, [build.op('sampleRows', {}, [y!]), of('norm', [hidden])]);
     return [build.op('linear', plain, [last, of('lm_head', [vocabulary, hidden])], { dtype: 'f32', shape: ['samples', vocabulary] })];
   });
   return { module: { ...module, name: 'tiny', family: 'llama' }, shapes };

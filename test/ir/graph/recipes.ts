@@ -50,7 +50,7 @@ export const recipes: { readonly [K in OpKind]: Recipe } = {
   norm: onMatrix(({ build, tape, weight }, { x, width }) => {
     const norm = tape.one(['rms', 'layer'] as const);
     const parameters = Array.from({ length: tape.below(norm === 'rms' ? 2 : 3) }, () => weight([width]));
-    return [build.op('norm', { norm, epsilon: tape.one([1e-5, 0.1]) }, [x, ...parameters])];
+    return [build.op('norm', { norm, groups: tape.one(divisors(width)), epsilon: tape.one([1e-5, 0.1]) }, [x, ...parameters])];
   }),
   linear: onMatrix(({ build, tape, weight, scope, type }, { x, width, rows }) => {
     const n = 2 * (1 + tape.below(4));

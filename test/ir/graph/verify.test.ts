@@ -55,7 +55,7 @@ describe('the rules of the graph IR', () => {
   it('5: weights are known, with an instance for each iteration', () => {
     expect(faults('%1: f32[3] = weight() {name "none"}\nreturn')).toEqual(['`weight` %1: the module has no weight `none`']);
     expect(faults('%1: f32[3] = weight() {name "layered"}\nreturn')).toEqual(['`weight` %1: the result is f32[3], the weight f32[4]', '`weight` %1: `layered` has 2 instances for 1 iterations']);
-    const loop = (trip: number): string => `${x}%5: f32[tokens, 4] = loop(%2) {trip ${trip}} (%3: f32[tokens, 4]) {\n%4: f32[4] = weight() {name "layered"}\n%6: f32[tokens, 4] = norm(%3, %4) {norm rms, epsilon 0}\nyield %6\n}\nreturn`;
+    const loop = (trip: number): string => `${x}%5: f32[tokens, 4] = loop(%2) {trip ${trip}} (%3: f32[tokens, 4]) {\n%4: f32[4] = weight() {name "layered"}\n%6: f32[tokens, 4] = norm(%3, %4) {norm rms, groups 1, epsilon 0}\nyield %6\n}\nreturn`;
     expect(faults(loop(2))).toEqual([]);
     expect(faults(loop(3))).toEqual(['`weight` %4: `layered` has 2 instances for 3 iterations']);
   });

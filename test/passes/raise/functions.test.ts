@@ -21,7 +21,7 @@ function raised(width: number, fill: (write: SourceWriter, x: ValueId) => ValueI
   const got = interpret(result, step, { weights, arithmetic: 'real', state: new KvState() }).get('out0');
   expect(got?.data.length).toBe(wanted?.data.length);
   got?.data.forEach((value, i) => expect(value).toBeCloseTo(wanted?.data[i] as number, 5));
-  return result.body.ops.filter(({ kind }) => kind !== 'weight').map((op) => (op.kind === 'activate' ? op.attrs.activation : op.kind === 'norm' ? `${op.attrs.norm} ${op.attrs.epsilon} ${op.operands.length}` : op.kind));
+  return result.body.ops.filter(({ kind }) => kind !== 'weight').map((op) => (op.kind === 'activate' ? op.attrs.activation : op.kind === 'norm' ? `${op.attrs.norm} ${op.attrs.epsilon} ${op.operands.length}${op.attrs.groups === 1 ? '' : ` in ${op.attrs.groups}`}` : op.kind));
 }
 
 const gain = (write: SourceWriter, width: number): ValueId => write.weight('gain', [width], (i) => 1 + i / 50);
@@ -44,6 +44,19 @@ describe('norms, however they are spelled', () => {
       return write.binary('add', write.binary('div', write.binary('mul', gain(write, 16), d), spread), write.weight('shift', [16]));
     };
     expect(raised(16, layer)).toEqual(['embed', 'layer 1e-12 3']);
+  });
+  const heads = (write: SourceWriter, x: ValueId, gain: ValueId): ValueId => {
+    const reshaped = (of: ValueId, features: readonly number[]): ValueId => write.build.op('preshape', {}, [of], { dtype: 'f32', shape: ['batch', 'sequence', ...features] });
+    return reshaped(write.binary('mul', rms(write, reshaped(x, [2, 8])), gain), [16]);
+  };
+  test('of each head, with the same gain', () => {
+    expect(raised(16, (write, x) => heads(write, x, gain(write, 8)))).toEqual(['embed', 'rms 0.00001 2 in 2']);
+  });
+  test('of each head, with gains of its own', () => {
+    expect(raised(16, (write, x) => heads(write, x, write.weight('gains', [2, 8], (i) => 1 + i / 50)))).toEqual(['embed', 'rms 0.00001 2 in 2']);
+  });
+  test('not of each head with a gain a head: that is no number for each feature', () => {
+    expect(raised(16, (write, x) => heads(write, x, write.weight('gains', [2, 1], (i) => 1 + i / 50)))[0]).toMatch(/multiplies by a constant \[2, 1\]/);
   });
   test('not along the sequence', () => {
     expect(raised(16, (write, x) => rms(write, x, 1))[0]).toMatch(/not recognised/);

@@ -113,6 +113,20 @@ describe('vnorm', () => {
       expect(after.readF32(200 + 20 * r, n)).toEqual(wanted);
     });
   });
+
+  test.each(['rms', 'layer'] as const)('%s, in groups: each as a row of its own', (kind) => {
+    const normed = (columns: number, groups: number, from: number): readonly number[] => {
+      const own = new Image();
+      const to = from + columns;
+      own.codes16(0, bf16(x[0]!.slice(from, to)));
+      own.f32(100, [epsilon]);
+      own.f32(101, gamma.slice(from, to));
+      own.f32(101 + columns / 2, beta.slice(from, to));
+      const fields = { xFormat: 'bf16', format: 'f32', kind, x: at(0), xPitch: 10, params: at(100), out: at(200), outPitch: 20, columns, rows: all(1), groups } as const;
+      return runOnImage(own, ['vec'], { vec: [ins('vnorm', fields, [], [token(10)])] }).image.readF32(200, columns);
+    };
+    expect(normed(36, 3, 0)).toEqual([0, 12, 24].flatMap((from) => normed(12, 1, from)));
+  });
 });
 
 describe('vrope', () => {
