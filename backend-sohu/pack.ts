@@ -1,9 +1,10 @@
-import { formatBytes, type Format } from '../isa-spec/fields.ts';
+import { formatBytes } from '../isa-spec/fields.ts';
+import { bf16Rows, type Grid, quantiseRows } from '../isa-spec/numerics-rows.ts';
 import type { GraphModule } from '../ir/graph/module.ts';
 import { pitchLines } from '../ir/tile/footprint.ts';
 import type { Buffer, BufferId, Packing, TileModule } from '../ir/tile/module.ts';
-import type { Elements, WeightValues } from '../ir/weight-values.ts';
-import type { Weight } from '../ir/weights.ts';
+import type { Elements, Part, WeightValues } from '../ir/weight-values.ts';
+import type { Numbers, Weight } from '../ir/weights.ts';
 import type { Layout } from './allocate.ts';
 
 /** What the bytes of weights are made from: the module's weights and their values, and the machine's tile and line. */
@@ -48,18 +49,6 @@ function* packBuffer(buffer: Buffer, from: PackSource, rank: number): Generator<
   }
 }
 
-/** Elements of a format, all zero. */
-const elementsOf = (format: Format, count: number): Elements => {
-  switch (format) {
-    case 'f32': return new Float32Array(count);
-    case 'i32': return new Int32Array(count);
-    case 'bf16': return new Uint16Array(count);
-    case 'e4m3':
-    case 'e5m2':
-    case 'ue8m0': return new Uint8Array(count);
-  }
-};
-
 /** The rows of a weight buffer in its format, a batch at a time. */
 export function* bufferRows(buffer: Buffer, { graph, values, tile, lineBytes }: PackSource, rank: number): Generator<Elements> {
   const { packing } = buffer;
@@ -84,7 +73,7 @@ export function* bufferRows(buffer: Buffer, { graph, values, tile, lineBytes }: 
         yield* paramRows(buffer.columns, packing, tile, (name) => values.encodedRows(find(name), part, 0, find(name).shape[0] as number));
         break;
       case 'tiles':
-        yield* tileGroups(buffer.format, packing, tile, find(packing.weight), (weight, row, count) => values.encodedRows(weight, part, row, count));
+        yield* tileGroups(packing, tile, find(packing.weight), values, part);
         break;
     }
   }
@@ -127,32 +116,25 @@ function* paramRows(columns: number, packing: Extract<Packing, { kind: 'params' 
 /** The weight row a tile starting at `start` may not read past: the end of its half. */
 const edgeOf = (start: number, rows: number, gated: boolean): number => (gated && start < rows / 2 ? rows / 2 : rows);
 
-function* tileGroups(format: Format, packing: Extract<Packing, { kind: 'tiles' }>, tile: number, weight: Weight, read: (weight: Weight, row: number, count: number) => Elements): Generator<Elements> {
+function* tileGroups(packing: Extract<Packing, { kind: 'tiles' }>, tile: number, weight: Weight, values: WeightValues, part: Part): Generator<Elements> {
   const [n, k] = weight.shape as [number, number];
   const kTiles = Math.ceil(k / tile);
   for (const starts of groupsOf(n, tile, packing.groupTiles, packing.gated)) {
-    const out = elementsOf(format, kTiles * starts.length * tile * tile);
+    const out = new (weight.dtype === 'e4m3' ? Uint8Array : Uint16Array)(kTiles * starts.length * tile * tile);
     starts.forEach((start, t) => {
       const count = Math.min(tile, edgeOf(start, n, packing.gated) - start);
-      const rows = read(weight, start, count);
-      for (let kTile = 0; kTile < kTiles; kTile++) {
-        const from = { data: rows, at: kTile * tile, pitch: k };
-        const to = { data: out, at: (kTile * starts.length + t) * tile * tile, pitch: tile };
-        transpose(from, to, count, Math.min(tile, k - kTile * tile));
-      }
+      const put = putting(out, count, weight.dtype === 'e4m3' ? values.scaledGrid(weight, part, start, count) : { grid: values.gridOf(weight, part, start, count), scales: undefined });
+      for (let kTile = 0; kTile < kTiles; kTile++) put(kTile * tile, Math.min(tile, k - kTile * tile), { at: (kTile * starts.length + t) * tile * tile, row: 1, column: tile });
     });
     yield out;
   }
 }
 
-type Matrix = { readonly data: Elements; readonly at: number; readonly pitch: number };
-
-/** to[i, j] = from[j, i] for i below `columns`, j below `rows`. */
-function transpose(from: Matrix, to: Matrix, rows: number, columns: number): void {
-  const [source, target, width] = [from.data, to.data, from.pitch];
-  for (let i = 0; i < columns; i++) {
-    let at = from.at + i;
-    const start = to.at + i * to.pitch;
-    for (let j = 0; j < rows; j++, at += width) target[start + j] = source[at] as number;
-  }
+/** Puts columns of so many rows, encoded, where they belong. */
+function putting(out: Uint8Array | Uint16Array, rows: number, { grid, scales }: { readonly grid: Grid<Numbers>; readonly scales: Float32Array | undefined }): (first: number, columns: number, to: Omit<Grid<Elements>, 'data'>) => void {
+  return (first, columns, to) => {
+    const from = { ...grid, at: grid.at + first * grid.column };
+    if (out instanceof Uint16Array) bf16Rows(from, { ...to, data: out }, rows, columns);
+    else if (scales !== undefined) quantiseRows(from, scales, { ...to, data: out }, rows, columns);
+  };
 }

@@ -1,19 +1,19 @@
 import { toBf16, toE4M3 } from '../isa-spec/numerics.ts';
 import type { DType } from './types.ts';
-import type { TensorStore } from './weights.ts';
+import { numbersFor, type Numbers, type TensorStore } from './weights.ts';
 
 /**
  * A source of made-up tensors: each element depends on the seed, its tensor's name and its index alone, so that any part
  * can be read in any order. Roughly normal with deviation 0.02; 1-D gains of norms are around 1.
  */
 export function randomStore(shapes: ReadonlyMap<string, { readonly dtype: DType; readonly shape: readonly number[] }>, seed: number): TensorStore {
-  const read = (name: string, start: number, count: number): Float64Array => {
+  const read = (name: string, start: number, count: number): Numbers => {
     const type = shapes.get(name);
     if (type === undefined) throw new Error(`the source has no tensor \`${name}\``);
     const key = nameKey(name, seed);
     const mean = type.shape.length === 1 && /norm|ln|gamma/i.test(name) && !/bias|beta/i.test(name) ? 1 : 0;
     const round = rounders[type.dtype] ?? Math.round;
-    const data = new Float64Array(count);
+    const data = numbersFor(type.dtype, count);
     for (let i = 0; i < count; i++) data[i] = round(mean + 0.02 * normal(key, start + i));
     return data;
   };

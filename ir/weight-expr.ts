@@ -92,25 +92,5 @@ function partsOf(expr: WeightExpr): readonly WeightExpr[] {
   return parts;
 }
 
-/** Copies the box `size` between row-major arrays, from `from[start]` to `to[at]` on. */
-export function copyBox(
-  from: { readonly data: ArrayLike<number>; readonly shape: readonly number[]; readonly start: readonly number[] },
-  to: { readonly data: Float64Array; readonly shape: readonly number[]; readonly start: readonly number[] },
-  size: readonly number[],
-): void {
-  const rank = size.length;
-  const copy = (axis: number, source: number, target: number): void => {
-    const length = size[axis] ?? 1;
-    if (axis >= rank - 1) {
-      for (let i = 0; i < length; i++) to.data[target + i] = from.data[source + i] as number;
-      return;
-    }
-    const sourceStep = volume(from.shape.slice(axis + 1));
-    const targetStep = volume(to.shape.slice(axis + 1));
-    for (let i = 0; i < length; i++) copy(axis + 1, source + i * sourceStep, target + i * targetStep);
-  };
-  copy(0, offsetOf(from.start, from.shape), offsetOf(to.start, to.shape));
-}
-
 /** Row-major position of an index. */
 export const offsetOf = (index: readonly number[], shape: readonly number[]): number => shape.reduce((at, size, i) => at * size + (index[i] as number), 0);

@@ -31,7 +31,15 @@ export type Weight = { readonly name: string; readonly dtype: DType; readonly sh
 export type TensorStore = {
   /** Type of a tensor, or undefined if the source has none of that name. */
   readonly describe: (name: string) => { readonly dtype: DType; readonly shape: readonly number[] } | undefined;
-  /** `count` elements from element `start` on, widened to doubles. */
-  readonly read: (name: string, start: number, count: number) => Float64Array;
+  /** `count` elements from element `start` on, widened to singles if these hold all values of the dtype, or to doubles. */
+  readonly read: (name: string, start: number, count: number) => Numbers;
   readonly names: () => readonly string[];
 };
+
+export type Numbers = Float32Array | Float64Array;
+
+/** Dtypes whose values single precision holds exactly. */
+const singles: ReadonlySet<DType> = new Set(['f32', 'f16', 'bf16', 'e4m3', 'e5m2', 'e4m3fnuz', 'e5m2fnuz', 'e2m1', 'e8m0', 'i16', 'i8', 'i4', 'i2', 'u16', 'u8', 'u4', 'u2', 'bool']);
+
+/** Room for `count` elements of a dtype, exactly. */
+export const numbersFor = (dtype: DType, count: number): Numbers => (singles.has(dtype) ? new Float32Array(count) : new Float64Array(count));

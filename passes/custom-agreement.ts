@@ -32,7 +32,7 @@ export function mustAgree(layer: CustomLayer, { attrs: { attrs } }: OpOf<'custom
     read: (name, start, length) => Float64Array.from({ length }, (_, i) => madeUp(start + i + 7919 * operands.findIndex((operand) => operand.name === name))),
     names: () => operands.map(({ name }) => name),
   };
-  const wanted = layer.reference(operands.map(({ name, shape }) => ({ shape, data: store.read(name, 0, count(shape)) })), attrs);
+  const wanted = layer.reference(operands.map(({ name, shape }) => ({ shape, data: Float64Array.from(store.read(name, 0, count(shape))) })), attrs);
   const made = lowered(layer, attrs, operands, store);
   if (wanted.length !== made.length) throw new CustomLayerError(layer.name, 'reference', `gives ${wanted.length} values where \`lower\` gives ${made.length}`);
   const largest = wanted.reduce((most, value) => Math.max(most, Math.abs(value)), 0);

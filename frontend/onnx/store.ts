@@ -1,11 +1,11 @@
 import type { DType } from '../../ir/types.ts';
-import type { TensorStore } from '../../ir/weights.ts';
+import type { Numbers, TensorStore } from '../../ir/weights.ts';
 import type { Files } from '../files.ts';
 import { readElements } from '../weights/elements.ts';
 import { type OnnxTensor, elementsOf } from './model.ts';
 
 /** Reads elements of a tensor whose type the graph language has; undefined for the others (strings and complex numbers). */
-export function readTensor(files: Files, { type, data }: OnnxTensor, start: number, count: number): Float64Array | undefined {
+export function readTensor(files: Files, { type, data }: OnnxTensor, start: number, count: number): Numbers | undefined {
   const dtype: DType | undefined = type.dtype;
   if (dtype === undefined || data.kind === 'strings') return undefined;
   if (data.kind === 'values') return Float64Array.from(data.values.slice(start, start + count));

@@ -1,4 +1,5 @@
 import type { DType } from '../../ir/types.ts';
+import { numbersFor, type Numbers } from '../../ir/weights.ts';
 
 /** Bits of one stored element. */
 export const elementBits: Readonly<Record<DType, number>> = {
@@ -6,8 +7,8 @@ export const elementBits: Readonly<Record<DType, number>> = {
   i64: 64, i32: 32, i16: 16, i8: 8, i4: 4, i2: 2, u64: 64, u32: 32, u16: 16, u8: 8, u4: 4, u2: 2, bool: 8,
 };
 
-/** `count` elements of a tensor from `start` on, widened to doubles. `read` gives bytes of it, which elements under 8 bits share. */
-export function readElements(dtype: DType, start: number, count: number, read: (offset: number, length: number) => Uint8Array): Float64Array {
+/** `count` elements of a tensor from `start` on, widened. `read` gives bytes of it, which elements under 8 bits share. */
+export function readElements(dtype: DType, start: number, count: number, read: (offset: number, length: number) => Uint8Array): Numbers {
   const bits = elementBits[dtype];
   const offset = Math.floor((start * bits) / 8);
   const values = decodeElements(dtype, read(offset, Math.ceil(((start + count) * bits) / 8) - offset));
@@ -15,10 +16,14 @@ export function readElements(dtype: DType, start: number, count: number, read: (
   return first === 0 && values.length === count ? values : values.subarray(first, first + count);
 }
 
-/** Little-endian elements, those under 8 bits from the low end of each byte, widened to doubles: exact, but for 64-bit integers beyond 2^53, which round. */
-export function decodeElements(dtype: DType, bytes: Uint8Array): Float64Array {
+/**
+ * Little-endian elements, those under 8 bits from the low end of each byte, widened: exact, but for 64-bit integers beyond 2^53, which round.
+ * FP32 is what the bytes are already.
+ */
+export function decodeElements(dtype: DType, bytes: Uint8Array): Numbers {
   const count = Math.floor((bytes.length * 8) / elementBits[dtype]);
-  const out = new Float64Array(count);
+  if (dtype === 'f32') return bytes.byteOffset % 4 === 0 ? new Float32Array(bytes.buffer, bytes.byteOffset, count) : new Float32Array(new Uint8Array(bytes).buffer, 0, count);
+  const out = numbersFor(dtype, count);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const read = readers[dtype];
   for (let i = 0; i < count; i++) out[i] = read(view, i);
@@ -27,9 +32,8 @@ export function decodeElements(dtype: DType, bytes: Uint8Array): Float64Array {
 
 const bits = new DataView(new ArrayBuffer(4));
 
-const readers: Readonly<Record<DType, (view: DataView, index: number) => number>> = {
+const readers: Readonly<Record<Exclude<DType, 'f32'>, (view: DataView, index: number) => number>> = {
   f64: (view, i) => view.getFloat64(8 * i, true),
-  f32: (view, i) => view.getFloat32(4 * i, true),
   // A bf16 is the upper half of an FP32.
   bf16: (view, i) => {
     bits.setUint32(0, view.getUint16(2 * i, true) * 65536);

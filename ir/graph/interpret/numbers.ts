@@ -1,7 +1,7 @@
 import { activate, exp2f, roundTo } from '../../../isa-spec/numerics.ts';
 import type { Activation } from '../../../isa-spec/instructions.ts';
 import type { DType } from '../../types.ts';
-import { ropeRow } from '../../weight-values.ts';
+import { ropeRow } from '../../weight-regions.ts';
 
 /** `real`: double precision, nothing rounded or quantised. `normative`: what the machine gives, to the bit. */
 export type Arithmetic = 'real' | 'normative';

@@ -19,7 +19,7 @@ function loadTensor(file: string): { readonly name: string; readonly tensor: Loa
     return undefined;
   }
   const data = readTensor(files, stored, 0, stored.dims.reduce((product, dim) => product * dim, 1));
-  return data === undefined ? undefined : { name: stored.name, tensor: { shape: stored.dims, data } };
+  return data === undefined ? undefined : { name: stored.name, tensor: { shape: stored.dims, data: Float64Array.from(data) } };
 }
 
 /** `prefix_0.pb`, `prefix_1.pb`, ... of a folder. */

@@ -24,6 +24,15 @@ describe('elements', () => {
     expect(asked).toEqual([[1, 3]]);
   });
 
+  it('of FP32 are read wherever they lie, in a buffer of others too', () => {
+    for (const from of [0, 1, 2, 4, 7]) {
+      const within = Buffer.alloc(64, 0xff).subarray(from);
+      within.set(new Uint8Array(Float32Array.of(1.5, -2).buffer));
+      expect([...readElements('f32', 0, 2, (offset, length) => within.subarray(offset, offset + length))]).toEqual([1.5, -2]);
+      expect([...readElements('f32', 1, 1, (offset, length) => within.subarray(offset, offset + length))]).toEqual([-2]);
+    }
+  });
+
   it('of 8-bit floats have the values their formats say', () => {
     expect(codes('e4m3', [0x7e, 0x01, 0x80])).toEqual([448, 2 ** -9, -0]);
     expect(codes('e4m3fnuz', [0x7f, 0x01, 0x80])).toEqual([240, 2 ** -10, NaN]);
