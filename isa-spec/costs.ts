@@ -84,6 +84,8 @@ export const costs: { readonly [M in Mnemonic]: ClosedForm } = {
   sample: vector('count * columns', 'mode = draw ? 16 : 1'),
   route: vector('count * experts', '6 + k'),
   perm: vector('count * k * columns', 'direction = combine ? 2 : 1'),
+  bin: { cycles: 'max(1, ceil(2 * bins * size / lanes))', latency: '32' },
+  mix: vector('count * k * columns', '2'),
   coll: {
     where: {
       part: 'ceil(bytes / chips) * (chips - 1)',

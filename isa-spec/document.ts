@@ -130,7 +130,7 @@ const reading = `## What a chapter says
 
 **Memory.** Everything an instruction may touch, by operand: how many rows, of how many lines each, how far apart, from where the operand
 points; of accumulators, in every array that takes part. *Some of*, *any*: which, the data say. An instruction whose window is empty
-touches no memory (but for the \`offsets\` of \`route\`).
+touches no memory (but for what \`route\` and \`bin\` say of no rows: \`offsets\`, and the lists of bins).
 
 **Tokens and state.** What it takes before it begins, waiting until it is there; what it gives when its effects can be seen; which other
 state of queue and chip it depends on and changes. Loop counters count wherever an operand names a stride set.

@@ -185,6 +185,23 @@ export const effects: { readonly [M in Mnemonic]: EffectsOf<M> } = {
       weights: piece('reads', pairs, 'direction = combine'),
     },
   },
+  bin: {
+    where: { open: 'min(experts, max * k)', bins: 'min(open + ceil((max * k - open + 1) / size) - 1, experts * ceil(max / size))' },
+    memory: {
+      indices: piece('reads', pairs),
+      offsets: piece('reads', 'lines(4 * (experts + 1))'),
+      sources: { ...piece('writes', 'lines(4 * bins * size)'), evenOfNone: true },
+      targets: { ...piece('writes', 'lines(4 * bins * size)'), evenOfNone: true },
+      owners: { ...piece('writes', 'lines(4 * bins)'), evenOfNone: true },
+    },
+  },
+  mix: {
+    memory: {
+      x: matrix('reads', 'xPitch', elements('columns', 'xFormat'), { rows: 'count * k' }),
+      weights: piece('reads', pairs),
+      out: matrix('writes', 'outPitch', elements('columns', 'format')),
+    },
+  },
   coll: {
     memory: {
       src: matrix('reads', 'srcPitch', 'lines(bytes)'),

@@ -67,5 +67,7 @@ export const examples: { readonly [M in Mnemonic]: InstructionOf<M> } = {
     fields: { scores: 'softmax', normalise: true, bias: false, xFormat: 'f32', x: at(0xb0000), xPitch: 1, biases: 0, indices: 0x800, weights: 0x900, offsets: 0xa00, experts: 8, k: 2, rows },
   },
   perm: { op: 'perm', ...noTokens, fields: { direction: 'combine', xFormat: 'bf16', format: 'bf16', x: at(0xc0000), xPitch: 128, out: at(0x80000, 1), outPitch: 128, indices: 0x800, weights: 0x900, columns: 4096, k: 2, rows } },
+  bin: { op: 'bin', ...noTokens, fields: { indices: 0x800, offsets: 0xa00, sources: 0xb00, targets: 0xc00, owners: 0xd00, experts: 8, k: 2, size: 256, rows } },
+  mix: { op: 'mix', ...noTokens, fields: { xFormat: 'bf16', format: 'bf16', x: at(0xc0000), xPitch: 128, weights: at(0x900), out: at(0x80000, 1), outPitch: 128, columns: 4096, k: 2, rows } },
   coll: { op: 'coll', waits: tokens(32), posts: tokens(45), fields: { kind: 'allreduce', format: 'bf16', src: at(0x60000, 1), srcPitch: 256, out: at(0x80000, 1), outPitch: 256, bytes: 16384, tag: 17, rows } },
 };

@@ -246,6 +246,16 @@ export const instructions = {
     flags: { direction: oneOf(2, ['permute', 'unpermute', 'combine']), xFormat: format, format },
     payload: { x: sram, xPitch: uint(12), out: sram, outPitch: uint(12), indices: line, weights: line, columns: count(16), k: count(4), rows },
   }),
+  bin: instruction({
+    opcode: 0x3a, queues: ['vec'], summary: 'puts the pairs of a `route` into bins of `size` places, each of one expert; lists of the rows and pairs by place, and of the expert by bin',
+    flags: {},
+    payload: { indices: line, offsets: line, sources: line, targets: line, owners: line, experts: count(10), k: count(4), size: count(13), rows },
+  }),
+  mix: instruction({
+    opcode: 0x3b, queues: ['vec'], summary: 'adds up k rows to one, each times its weight',
+    flags: { xFormat: format, format },
+    payload: { x: sram, xPitch: uint(12), weights: sram, out: sram, outPitch: uint(12), columns: count(16), k: count(4), rows },
+  }),
   coll: instruction({
     opcode: 0x3c, queues: ['col'], summary: 'brings the first `bytes` bytes of each row of all chips together: side by side, added up, or from one to others',
     flags: { kind: oneOf(4, ['allgather', 'allreduce', 'reducescatter', 'broadcast', 'send']), format: added(format) },

@@ -199,6 +199,11 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
     { says: 'names weights only if it combines', holds: (f) => f.direction === 'combine' || f.weights === 0 },
     { says: targetApart, holds: (f, machine) => storeApart(f.outPitch, f.columns, f.format, { max: f.rows.max * (f.direction === 'combine' ? 1 : f.k) }, machine) },
   ],
+  bin: [{ says: 'chooses no more experts than there are', holds: (f) => f.k <= f.experts }],
+  mix: [
+    { says: realOnly, holds: (f) => isReal(f.xFormat) && isReal(f.format) },
+    { says: targetApart, holds: (f, machine) => storeApart(f.outPitch, f.columns, f.format, f.rows, machine) },
+  ],
   coll: [
     { says: 'names a format only if it reduces, and none of integers', holds: (f) => f.format === undefined || (reduces(f.kind) && isReal(f.format)) },
     { says: 'adds up whole elements', holds: (f) => !reduces(f.kind) || f.bytes % formatBytes[f.format ?? 'f32'] === 0 },

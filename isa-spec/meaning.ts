@@ -257,6 +257,32 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
     ),
     '`indices` and `weights` are the lists of a `route` of the same window and k. Elements are rounded to `format` once. Indices that are not each of 0 to P - 1 once are a fault.',
   ),
+  bin: text(
+    steps(
+      'n <- 0',
+      'for e < experts:',
+      '  for indices[offsets[e]] to indices[offsets[e + 1] - 1], size at a time, perhaps fewer last:',
+      '    owners[n] <- e',
+      '    for the i-th pair p of them, i from 0:',
+      '      sources[n * size + i] <- floor(p / k)',
+      '      targets[n * size + i] <- p',
+      '    n <- n + 1',
+      'places of bins from n on, and places no pair has, have source and target -1; bins from n on the owner -1',
+    ),
+    '`indices` and `offsets` are the lists of a `route` of the same window, k and experts; with no row they are not read. There are',
+    steps(
+      'open = min(experts, max * k)',
+      'bins = min(open + floor((max * k - open) / size), experts * ceil(max / size))',
+    ),
+    'bins, which always suffice, and all of their lists is written. Offsets that do not ascend from 0 to the pairs there are, and pairs there are not, are a fault.',
+  ),
+  mix: steps(
+    'for r < count, c < columns:',
+    '  y <- +0',
+    '  for i < k, ascending:',
+    '    y <- fround(y + fround(weights[r * k + i] * x[r * k + i, c]))',
+    '  out[r, c] <- store(format, y)',
+  ),
   coll: text(
     'All chips of the program meet here, in the same order of `tag`s, and with the same fields but for addresses and pitches. Of every chip the first `bytes` bytes of row r of `src`, for r < count, are brought.',
     points(

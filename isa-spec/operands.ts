@@ -101,6 +101,11 @@ export const operands: { readonly [M in Mnemonic]: { readonly [F in FieldOf<M>]:
     direction: 'to the order of experts, back, or back and added up', xFormat, format: stored, x: 'the rows', xPitch, out: 'where rows go', outPitch,
     indices: 'the pairs by expert, from `route`', weights: 'the weights of choices, from `route`', columns, k: 'experts a row has chosen', rows: window,
   },
+  bin: {
+    indices: 'the pairs by expert, from `route`', offsets: 'at which of them each expert begins, from `route`', sources: 'where the row of each place goes: i32', targets: 'where its pair goes: i32',
+    owners: 'where the expert of each bin goes: i32', experts: 'experts', k: 'experts a row has chosen', size: 'places of a bin', rows: window,
+  },
+  mix: { xFormat, format: stored, x: 'the rows', xPitch, weights: 'an FP32 weight for each row of `x`', out: 'where sums go', outPitch, columns, k: 'rows of a sum', rows: window },
   coll: {
     kind: 'what is done with what all bring', format: 'format of what is added up; absent, f32', src: 'rows of this chip', srcPitch, out: 'where rows go', outPitch, bytes: 'bytes of a row that are brought',
     tag: 'number by which chips know they mean the same', rows: window, root: 'chip that sends; absent, 0', peer: 'chip that receives; absent, 0',

@@ -1,5 +1,6 @@
 import { type AccOperand, formatBytes, type Format, type HbmOperand, type RowWindow, type SramOperand } from '../isa-spec/fields.ts';
 import { hbmBases, type Instruction, type InstructionOf, type Mnemonic, type OperandKind, samplingBytes, workEntryBytes } from '../isa-spec/instructions.ts';
+import { binsOf } from '../isa-spec/bins.ts';
 import { blockScales } from '../isa-spec/numerics-scales.ts';
 import { rowScales, weightScales } from '../isa-spec/profiles.ts';
 import { takesOperand } from '../isa-spec/numerics-vector.ts';
@@ -213,6 +214,19 @@ const accesses: AccessesOf = {
       ...(f.direction === 'combine' ? [run('weights', 'reads', still(f.weights), pairs)] : []),
     ];
   },
+  bin: (f, sizes) => {
+    const bins = binsOf({ ...f, max: f.rows.max });
+    const words = (count: number): number => rowLines(count, 'i32', sizes);
+    return [
+      run('indices', 'reads', still(f.indices), words(f.rows.max * f.k)), run('offsets', 'reads', still(f.offsets), words(f.experts + 1)),
+      run('sources', 'writes', still(f.sources), words(bins * f.size)), run('targets', 'writes', still(f.targets), words(bins * f.size)), run('owners', 'writes', still(f.owners), words(bins)),
+    ];
+  },
+  mix: (f, sizes) => [
+    { ...matrix('x', 'reads', f.x, f.xPitch, rowLines(f.columns, f.xFormat, sizes)), rows: f.rows.max * f.k },
+    run('weights', 'reads', f.weights, rowLines(f.rows.max * f.k, 'f32', sizes)),
+    matrix('out', 'writes', f.out, f.outPitch, rowLines(f.columns, f.format, sizes)),
+  ],
   coll: (f, sizes) => [matrix('src', 'reads', f.src, f.srcPitch, lines(f.bytes, sizes)), matrix('out', 'writes', f.out, f.outPitch, lines(collected(f, sizes.chips), sizes))],
 };
 

@@ -1,5 +1,6 @@
 import { type Format, formatBytes } from '../isa-spec/fields.ts';
 import type { InstructionOf, Instruction, Mnemonic, OperandKind } from '../isa-spec/instructions.ts';
+import { binsOf } from '../isa-spec/bins.ts';
 import { blockScales } from '../isa-spec/numerics-scales.ts';
 import { rowScales, weightScales } from '../isa-spec/profiles.ts';
 import { partialColumns, resultColumns, type Sizes } from './accesses.ts';
@@ -59,6 +60,16 @@ const shapes: ShapesOf = {
     x: { format: f.xFormat, columns: f.columns }, out: { format: f.format, columns: f.columns },
     scales: { format: blockScales[f.scaling].format, columns: Math.ceil(f.columns / blockScales[f.scaling].size) },
   }),
+  route: (f) => ({
+    x: { format: f.xFormat, columns: f.experts }, biases: { format: 'f32', columns: f.experts, rows: 1 },
+    indices: { format: 'i32', columns: f.rows.max * f.k, rows: 1 }, weights: { format: 'f32', columns: f.rows.max * f.k, rows: 1 }, offsets: { format: 'i32', columns: f.experts + 1, rows: 1 },
+  }),
+  bin: (f) => {
+    const bins = binsOf({ ...f, max: f.rows.max });
+    const list = (columns: number): Shape => ({ format: 'i32', columns, rows: 1 });
+    return { indices: list(f.rows.max * f.k), offsets: list(f.experts + 1), sources: list(bins * f.size), targets: list(bins * f.size), owners: list(bins) };
+  },
+  mix: (f) => ({ x: { format: f.xFormat, columns: f.columns, rows: f.rows.max * f.k }, weights: { format: 'f32', columns: f.rows.max * f.k, rows: 1 }, out: { format: f.format, columns: f.columns } }),
   coll: ({ kind, bytes }, { chips }) => ({ src: { bytes }, out: { bytes: kind === 'allgather' ? bytes * chips : kind === 'reducescatter' ? bytes / chips : bytes } }),
 };
 

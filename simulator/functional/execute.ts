@@ -7,6 +7,7 @@ import { vmap, vmap3 } from './map.ts';
 import { mm, wld } from './matrix.ts';
 import { vqblk, vqnt } from './quantise.ts';
 import { sample, vred } from './reduce.ts';
+import { bin, mix } from './experts.ts';
 import { perm, route } from './route.ts';
 import type { Chip, QueueState } from './state.ts';
 import { dcp, dgat, dld, dsct, dst, event, hostw } from './transfer.ts';
@@ -18,5 +19,5 @@ export type Execute<M extends Mnemonic> = (chip: Chip, queue: QueueState, fields
 /** What each instruction does. */
 export const effects: { readonly [M in Mnemonic]: Execute<M> } = {
   nop, sync, loop, call, ret, sreg, salu, setp, trace,
-  hostw, event, dld, dst, dcp, dgat, dsct, wld, mm, epi, aq, attn, afin, vmap, vmap3, vred, vnorm, vrope, vqnt, vqblk, sample, route, perm, coll,
+  hostw, event, dld, dst, dcp, dgat, dsct, wld, mm, epi, aq, attn, afin, vmap, vmap3, vred, vnorm, vrope, vqnt, vqblk, sample, route, perm, bin, mix, coll,
 };

@@ -1,3 +1,4 @@
+import { binsOf } from '../../isa-spec/bins.ts';
 import { formatBytes } from '../../isa-spec/fields.ts';
 import type { InstructionOf, Mnemonic, VectorFunction } from '../../isa-spec/instructions.ts';
 import { isSlow } from '../../isa-spec/profiles.ts';
@@ -108,6 +109,8 @@ export const costs: { readonly [M in Mnemonic]: Closed<M> } = {
   sample: (fields, rows, rates) => lanes(rows * fields.columns, fields.mode === 'draw' ? lanePasses.draw : lanePasses.move, rates),
   route: (fields, rows, rates) => lanes(rows * fields.experts, lanePasses.special + 2 * lanePasses.move + fields.k, rates),
   perm: (fields, rows, rates) => lanes(rows * fields.k * fields.columns, fields.direction === 'combine' ? 2 * lanePasses.move : lanePasses.move, rates),
+  bin: (fields, _, rates) => lanes(binsOf({ ...fields, max: fields.rows.max }) * fields.size, 2 * lanePasses.move, rates),
+  mix: (fields, rows, rates) => lanes(rows * fields.k * fields.columns, 2 * lanePasses.move, rates),
   coll: (fields, rows, rates) => {
     const bytes = rows * linkBytes(fields, rates.chips);
     return unit(bytes / rates.link, { latency: bytes === 0 ? 0 : rates.linkLatency, linkBytes: bytes });

@@ -11,7 +11,7 @@ type Action = (typeof actions)[number];
 const actionOf: { readonly [M in Mnemonic]: Action } = {
   nop: 'fixed', sync: 'fixed', loop: 'loop', call: 'call', ret: 'return', sreg: 'count', salu: 'compute', setp: 'compare', trace: 'fixed',
   dcp: 'fixed', hostw: 'fixed', event: 'fixed', dld: 'dma', dst: 'dma', dgat: 'dma', dsct: 'dma', wld: 'weights', mm: 'multiply',
-  epi: 'drain', aq: 'query', attn: 'attend', afin: 'finish', vmap: 'fixed', vmap3: 'fixed', vred: 'fixed', sample: 'fixed', route: 'fixed', perm: 'fixed', vnorm: 'fixed', vrope: 'fixed', vqnt: 'fixed', vqblk: 'fixed', coll: 'gather',
+  epi: 'drain', aq: 'query', attn: 'attend', afin: 'finish', vmap: 'fixed', vmap3: 'fixed', vred: 'fixed', sample: 'fixed', route: 'fixed', perm: 'fixed', bin: 'fixed', mix: 'fixed', vnorm: 'fixed', vrope: 'fixed', vqnt: 'fixed', vqblk: 'fixed', coll: 'gather',
 };
 export const actionCode = Object.fromEntries(actions.map((name, code) => [name, code])) as { readonly [A in Action]: number };
 

@@ -62,6 +62,11 @@ export const prepare = ({ op, fields }: Instruction, chip: Chip, queue: QueueSta
       const pairs = windowOf(queue, fields.rows).rows * fields.k;
       return words(chip, fields.indices, Array.from({ length: pairs }, (_, i) => pairs - 1 - i));
     }
+    case 'bin': {
+      const { rows } = windowOf(queue, fields.rows);
+      words(chip, fields.indices, Array.from({ length: rows * fields.k }, (_, i) => (i % rows) * fields.k + Math.floor(i / rows)));
+      return words(chip, fields.offsets, Array.from({ length: fields.experts + 1 }, (_, e) => Math.min(e, fields.k) * rows));
+    }
     default:
   }
 };

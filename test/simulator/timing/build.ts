@@ -46,6 +46,8 @@ const usual = {
   vqblk: { xFormat: 'bf16', format: 'e4m3', scaling: 'mx', pow2: false, x: operand, xPitch: 1, out: operand, outPitch: 1, scales: operand, scalePitch: 1, columns: 16, rows: rows(1) },
   sample: { mode: 'greedy', xFormat: 'bf16', x: operand, xPitch: 1, params: operand, out: 0, columns: 16, rows: rows(1) },
   route: { scores: 'softmax', normalise: false, bias: false, xFormat: 'f32', x: operand, xPitch: 4, biases: 0, indices: 0, weights: 0, offsets: 0, experts: 8, k: 2, rows: rows(1) },
+  bin: { indices: 0, offsets: 0, sources: 0, targets: 0, owners: 0, experts: 8, k: 2, size: 4, rows: rows(1) },
+  mix: { xFormat: 'bf16', format: 'bf16', x: operand, xPitch: 2, weights: operand, out: operand, outPitch: 2, columns: 8, k: 2, rows: rows(1) },
   perm: { direction: 'permute', xFormat: 'bf16', format: 'bf16', x: operand, xPitch: 2, out: operand, outPitch: 2, indices: 0, weights: 0, columns: 8, k: 2, rows: rows(1) },
   coll: { kind: 'allgather', src: operand, srcPitch: 1, out: operand, outPitch: 2, bytes: 8, tag: 0, rows: rows(1) },
 } as const satisfies { readonly [M in Mnemonic]: InstructionOf<M>['fields'] };
