@@ -57,14 +57,14 @@ const weightMap = (module: TileModule, layout: Layout): Json =>
   }));
 
 function ioMap(module: TileModule, layout: Layout): IoMap {
-  const outputs = module.outputs.map(({ name, buffer: id, rows }) => {
+  const end = ({ name, buffer: id, rows }: TileModule['outputs'][number]): IoMap['outputs'][number] => {
     const [buffer, address] = [module.buffers[id] as Buffer, layout.addresses.get(id) as Address];
     return { name, base: address.base, offset: address.at, pitch: address.pitch, columns: buffer.columns, format: buffer.format, rows };
-  });
+  };
   const kv = placed(module, layout, (buffer) => buffer.role === 'kv').map(({ buffer, address }) => ({
     name: buffer.name, offset: address.at, pitch: address.pitch, columns: buffer.columns, format: buffer.format, layers: buffer.rows / (module.bounds.poolPages * module.bounds.pageRows * 2), pageRows: module.bounds.pageRows,
   }));
-  return { outputs, kv };
+  return { inputs: module.inputs.map(end), outputs: module.outputs.map(end), kv };
 }
 
 function debugMap(module: TileModule, code: readonly Emitted[]): DebugMap {

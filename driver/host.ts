@@ -1,15 +1,15 @@
 import type { Step } from '../ir/step.ts';
 import type { Program } from '../isa-spec/program.ts';
 import { encodeStepBlock, type StepTables } from '../isa-spec/step-block.ts';
-import { readElements } from '../simulator/functional/elements.ts';
-import { createMachineState, type MachineState, readHbm } from '../simulator/functional/machine-state.ts';
+import { readElements, writeElements } from '../simulator/functional/elements.ts';
+import { createMachineState, type MachineState, readHbm, writeHbm } from '../simulator/functional/machine-state.ts';
 import { type Checks, noChecks, type Observe, type StepResult, StepRun } from '../simulator/functional/run.ts';
 import { roundRobin, type Schedule } from '../simulator/functional/schedule.ts';
 import { type ByteSource, viewsOf } from '../simulator/memory.ts';
 import { tablesOf } from './step-tables.ts';
 
 /**
- * New rows of one sequence: its token ids, their positions (default: on from what is cached) and types (default: 0), and
+ * New rows of one sequence: its token ids (as many numbers as rows, where the program takes none), their positions (default: on from what is cached) and types (default: 0), and
  * which of the rows outputs are wanted of (entries whose outputs have a row a token ignore it).
  */
 export type SequenceRows = {
@@ -17,7 +17,9 @@ export type SequenceRows = {
   readonly ids: readonly number[];
   readonly positions?: readonly number[];
   readonly types?: readonly number[];
-  readonly samples: 'last' | 'all' | 'none';
+  readonly samples: 'last' | 'first' | 'all' | 'none';
+  /** Activations by the name of the input, row-major, where the program takes any. */
+  readonly rows?: ReadonlyMap<string, Float64Array>;
 };
 
 /** A result of a step: `rows` rows of `columns` values, row-major. */
@@ -142,6 +144,7 @@ export class HostSession {
   /** As `step`, for who runs it an instruction at a time. */
   begin(sequences: readonly SequenceRows[], schedule: Schedule, checks: Checks, observe?: Observe): Begun {
     const planned = this.#plan(sequences);
+    this.#bring(planned.step);
     const run = new StepRun(this.state, [encodeStepBlock(planned.tables)], schedule, observe, checks);
     return { run, end: () => this.#ended(planned, run.finish()) };
   }
@@ -157,7 +160,7 @@ export class HostSession {
     if (sequences.length === 0) throw new HostError('a step of no sequences');
     const { pageRows } = this.#bounds[0]!;
     const wanted = sequences.map((sequence, i) => {
-      const problem = malformed(sequence) ?? (sequences.findIndex(({ id }) => id === sequence.id) < i ? 'comes twice in a step' : undefined);
+      const problem = malformed(sequence, this.#program.ioMap.inputs) ?? (sequences.findIndex(({ id }) => id === sequence.id) < i ? 'comes twice in a step' : undefined);
       if (problem !== undefined) throw new HostError(`sequence ${sequence.id} ${problem}`);
       const before = this.#cached.get(sequence.id) ?? { rows: 0, pages: [] };
       const rows = before.rows + sequence.ids.length;
@@ -181,6 +184,17 @@ export class HostSession {
     return { step, tables: { ...tables, entry }, cached, taken };
   }
 
+  /** Writes a step's activations to every chip, rounded to the format they are read in. */
+  #bring({ rows }: Step): void {
+    const line = this.#program.machine.sram.lineBytes.value;
+    for (const { name, base, offset, pitch, columns, format } of this.#program.ioMap.inputs) {
+      const data = rows?.get(name) as Float64Array;
+      const views = viewsOf((data.length / columns) * pitch * line);
+      for (let r = 0; r * columns < data.length; r++) writeElements[format](views, r * pitch * line, columns, data, r * columns);
+      for (let chip = 0; chip < this.state.chips.length; chip++) writeHbm(this.state, chip, base, offset * line, views.u8);
+    }
+  }
+
   /** Results as chip 0 holds them; gathered results are alike on all chips. */
   #outputs(tables: StepTables): ReadonlyMap<string, Output> {
     const line = this.#program.machine.sram.lineBytes.value;
@@ -197,8 +211,10 @@ export class HostSession {
   }
 }
 
-const malformed = ({ ids, positions, types }: SequenceRows): string | undefined => {
+const malformed = ({ ids, positions, types, rows }: SequenceRows, inputs: Program['ioMap']['inputs']): string | undefined => {
   if (ids.length === 0) return 'brings no rows';
+  const wrong = inputs.find(({ name, columns }) => rows?.get(name)?.length !== ids.length * columns);
+  if (wrong !== undefined) return `has ${rows?.get(wrong.name)?.length ?? 'no'} elements of \`${wrong.name}\` for ${ids.length} rows of ${wrong.columns}`;
   if (positions !== undefined && positions.length !== ids.length) return `has ${positions.length} positions for ${ids.length} rows`;
   if (types !== undefined && types.length !== ids.length) return `has ${types.length} types for ${ids.length} rows`;
   return undefined;
@@ -210,7 +226,7 @@ const stepOf = (sequences: readonly { readonly sequence: SequenceRows; readonly 
   let row = 0;
   for (const { sequence: { ids, samples: wanted } } of sequences) {
     if (wanted === 'all') samples.push(...ids.map((_, i) => row + i));
-    else if (wanted === 'last') samples.push(row + ids.length - 1);
+    else if (wanted !== 'none') samples.push(wanted === 'last' ? row + ids.length - 1 : row);
     row += ids.length;
   }
   return {
@@ -219,5 +235,15 @@ const stepOf = (sequences: readonly { readonly sequence: SequenceRows; readonly 
     positions: sequences.flatMap(({ sequence: { ids, positions }, past }) => positions ?? ids.map((_, i) => past + i)),
     types: sequences.flatMap(({ sequence: { ids, types } }) => types ?? ids.map(() => 0)),
     samples,
+    rows: new Map([...(sequences[0]?.sequence.rows?.keys() ?? [])].map((name) => [name, joined(sequences.map(({ sequence }) => sequence.rows?.get(name) ?? new Float64Array(0)))])),
   };
 };
+
+function joined(parts: readonly Float64Array[]): Float64Array {
+  const all = new Float64Array(parts.reduce((sum, part) => sum + part.length, 0));
+  parts.reduce((at, part) => {
+    all.set(part, at);
+    return at + part.length;
+  }, 0);
+  return all;
+}

@@ -29,6 +29,7 @@ export const options = {
   mutate: { default: false, scope: ['verify'], help: 'put faults into the program, and count those the verifier finds' },
   mutants: { default: 100, scope: ['verify'], value: 'N', help: 'mutants of each class of faults' },
   prompt: { default: '', scope: ['run'], value: 'IDS', help: 'token ids, separated by commas; several sequences by `;`' },
+  input: { default: [], scope: ['run'], value: 'NAME=FILE', help: 'activations of an input: a tensor as .npy, .pb or .json (default: made up)' },
   generate: { default: 0, scope: ['run'], value: 'N', help: 'tokens to generate after the prompt' },
   compare: { default: false, scope: ['run'], help: 'compare with ONNX Runtime and with the reference interpreters, layer by layer' },
   schedule: { default: 'roundRobin', scope: ['run'], value: 'ORDER', help: 'whose turn it is: roundRobin, early, late or random:SEED (results are the same)' },

@@ -1,5 +1,6 @@
-import type { SourceInterface } from '../ir/graph/module.ts';
+import type { SourceInterface, Unfold } from '../ir/graph/module.ts';
 import type { SequenceRows } from './host.ts';
+import { tensorOf } from './unfold.ts';
 
 /** The parts of onnxruntime-node used here; the package is there for developers, and need not be for users. */
 type OrtTensor = { readonly data: ArrayLike<number>; readonly dims: readonly number[] };
@@ -30,7 +31,8 @@ export async function openReference(path: string, how: SourceInterface): Promise
     return error instanceof Error ? error.message : String(error);
   }
   const hasPast = how.inputs.some(({ role }) => role === 'pastKey');
-  return hasPast ? cachedReference(ort, session, how) : paddedReference(ort, session, how);
+  if (hasPast) return cachedReference(ort, session, how);
+  return how.unfolds === undefined ? paddedReference(ort, session, how) : oneByOne(paddedReference(ort, session, how));
 }
 
 async function loadOrt(): Promise<Ort | undefined> {
@@ -60,13 +62,33 @@ function paddedReference(ort: Ort, session: OrtSession, how: SourceInterface): R
       const dims = [sequences.length, width];
       const padded = (of: (ids: readonly number[], i: number) => number): readonly number[] => whole.flatMap((ids) => Array.from({ length: width }, (_, i) => of(ids, i)));
       const rows = { ids: padded((ids, i) => ids[i] ?? 0), positions: padded((_, i) => i), types: padded(() => 0), mask: padded((ids, i) => (i < ids.length ? 1 : 0)) };
-      const feeds = how.inputs.map(({ name, role }) => [name, numbers(ort, typeOf(session, name), rows[role as keyof typeof rows] ?? padded(() => 0), dims)] as const);
+      const feeds = how.inputs.map(({ name, role }) => [name, role === 'rows' ? elementsOf(ort, how, name, sequences) : numbers(ort, typeOf(session, name), rows[role as keyof typeof rows] ?? padded(() => 0), dims)] as const);
       const results = await session.run(Object.fromEntries([...others(ort, session, how), ...feeds]));
       const newRows = sequences.flatMap(({ ids }, s) => ids.map((_, i) => s * width + i));
       return rowsOf(how, results, sequences, newRows, sequences.length * width);
     },
   };
 }
+
+/** The tensor of an input that rows were made of, of the one sequence there is. */
+function elementsOf(ort: Ort, { unfolds = [] }: SourceInterface, name: string, [sequence]: readonly SequenceRows[]): OrtTensor {
+  const unfold = unfolds.find(({ tensor }) => tensor === name) as Unfold;
+  const { shape, data } = tensorOf(unfold, sequence?.rows?.get(unfold.input) ?? new Float64Array(0));
+  return new ort.Tensor('float32', Float32Array.from(data), shape);
+}
+
+/** Sequences one at a time: their tensors are of different sizes. */
+const oneByOne = (reference: Reference): Reference => ({
+  step: async (sequences) => {
+    const parts: ReadonlyMap<string, Float64Array>[] = [];
+    for (const sequence of sequences) parts.push(await reference.step([sequence]));
+    return joined(parts);
+  },
+});
+
+/** Results of sequences, one after the other. */
+const joined = (parts: readonly ReadonlyMap<string, Float64Array>[]): ReadonlyMap<string, Float64Array> =>
+  new Map([...(parts[0]?.keys() ?? [])].map((name) => [name, Float64Array.from(parts.flatMap((part) => [...(part.get(name) ?? [])]))]));
 
 /** With a past: each sequence by itself, its presents kept for its next rows. */
 function cachedReference(ort: Ort, session: OrtSession, how: SourceInterface): Reference {
@@ -86,13 +108,7 @@ function cachedReference(ort: Ort, session: OrtSession, how: SourceInterface): R
     presents.set(sequence.id, results);
     return rowsOf(how, results, [sequence], sequence.ids.map((_, i) => i), count);
   };
-  return {
-    step: async (sequences) => {
-      const parts: ReadonlyMap<string, Float64Array>[] = [];
-      for (const sequence of sequences) parts.push(await one(sequence));
-      return new Map([...(parts[0]?.keys() ?? [])].map((name) => [name, Float64Array.from(parts.flatMap((part) => [...(part.get(name) ?? [])]))]));
-    },
-  };
+  return oneByOne({ step: ([sequence]) => one(sequence as SequenceRows) });
 }
 
 const presentName = (how: SourceInterface, role: 'pastKey' | 'pastValue', layer: number): string =>

@@ -4,6 +4,7 @@ import { type Schedule, scheduleNamed } from '../simulator/functional/schedule.t
 import { Commands } from './debug-commands.ts';
 import { Debugger, traceLine } from './debugger.ts';
 import type { HostSession, SequenceRows, SessionStep } from './host.ts';
+import type { Start } from './inputs.ts';
 import type { Options } from './options.ts';
 import { UsageError } from './session.ts';
 import type { Terminal } from './terminal.ts';
@@ -56,16 +57,18 @@ export function promptsOf({ prompt }: Options): readonly (readonly number[])[] {
 /** Sequences under way: a prompt first, then the tokens chosen, the most likely each time. */
 export class Running {
   readonly sequences: { readonly prompt: readonly number[]; readonly generated: number[] }[];
+  readonly #starts: readonly Start[];
   readonly #program: Program;
   readonly #session: HostSession;
   readonly #conduct: Conduct;
   #last: { readonly name: string; readonly columns: number; readonly rows: readonly Float64Array[] } | undefined;
 
-  constructor(program: Program, session: HostSession, prompts: readonly (readonly number[])[], conduct: Conduct) {
+  constructor(program: Program, session: HostSession, starts: readonly Start[], conduct: Conduct) {
     this.#program = program;
     this.#session = session;
     this.#conduct = conduct;
-    this.sequences = prompts.map((prompt) => ({ prompt, generated: [] }));
+    this.#starts = starts;
+    this.sequences = starts.map(({ ids }) => ({ prompt: ids, generated: [] }));
   }
 
   /** Undefined if the user has quit. Throws as `HostSession.step`. */
@@ -73,7 +76,7 @@ export class Running {
     const cached = this.#program.entries[0]?.name !== 'encode';
     const rows = this.sequences.map(({ prompt, generated }, id): SequenceRows => {
       const whole = [...prompt, ...generated];
-      return { id, ids: cached && generated.length > 0 ? whole.slice(-1) : whole, samples: 'last' };
+      return { id, ids: cached && generated.length > 0 ? whole.slice(-1) : whole, samples: 'last', rows: this.#starts[id]?.rows ?? new Map() };
     });
     const { run, end } = this.#session.begin(rows, this.#conduct.schedule, this.#conduct.checks);
     if (!(await this.#conduct.drive(run))) return undefined;

@@ -11,6 +11,8 @@ export type Step = {
   readonly positions: readonly number[];
   readonly types: readonly number[];
   readonly samples: readonly number[];
+  /** Activations by the name of the input, row-major; not there where the module takes none. */
+  readonly rows?: ReadonlyMap<string, Float64Array>;
 };
 
 /** Rows of a step. */

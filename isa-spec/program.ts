@@ -10,9 +10,9 @@ const position = integerFrom(0, 2 ** 50);
 export const regionsCheck = listOf(record({ base: nameOf(hbmBases.slice(1) as ('weights' | 'kv' | 'scratch' | 'io')[]), bytes: position }));
 export type ProgramRegion = Checked<typeof regionsCheck>[number];
 
-/** Results: rows of `columns` elements, `pitch` lines apart, from line `offset` of a base register. */
-const output = record({ name: text, base: nameOf(hbmBases), offset: index, pitch: index, columns: index, format: nameOf(formats), rows: nameOf(stepCounts) });
-export const ioMapCheck = record({ outputs: listOf(output), kv: anything });
+/** Activations the host writes, and results: rows of `columns` elements, `pitch` lines apart, from line `offset` of a base register. */
+const end = record({ name: text, base: nameOf(hbmBases), offset: index, pitch: index, columns: index, format: nameOf(formats), rows: nameOf(stepCounts) });
+export const ioMapCheck = record({ inputs: listOf(end), outputs: listOf(end), kv: anything });
 export type IoMap = Checked<typeof ioMapCheck>;
 
 /** What a semaphore is for. Ids are those of one entry; all chips are alike. */

@@ -9,7 +9,7 @@ export type Precision = 'fp8' | 'bf16';
 /**
  * Gives every value the format it is stored in; after this pass the graph has one normative meaning, to the bit.
  * Matrix operands are E4M3 (activations with a scale a row, weights with a scale a column; queries, keys and values
- * unscaled) or BF16; everything between is BF16; what the module hands back is FP32 where its last op computes in FP32.
+ * unscaled) or BF16; everything between, and what the host brings, is BF16; what the module hands back is FP32 where its last op computes in FP32.
  */
 export function assignFormats(module: GraphModule, precision: Precision): GraphModule {
   const operand: DType = precision === 'fp8' ? 'e4m3' : 'bf16';
@@ -31,6 +31,9 @@ export function assignFormats(module: GraphModule, precision: Precision): GraphM
   const set = (value: ValueId, dtype: DType): void => {
     types[value] = { ...(types[value] as TensorType), dtype };
   };
+  module.inputs.forEach(({ feed }, i) => {
+    if (feed === 'rows') set(module.body.params[i] as ValueId, 'bf16');
+  });
   for (const op of allOps(module.body)) {
     if (op.kind === 'weight') continue;
     // What moves values moves them as they are; program order has set their format already.

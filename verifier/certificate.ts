@@ -23,7 +23,7 @@ const access = record({
   slot: affine, row: affine, column: affine, rows: size, columns: size, from: listOf(source),
 });
 const buffer = record({
-  name: text, role: nameOf(['weights', 'kv', 'value', 'stage', 'list', 'output']), format: nameOf(formats), rows: size, columns: size, depth: size,
+  name: text, role: nameOf(['weights', 'kv', 'value', 'stage', 'list', 'input', 'output']), format: nameOf(formats), rows: size, columns: size, depth: size,
   space: nameOf(['hbm', 'sram', 'acc']), base: nameOf(hbmBases), at: size, size, pitch: size, slot: size, accesses: listOf(access),
 });
 const loop = record({ level: integerFrom(0, 3), count: size, first: size, last: size });

@@ -133,6 +133,7 @@ export class Values implements Watcher {
 
   #judge({ home, access, sources }: Use & { readonly home: Home }, op: number, I: readonly number[], part: Part, tag: number): boolean {
     const found = tag === 0 ? undefined : this.#tags[tag]!;
+    if (found === undefined && home.buffer.role === 'input' && home.wiped === 0) return true;
     if (found !== undefined && (sources.get(found.op) ?? []).some((source) => agrees(source, found.I, I))) return true;
     const key = `${op} ${access.field} ${found?.op}`;
     if (this.#reported.has(key)) return false;
@@ -215,7 +216,7 @@ function homeOf(certificate: Certificate, buffer: CertifiedBuffer, extentOf: (ac
   const nothing: Grid = { depth: 1, rows: new Map(), columns: new Map() };
   const grid = buffer.role === 'kv' ? nothing : gridOf(certificate, buffer.accesses.map((access) => ({ access, extent: extentOf(access) })), Math.max(1, buffer.depth));
   if (grid === undefined || grid.depth * grid.rows.size * grid.columns.size > cellsMax) return undefined;
-  return { buffer, grid, cells: new Int32Array(grid.depth * grid.rows.size * grid.columns.size), pool: new Map(), neighbours: [], held: false, wiped: 0 };
+  return { buffer, grid, cells: new Int32Array(grid.depth * grid.rows.size * grid.columns.size), pool: new Map(), neighbours: [], held: buffer.role === 'input', wiped: 0 };
 }
 
 /** Makes homes that share memory known to each other. */

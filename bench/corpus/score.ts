@@ -15,6 +15,7 @@ import { indexGraph } from '../../passes/recognise/graph.ts';
 import { recognisePasses } from '../../passes/recognise/pipeline.ts';
 import { nearMisses } from '../../passes/recognise/recognise.ts';
 import { difference, loadTensors } from '../../test/frontend/onnx/tensors.ts';
+import { type Programmed, programOf } from './programs.ts';
 import { type Anchors, blockKinds, type Counts, type Manifest } from './truth.ts';
 
 /**
@@ -30,6 +31,8 @@ export type Score = {
   readonly unsound: boolean;
   /** Whether all of it became row ops, which is what the backend compiles. */
   readonly rows: boolean;
+  /** What its program gave, if programs were asked for. */
+  readonly program: Programmed | undefined;
   readonly nodes: number;
   readonly ops: number;
   readonly milliseconds: number;
@@ -40,10 +43,10 @@ export type Score = {
 /** FP32 arithmetic of another order against double precision; half-precision exports were computed in half precision. */
 const tolerance = { single: 1e-4, half: 2e-2 } as const;
 
-export function score(folder: string, file: string, manifest: Manifest): Score {
+export function score(folder: string, file: string, manifest: Manifest, programs: boolean): Score {
   const counted = manifest.truth(file);
   const anchors = manifest.anchors(file);
-  const nothing = { file, found: undefined, truth: counted, error: undefined, unsound: false, rows: false, nodes: 0, ops: 0, anchors };
+  const nothing = { file, found: undefined, truth: counted, error: undefined, unsound: false, rows: false, program: undefined, nodes: 0, ops: 0, anchors };
   const start = performance.now();
   const elapsed = (): number => performance.now() - start;
   const files = nodeFiles(join(folder, dirname(file)), true);
@@ -59,7 +62,8 @@ export function score(folder: string, file: string, manifest: Manifest): Score {
     const isHalf = module.types.some(({ dtype }) => dtype === 'f16' || dtype === 'bf16') || /bf16|fp16/.test(file);
     const isWhole = truth === undefined || manifest.isNegative(file) || blockKinds.every((kind) => found[kind] >= truth[kind]);
     const unsound = error !== undefined && !(error <= tolerance[isHalf ? 'half' : 'single']);
-    return { ...nothing, status: isWhole ? 'recognised' : 'partial', truth, found, error, unsound, rows, nodes: imported.module.source.nodes.length, ops: module.body.ops.length, milliseconds, notes: nearly };
+    const program = rows && programs ? programOf({ ...imported, primitive: true }, join(folder, dirname(file), 'test_data_set_0')) : undefined;
+    return { ...nothing, status: isWhole ? 'recognised' : 'partial', truth, found, program, error, unsound, rows, nodes: imported.module.source.nodes.length, ops: module.body.ops.length, milliseconds, notes: nearly };
   } catch (error) {
     return { ...nothing, status: 'failed', milliseconds: elapsed(), notes: [error instanceof Error ? (error.stack ?? error.message) : String(error)] };
   } finally {

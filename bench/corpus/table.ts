@@ -1,3 +1,4 @@
+import { leastCosine } from './programs.ts';
 import type { Score } from './score.ts';
 import { blockKinds, type Counts } from './truth.ts';
 
@@ -11,6 +12,8 @@ export type Summary = {
   readonly unsound: number;
   readonly compared: number;
   readonly rows: number;
+  /** Of the programs that were compiled and run: results within the tolerance, beyond it, failures of the compiler, and those with nothing to compare with. */
+  readonly programs: { readonly right: number; readonly wrong: number; readonly failed: number; readonly uncompared: number };
   readonly recall: Readonly<Record<keyof Counts, number | null>>;
   readonly milliseconds: number;
   readonly peakMegabytes: number;
@@ -27,6 +30,12 @@ export function summary(scores: readonly Score[]): Summary {
     unsound: count(({ unsound }) => unsound),
     compared: count(({ error }) => error !== undefined),
     rows: count(({ rows }) => rows),
+    programs: {
+      right: count(({ program }) => program !== undefined && 'cosine' in program && program.cosine >= leastCosine),
+      wrong: count(({ program }) => program !== undefined && 'cosine' in program && !(program.cosine >= leastCosine)),
+      failed: count(({ program }) => program !== undefined && 'failed' in program),
+      uncompared: count(({ program }) => program !== undefined && 'skipped' in program),
+    },
     recall: Object.fromEntries(blockKinds.map((kind) => [kind, recallOf(scores, kind)])) as Summary['recall'],
     milliseconds: Math.round(scores.reduce((sum, { milliseconds }) => sum + milliseconds, 0)),
     peakMegabytes: Math.round(process.resourceUsage().maxRSS / 1024),
@@ -45,24 +54,32 @@ const anchored = ['attention', 'norm', 'rope', 'activation'] as const;
 
 export function scoreTable(scores: readonly Score[], total: Summary): string {
   const exporters = [...new Set(scores.map(({ file }) => exporterOf(file)))].toSorted();
-  const head = ['exporter', 'files', 'refused', 'unsound', 'rows', ...blockKinds, ...tools];
+  const head = ['exporter', 'files', 'refused', 'unsound', 'rows', 'programs', ...blockKinds, ...tools];
   const lines = exporters.map((name) => {
     const of = scores.filter(({ file }) => exporterOf(file) === name);
     return row(name, of, summary(of));
+  });
+  const strange = scores.flatMap(({ file, program }) => {
+    if (program === undefined || ('cosine' in program && program.cosine >= leastCosine)) return [];
+    return [`PROGRAM ${file}: ${'cosine' in program ? `cosine ${program.cosine}` : 'failed' in program ? program.failed : program.skipped}`];
   });
   const misses = scores.filter(({ status, unsound }) => status === 'partial' || status === 'failed' || unsound);
   return [
     table([head, ...lines, row('all', scores, total)]),
     '',
+    ...strange,
     ...misses.map((each) => `${each.unsound ? 'UNSOUND' : each.status.toUpperCase()} ${each.file}: ${missOf(each)}`),
-    `${total.files} files: ${total.recognised} recognised, ${total.partial} in part, ${total.refused} refused, ${total.failed} failed, ${total.unsound} unsound of ${total.compared} compared; ${total.rows} wholly row ops; ${total.milliseconds} ms, peak ${total.peakMegabytes} MB`,
+    `${total.files} files: ${total.recognised} recognised, ${total.partial} in part, ${total.refused} refused, ${total.failed} failed, ${total.unsound} unsound of ${total.compared} compared; ${total.rows} wholly row ops${programsText(total)}; ${total.milliseconds} ms, peak ${total.peakMegabytes} MB`,
   ].join('\n');
 }
 
+const programsText = ({ programs: { right, wrong, failed, uncompared } }: Summary): string =>
+  right + wrong + failed + uncompared === 0 ? '' : `, of whose programs ${right} reach a cosine of ${leastCosine} to what is stored, ${wrong} do not, ${failed} failed and ${uncompared} have nothing to compare with`;
+
 const percent = (recall: number | null): string => (recall === null ? '.' : `${Math.floor(recall * 1000) / 10} %`);
 
-function row(name: string, of: readonly Score[], { files, refused, unsound, rows, recall }: Summary): readonly string[] {
-  return [name, String(files), String(refused), String(unsound), String(rows), ...blockKinds.map((kind) => percent(recall[kind])), ...tools.map((tool) => anchorOf(of, tool))];
+function row(name: string, of: readonly Score[], { files, refused, unsound, rows, programs, recall }: Summary): readonly string[] {
+  return [name, String(files), String(refused), String(unsound), String(rows), String(programs.right), ...blockKinds.map((kind) => percent(recall[kind])), ...tools.map((tool) => anchorOf(of, tool))];
 }
 
 /** Another tool's recall of the same graphs, kind by kind; where it failed it fused nothing. */

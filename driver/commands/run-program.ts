@@ -1,10 +1,12 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { Diagnostics } from '../../diagnostics/diagnostic.ts';
+import type { Unfold } from '../../ir/graph/module.ts';
 import { IllegalInstruction } from '../../isa-spec/encoding.ts';
 import type { Program } from '../../isa-spec/program.ts';
 import { SimulationFault } from '../../simulator/fault.ts';
 import type { ByteSource } from '../../simulator/memory.ts';
 import { HostError, HostSession } from '../host.ts';
+import { startsOf } from '../inputs.ts';
 import type { Options } from '../options.ts';
 import { conductOf, promptsOf, Running } from '../running.ts';
 import { UsageError } from '../session.ts';
@@ -18,13 +20,13 @@ export async function runProgram(path: string, options: Options): Promise<boolea
   const diagnostics = new Diagnostics();
   const program = readProgram(path, diagnostics);
   if (program === undefined) return !terminal.diagnostics(diagnostics);
-  const prompts = promptsOf(options);
   const weights = openWeights(path.replace(/\.sohu$/, '.sohw'), program);
   try {
     const session = new HostSession(program, weights.sources);
+    const starts = startsOf((program.meta['unfolds'] ?? []) as unknown as readonly Unfold[], promptsOf(options), options);
     const conduct = conductOf(options, session, terminal);
     try {
-      const running = new Running(program, session, prompts, conduct);
+      const running = new Running(program, session, starts, conduct);
       for (let step = 0; step <= options.generate; step++) {
         const ran = await running.step();
         if (ran === undefined) return true;

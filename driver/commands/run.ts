@@ -8,6 +8,7 @@ import { SimulationFault } from '../../simulator/fault.ts';
 import { Comparing, type Comparison } from '../compare.ts';
 import { compile, type Compiled, type Imported, type Serving } from '../compile.ts';
 import { HostSession } from '../host.ts';
+import { type Start, startsOf } from '../inputs.ts';
 import type { Options } from '../options.ts';
 import { openReference, type Reference } from '../reference.ts';
 import { withinFloat32 } from '../similarity.ts';
@@ -31,7 +32,9 @@ export async function runCommand(path: string, options: Options): Promise<boolea
   terminal.stage('import');
   const store = imported.store ?? randomStore(imported.tensors ?? new Map(), options.seed);
   const prompts = promptsOf(options);
-  const compiled = compileFor(imported, prompts, options, diagnostics, terminal);
+  let starts: readonly Start[] = [];
+  const begin = (module: GraphModule): readonly Start[] => (starts = startsOf(module.source.interface.unfolds ?? [], prompts, options));
+  const compiled = compileFor(imported, begin, options, diagnostics, terminal);
   if (compiled === undefined) return !terminal.diagnostics(diagnostics);
 
   const { program } = compiled;
@@ -41,10 +44,10 @@ export async function runCommand(path: string, options: Options): Promise<boolea
   terminal.stage('pack', `${image.length} bytes of weights`);
 
   const conduct = conductOf(options, session, terminal);
-  const running = new Running(program, session, prompts, conduct);
+  const running = new Running(program, session, starts, conduct);
   const comparing = options.compare ? new Comparing(compiled, store, options.tp) : undefined;
   const reference = options.compare ? await referenceFor(source, compiled, terminal) : undefined;
-  checkIds(prompts, compiled.rows);
+  checkIds(starts.map(({ ids }) => ids), compiled.rows);
   try {
     for (let step = 0; step <= options.generate; step++) {
       const ran = await running.step();
@@ -71,12 +74,13 @@ export async function runCommand(path: string, options: Options): Promise<boolea
   return comparison === undefined || agrees(comparison);
 }
 
-function compileFor(imported: Imported, prompts: readonly (readonly number[])[], options: Options, diagnostics: Diagnostics, terminal: Terminal): Compiled | undefined {
+function compileFor(imported: Imported, begin: (module: GraphModule) => readonly Start[], options: Options, diagnostics: Diagnostics, terminal: Terminal): Compiled | undefined {
   const target = targetOf(options);
-  const longest = Math.max(...prompts.map((ids) => ids.length));
   const serve = (module: GraphModule): Serving => {
-    const rows = prompts.map((ids, id) => ({ id, rows: module.caches.length === 0 ? ids.length + options.generate : ids.length, past: 0 }));
-    const workload = { isl: longest, osl: module.caches.length === 0 ? 0 : Math.max(1, options.generate), batch: prompts.length };
+    const starts = begin(module);
+    const longest = Math.max(...starts.map(({ ids }) => ids.length));
+    const rows = starts.map(({ ids }, id) => ({ id, rows: module.caches.length === 0 ? ids.length + options.generate : ids.length, past: 0 }));
+    const workload = { isl: longest, osl: module.caches.length === 0 ? 0 : Math.max(1, options.generate), batch: starts.length };
     return { workload, bounds: boundsOf(module, target.machine, rows, longest + options.generate, operandBytes[target.precision]) };
   };
   return compile(imported, { ...target, serve }, diagnostics, { until: 'time', ended: (_, name) => terminal.stage(name) });

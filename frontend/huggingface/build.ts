@@ -7,7 +7,7 @@ import type { TransformerSpec } from './spec.ts';
 import type { Tensors } from './tensors.ts';
 
 /** How the name of the input, in the published class, feeds the module. */
-const sourceInputs: Readonly<Record<Exclude<Feed, 'tensor'>, string>> = { ids: 'input_ids', positions: 'position_ids', types: 'token_type_ids' };
+const sourceInputs: Readonly<Record<Exclude<Feed, 'rows' | 'tensor'>, string>> = { ids: 'input_ids', positions: 'position_ids', types: 'token_type_ids' };
 
 /** The graph of a transformer, in real numbers: layers as one loop whose weights have an instance each. Names in `tensors` what it takes of a checkpoint. */
 export function buildModule(spec: TransformerSpec, tensors: Tensors): GraphModule {
@@ -40,7 +40,7 @@ function inputsOf(spec: TransformerSpec): readonly Input[] {
 }
 
 function interfaceOf(inputs: readonly Input[], logits: boolean): SourceInterface {
-  const given = inputs.flatMap(({ feed }) => (feed === 'tensor' ? [] : [{ name: sourceInputs[feed], role: feed, layer: 0 } as const]));
+  const given = inputs.flatMap(({ feed }) => (feed === 'tensor' || feed === 'rows' ? [] : [{ name: sourceInputs[feed], role: feed, layer: 0 } as const]));
   return {
     inputs: [...given, { name: 'attention_mask', role: 'mask', layer: 0 }],
     outputs: [{ name: logits ? 'logits' : 'last_hidden_state', role: 'result', index: 0 }],

@@ -1,4 +1,4 @@
-import type { Step, StepSequence } from '../step.ts';
+import { type Step, type StepSequence, tokensOf } from '../step.ts';
 import type { DType, ValueId } from '../types.ts';
 import { isScale, isShardedWeight, type WeightValues } from '../weight-values.ts';
 import type { Weight } from '../weights.ts';
@@ -28,11 +28,21 @@ export function interpret(module: GraphModule, step: Step, run: Run, observe?: O
   const context: Context = { ...run, module, step, values, observe, numbers: numbersOf[run.arithmetic], named: new Map(module.weights.map((weight) => [weight.name, weight])) };
   module.inputs.forEach((input, i) => {
     if (input.feed === 'tensor') throw new Error(`input \`${input.name}\` is a tensor; a step has rows`);
-    const rows = Float64Array.from(step[input.feed]);
-    values[module.body.params[i] as ValueId] = [{ shape: [rows.length], data: rows }];
+    const param = module.body.params[i] as ValueId;
+    values[param] = [input.feed === 'rows' ? given(input.name, param, context) : { shape: [step[input.feed].length], data: Float64Array.from(step[input.feed]) }];
   });
   runBlock(module.body, context, { path: [], layer: 0 });
   return new Map(module.outputs.map((output, i) => [output.name, whole(valueOf(module.body.yields[i] as ValueId, values)[0] as Operand)]));
+}
+
+/** The activations a step brings, in the format the module takes them in. */
+function given(name: string, param: ValueId, context: Context): Tensor {
+  const data = context.step.rows?.get(name);
+  const width = context.module.types[param]?.shape[1];
+  const rows = tokensOf(context.step);
+  if (typeof width !== 'number' || data?.length !== rows * width) throw new Error(`the step has ${data?.length ?? 'no'} elements of \`${name}\` for ${rows} rows of ${String(width)}`);
+  const tensor = { shape: [rows, width], data };
+  return context.arithmetic === 'real' ? tensor : map(tensor, context.numbers.roundTo(dtypeOf(param, context)));
 }
 
 type Context = Run & {

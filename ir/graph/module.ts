@@ -1,5 +1,5 @@
 import type { Origin } from '../../diagnostics/diagnostic.ts';
-import type { TensorType, ValueId } from '../types.ts';
+import type { Dim, TensorType, ValueId } from '../types.ts';
 import type { Weight } from '../weights.ts';
 import type { CustomLayer } from './custom.ts';
 import type { GraphAttrs, OpKind } from './ops.ts';
@@ -20,8 +20,8 @@ export type OpOf<K extends OpKind> = Extract<GraphOp, { kind: K }>;
 /** Straight-line code: its parameters, its operations in order, and what it hands back. A loop body sees outer values too. */
 export type Block = { readonly params: readonly ValueId[]; readonly ops: readonly GraphOp[]; readonly yields: readonly ValueId[] };
 
-/** What a step feeds a parameter of the module: a row list the host makes, or (source graphs) a tensor of that name. */
-export type Feed = 'ids' | 'positions' | 'types' | 'tensor';
+/** What a step feeds a parameter of the module: a row list the host makes, activations of that name (`rows`), or (source graphs) a tensor of that name. */
+export type Feed = 'ids' | 'positions' | 'types' | 'rows' | 'tensor';
 export type Input = { readonly name: string; readonly feed: Feed };
 /** A result of the module. `rows`: one row a token, or one a sampled row. */
 export type Output = { readonly name: string; readonly rows: 'tokens' | 'samples' | 'tensor' };
@@ -29,12 +29,31 @@ export type Output = { readonly name: string; readonly rows: 'tokens' | 'samples
 /** A KV cache the module's attentions append to: `layers` of [kvHeads, headDim] keys and values a token. */
 export type Cache = { readonly name: string; readonly layers: number; readonly kvHeads: number; readonly headDim: number };
 
+/** Elements `stride` apart in a tensor; sizes may be named as in the source. */
+export type Stride = { readonly size: Dim; readonly stride: Dim };
+
+/**
+ * Input `input` of the module, made of the source's tensor `tensor` of that shape. Row r, column c of a sequence is its element
+ * r over `rows` + c over `columns`, both row-major; sequences are `batch` apart. The first `before` rows are zero, and the rest is rows.
+ */
+export type Unfold = {
+  readonly input: string;
+  readonly tensor: string;
+  readonly shape: readonly Dim[];
+  readonly batch: Stride;
+  readonly rows: readonly Stride[];
+  readonly columns: readonly Stride[];
+  readonly before: number;
+};
+
 /**
  * How the recognised entry serves the source's own inputs and outputs: what the host prepares from which source input
  * (masks become ragged rows, pasts become cache pages), for reports and for comparison with other runtimes.
  */
 export type SourceInterface = {
-  readonly inputs: readonly { readonly name: string; readonly role: 'ids' | 'positions' | 'types' | 'mask' | 'pastKey' | 'pastValue' | 'other'; readonly layer: number }[];
+  readonly inputs: readonly { readonly name: string; readonly role: 'ids' | 'positions' | 'types' | 'mask' | 'pastKey' | 'pastValue' | 'rows' | 'other'; readonly layer: number }[];
+  /** The tensors that rows are made of: host-side preparation (an image's patches, a transposed sequence). */
+  readonly unfolds?: readonly Unfold[];
   readonly outputs: readonly { readonly name: string; readonly role: 'result' | 'presentKey' | 'presentValue'; readonly index: number }[];
   /** Inputs the source has and the entry has not: what they are in every run. */
   readonly fixed?: readonly { readonly name: string; readonly values: readonly number[] }[];

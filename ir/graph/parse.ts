@@ -47,7 +47,7 @@ function moduleOf(syntax: ModuleSyntax, layers: readonly CustomLayer[]): GraphMo
 
 type Entry<K extends EntrySyntax['kind']> = Extract<EntrySyntax, { kind: K }>;
 
-const feeds: readonly Feed[] = ['ids', 'positions', 'types', 'tensor'];
+const feeds: readonly Feed[] = ['ids', 'positions', 'types', 'rows', 'tensor'];
 const outputRows: readonly Output['rows'][] = ['tokens', 'samples', 'tensor'];
 
 const inputOf = ({ name, word, at }: Entry<'input' | 'output'>): Input => ({ name, feed: oneOf(word, feeds, at) });

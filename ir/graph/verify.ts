@@ -1,6 +1,6 @@
 import type { Diagnostics, Origin } from '../../diagnostics/diagnostic.ts';
 import { equalDims, equalShapes, parseDim, volumeOf } from '../dims.ts';
-import type { Dim, TensorType, ValueId } from '../types.ts';
+import { type Dim, isFloat, type TensorType, type ValueId } from '../types.ts';
 import { CustomLayerError } from './custom.ts';
 import { broadcastShapes } from './infer-primitives.ts';
 import { explicitKinds, inferResults, isTensorKind, roundingKinds } from './infer.ts';
@@ -62,7 +62,10 @@ function verifyEnds({ module, report }: Check): void {
   if (outputs.length !== body.yields.length) report(`${outputs.length} outputs pair with ${body.yields.length} results`, none);
   inputs.forEach(({ name, feed }, i) => {
     const type = module.types[body.params[i] as ValueId];
-    if (feed !== 'tensor' && type !== undefined && !(type.dtype === 'i32' && equalShapes(type.shape, ['tokens']))) report(`input \`${name}\` is ${printType(type)}, not i32[tokens]`, none);
+    if (feed === 'tensor' || type === undefined) return;
+    if (feed === 'rows') {
+      if (!isFloat(type.dtype) || type.shape.length !== 2 || type.shape[0] !== 'tokens' || typeof type.shape[1] !== 'number') report(`input \`${name}\` is ${printType(type)}, not floats[tokens, features]`, none);
+    } else if (!(type.dtype === 'i32' && equalShapes(type.shape, ['tokens']))) report(`input \`${name}\` is ${printType(type)}, not i32[tokens]`, none);
   });
   outputs.forEach(({ name, rows }, i) => {
     const type = module.types[body.yields[i] as ValueId];

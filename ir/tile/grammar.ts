@@ -27,11 +27,13 @@ export type RawBuffer = { readonly id: Reference; readonly words: readonly Named
 export type RawNode =
   | { readonly kind: 'loop'; readonly level: number; readonly name: string; readonly count: number; readonly body: readonly RawNode[] }
   | { readonly kind: 'op'; readonly op: Named; readonly items: readonly Item[]; readonly max: number; readonly of: Named | undefined; readonly label: string };
+type RawEnd = { readonly name: string; readonly buffer: Reference; readonly rows: Named };
 export type RawModule = {
   readonly name: string; readonly tile: number; readonly chips: number;
   readonly bounds: readonly (Named & { readonly value: number })[];
   readonly buffers: readonly RawBuffer[];
-  readonly outputs: readonly { readonly name: string; readonly buffer: Reference; readonly rows: Named }[];
+  readonly inputs: readonly RawEnd[];
+  readonly outputs: readonly RawEnd[];
   readonly body: readonly RawNode[];
   readonly origins: ReadonlyMap<string, Origin>;
 };
@@ -60,25 +62,34 @@ class TileParser extends EmbeddedActionsParser {
     });
     const buffers: RawBuffer[] = [];
     this.MANY2(() => buffers.push(this.SUBRULE(this.buffer)));
-    const outputs: RawModule['outputs'][number][] = [];
+    const inputs: RawEnd[] = [];
     this.MANY3(() => {
+      this.CONSUME(keyword.takes);
+      inputs.push(this.SUBRULE1(this.end));
+    });
+    const outputs: RawEnd[] = [];
+    this.MANY4(() => {
       this.CONSUME(keyword.output);
-      const output = this.SUBRULE1(this.name);
-      this.CONSUME1(sign['=']!);
-      const buffer = this.SUBRULE(this.reference);
-      this.CONSUME(keyword.by);
-      outputs.push({ name: output.name, buffer, rows: this.SUBRULE2(this.word) });
+      outputs.push(this.SUBRULE2(this.end));
     });
     const body = this.SUBRULE(this.nodes);
     const origins = new Map<string, Origin>();
-    this.MANY4(() => {
+    this.MANY5(() => {
       this.CONSUME(keyword.origins);
       this.CONSUME(sign['@']!);
-      const label = this.SUBRULE2(this.name);
-      this.CONSUME2(sign['=']!);
+      const label = this.SUBRULE(this.name);
+      this.CONSUME(sign['=']!);
       origins.set(label.name, this.SUBRULE(this.origin));
     });
-    return { name, tile, chips, bounds, buffers, outputs, body, origins };
+    return { name, tile, chips, bounds, buffers, inputs, outputs, body, origins };
+  });
+
+  readonly end = this.RULE('end', (): RawEnd => {
+    const { name } = this.SUBRULE(this.name);
+    this.CONSUME(sign['=']!);
+    const buffer = this.SUBRULE(this.reference);
+    this.CONSUME(keyword.by);
+    return { name, buffer, rows: this.SUBRULE(this.word) };
   });
 
   readonly buffer = this.RULE('buffer', (): RawBuffer => {

@@ -29,7 +29,7 @@ export type Packing =
 export type Buffer = {
   readonly name: string;
   readonly space: 'hbm' | 'sram' | 'acc';
-  readonly role: 'weights' | 'kv' | 'value' | 'stage' | 'list' | 'output';
+  readonly role: 'weights' | 'kv' | 'value' | 'stage' | 'list' | 'input' | 'output';
   readonly format: BufferFormat;
   readonly rows: number;
   readonly columns: number;
@@ -87,6 +87,8 @@ export type TileModule = {
   readonly bounds: { readonly tokens: number; readonly sequences: number; readonly samples: number; readonly poolPages: number; readonly pageRows: number; readonly pageListEntries: number };
   readonly buffers: readonly Buffer[];
   readonly body: readonly TileNode[];
+  /** Activations the host brings: the graph's input and the buffer it writes its rows to. */
+  readonly inputs: readonly { readonly name: string; readonly buffer: BufferId; readonly rows: 'tokens' }[];
   /** The graph's results: output name and the buffer that holds it. */
   readonly outputs: readonly { readonly name: string; readonly buffer: BufferId; readonly rows: 'tokens' | 'samples' }[];
 };

@@ -8,7 +8,7 @@ import { tileOperands } from './ops.ts';
 import { boundNames } from './print.ts';
 
 const spaces = ['hbm', 'sram', 'acc'] as const satisfies readonly Buffer['space'][];
-const roles = ['weights', 'kv', 'value', 'stage', 'list', 'output'] as const satisfies readonly Buffer['role'][];
+const roles = ['weights', 'kv', 'value', 'stage', 'list', 'input', 'output'] as const satisfies readonly Buffer['role'][];
 const packings = Object.keys(packingAttributes) as readonly Packing['kind'][];
 
 /** A name the text uses that means nothing there. */
@@ -55,7 +55,7 @@ class Resolver {
   }
 
   module(): TileModule {
-    const { name, tile, chips, bounds, outputs, body, buffers } = this.#raw;
+    const { name, tile, chips, bounds, inputs, outputs, body, buffers } = this.#raw;
     const bound = Object.fromEntries(bounds.map((given) => [oneOf(boundNames, given, 'bound'), given.value]));
     const missing = boundNames.find((wanted) => bound[wanted] === undefined);
     if (missing !== undefined) throw new Unknown(bounds[0]?.at ?? { line: 1, column: 1 }, `the bounds do not say \`${missing}\``);
@@ -63,6 +63,7 @@ class Resolver {
       name, tile, chips, bounds: bound as TileModule['bounds'],
       buffers: buffers.map(bufferOf),
       body: body.map((node) => this.#node(node)),
+      inputs: inputs.map((input) => ({ name: input.name, buffer: this.#buffer(input.buffer), rows: oneOf(['tokens'] as const, input.rows, 'count') })),
       outputs: outputs.map((output) => ({ name: output.name, buffer: this.#buffer(output.buffer), rows: oneOf(['tokens', 'samples'] as const, output.rows, 'count') })),
     };
   }

@@ -27,6 +27,7 @@ export function printTile(module: TileModule): string {
     `tile ${quoted(module.name)} side ${module.tile} chips ${module.chips}`,
     `bounds ${boundNames.map((name) => `${name} ${bounds[name]}`).join(' ')}`,
     ...module.buffers.map((buffer, id) => `buffer ${names[id]} ${bufferText(buffer)}`),
+    ...module.inputs.map(({ name, buffer, rows }) => `takes ${nameText(name)} = ${names[buffer]} by ${rows}`),
     ...module.outputs.map(({ name, buffer, rows }) => `output ${nameText(name)} = ${names[buffer]} by ${rows}`),
   ];
   const origins = new Map<string, Origin>();
@@ -36,7 +37,7 @@ export function printTile(module: TileModule): string {
 export const boundNames = ['tokens', 'sequences', 'samples', 'poolPages', 'pageRows', 'pageListEntries'] as const satisfies readonly (keyof TileModule['bounds'])[];
 
 /** Words the grammar gives a meaning; a name that is one of them is quoted. */
-export const keywords = ['tile', 'side', 'chips', 'bounds', 'buffer', 'depth', 'packing', 'output', 'by', 'loop', 'rows', 'of', 'origins', 'i0', 'i1', 'i2', 'i3'] as const;
+export const keywords = ['tile', 'side', 'chips', 'bounds', 'buffer', 'depth', 'packing', 'takes', 'output', 'by', 'loop', 'rows', 'of', 'origins', 'i0', 'i1', 'i2', 'i3'] as const;
 
 /** Names that need no quotes. */
 export const plainName = /[A-Za-z_][A-Za-z0-9_.]*/;

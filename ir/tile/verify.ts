@@ -17,7 +17,7 @@ export function verifyTile(module: TileModule): readonly Diagnostic[] {
   const found: Diagnostic[] = [];
   const report = (message: string, origin: Origin): void => void found.push({ code: 'E5004', message, origin });
   module.buffers.forEach((buffer, id) => bufferProblems(buffer).forEach((problem) => report(`buffer ${id} \`${buffer.name}\` ${problem}`, { kind: 'none' })));
-  outputProblems(module).forEach((problem) => report(problem, { kind: 'none' }));
+  endProblems(module).forEach((problem) => report(problem, { kind: 'none' }));
 
   const near: Near = { module, buffer: (region) => module.buffers[region.buffer] as Buffer };
   const labels = new Map<string, string>();
@@ -48,18 +48,19 @@ function bufferProblems({ space, role, format, rows, columns, depth, packing }: 
     ...(weights && packing === undefined ? ['holds weights and does not say how they are packed'] : []),
     ...(!weights && packing !== undefined ? ['is packed and does not hold weights in hbm'] : []),
     ...(space === 'acc' && format !== 'f32' ? [`accumulates in ${format}`] : []),
-    ...((role === 'kv' || role === 'output') && space !== 'hbm' ? [`is for the host to see and is in ${space}`] : []),
+    ...((role === 'kv' || role === 'input' || role === 'output') && space !== 'hbm' ? [`is for the host to see and is in ${space}`] : []),
     ...(role === 'list' && (rows !== 1 || (format !== 'i32' && format !== 'f32')) ? ['is a list and not one row of i32 or f32'] : []),
   ];
 }
 
-function outputProblems({ outputs, buffers, bounds }: TileModule): readonly string[] {
-  return outputs.flatMap(({ name, buffer: id, rows }) => {
+function endProblems({ inputs, outputs, buffers, bounds }: TileModule): readonly string[] {
+  const ends = [...inputs.map((input) => ({ what: `input \`${input.name}\``, ...input })), ...outputs.map((output) => ({ what: `output \`${output.name}\``, ...output }))];
+  return ends.flatMap(({ what, buffer: id, rows }) => {
     const buffer = buffers[id];
-    if (buffer === undefined) return [`output \`${name}\` names buffer ${id} of ${buffers.length}`];
+    if (buffer === undefined) return [`${what} names buffer ${id} of ${buffers.length}`];
     return [
-      ...(buffer.space === 'hbm' ? [] : [`output \`${name}\` is in ${buffer.space}`]),
-      ...(buffer.rows >= bounds[rows] ? [] : [`output \`${name}\` has ${buffer.rows} rows, the step up to ${bounds[rows]} ${rows}`]),
+      ...(buffer.space === 'hbm' ? [] : [`${what} is in ${buffer.space}`]),
+      ...(buffer.rows >= bounds[rows] ? [] : [`${what} has ${buffer.rows} rows, the step up to ${bounds[rows]} ${rows}`]),
     ];
   });
 }

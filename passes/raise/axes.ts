@@ -2,13 +2,16 @@ import { divDims, equalDims, mulDims } from '../../ir/dims.ts';
 import type { Dim } from '../../ir/types.ts';
 
 /**
- * A part of an axis: `batch` sequences, `row` the new rows of a sequence, `key` its cached and new rows, `feature` elements
- * `stride` apart in a row, `repeat` the same element again. Parts of size 1 are not written down.
+ * A part of an axis: `batch` sequences, `row` the new rows of a sequence (those of one axis of an image `stride` apart), `key` its
+ * cached and new rows, `feature` elements `stride` apart in a row, `repeat` the same element again, `element` elements of an input
+ * that is not cut into rows yet. Parts of size 1 are not written down.
  */
 export type Factor =
-  | { readonly axis: 'batch' | 'row' | 'key'; readonly size: Dim }
+  | { readonly axis: 'batch' | 'key'; readonly size: Dim }
+  | { readonly axis: 'row'; readonly size: Dim; readonly stride?: Dim }
   | { readonly axis: 'repeat'; readonly size: Dim }
-  | { readonly axis: 'feature'; readonly size: number; readonly stride: number };
+  | { readonly axis: 'feature'; readonly size: number; readonly stride: number }
+  | { readonly axis: 'element'; readonly size: Dim; readonly stride: Dim };
 
 /** The parts of each axis of a tensor, outermost first. */
 export type Axes = readonly (readonly Factor[])[];
@@ -45,11 +48,19 @@ export function reshaped(layout: Layout, shape: readonly Dim[]): Layout | undefi
   return rest.length === 0 ? { ...layout, axes } : undefined;
 }
 
-const isCuttable = (factor: Factor): boolean => (factor.axis === 'feature' || factor.axis === 'repeat') && typeof factor.size === 'number';
+const isCuttable = (factor: Factor): boolean => factor.axis !== 'batch' && factor.axis !== 'key' && typeof factor.size === 'number';
+
+/** How far apart the elements of a factor are in what it is a factor of. */
+const strideOf = (factor: Factor): Dim => ('stride' in factor ? (factor.stride ?? 1) : 1);
 
 /** `size` elements of a factor, each `step` apart. */
-const withSize = (factor: Factor, size: number, step: number): Factor =>
-  factor.axis === 'feature' ? { axis: 'feature', size, stride: factor.stride * step } : { ...factor, size };
+function withSize(factor: Factor, size: number, step: number): Factor {
+  if (factor.axis === 'feature') return { ...factor, size, stride: factor.stride * step };
+  if (factor.axis === 'element') return { ...factor, size, stride: mulDims(factor.stride, step) };
+  return factor.axis === 'row' ? rowFactor(size, mulDims(strideOf(factor), step)) : { ...factor, size };
+}
+
+export const rowFactor = (size: Dim, stride: Dim): Factor => (equalDims(stride, 1) ? { axis: 'row', size } : { axis: 'row', size, stride });
 
 /** Elements start, start + step, ... (count of them) of an axis of features; undefined for other axes and uneven cuts. */
 export function strided(layout: Layout, axis: number, start: number, step: number, count: number): Layout | undefined {
@@ -95,12 +106,13 @@ export function offsets(factors: readonly Factor[]): readonly number[] {
   }, [0]);
 }
 
-/** Neighbouring features that make one run are one factor. */
+/** Neighbouring features that make one run are one factor, and so are rows. */
 export function merged(factors: readonly Factor[]): readonly Factor[] {
   const result: Factor[] = [];
   for (const factor of factors) {
     const last = result.at(-1);
     if (last?.axis === 'feature' && factor.axis === 'feature' && last.stride === factor.size * factor.stride) result[result.length - 1] = { axis: 'feature', size: last.size * factor.size, stride: factor.stride };
+    else if (last?.axis === 'row' && factor.axis === 'row' && equalDims(strideOf(last), mulDims(factor.size, strideOf(factor)))) result[result.length - 1] = rowFactor(mulDims(last.size, factor.size), strideOf(factor));
     else result.push(factor);
   }
   return result;
@@ -124,4 +136,4 @@ export function joined(a: Layout, b: Layout): Layout | undefined {
 const isShared = (factor: Factor): boolean => factor.axis === 'batch' || factor.axis === 'row';
 
 const sameFactors = (a: readonly Factor[], b: readonly Factor[]): boolean =>
-  a.length === b.length && a.every((factor, i) => factor.axis === (b[i] as Factor).axis && equalDims(factor.size, (b[i] as Factor).size) && (factor.axis !== 'feature' || factor.stride === (b[i] as typeof factor).stride));
+  a.length === b.length && a.every((factor, i) => factor.axis === (b[i] as Factor).axis && equalDims(factor.size, (b[i] as Factor).size) && equalDims(strideOf(factor), strideOf(b[i] as Factor)));

@@ -1,12 +1,12 @@
 import type { Origin } from '../../diagnostics/diagnostic.ts';
 import { GraphBuilder } from '../../ir/graph/build.ts';
 import { inferResults } from '../../ir/graph/infer.ts';
-import type { Block, Input } from '../../ir/graph/module.ts';
+import type { Block, Input, Unfold } from '../../ir/graph/module.ts';
 import type { TensorType, ValueId } from '../../ir/types.ts';
 import type { Weight } from '../../ir/weights.ts';
-import type { RowFeed, RowNode } from './rows.ts';
+import type { InputNode, RowFeed, RowNode } from './rows.ts';
 
-type Emitted = { readonly inputs: readonly Input[]; readonly weights: readonly Weight[]; readonly types: readonly TensorType[]; readonly body: Block };
+type Emitted = { readonly inputs: readonly Input[]; readonly unfolds: readonly Unfold[]; readonly weights: readonly Weight[]; readonly types: readonly TensorType[]; readonly body: Block };
 
 /** The row ops that make the given rows, operands first, in the order the outputs ask for them; what may be swapped is in an order of its own. */
 export function emit(outputs: readonly RowNode[]): Emitted {
@@ -14,11 +14,15 @@ export function emit(outputs: readonly RowNode[]): Emitted {
   const ordered = new OperandOrder();
   const order = postorder(outputs, ordered);
   const feeds = (['ids', 'positions', 'types'] as const).filter((feed) => order.some((node) => node.rows.includes(feed)));
+  const given = order.filter((node): node is InputNode => node.kind === 'input');
+  const unfolds = given.map(({ attrs }, i): Unfold => ({ input: nameOf(attrs.tensor, given.slice(0, i)), ...attrs }));
   const weights = new Weights(build);
   const values = new Map<RowNode | RowFeed, ValueId>();
-  const made = build.block(feeds.map(() => ({ dtype: 'i32', shape: ['tokens'] })), (params) => {
-    feeds.forEach((feed, i) => values.set(feed, params[i] as ValueId));
+  const types = [...feeds.map((): TensorType => ({ dtype: 'i32', shape: ['tokens'] })), ...given.map(({ width }): TensorType => ({ dtype: 'f32', shape: ['tokens', width] }))];
+  const made = build.block(types, (params) => {
+    [...feeds, ...given].forEach((each, i) => values.set(each, params[i] as ValueId));
     for (const node of order) {
+      if (node.kind === 'input') continue;
       const origins = [...new Map(node.from.map((op) => [JSON.stringify(op.origin), op.origin])).values()];
       build.origin = { kind: 'derived', by: 'raise', from: origins } satisfies Origin;
       const operands = [...ordered.rows(node).map((row) => values.get(row) as ValueId), ...node.weights.map((weight) => weights.value(weight))];
@@ -27,7 +31,14 @@ export function emit(outputs: readonly RowNode[]): Emitted {
     }
     return outputs.map((node) => values.get(node) as ValueId);
   });
-  return { inputs: feeds.map((feed) => ({ name: feed, feed })), weights: weights.all, types: build.types, body: made };
+  const inputs = [...feeds.map((feed): Input => ({ name: feed, feed })), ...unfolds.map(({ input }): Input => ({ name: input, feed: 'rows' }))];
+  return { inputs, unfolds, weights: weights.all, types: build.types, body: made };
+}
+
+/** A tensor's name; with a number where rows are made of it in several ways. */
+function nameOf(tensor: string, before: readonly InputNode[]): string {
+  const same = before.filter(({ attrs }) => attrs.tensor === tensor).length;
+  return same === 0 ? tensor : `${tensor}.${same + 1}`;
 }
 
 /** Nodes after those they read, each once. */
@@ -62,7 +73,7 @@ class OperandOrder {
   /** How many ops a row is made by one after the other, and a digest of which. Iterative: networks are deep. */
   #measure(row: RowNode | RowFeed): { readonly depth: number; readonly text: string } {
     if (typeof row === 'string') return { depth: 0, text: row };
-    const pending = [row];
+    const pending: RowNode[] = [row];
     for (let node = pending.at(-1); node !== undefined; node = pending.at(-1)) {
       const missing = node.rows.filter((each): each is RowNode => typeof each !== 'string' && !this.#known.has(each));
       if (missing.length > 0) {

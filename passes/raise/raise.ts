@@ -1,5 +1,5 @@
 import { type Diagnostics, type Origin, sourcesOf } from '../../diagnostics/diagnostic.ts';
-import type { Cache, GraphModule, GraphOp, Output, SourceInterface } from '../../ir/graph/module.ts';
+import type { Cache, GraphModule, GraphOp, Output, SourceInterface, Unfold } from '../../ir/graph/module.ts';
 import { isWide } from '../../ir/graph/interpret/casts.ts';
 import type { ValueId } from '../../ir/types.ts';
 import type { TensorStore } from '../../ir/weights.ts';
@@ -9,6 +9,7 @@ import { liftArithmetic, liftFactor } from './arithmetic.ts';
 import { liftAttention } from './attention.ts';
 import { merged } from './axes.ts';
 import { liftActivation, liftNorm, liftRope } from './blocks.ts';
+import { type Elements, elementsOf, rowsOfElements } from './elements.ts';
 import { emit } from './emit.ts';
 import { CannotEvaluate } from '../evaluate-op.ts';
 import { coneOf } from './evaluate.ts';
@@ -37,7 +38,7 @@ export function raise(module: GraphModule, store: TensorStore, diagnostics: Diag
     return module;
   }
   const rows = results.flatMap((result, i) => (result?.role === 'result' ? [{ row: result.row, name: (module.outputs[i] as Output).name }] : []));
-  const emitted = emit(rows.map(({ row }) => row));
+  const { unfolds, ...emitted } = emit(rows.map(({ row }) => row));
   const layers = emitted.body.ops.filter((op) => op.kind === 'attention').length;
   const tables = emitted.body.ops.flatMap((op) => (op.kind === 'embed' && isPositional(op, emitted.body.params, emitted.inputs) ? [emitted.types[op.operands[1] as ValueId]?.shape[0] as number] : []));
   const ropes = emitted.body.ops.flatMap((op) => (op.kind === 'rope' ? [op.attrs.positions] : []));
@@ -49,8 +50,8 @@ export function raise(module: GraphModule, store: TensorStore, diagnostics: Diag
     outputs: rows.map(({ row, name }) => ({ name, rows: row.sampled ? 'samples' : 'tokens' })),
     caches: lifting.caches,
     source: {
-      interface: interfaceOf(source, lifting, results as readonly Result[]),
-      nodes: accountFor(source, reached),
+      interface: interfaceOf(source, lifting, { results: results as readonly Result[], unfolds }),
+      nodes: accountFor(source, reached, (value) => lifting.elements(value) !== undefined),
       parameters: module.source.parameters,
       layers,
       maxPositions: Math.min(...ropes, ...tables, ropes.length + tables.length === 0 ? unlimitedPositions : Infinity),
@@ -79,6 +80,7 @@ class Lifting implements Raising {
   readonly halves = new Map<string | ValueId, { readonly layer: number; readonly half: 'Key' | 'Value' }>();
   sample: Sample | undefined;
   readonly #views = new Map<ValueId, View | undefined>();
+  readonly #elements = new Map<ValueId, Elements | undefined>();
 
   constructor(source: Source) {
     this.source = source;
@@ -136,10 +138,17 @@ class Lifting implements Raising {
     }
   }
 
+  readonly elements = (value: ValueId): Elements | undefined => {
+    if (!this.#elements.has(value)) this.#elements.set(value, elementsOf(value, this));
+    return this.#elements.get(value);
+  };
+
   #lift(value: ValueId): Lifted {
     const { source } = this;
+    const elements = this.elements(value);
+    if (elements !== undefined) return rowsOfElements(elements, this);
     const op = source.definition(value);
-    if (op === undefined) return `input \`${source.name(value) ?? ''}\` is not looked up in a table: only token ids, positions, token types, masks and pasts are taken`;
+    if (op === undefined) return `input \`${source.name(value) ?? ''}\` is neither looked up in a table nor the elements of rows: only token ids, positions, token types, masks, pasts and activations are taken`;
     switch (op.kind) {
       case 'pcast':
         return isWide(source.type(value).dtype) ? this.view(op.operands[0] as ValueId) : 'it rounds activations to a format of its own';
@@ -178,7 +187,7 @@ class Lifting implements Raising {
   }
 }
 
-function interfaceOf(source: Source, lifting: Lifting, results: readonly Result[]): SourceInterface {
+function interfaceOf(source: Source, lifting: Lifting, { results, unfolds }: { readonly results: readonly Result[]; readonly unfolds: readonly Unfold[] }): SourceInterface {
   let index = 0;
   const inputs = source.module.body.params.map((param): SourceInterface['inputs'][number] => {
     const name = source.name(param) as string;
@@ -192,7 +201,7 @@ function interfaceOf(source: Source, lifting: Lifting, results: readonly Result[
     index: result.role === 'result' ? index++ : result.index,
   }));
   const { fixed = [] } = source.module.source.interface;
-  return { inputs, outputs, fixed, ...(lifting.sample === undefined ? {} : { samples: lifting.sample }) };
+  return { inputs, outputs, fixed, ...(unfolds.length === 0 ? {} : { unfolds }), ...(lifting.sample === undefined ? {} : { samples: lifting.sample }) };
 }
 
 /** The near miss an op that was not raised is made of, up to the products before it. */

@@ -1,4 +1,5 @@
 import type { ValueId } from '../../ir/types.ts';
+import type { Elements } from './elements.ts';
 import type { Known } from './known.ts';
 import type { RowNode, Sample, View } from './rows.ts';
 import type { Source } from './source.ts';
@@ -7,6 +8,8 @@ import type { Source } from './source.ts';
 export type Raising = {
   readonly source: Source;
   readonly known: Known;
+  /** An input's elements seen some way, where a value is no more than that; else undefined. */
+  readonly elements: (value: ValueId) => Elements | undefined;
   /** A value as rows seen some way; undefined when it could not be raised, which has been told then. */
   readonly view: (value: ValueId) => View | undefined;
   /** Notes that rows of a kind are sampled; false when the module samples others already. */

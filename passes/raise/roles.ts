@@ -2,14 +2,15 @@ import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
 import { type TensorType, type ValueId, isFloat } from '../../ir/types.ts';
 
 /** What a source input is to a transformer. */
-export type Role = 'ids' | 'positions' | 'types' | 'mask' | 'past' | 'other';
+export type Role = 'ids' | 'positions' | 'types' | 'mask' | 'past' | 'rows' | 'other';
 
 /** Rows a table of token types has at most. */
 const mostTypes = 32;
 
 /**
  * What the inputs of a recognised source are, told by what becomes of them and by nothing else: a past is continued by new rows; positions make
- * angles; a mask is added to scores; ids look up rows of the largest table, types those of the smallest, positions those of any between.
+ * angles; a mask is added to scores; ids look up rows of the largest table, types those of the smallest, positions those of any between;
+ * what is left of floats are the elements of rows.
  */
 export function rolesOf(module: GraphModule): ReadonlyMap<ValueId, Role> {
   const definitions = new Map<ValueId, GraphOp>(module.body.ops.flatMap((op) => op.results.map((result) => [result, op] as const)));
@@ -37,6 +38,7 @@ export function rolesOf(module: GraphModule): ReadonlyMap<ValueId, Role> {
     else if (rows > 0) roles.set(param, 'types');
   }
   for (const param of module.body.params) if (roles.get(param) === 'other' && biases.has(param) && type(param).shape.length === 2) roles.set(param, 'mask');
+  for (const param of module.body.params) if (roles.get(param) === 'other' && isFloat(type(param).dtype) && type(param).shape.length > 1) roles.set(param, 'rows');
   return roles;
 }
 

@@ -126,7 +126,7 @@ export function rowIndex(axes: Axes, shape: readonly number[], scenario: Pick<Sc
     parts.map((part) => ({
       axis: 'feature' as const,
       size: typeof part.size === 'number' ? part.size : part.axis === 'batch' ? scenario.batch : part.axis === 'row' ? scenario.rows : (shape[i] as number),
-      stride: part.axis === 'batch' ? scenario.rows : part.axis === 'row' ? 1 : 0,
+      stride: part.axis === 'batch' ? scenario.rows : part.axis === 'row' ? ((part.stride ?? 1) as number) : 0,
     })),
   );
   return offsets(factors);

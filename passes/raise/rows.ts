@@ -1,5 +1,5 @@
 import type { GraphAttrs } from '../../ir/graph/ops.ts';
-import type { GraphOp } from '../../ir/graph/module.ts';
+import type { GraphOp, Unfold } from '../../ir/graph/module.ts';
 import type { Weight, WeightExpr } from '../../ir/weights.ts';
 import type { Factor, Layout } from './axes.ts';
 import { features, merged } from './axes.ts';
@@ -13,7 +13,12 @@ export type RowFeed = 'ids' | 'positions' | 'types';
  * An op of the raised module: rows (or a row list) in, then its weights; `width` features out for every token, or for every
  * sampled row. `from` are the source ops it stands for.
  */
-export type RowNode = {
+export type RowNode = InputNode | OpNode;
+
+/** Activations the host brings, made of the elements of one of the source's inputs. */
+export type InputNode = { readonly kind: 'input'; readonly attrs: Omit<Unfold, 'input'>; readonly rows: readonly (RowNode | RowFeed)[]; readonly weights: readonly Weight[]; readonly width: number; readonly sampled: boolean; readonly from: readonly GraphOp[] };
+
+type OpNode = {
   readonly [K in RowKind]: {
     readonly kind: K;
     readonly attrs: GraphAttrs[K];

@@ -50,7 +50,6 @@ export function indexSource(module: GraphModule, store: TensorStore): Source {
     const param = module.body.params.find((candidate) => roles.get(candidate) === role);
     return param === undefined ? undefined : type(param);
   };
-  const ids = find('ids')?.shape ?? [1, 1];
   return {
     module, store, type, dependence,
     definition: (value) => definitions.get(value),
@@ -59,8 +58,19 @@ export function indexSource(module: GraphModule, store: TensorStore): Source {
     dominator: (value) => dominators.get(value),
     name: (input) => names.get(input),
     role: (input) => roles.get(input),
-    axes: { batch: ids.length > 1 ? (ids[0] as Dim) : 1, row: ids.at(-1) as Dim, past: find('past')?.shape[2] },
+    axes: { ...sequencesOf(module, find), past: find('past')?.shape[2] },
   };
+}
+
+/** The sizes of sequences and their rows: those of the token ids, or else of what attends and of the first tensor of elements. */
+function sequencesOf({ body, types }: GraphModule, find: (role: Role) => TensorType | undefined): { readonly batch: Dim; readonly row: Dim } {
+  const ids = find('ids')?.shape;
+  if (ids !== undefined) return { batch: ids.length > 1 ? (ids[0] as Dim) : 1, row: ids.at(-1) ?? 1 };
+  const elements = find('rows')?.shape ?? [1, 1];
+  const shapeOf = (value: ValueId | undefined): readonly Dim[] => (value === undefined ? [] : (types[value] as TensorType).shape);
+  const queries = shapeOf(body.ops.find(({ kind }) => kind === 'tattention')?.operands[0]);
+  const row = queries.at(-2) ?? (elements.length > 3 ? shapeOf(body.yields[0]) : elements).at(-2) ?? 1;
+  return { batch: elements.length > 2 ? (elements[0] as Dim) : 1, row };
 }
 
 function dependencesOf(module: GraphModule, roles: ReadonlyMap<ValueId, Role>): ReadonlyMap<ValueId, Dependence> {
@@ -68,8 +78,8 @@ function dependencesOf(module: GraphModule, roles: ReadonlyMap<ValueId, Role>): 
   const onIds = new Set<ValueId>();
   for (const param of module.body.params) {
     const role = roles.get(param);
-    found.set(param, role === 'past' || (role === 'other' && isFloatValue(module, param)) ? 'active' : 'prepared');
-    if (role === 'ids' || role === 'other') onIds.add(param);
+    found.set(param, role === 'past' || role === 'rows' || (role === 'other' && isFloatValue(module, param)) ? 'active' : 'prepared');
+    if (role === 'ids' || role === 'rows' || role === 'other') onIds.add(param);
   }
   for (const op of module.body.ops) {
     const of = op.operands.map((operand) => found.get(operand) ?? 'constant');

@@ -64,7 +64,8 @@ export class Storage {
     loop.body.params.forEach((param, i) => {
       const [initial, next, result] = [loop.operands[i], loop.body.yields[i], loop.results[i]] as [ValueId, ValueId, ValueId];
       this.#same.set(result, param);
-      if ((this.#reads.get(initial) ?? 0) === 1 && this.#definitions.get(initial)?.kind !== 'columns') this.#same.set(initial, param);
+      const maker = this.#definitions.get(initial)?.kind;
+      if ((this.#reads.get(initial) ?? 0) === 1 && maker !== undefined && maker !== 'columns') this.#same.set(initial, param);
       if (next !== param && deadBefore(loop.body, param, next)) this.#same.set(next, param);
     });
   }
@@ -81,6 +82,8 @@ export class Storage {
     const of = type.shape[0] === 'samples' ? 'samples' : 'tokens';
     const columns = sizeOf(type.shape[1]);
     const isOutput = this.#module.body.yields.includes(value);
+    const given = this.#module.inputs[this.#module.body.params.indexOf(value)];
+    if (given !== undefined) return { buffer: this.#write.buffer({ name: given.name, space: 'hbm', role: 'input', format: type.dtype as Format, rows: this.#bounds[of], columns }), column: 0, columns, of };
     const name = `${op?.kind ?? 'carried'}.${value}`;
     const space = isOutput || this.#homes.spilled.has(name) ? 'hbm' : 'sram';
     const buffer = this.#write.buffer({ name, space, role: isOutput ? 'output' : 'value', format: type.dtype as Format, rows: this.#bounds[of], columns });

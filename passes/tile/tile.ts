@@ -26,6 +26,7 @@ export function tile(module: GraphModule, machine: Machine, bounds: Bounds, home
   const tiled: TileModule = {
     name: module.name, tile: machine.arrays.size.value, chips, bounds,
     buffers: lowering.write.buffers, body: lowering.write.nodes,
+    inputs: module.inputs.flatMap(({ name, feed }, i) => (feed === 'rows' ? [{ name, buffer: lowering.storage.place(module.body.params[i] as ValueId).buffer, rows: 'tokens' as const }] : [])),
     outputs: module.outputs.map((output, i) => {
       const place = lowering.outputs[i] as Place;
       return { name: output.name, buffer: place.buffer, rows: place.of };
@@ -62,7 +63,7 @@ class GraphLowering {
     const ops = [...allOps(this.module.body)];
     this.write.label('inputs', { kind: 'none' });
     this.module.inputs.forEach((input) => {
-      if (input.feed !== 'tensor') this.#hostList(input.feed);
+      if (input.feed !== 'tensor' && input.feed !== 'rows') this.#hostList(input.feed);
     });
     if (ops.some((op) => op.kind === 'attention')) for (const table of ['slots', 'worklist', 'pages'] as const) this.#hostList(table);
     if (ops.some((op) => op.kind === 'sampleRows')) this.#hostList('samples');
@@ -137,7 +138,7 @@ class GraphLowering {
   /** A row list: one of the host's, or the scales a quantise op makes. */
   #list(value: ValueId): Region {
     const input = this.module.inputs[this.module.body.params.indexOf(value)];
-    if (input !== undefined && input.feed !== 'tensor') return wholeList(this.write, this.#hostList(input.feed));
+    if (input !== undefined && input.feed !== 'tensor' && input.feed !== 'rows') return wholeList(this.write, this.#hostList(input.feed));
     const of = (this.module.types[value] as TensorType).shape[0] === 'samples' ? 'samples' : 'tokens';
     const buffer = this.#scaleLists.get(value) ?? listBuffer(this.write, `scale.${value}`, 'f32', this.#bounds[of]);
     this.#scaleLists.set(value, buffer);

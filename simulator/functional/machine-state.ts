@@ -68,6 +68,13 @@ export const createMachineState = (program: Program, weights: readonly ByteSourc
   return { program, chips, codeOf };
 };
 
+/** Writes bytes to a chip's HBM, as the host does before a step. */
+export const writeHbm = (state: MachineState, chip: number, base: HbmBase, offset: number, bytes: Uint8Array): void => {
+  const region = state.chips[chip]?.hbm[base];
+  if (region === undefined) throw new RangeError(`chip ${chip} has no region \`${base}\``);
+  region.write(offset, bytes);
+};
+
 /** Bytes of a chip's HBM, as the host reads them. */
 export const readHbm = (state: MachineState, chip: number, base: HbmBase, offset: number, length: number): Uint8Array => {
   const region = state.chips[chip]?.hbm[base];

@@ -27,7 +27,7 @@ export const sampleProgram: Program = {
   entries: [{ name: 'step', bounds: { tokens: 16, sequences: 4 } }, { name: 'encode', bounds: { tokens: 8 } }],
   code: [[chipCode(0), chipCode(0)], [chipCode(1), chipCode(2)]],
   weightMap: { tensors: [] },
-  ioMap: { outputs: [{ name: 'logits', base: 'io', offset: 0, pitch: 4, columns: 32, format: 'bf16', rows: 'samples' }], kv: { pageRows: 4 } },
+  ioMap: { inputs: [], outputs: [{ name: 'logits', base: 'io', offset: 0, pitch: 4, columns: 32, format: 'bf16', rows: 'samples' }], kv: { pageRows: 4 } },
   debugMap: {
     labels: [{ label: 'layer.attention', sources: ['model.layers.N.self_attn'] }, { label: 'head', sources: [] }, { label: 'layer "odd"\n', sources: ['µ', ''] }],
     entries: [pcs(0), pcs(1)],

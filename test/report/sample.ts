@@ -42,7 +42,7 @@ export const program: Program = {
   entries: [{ name: 'step', bounds: { tokens: 16 } }],
   code: [[chip]],
   weightMap: [],
-  ioMap: { outputs: [], kv: [{ name: 'cache', offset: 0, pitch: 1, columns: 8, format: 'e4m3', layers: 2, pageRows: 16 }] },
+  ioMap: { inputs: [], outputs: [], kv: [{ name: 'cache', offset: 0, pitch: 1, columns: 8, format: 'e4m3', layers: 2, pageRows: 16 }] },
   debugMap: {
     labels: [{ label: 'inputs', sources: ['input_ids'] }, { label: 'layer.project', sources: ['/layer/MatMul'] }, { label: 'layer.attention', sources: [] }],
     entries: [Object.fromEntries(queues.map((queue) => [queue, names[queue] ?? []])) as unknown as Record<Queue, readonly number[]>],

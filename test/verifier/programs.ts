@@ -12,7 +12,7 @@ const empty: Program = {
   meta: {}, machine: tiny, chips: 1,
   regions: [{ base: 'weights', bytes: 4096 }, { base: 'kv', bytes: 2048 }],
   entries: [{ name: 'step', bounds: { tokens: 20, sequences: 2, samples: 2, poolPages: 4, pageRows: 4, pageListEntries: 8 } }],
-  code: [[nothing]], weightMap: [], ioMap: { outputs: [], kv: [] }, debugMap: { labels: [], entries: [unlabelled] }, life: [],
+  code: [[nothing]], weightMap: [], ioMap: { inputs: [], outputs: [], kv: [] }, debugMap: { labels: [], entries: [unlabelled] }, life: [],
   semaphores: [
     { entry: 0, id: 1, poster: 'dma0', waiter: 'wld', purpose: 'ready: w.ring' },
     { entry: 0, id: 2, poster: 'wld', waiter: 'dma0', purpose: 'free: w.ring' },

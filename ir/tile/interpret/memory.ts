@@ -10,7 +10,7 @@ export type Rows = Map<number, Float64Array>;
 export type TileState = { readonly pages: Map<BufferId, Rows> };
 export const freshState = (): TileState => ({ pages: new Map() });
 
-/** Memory outside the program: weights by row, lazily, decoded; the length of a line, which packed parameters are padded to; the caches. */
+/** Memory outside the program: weights and inputs by row, lazily, decoded; the length of a line, which packed parameters are padded to; the caches. */
 export type TileMemory = { readonly fill: (buffer: Buffer) => (row: number) => Float64Array; readonly lineBytes: number; readonly state: TileState };
 
 /** A region at the current loop indices: `row(i)` is its i-th row, shared with the buffer. */
@@ -74,15 +74,15 @@ export class Memories {
     const rows = this.#rowsOf(id, buffer);
     const known = rows.get(index);
     if (known !== undefined) return known;
-    const weights = buffer.space === 'hbm' && buffer.role === 'weights';
-    if (weights) return this.#weight(id, buffer, index);
+    const isBrought = buffer.space === 'hbm' && (buffer.role === 'weights' || buffer.role === 'input');
+    if (isBrought) return this.#brought(id, buffer, index);
     const made = new Float64Array(buffer.columns).fill(NaN);
     rows.set(index, made);
     return made;
   }
 
   /** A weight row is asked for each time it is read: weights are large, and whoever fills them knows what to keep. */
-  #weight(id: BufferId, buffer: Buffer, index: number): Float64Array {
+  #brought(id: BufferId, buffer: Buffer, index: number): Float64Array {
     const fill = this.#fills.get(id) ?? this.#memory.fill(buffer);
     this.#fills.set(id, fill);
     const values = fill(index);

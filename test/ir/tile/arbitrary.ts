@@ -26,7 +26,7 @@ const packing: fc.Arbitrary<Packing> = fc.oneof(
 );
 
 const buffer: fc.Arbitrary<Buffer> = record({
-  name, space: fc.constantFrom('hbm', 'sram', 'acc'), role: fc.constantFrom('weights', 'kv', 'value', 'stage', 'list', 'output'), format: fc.constantFrom(...formats),
+  name, space: fc.constantFrom('hbm', 'sram', 'acc'), role: fc.constantFrom('weights', 'kv', 'value', 'stage', 'list', 'input', 'output'), format: fc.constantFrom(...formats),
   rows: count, columns: count, depth: fc.integer({ min: 1, max: 4 }), packing: fc.option(packing, { nil: undefined }),
 });
 
@@ -78,6 +78,7 @@ export const anyTileModule: fc.Arbitrary<TileModule> = fc
       name: fc.string(), tile: count, chips: count,
       bounds: record({ tokens: count, sequences: count, samples: count, poolPages: count, pageRows: count, pageListEntries: count }),
       buffers: fc.constant(buffers), body: nodes(buffers.length, labels, 2),
+      inputs: fc.array(record({ name, buffer: fc.nat({ max: buffers.length - 1 }).map((id) => id as BufferId), rows: fc.constant('tokens' as const) }), { maxLength: 2 }),
       outputs: fc.array(record({ name, buffer: fc.nat({ max: buffers.length - 1 }).map((id) => id as BufferId), rows: fc.constantFrom('tokens' as const, 'samples' as const) }), { maxLength: 2 }),
     }),
   );

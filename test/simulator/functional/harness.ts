@@ -38,7 +38,7 @@ export type Made = { readonly machine?: Machine; readonly regions?: readonly Pro
 export const programOf = (chips: readonly Code[], { machine = tiny, regions = [{ base: 'io', bytes: 65536 }, { base: 'kv', bytes: 65536 }], strideSets = {}, semaphores = [] }: Made = {}): Program => ({
   meta: {}, machine, chips: chips.length, regions, entries: [{ name: 'step', bounds: {} }],
   code: [chips.map((code) => chipCode(code, strideSets))],
-  weightMap: null, ioMap: { outputs: [], kv: null }, debugMap: { labels: [], entries: [] }, life: null, semaphores,
+  weightMap: null, ioMap: { inputs: [], outputs: [], kv: null }, debugMap: { labels: [], entries: [] }, life: null, semaphores,
 });
 
 export const emptyStep: StepTables = { entry: 0, counts: { tokens: 0, sequences: 0, samples: 0 }, ids: [], positions: [], types: [], slots: [], samples: [], worklist: [], pages: [] };
