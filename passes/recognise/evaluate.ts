@@ -1,6 +1,6 @@
-import { type SizeEnv, sizesOf } from '../../ir/dims.ts';
+import { divDims, type SizeEnv, sizesOf, volumeOf } from '../../ir/dims.ts';
 import type { Tensor } from '../../ir/graph/interpret/tensor.ts';
-import type { GraphOp } from '../../ir/graph/module.ts';
+import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
 import type { OpKind } from '../../ir/graph/ops.ts';
 import { type Dim, isFloat, type TensorType, type ValueId } from '../../ir/types.ts';
 import { volume } from '../../ir/weight-expr.ts';
@@ -27,7 +27,7 @@ const assignments: readonly (readonly number[])[] = [[2, 5, 3, 4, 6, 7], [3, 4, 
 /** Of how many names sums are tried: there are as many as their cube. */
 const summable = 8;
 
-/** Ways to look at a module: a few sizes, then the first two of those with one size the sum of two others, as keys are of past and new rows. */
+/** Ways to look at a module: a few sizes, the same with sizes that only one number fits, then the first two with one size the sum of two others, as keys are of past and new rows. */
 export function scenariosOf({ module }: Graph): readonly Scenario[] {
   const names = new Set<string>();
   for (const param of module.body.params) for (const size of (module.types[param] as TensorType).shape) for (const name of sizesOf(size)) names.add(name);
@@ -38,7 +38,30 @@ export function scenariosOf({ module }: Graph): readonly Scenario[] {
   const summed = first.flatMap((_, whole) =>
     first.flatMap((_other, a) => first.slice(a + 1).flatMap((_last, i) => (a === whole || a + 1 + i === whole ? [] : plain.slice(0, 2).map((sizes) => sizes.with(whole, (sizes[a] as number) + (sizes[a + 1 + i] as number)))))),
   );
-  return [...plain, ...summed].map((sizes, seed) => ({ sizes: new Map(order.map((name, i) => [name, sizes[i] as number])), seed, known: new Map() }));
+  const pins = pinned(module);
+  const fitting = pins.size === 0 ? [] : plain.map((sizes) => sizes.map((size, i) => pins.get(order[i] as string) ?? size));
+  return [...plain, ...fitting, ...summed].map((sizes, seed) => ({ sizes: new Map(order.map((name, i) => [name, sizes[i] as number])), seed, known: new Map() }));
+}
+
+/** Sizes that meet a number where both have to be the same: an exporter has taken the example's for granted there. */
+function pinned({ body, types }: GraphModule): ReadonlyMap<string, number> {
+  const pins = new Map<string, number>();
+  const meet = (a: Dim | undefined, b: Dim | undefined): void => {
+    if (typeof a === 'string' && sizesOf(a)[0] === a && typeof b === 'number' && b !== 1) pins.set(a, b);
+  };
+  for (const op of body.ops) {
+    if (op.kind === 'preshape') {
+      const [from, to] = [op.operands[0], op.results[0]].map((value) => volumeOf((types[value as ValueId] as TensorType).shape)) as [Dim, Dim];
+      for (const name of sizesOf(from)) meet(name, divDims(to, divDims(from, name) ?? 0));
+    }
+    const shapes = op.operands.map((operand) => (types[operand] as TensorType).shape);
+    const [x = [], y = []] = shapes;
+    if (op.kind === 'pmatmul') {
+      meet(x.at(-1), y.at(-2));
+      meet(y.at(-2), x.at(-1));
+    } else if (op.kind === 'pbinary' || op.kind === 'pwhere') for (const one of shapes) for (const other of shapes) for (let i = 1; i <= one.length; i++) meet(one.at(-i), other.at(-i));
+  }
+  return pins;
 }
 
 /** What `look` makes of the first scenarios, `wanted` of them, that the module can be looked at under; fewer if there are no more. */

@@ -34,16 +34,18 @@ export class Norms {
 
   /**
    * The norms whose root an op takes; those of one row with several gains share it. A layer norm comes before an RMS norm, which its second half is;
-   * of what a norm may be a function of the nearest, as a norm takes no notice of a factor before it; of what comes after as much as it takes in.
+   * of what a norm may be a function of the nearest, as a norm takes no notice of a factor before it; of what comes after as much as it takes in, but
+   * for what is part of another block.
    */
-  around(anchor: GraphOp): readonly FoundNorm[] {
+  around(anchor: GraphOp, taken: ReadonlySet<GraphOp>): readonly FoundNorm[] {
     if (!isRoot(this.#graph, anchor)) return [];
     const root = anchor.results[0] as ValueId;
     const starts = this.#starts(root);
     const norms: FoundNorm[] = [];
     for (const end of valuesAfter(this.#graph, root, (op) => isPointwise(op) && op.kind !== 'preduce', 32)) {
-      if (end === root) continue;
-      const isInside = norms.some(({ region }) => region.ops.includes(this.#graph.definition(end) as GraphOp));
+      const last = this.#graph.definition(end) as GraphOp;
+      if (end === root || taken.has(last)) continue;
+      const isInside = norms.some(({ region }) => region.ops.includes(last));
       const found = isInside ? undefined : this.#endingIn(end, starts, anchor);
       if (found !== undefined) norms.push(found);
     }
@@ -52,7 +54,7 @@ export class Norms {
 
   /** What a root is nearly part of. */
   nearMiss(op: GraphOp): NearMiss | undefined {
-    if (!isRoot(this.#graph, op) || this.around(op).length > 0) return undefined;
+    if (!isRoot(this.#graph, op) || this.around(op, new Set()).length > 0) return undefined;
     const [x] = this.#starts(op.results[0] as ValueId);
     const region = x === undefined ? undefined : regionBetween(this.#graph, x, op.results[0] as ValueId);
     if (region === undefined) return undefined;

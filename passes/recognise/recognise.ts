@@ -41,7 +41,7 @@ export function recognise(module: GraphModule, store: TensorStore): GraphModule 
     if (!('actual' in found)) take(attentionBlock(graph, found));
   }
   const norms = new Norms(graph, scenarios);
-  for (const op of backwards) for (const found of norms.around(op)) take(normBlock(graph, found));
+  for (const op of backwards) for (const found of norms.around(op, taken)) take(normBlock(graph, found));
   const ropes = new Ropes(graph, scenarios);
   for (const op of backwards) if (!taken.has(op)) take(ropeBlock(graph, ropes.endingIn(op)));
   const activations = new Activations(graph);
@@ -83,19 +83,19 @@ function attentionBlock(graph: Graph, found: FoundAttention): Block {
     const result = near.build.op('tattention', { scale: scale * q.factor * keys.factor, softCap, biased, sinks: sinks !== undefined }, operands, type);
     return transposed ? near.build.op('ptranspose', { perm: lastTwo(type.shape.length) }, [result], graph.type(value)) : result;
   };
-  return { value, ops, make };
+  return { value, ops: [...q.ops, ...keys.ops, ...ops], make };
 }
 
-/** A value without the numbers it is multiplied by. */
-function withoutFactor(graph: Graph, value: ValueId): { readonly value: ValueId; readonly factor: number } {
+/** A value without the numbers it is multiplied by, and the ops that do so. */
+function withoutFactor(graph: Graph, value: ValueId): { readonly value: ValueId; readonly factor: number; readonly ops: readonly GraphOp[] } {
   const op = definedBy(graph, value, 'pbinary');
-  if (op?.attrs.fn !== 'mul' && op?.attrs.fn !== 'div') return { value, factor: 1 };
+  if (op?.attrs.fn !== 'mul' && op?.attrs.fn !== 'div') return { value, factor: 1, ops: [] };
   const [x, y] = op.operands as readonly [ValueId, ValueId];
   const [right, left] = [scalarOf(graph, y), op.attrs.fn === 'mul' ? scalarOf(graph, x) : undefined];
   const of = right === undefined ? y : x;
-  if ((right === undefined && left === undefined) || !equalShapes(graph.type(of).shape, graph.type(value).shape)) return { value, factor: 1 };
+  if ((right === undefined && left === undefined) || !equalShapes(graph.type(of).shape, graph.type(value).shape)) return { value, factor: 1, ops: [] };
   const inner = withoutFactor(graph, of);
-  return { value: inner.value, factor: op.attrs.fn === 'div' ? inner.factor / (right as number) : inner.factor * (right ?? (left as number)) };
+  return { value: inner.value, factor: op.attrs.fn === 'div' ? inner.factor / (right as number) : inner.factor * (right ?? (left as number)), ops: [...inner.ops, op] };
 }
 
 /** Mixtures of experts in a recognised module: their activations are blocks already. */

@@ -54,6 +54,18 @@ describe('attention', () => {
     });
     expect(blocks).toEqual(['tattention {"scale":1,"softCap":0,"biased":false,"sinks":true}']);
   });
+  test('of normed queries, scaled before the product: the scale is no part of the norm', () => {
+    const { blocks } = found(qkv, (write, [q, k, v]) => {
+      const root = write.unary('sqrt', write.by('add', write.mean(write.binary('mul', q as ValueId, q as ValueId), 2), 1e-5));
+      const normed = write.binary('mul', write.binary('div', q as ValueId, root), write.weight('gain', [4]));
+      return attention(write, [write.by('mul', normed, 0.5), k as ValueId, v as ValueId], (scores) => scores);
+    });
+    expect(blocks).toEqual(['tnorm {"norm":"rms","axes":[2],"epsilon":0.00001}', 'tattention {"scale":0.5,"softCap":0,"biased":false,"sinks":false}']);
+  });
+  test('of keys whose number was taken for granted in one place', () => {
+    const { blocks } = found(qkv, (write, values) => attention(write, values, (scores) => write.binary('add', scores, write.weight('mask', [1, 5]))));
+    expect(blocks).toEqual(['tattention {"scale":1,"softCap":0,"biased":true,"sinks":false}']);
+  });
   test('not with a softmax over the queries', () => {
     expect(found(qkv, (write, values) => attention(write, values, (scores) => scores, 1))).toEqual({ blocks: [], misses: ['attention: the weights of its softmax do not sum to one along the last axis'] });
   });
