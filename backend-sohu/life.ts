@@ -16,7 +16,7 @@ const fieldOf: { readonly [K in TileKind]: { readonly [N in keyof (typeof tileOp
   drain: { acc: 'acc', params: 'params', residual: 'residualAt', rowScale: 'rowScale', out: 'out' },
   query: { q: 'q', worklist: 'worklist' },
   attend: { kv: 'kv', pages: 'pages' },
-  finish: { out: 'out' },
+  finish: { sinks: 'sinks', out: 'out' },
   map: { x: 'x', y: 'y', out: 'out' },
   norm: { x: 'x', params: 'params', out: 'out' },
   rope: { x: 'x', table: 'table', out: 'out' },
@@ -54,13 +54,14 @@ export function lifeOf(module: TileModule, layout: Layout, pcs: (queue: Queue) =
 }
 
 /** What an op computes, apart from where and how much: attributes no other part of the certificate implies. */
-function functionOf({ kind, attrs }: TileOp): { readonly [field: string]: Json } {
+function functionOf({ kind, attrs, regions }: TileOp): { readonly [field: string]: Json } {
   switch (kind) {
     case 'input': return { table: attrs.table };
     case 'multiply': return { accumulate: attrs.accumulate };
     case 'drain': return { activation: attrs.activation, gated: attrs.gated };
     case 'query': return { scale: Math.fround(attrs.scale) };
-    case 'attend': return { mask: attrs.mask, window: attrs.window };
+    case 'attend': return { mask: attrs.mask, window: attrs.window, ...(attrs.softCap === 0 ? {} : { softCap: Math.fround(attrs.softCap) }) };
+    case 'finish': return regions.sinks === undefined ? {} : { sink: true };
     case 'map': return { function: attrs.function };
     case 'norm': return { kind: attrs.norm, ...(attrs.groups === 1 ? {} : { groups: attrs.groups }) };
     case 'rope': return { interleaved: attrs.interleaved };

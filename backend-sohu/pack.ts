@@ -62,6 +62,10 @@ export function* bufferRows(buffer: Buffer, { graph, values, tile, lineBytes }: 
       case 'rows': {
         const weight = find(packing.weight);
         const total = weight.shape[0] as number;
+        if (weight.shape.length === 1) {
+          yield values.encodedRows(weight, part, 0, total);
+          break;
+        }
         const step = Math.max(1, Math.floor(batchElements / buffer.columns));
         for (let row = 0; row < total; row += step) yield values.encodedRows(weight, part, row, Math.min(step, total - row));
         break;

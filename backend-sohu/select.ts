@@ -129,10 +129,12 @@ const selectors: { readonly [K in TileKind]: Select<K> } = {
   query: ({ attrs: { heads, headDim, scale }, regions: { q, worklist }, rows }, to) => ({
     op: 'aq', fields: { format: to.buffer(q).format, q: to.sram(q), pitch: to.pitch(q), worklist: to.list(worklist), heads, headDim, scale: Math.fround(scale), rows: window(rows) },
   }),
-  attend: ({ attrs: { mask, window: keys, kvHeads, pageRows }, regions: { kv, pages } }, to) => ({
-    op: 'attn', fields: { format: to.buffer(kv).format, mask, kv: to.hbm(kv), pages: to.list(pages), pageRows, kvLines: to.pitch(kv), kvHeads, window: keys },
+  attend: ({ attrs: { mask, window: keys, softCap, kvHeads, pageRows }, regions: { kv, pages } }, to) => ({
+    op: 'attn', fields: { format: to.buffer(kv).format, mask, kv: to.hbm(kv), pages: to.list(pages), pageRows, kvLines: to.pitch(kv), kvHeads, window: keys, ...(softCap === 0 ? {} : { softCap: Math.fround(softCap) }) },
   }),
-  finish: ({ regions: { out }, rows }, to) => ({ op: 'afin', fields: { format: to.buffer(out).format, out: to.sram(out), pitch: to.pitch(out), rows: window(rows) } }),
+  finish: ({ regions: { sinks, out }, rows }, to) => ({
+    op: 'afin', fields: { format: to.buffer(out).format, out: to.sram(out), pitch: to.pitch(out), rows: window(rows), ...(sinks === undefined ? {} : { sink: true, sinks: to.sram(sinks) }) },
+  }),
   map: ({ attrs, regions: { x, y, out }, rows }, to) => ({
     op: 'vmap',
     fields: {

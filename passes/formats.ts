@@ -58,11 +58,12 @@ export function assignFormats(module: GraphModule, precision: Precision): GraphM
       return [near.build.op('linear', { ...op.attrs, scaled: true }, [codes, stored(w, 'e4m3', near), rowScale, columnScale, ...others], type)];
     },
     attention: (op, near) => {
-      const operands = op.operands.map((value) => {
+      const [q, k, v, ...sinks] = op.operands as [ValueId, ValueId, ValueId, ...ValueId[]];
+      const operands = [q, k, v].map((value) => {
         const type = near.type(value);
         return type.dtype === operand ? near.now(value) : near.build.op('convert', {}, [near.now(value)], { ...type, dtype: operand });
       });
-      return [near.build.op('attention', op.attrs, operands, types[op.results[0] as ValueId])];
+      return [near.build.op('attention', op.attrs, [...operands, ...sinks.map((value) => stored(value, 'f32', near))], types[op.results[0] as ValueId])];
     },
   });
 }

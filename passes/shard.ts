@@ -64,7 +64,9 @@ export function shard(module: GraphModule, tp: number, diagnostics: Diagnostics)
     },
     attention: (op, near) => {
       const attrs = { ...op.attrs, heads: op.attrs.heads / tp, kvHeads: Math.max(1, op.attrs.kvHeads / tp) };
-      return [near.build.op('attention', attrs, op.operands.map(near.now), types[op.results[0] as ValueId])];
+      const [q, k, v, sinks] = op.operands as [ValueId, ValueId, ValueId, ValueId | undefined];
+      const own = sinks === undefined ? [] : [near.weight(shardRows(near.weightOf(sinks) as Weight, tp, false))];
+      return [near.build.op('attention', attrs, [...[q, k, v].map(near.now), ...own], types[op.results[0] as ValueId])];
     },
     add: pointwise,
     multiply: pointwise,

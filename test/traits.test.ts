@@ -13,6 +13,8 @@ import { small, tinyLlama, type Traits } from './passes/tiny-llama.ts';
 const traits: Readonly<Record<string, Traits>> = {
   'RMS norms of each head': { qkNorm: { norm: 'rms', of: 'heads' } },
   'layer norms of each head': { qkNorm: { norm: 'layer', of: 'heads' } },
+  'capped scores': { softCap: 0.5 },
+  sinks: { sinks: true },
 };
 const machines = ['the full-sized machine', 'a machine of 8x8 arrays and 8 KiB', 'four chips, two to a KV head', 'two small chips'] as const;
 

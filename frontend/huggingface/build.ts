@@ -139,7 +139,7 @@ class Maker {
     const operands = [turn(q), turn(k), v];
     this.build.origin = { kind: 'config', path: fields.heads };
     this.#node(names.out.replace(/[^.]*$/, 'attention'), 'Attention');
-    const seen = this.build.op('attention', { heads, kvHeads, headDim, scale: factor.score, mask, window, cache: mask === 'causal' ? 'kv' : '' }, operands);
+    const seen = this.build.op('attention', { heads, kvHeads, headDim, scale: factor.score, softCap: 0, sinks: false, mask, window, cache: mask === 'causal' ? 'kv' : '' }, operands);
     return this.#linear(seen, names.out, [hidden, heads * headDim], bias.out, { scale: factor.residual });
   }
 

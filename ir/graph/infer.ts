@@ -60,8 +60,10 @@ const rules: { readonly [K in OpKind]: InferRule<K> } = {
     if (frequencies.length * 2 > headDim) throw new Error(`${frequencies.length} frequencies rotate more than headDim ${headDim}`);
     return [x];
   },
-  attention: ({ heads, kvHeads, headDim }, operands) => {
-    const [q, k, v] = exactly(operands, 3) as [TensorType, TensorType, TensorType];
+  attention: ({ heads, kvHeads, headDim, softCap, sinks }, operands) => {
+    const [q, k, v, sink] = exactly(operands, sinks ? 4 : 3) as [TensorType, TensorType, TensorType, TensorType | undefined];
+    if (!(softCap >= 0)) throw new Error(`scores are capped at ${softCap}`);
+    if (sink !== undefined) shapeIs(sink, [heads], 'sinks');
     const [rows, width] = dimsOf(q, 2, 'q');
     same(width, heads * headDim, 'the columns of q and heads*headDim');
     shapeIs(k, [rows, kvHeads * headDim], 'k');

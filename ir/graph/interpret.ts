@@ -124,8 +124,9 @@ const rules: { readonly [K in RowKind]: RowRule<K> } = {
       return { ...context.state.append(key, sequence.past, keys, values, sequence.rows), past: sequence.past };
     };
     const exact = dtypeOf(op.operands[2], context) === 'e4m3';
-    const head = context.arithmetic === 'real' ? realHead(attrs.scale) : normativeHead(attrs.scale, dotsOf('normative', dtypeOf(op.operands[0], context)), exact);
-    return [rounded(attention([tensorAt(operands, 0), tensorAt(operands, 1), tensorAt(operands, 2)], attrs, context.step, remember, head), op, context)];
+    const head = context.arithmetic === 'real' ? realHead(attrs) : normativeHead(attrs, dotsOf('normative', dtypeOf(op.operands[0], context)), exact);
+    const sinks = attrs.sinks ? tensorAt(operands, 3).data : undefined;
+    return [rounded(attention([tensorAt(operands, 0), tensorAt(operands, 1), tensorAt(operands, 2)], sinks, attrs, context.step, remember, head), op, context)];
   },
   experts: (op, operands, context) => {
     const dots = dotsOf(context.arithmetic, dtypeOf(op.operands[2], context));

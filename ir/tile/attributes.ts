@@ -18,7 +18,7 @@ const tileAttributes = {
   multiply: { accumulate: ['no', 'yes', 'first'], split: 'count', kTiles: 'count', kLast: 'count', nTiles: 'count' },
   drain: { activation: activations, scale: 'flag', bias: 'flag', gated: 'flag', split: 'count', nTiles: 'count', nLast: 'count' },
   query: { heads: 'count', headDim: 'count', scale: 'real' },
-  attend: { mask: ['full', 'causal'], window: 'count', kvHeads: 'count', pageRows: 'count' },
+  attend: { mask: ['full', 'causal'], window: 'count', softCap: 'real', kvHeads: 'count', pageRows: 'count' },
   finish: {},
   map: { function: vectorFunctions },
   norm: { norm: ['rms', 'layer'], groups: 'count' },

@@ -82,7 +82,7 @@ const meanings: { readonly [K in TileKind]: Meaning<K> } = {
   },
   finish: ({ regions, rows }, view, { queries, memories }) => {
     if (queries === undefined) throw new Error('attention finds no queries');
-    finish(queries, view(regions.out), memories.window(rows).count);
+    finish(queries, regions.sinks === undefined ? undefined : view(regions.sinks), view(regions.out), memories.window(rows).count);
   },
   map: ({ attrs, regions: { x, y, out }, rows }, view, { memories }) =>
     mapRows(attrs.function, view(x), y === undefined ? undefined : view(y), view(out), memories.window(rows).count),

@@ -24,7 +24,8 @@ export type TileAttrs = {
     readonly activation: Activation; readonly scale: boolean; readonly bias: boolean; readonly gated: boolean; readonly split: number; readonly nTiles: number; readonly nLast: number;
   };
   readonly query: { readonly heads: number; readonly headDim: number; readonly scale: number };
-  readonly attend: { readonly mask: 'full' | 'causal'; readonly window: number; readonly kvHeads: number; readonly pageRows: number };
+  /** `softCap` 0: scores are not capped. */
+  readonly attend: { readonly mask: 'full' | 'causal'; readonly window: number; readonly softCap: number; readonly kvHeads: number; readonly pageRows: number };
   readonly finish: Record<never, never>;
   /** One micro-operation (vmap). */
   readonly map: { readonly function: VectorFunction };
@@ -47,7 +48,7 @@ export const tileOperands = {
   drain: { acc: 'read', params: 'read?', residual: 'read?', rowScale: 'read?', out: 'write' },
   query: { q: 'read', worklist: 'read' },
   attend: { kv: 'read', pages: 'read' },
-  finish: { out: 'write' },
+  finish: { sinks: 'read?', out: 'write' },
   map: { x: 'read', y: 'read?', out: 'write' },
   norm: { x: 'read', params: 'read', out: 'write' },
   rope: { x: 'read', table: 'read', out: 'write' },

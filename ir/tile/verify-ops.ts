@@ -21,7 +21,7 @@ const operandSpaces: { readonly [K in TileKind]: { readonly [N in keyof (typeof 
   drain: { acc: 'acc', params: 'sram', residual: 'sram', rowScale: 'sram', out: 'sram' },
   query: { q: 'sram', worklist: 'sram' },
   attend: { kv: 'hbm', pages: 'sram' },
-  finish: { out: 'sram' },
+  finish: { sinks: 'sram', out: 'sram' },
   map: { x: 'sram', y: 'sram', out: 'sram' },
   norm: { x: 'sram', params: 'sram', out: 'sram' },
   rope: { x: 'sram', table: 'sram', out: 'sram' },
@@ -32,7 +32,7 @@ const operandSpaces: { readonly [K in TileKind]: { readonly [N in keyof (typeof 
 /** Operands that are lists: packed, all of the step's rows, not moved. */
 const lists = new Set(['index', 'worklist', 'pages', 'rowScale']);
 /** Operands of which every op works on a window of rows; the others are read as wholes. */
-const wholes = new Set([...lists, 'params']);
+const wholes = new Set([...lists, 'params', 'sinks']);
 const isWhole = (kind: TileKind, name: string): boolean =>
   wholes.has(name) || kind === 'input' || kind === 'attend' || (kind === 'gather' && name === 'table') || (kind === 'scatter' && name === 'out');
 
@@ -81,9 +81,10 @@ const checks: { readonly [K in TileKind]: Check<K> } = {
     buffer(kv).role !== 'kv' && 'reads a buffer that is no KV pool',
     attrs.kvHeads < 1 && 'has no KV head',
     differ('pages of another height than the pool', attrs.pageRows, module.bounds.pageRows),
+    !(attrs.softCap >= 0) && `caps scores at ${attrs.softCap}`,
     attrs.window > 0 && attrs.mask !== 'causal' && 'has a window without the causal mask',
   ],
-  finish: () => [],
+  finish: ({ regions: { sinks } }, { buffer }) => [sinks !== undefined && buffer(sinks).format !== 'f32' && 'has sinks that are not f32'],
   map: ({ attrs, regions: { x, y, out } }) => {
     const binary = takesOperand(attrs.function);
     return [differ('operands of other widths', x.columns, out.columns), y !== undefined && differ('operands of other widths', y.columns, out.columns), binary !== (y !== undefined) && (binary ? 'has one operand' : 'has an operand it does not use')];
@@ -160,6 +161,7 @@ export function sequenceProblems(ops: readonly TileOp[], near: Near): readonly {
         const { heads, headDim } = query.attrs;
         if (op.kind === 'finish') {
           report(differ('columns that are not those of its queries', op.regions.out.columns, heads * headDim));
+          report(op.regions.sinks !== undefined && differ('sinks that are not one a head', op.regions.sinks.columns, heads));
           report(differ('rows that are not those of its queries', op.rows.max, query.rows.max));
           query = undefined;
           break;

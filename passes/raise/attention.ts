@@ -4,29 +4,30 @@ import { type Axes, type Factor, merged, offsets } from './axes.ts';
 import { findMask } from './mask.ts';
 import { type Lifted, type Raising } from './raising.ts';
 import { isolated, type RowNode, type View } from './rows.ts';
+import { sinksOf } from './sinks.ts';
 import type { Source } from './source.ts';
 import { tidy } from '../recognise/tidy.ts';
 
 /** A recognised attention, heads by where they lie in rows, and its mask by what it hides. */
 export function liftAttention(op: OpOf<'tattention'>, raising: Raising): Lifted {
   const { source, known } = raising;
-  const [left, middle, right, bias] = op.operands as readonly [ValueId, ValueId, ValueId, ValueId | undefined];
+  const [left, middle, right, ...others] = op.operands as readonly [ValueId, ValueId, ValueId, ...ValueId[]];
+  const [bias, sink] = op.attrs.biased ? others : [undefined, ...others];
   const [q, k, v] = [left, middle, right].map(raising.view);
   if (q === undefined || k === undefined || v === undefined) return undefined;
-  if (op.attrs.softCap !== 0) return `its scores are capped at ${op.attrs.softCap}, which is not lowered yet`;
-  if (op.attrs.sinks) return 'its softmax has sinks, which are not lowered yet';
   const parts = headsOf(q, k, v);
   if (typeof parts === 'string') return parts;
   const lead = q.layout.axes.slice(0, -2);
-  const of = op.attrs.biased ? bias : undefined;
-  const found = known.recall(`mask ${JSON.stringify(lead)} ${of} ${source.type(left).shape.join()} ${source.type(middle).shape.join()}`, () => findMask(source, { q: left, k: middle, bias: of }, lead));
+  const found = known.recall(`mask ${JSON.stringify(lead)} ${bias} ${source.type(left).shape.join()} ${source.type(middle).shape.join()}`, () => findMask(source, { q: left, k: middle, bias }, lead));
   if (typeof found === 'string') return found;
   const { heads, kvHeads, headDim } = parts;
+  const sinks = sink === undefined ? undefined : sinksOf(source, sink, { q: left, lead, heads, headDim });
+  if (sink !== undefined && sinks === undefined) return 'its sinks are not one number a head';
   const [keys, values] = [k.past ?? presentOf(source, middle), v.past ?? presentOf(source, right)];
   const cache = keys === undefined || values === undefined ? '' : raising.cacheOf(keys, values, { kvHeads, headDim });
   const scale = nearRoot(op.attrs.scale * q.scale * k.scale, headDim);
-  const attrs = { heads, kvHeads, headDim, scale, mask: found.mask, window: found.window, cache };
-  const row: RowNode = { kind: 'attention', attrs, rows: [parts.q, parts.k, parts.v], weights: [], width: heads * headDim, sampled: false, from: [op] };
+  const attrs = { heads, kvHeads, headDim, scale, softCap: op.attrs.softCap, sinks: sinks !== undefined, mask: found.mask, window: found.window, cache };
+  const row: RowNode = { kind: 'attention', attrs, rows: [parts.q, parts.k, parts.v], weights: sinks === undefined ? [] : [sinks], width: heads * headDim, sampled: false, from: [op] };
   return { row, layout: { base: 0, axes: outputAxes(q, headDim) }, scale: v.scale, past: undefined };
 }
 

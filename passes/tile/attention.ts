@@ -2,6 +2,7 @@ import type { OpOf } from '../../ir/graph/module.ts';
 import type { BufferId, Region } from '../../ir/tile/module.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { instanceRow, type Lowering, overRows, type Place, wholeList } from './lowering.ts';
+import { stagedVector } from './weights.ts';
 import { affine } from './writer.ts';
 
 /** The lists the host hands over for attention, and the pages keys and values live in. */
@@ -12,9 +13,10 @@ export type AttentionSite = { readonly kv: BufferId; readonly slots: BufferId; r
  * Encoders use the same pages as scratch, so there is one path.
  */
 export function lowerAttention(low: Lowering, op: OpOf<'attention'>, site: AttentionSite): void {
-  const [q, k, v] = op.operands.map(low.place) as [Place, Place, Place];
+  const [q, k, v] = op.operands.slice(0, 3).map(low.place) as [Place, Place, Place];
+  const sinks = op.attrs.sinks ? stagedVector(low, op.operands[3] as ValueId) : undefined;
   const { write, bounds } = low;
-  const { heads, kvHeads, headDim, scale, mask, window } = op.attrs;
+  const { heads, kvHeads, headDim, scale, softCap, mask, window } = op.attrs;
   const poolRows = bounds.poolPages * bounds.pageRows * 2;
   const plane = (first: number): Region =>
     write.region(site.kv, site.layered ? instanceRow(low, poolRows, affine(first)) : affine(first), poolRows - first, k.columns);
@@ -24,7 +26,7 @@ export function lowerAttention(low: Lowering, op: OpOf<'attention'>, site: Atten
   append(v, bounds.pageRows);
   overRows(low, [q], [low.place(op.results[0] as ValueId)], ([queries], [out], rows) => {
     write.op('query', { heads, headDim, scale }, { q: queries as Region, worklist: wholeList(write, site.worklist) }, rows);
-    write.op('attend', { mask, window, kvHeads, pageRows: bounds.pageRows }, { kv: plane(0), pages: wholeList(write, site.pages) }, rows);
-    write.op('finish', {}, { out: out as Region }, rows);
+    write.op('attend', { mask, window, softCap, kvHeads, pageRows: bounds.pageRows }, { kv: plane(0), pages: wholeList(write, site.pages) }, rows);
+    write.op('finish', {}, { sinks, out: out as Region }, rows);
   });
 }

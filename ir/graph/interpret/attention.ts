@@ -1,10 +1,11 @@
-import { exp2f, toBf16 } from '../../../isa-spec/numerics.ts';
+import { activate, exp2f, toBf16 } from '../../../isa-spec/numerics.ts';
 import type { Step } from '../../step.ts';
 import type { GraphAttrs } from '../ops.ts';
 import { type Dots, plainDots } from './dots.ts';
 import type { Cached } from './kv-state.ts';
 import { extent, type Tensor } from './tensor.ts';
 
+const log2e = Math.fround(1.4426950408889634);
 /** Keys per block of the online softmax. */
 const blockKeys = 128;
 
@@ -16,6 +17,8 @@ type Seen = {
   readonly values: Float64Array;
   readonly low: number;
   readonly high: number;
+  /** The logit of one more key, of value 0; -Infinity: there is none. */
+  readonly sink: number;
 };
 
 /**
@@ -24,6 +27,7 @@ type Seen = {
  */
 export function attention(
   [q, k, v]: readonly [Tensor, Tensor, Tensor],
+  sinks: Float64Array | undefined,
   attrs: GraphAttrs['attention'],
   step: Step,
   remember: (sequence: Step['sequences'][number], keys: Float64Array, values: Float64Array) => Cached & { readonly past: number },
@@ -47,7 +51,7 @@ export function attention(
         const group = heads / kvHeads;
         for (let h = kvHead * group; h < (kvHead + 1) * group; h++) {
           const at = (first + row) * width + h * headDim;
-          head(q.data.subarray(at, at + headDim), { keys, values, low, high }, data.subarray(at, at + headDim));
+          head(q.data.subarray(at, at + headDim), { keys, values, low, high, sink: sinks?.[h] ?? -Infinity }, data.subarray(at, at + headDim));
         }
       }
     }
@@ -64,16 +68,19 @@ function headOf(data: Float64Array, rows: number, width: number, start: number, 
   return head;
 }
 
-/** softmax(scale * q k^T) v. Rows that see no key are 0. */
-export const realHead = (scale: number): Head => (query, { keys, values, low, high }, out) => {
+type Scoring = Pick<GraphAttrs['attention'], 'scale' | 'softCap'>;
+
+/** softmax(cap(scale * q k^T)) v. Rows that see no key are 0. */
+export const realHead = ({ scale, softCap }: Scoring): Head => (query, { keys, values, low, high, sink }, out) => {
   const d = query.length;
   if (high <= low) return;
-  const scores = new Float64Array(high - low);
-  plainDots(query, keys.subarray(low * d, high * d), d, { data: scores, pitch: 0, column: 0 });
-  const most = scores.reduce((max, score) => Math.max(max, score * scale), -Infinity);
-  let sum = 0;
+  const dots = new Float64Array(high - low);
+  plainDots(query, keys.subarray(low * d, high * d), d, { data: dots, pitch: 0, column: 0 });
+  const scores = dots.map((dot) => (softCap === 0 ? dot * scale : softCap * Math.tanh((dot * scale) / softCap)));
+  const most = scores.reduce((max, score) => Math.max(max, score), sink);
+  let sum = Math.exp(sink - most);
   for (let j = 0; j < scores.length; j++) {
-    const p = Math.exp((scores[j] as number) * scale - most);
+    const p = Math.exp((scores[j] as number) - most);
     sum += p;
     for (let e = 0; e < d; e++) out[e] = (out[e] as number) + p * (values[(low + j) * d + e] as number);
   }
@@ -81,11 +88,14 @@ export const realHead = (scale: number): Head => (query, { keys, values, low, hi
 };
 
 /** The attention unit's online softmax, base 2, in blocks of 128 keys counted from key 0. `exactValues`: values are e4m3. */
-export const normativeHead = (scale: number, dots: Dots, exactValues: boolean): Head => {
-  const factor = Math.fround(Math.fround(scale) * 1.4426950408889634);
+export const normativeHead = ({ scale, softCap }: Scoring, dots: Dots, exactValues: boolean): Head => {
+  const { fround } = Math;
+  const factor = fround(fround(scale) * 1.4426950408889634);
+  const [single, cap] = [fround(scale), fround(softCap)];
+  const scoreOf = (dot: number): number => (cap === 0 ? fround(dot * factor) : fround(fround(cap * activate('tanh', fround(fround(dot * single) / cap))) * log2e));
   const z = new Float64Array(blockKeys);
   const p = new Float64Array(blockKeys);
-  return (query, { keys, values, low, high }, out) => {
+  return (query, { keys, values, low, high, sink }, out) => {
     const d = query.length;
     let m = -Infinity;
     let l = 0;
@@ -95,7 +105,7 @@ export const normativeHead = (scale: number, dots: Dots, exactValues: boolean): 
       dots(query, keys.subarray(from * d, (from + count) * d), d, { data: z, pitch: 0, column: 0 });
       let most = m;
       for (let j = 0; j < count; j++) {
-        z[j] = Math.fround(Math.fround(z[j] as number) * factor);
+        z[j] = scoreOf(fround(z[j] as number));
         most = Math.max(most, z[j] as number);
       }
       const alpha = m === -Infinity ? 0 : exp2f(Math.fround(m - most));
@@ -113,6 +123,13 @@ export const normativeHead = (scale: number, dots: Dots, exactValues: boolean): 
         out[e] = Math.fround(Math.fround((out[e] as number) * alpha) + Math.fround(part));
       }
       m = most;
+    }
+    if (sink !== -Infinity) {
+      const logit = fround(sink * log2e);
+      const most = Math.max(m, logit);
+      const alpha = m === -Infinity ? 0 : exp2f(fround(m - most));
+      l = fround(fround(l * alpha) + exp2f(fround(logit - most)));
+      for (let e = 0; e < d; e++) out[e] = fround((out[e] as number) * alpha);
     }
     for (let e = 0; e < d; e++) out[e] = l === 0 ? 0 : Math.fround((out[e] as number) / l);
   };

@@ -1,4 +1,4 @@
-import { exp2f, roundTo, toBf16 } from '../../../isa-spec/numerics.ts';
+import { activate, exp2f, roundTo, toBf16 } from '../../../isa-spec/numerics.ts';
 import type { WorkEntry } from '../../../isa-spec/step-block.ts';
 import type { TileAttrs } from '../ops.ts';
 import { entryWords, type View, type Window } from './memory.ts';
@@ -61,18 +61,22 @@ export function attend(attrs: TileAttrs['attend'], queries: Queries, kv: View, p
 type HeadTask = { readonly row: number; readonly head: number; readonly least: number; readonly last: number; readonly k: readonly Float64Array[]; readonly v: readonly Float64Array[] };
 
 /** Online softmax over blocks of keys in index order; keys outside [least, last] are masked, blocks without others skipped. */
-function attendHead({ kvHeads }: TileAttrs['attend'], queries: Queries, exact: boolean, { row, head, least, last, k, v }: HeadTask): void {
+function attendHead({ kvHeads, softCap }: TileAttrs['attend'], queries: Queries, exact: boolean, { row, head, least, last, k, v }: HeadTask): void {
   const { heads, headDim, scale } = queries.attrs;
   const q = queries.q[row]!.subarray(head * headDim, (head + 1) * headDim);
   const column = Math.floor(head / (heads / kvHeads)) * headDim;
   const at = row * heads + head;
   const O = queries.O[row]!.subarray(head * headDim, (head + 1) * headDim);
   const factor = fround(fround(scale) * log2e);
+  const bounded = (score: number, bound: number): number => fround(fround(bound * activate('tanh', fround(score / bound))) * fround(log2e));
   for (let start = Math.floor(least / block) * block; start <= last; start += block) {
     const from = Math.max(start, least);
     const to = Math.min(start + block - 1, last);
     const z: number[] = [];
-    for (let j = from; j <= to; j++) z.push(fround(dot(q, k[j]!, column, exact) * factor));
+    for (let j = from; j <= to; j++) {
+      const product = dot(q, k[j]!, column, exact);
+      z.push(softCap === 0 ? fround(product * factor) : bounded(fround(product * fround(scale)), fround(softCap)));
+    }
     const m = queries.m[at]!;
     const next = z.reduce((most, value) => Math.max(most, value), m);
     const alpha = m === -Infinity ? 0 : exp2f(fround(m - next));
@@ -101,13 +105,17 @@ function dot(q: Float64Array, k: Float64Array, column: number, exact: boolean): 
   return fround(sum);
 }
 
-/** out <- O / l (0 if l is 0), rounded. */
-export function finish({ attrs: { heads, headDim }, l, O }: Queries, out: View, count: number): void {
+/** out <- O / l (0 if l is 0), rounded. A sink of its head is the logit of one more key, of value 0. */
+export function finish({ attrs: { heads, headDim }, m, l, O }: Queries, sinks: View | undefined, out: View, count: number): void {
   for (let i = 0; i < count; i++) {
     const to = out.row(i);
-    for (let c = 0; c < heads * headDim; c++) {
-      const sum = l[i * heads + Math.floor(c / headDim)]!;
-      to[c] = roundTo(out.format, sum === 0 ? 0 : fround(O[i]![c]! / sum));
+    for (let head = 0; head < heads; head++) {
+      const at = i * heads + head;
+      const logit = sinks === undefined ? -Infinity : fround(sinks.row(0)[head]! * fround(log2e));
+      const most = Math.max(m[at]!, logit);
+      const alpha = logit === -Infinity ? 1 : m[at] === -Infinity ? 0 : exp2f(fround(m[at]! - most));
+      const sum = logit === -Infinity ? l[at]! : fround(fround(l[at]! * alpha) + exp2f(fround(logit - most)));
+      for (let c = head * headDim; c < (head + 1) * headDim; c++) to[c] = roundTo(out.format, sum === 0 ? 0 : fround(fround(O[i]![c]! * alpha) / sum));
     }
   }
 }

@@ -21,7 +21,7 @@ ${body}
   return diagnostics.all.map(({ message }) => message);
 }
 const x = '%1: f32[10, 4] = weight() {name "table"}\n%2: f32[tokens, 4] = embed(%0, %1)\n';
-const attend = 'heads 1, kvHeads 1, headDim 4, scale 1, mask causal, window 0';
+const attend = 'heads 1, kvHeads 1, headDim 4, scale 1, softCap 0, mask causal, window 0';
 
 describe('the rules of the graph IR', () => {
   it('1: values are defined once, before they are read', () => {

@@ -1,0 +1,31 @@
+import { expand } from '../../ir/graph/interpret/elementwise.ts';
+import type { ValueId } from '../../ir/types.ts';
+import type { Weight } from '../../ir/weights.ts';
+import { type Axes, type Factor, offsets } from './axes.ts';
+import { evaluate, scenarioOf, shapeUnder, unpadded } from './evaluate.ts';
+import type { Source } from './source.ts';
+
+/** Heads of queries whose axes before rows are `lead`, each of `headDim` features. */
+export type Heads = { readonly q: ValueId; readonly lead: Axes; readonly heads: number; readonly headDim: number };
+
+/** Sinks that are one number a head, whatever the sequence and the row, as a weight; undefined for others. */
+export function sinksOf(source: Source, value: ValueId, heads: Heads): Weight | undefined {
+  if (source.dependence(value) === 'active') return undefined;
+  const numbers = new Array<number | undefined>(heads.heads);
+  for (const wanted of unpadded) {
+    const scenario = scenarioOf(source, wanted);
+    const shape = shapeUnder(source.type(heads.q).shape, scenario.sizes).slice(0, -1);
+    const { data } = expand(evaluate(source, value, scenario, new Map()), [...shape, 1]);
+    const rows = shape.at(-1) as number;
+    const headOf = headAt(heads, scenario.batch);
+    for (const [i, number] of data.entries()) {
+      const head = headOf[Math.floor(i / rows)] as number;
+      if ((numbers[head] ??= number) !== number) return undefined;
+    }
+  }
+  return { name: `sinks.${value}`, dtype: 'f32', shape: [heads.heads], instances: [{ kind: 'values', shape: [heads.heads], values: numbers as readonly number[] }] };
+}
+
+/** The head at each place of the leading axes. */
+const headAt = ({ lead, headDim }: Heads, batch: number): readonly number[] =>
+  offsets(lead.flat().map((factor): Factor => (factor.axis === 'feature' ? factor : { axis: 'repeat', size: factor.axis === 'batch' ? batch : factor.size }))).map((at) => at / headDim);
