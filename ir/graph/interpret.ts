@@ -125,8 +125,8 @@ const rules: { readonly [K in RowKind]: RowRule<K> } = {
     };
     const exact = dtypeOf(op.operands[2], context) === 'e4m3';
     const head = context.arithmetic === 'real' ? realHead(attrs) : normativeHead(attrs, dotsOf('normative', dtypeOf(op.operands[0], context)), exact);
-    const sinks = attrs.sinks ? tensorAt(operands, 3).data : undefined;
-    return [rounded(attention([tensorAt(operands, 0), tensorAt(operands, 1), tensorAt(operands, 2)], sinks, attrs, context.step, remember, head), op, context)];
+    const [q, k, v, sinks] = operands.map(whole) as [Tensor, Tensor, Tensor, Tensor?];
+    return [rounded(attention([q, k, v, sinks], attrs, context.step, remember, head), op, context)];
   },
   experts: (op, operands, context) => {
     const dots = dotsOf(context.arithmetic, dtypeOf(op.operands[2], context));

@@ -11,7 +11,7 @@ export type Heads = { readonly q: ValueId; readonly lead: Axes; readonly heads: 
 /** Sinks that are one number a head, whatever the sequence and the row, as a weight; undefined for others. */
 export function sinksOf(source: Source, value: ValueId, heads: Heads): Weight | undefined {
   if (source.dependence(value) === 'active') return undefined;
-  const numbers = new Array<number | undefined>(heads.heads);
+  const numbers = Array.from<number | undefined>({ length: heads.heads });
   for (const wanted of unpadded) {
     const scenario = scenarioOf(source, wanted);
     const shape = shapeUnder(source.type(heads.q).shape, scenario.sizes).slice(0, -1);

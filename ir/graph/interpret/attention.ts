@@ -26,8 +26,7 @@ type Seen = {
  * step's are there, and how many of them are past.
  */
 export function attention(
-  [q, k, v]: readonly [Tensor, Tensor, Tensor],
-  sinks: Float64Array | undefined,
+  [q, k, v, sinks]: readonly [Tensor, Tensor, Tensor, Tensor?],
   attrs: GraphAttrs['attention'],
   step: Step,
   remember: (sequence: Step['sequences'][number], keys: Float64Array, values: Float64Array) => Cached & { readonly past: number },
@@ -51,7 +50,7 @@ export function attention(
         const group = heads / kvHeads;
         for (let h = kvHead * group; h < (kvHead + 1) * group; h++) {
           const at = (first + row) * width + h * headDim;
-          head(q.data.subarray(at, at + headDim), { keys, values, low, high, sink: sinks?.[h] ?? -Infinity }, data.subarray(at, at + headDim));
+          head(q.data.subarray(at, at + headDim), { keys, values, low, high, sink: sinks?.data[h] ?? -Infinity }, data.subarray(at, at + headDim));
         }
       }
     }

@@ -3,6 +3,7 @@ import { Diagnostics } from '../../../diagnostics/diagnostic.ts';
 import type { OpOf } from '../../../ir/graph/module.ts';
 import { allOps } from '../../../ir/graph/module.ts';
 import type { DType, Dim, ValueId } from '../../../ir/types.ts';
+import type { WeightExpr } from '../../../ir/weights.ts';
 import { asRows } from './as-rows.ts';
 import { ids, SourceWriter } from './source-module.ts';
 
@@ -28,6 +29,12 @@ class Attention extends SourceWriter {
   iota(start: string, length: Dim, shape: readonly Dim[]): ValueId {
     return this.reshape(this.build.op('piota', { start, step: 1 }, [], { dtype: 'i64', shape: [length] }), shape, 'i64');
   }
+  /** The weights of keys, a logit a head being one more key's. */
+  sunk(logits: ValueId, sinks: readonly number[]): ValueId {
+    const one = this.reshape(this.weight('sinks', [4], (i) => sinks[i] as number), [1, 4, 1, 1]);
+    const more = this.build.op('pconcat', { axis: 3 }, [logits, this.build.op('pexpand', {}, [one], { dtype: 'f32', shape: ['batch', 4, 'sequence', 1] })]);
+    return this.build.op('pslice', { axis: 3, start: '0', end: 'sequence', step: 1 }, [this.build.op('psoftmax', { axis: 3 }, [more])]);
+  }
   compare(fn: 'lessEqual' | 'greater' | 'and', x: ValueId, y: ValueId): ValueId {
     return this.build.op('pbinary', { fn }, [x, y]);
   }
@@ -43,7 +50,7 @@ class Attention extends SourceWriter {
   }
 }
 
-function graph(masking: Masking, { cached = false, scale = 0.5, axis = -1 } = {}): { readonly attrs: OpOf<'attention'>['attrs'] | undefined; readonly messages: readonly string[]; readonly roles: readonly string[] } {
+function graph(masking: Masking, { cached = false, scale = 0.5, axis = -1, softCap = 0, sinks }: { cached?: boolean; scale?: number; axis?: number; softCap?: number; sinks?: readonly number[] } = {}): { readonly attrs: OpOf<'attention'>['attrs'] | undefined; readonly sinks: readonly WeightExpr[]; readonly messages: readonly string[]; readonly roles: readonly string[] } {
   const write = new Attention();
   const past = { dtype: 'f32', shape: ['batch', 2, 'past', 4] } as const;
   if (cached) Object.assign(write, { keys: 'past + sequence', past: 'past' });
@@ -57,7 +64,9 @@ function graph(masking: Masking, { cached = false, scale = 0.5, axis = -1 } = {}
     const v = grown(pastV, write.heads(x, 'v', 2));
     const scores = write.by('mul', write.build.op('pmatmul', {}, [q, write.build.op('ptranspose', { perm: [0, 1, 3, 2] }, [write.repeated(k)])]), scale);
     const bias = masking(write);
-    const weights = write.build.op('psoftmax', { axis }, [bias === undefined ? scores : write.binary('add', scores, bias)]);
+    const capped = softCap === 0 ? scores : write.by('mul', write.unary('tanh', write.by('div', scores, softCap)), softCap);
+    const logits = bias === undefined ? capped : write.binary('add', capped, bias);
+    const weights = sinks === undefined ? write.build.op('psoftmax', { axis }, [logits]) : write.sunk(logits, sinks);
     const out = write.build.op('pmatmul', {}, [weights, write.repeated(v)]);
     const rows = write.reshape(write.build.op('ptranspose', { perm: [0, 2, 1, 3] }, [out]), ['batch', 'sequence', 16]);
     return [write.build.op('pmatmul', {}, [rows, write.weight('o', [16, 16])]), ...(cached ? [k, v] : [])];
@@ -66,7 +75,9 @@ function graph(masking: Masking, { cached = false, scale = 0.5, axis = -1 } = {}
   const raised = asRows(module, write.store, diagnostics);
   const found = diagnostics.hasErrors ? undefined : [...allOps(raised.body)].find((op): op is OpOf<'attention'> => op.kind === 'attention');
   const roles = diagnostics.hasErrors ? [] : [...raised.source.interface.inputs, ...raised.source.interface.outputs].map(({ role }) => role);
-  return { attrs: found?.attrs, messages: diagnostics.all.map(({ message }) => message), roles };
+  const sinksOf = (name: string): readonly WeightExpr[] => raised.weights.find((weight) => weight.name === name)?.instances ?? [];
+  const sunk = [...allOps(raised.body)].flatMap((op) => (op.kind === 'weight' && op.results[0] === found?.operands[3] ? sinksOf(op.attrs.name) : []));
+  return { attrs: found?.attrs, sinks: sunk, messages: diagnostics.all.map(({ message }) => message), roles };
 }
 
 const plain = { heads: 4, kvHeads: 2, headDim: 4, scale: 0.5, softCap: 0, sinks: false, mask: 'full', window: 0, cache: '' };
@@ -96,6 +107,15 @@ describe('a mask is what it evaluates to', () => {
       return write.bias(write.compare('and', write.causal(), write.compare('greater', write.iota('0', 'sequence', [1, 'sequence']), from)));
     };
     expect(graph(slide).attrs).toEqual({ ...plain, mask: 'causal', window });
+  });
+});
+
+describe('what else scores may go through', () => {
+  test('a cap', () => expect(graph((write) => write.bias(write.causal()), { softCap: 5 }).attrs).toEqual({ ...plain, softCap: 5, mask: 'causal' }));
+  test('one more key, its logit one of the head', () => {
+    const { attrs, sinks } = graph((write) => write.bias(write.causal()), { sinks: [1, -2, 0.5, 3] });
+    expect(attrs).toEqual({ ...plain, sinks: true, mask: 'causal' });
+    expect(sinks).toEqual([{ kind: 'values', shape: [4], values: [1, -2, 0.5, 3] }]);
   });
 });
 
