@@ -189,7 +189,7 @@ function programMeta(rows: GraphModule, target: Target, { workload }: Serving): 
   return {
     compiler: 'sohuc', model: { name: rows.name, family: rows.family, parameters, layers },
     recognition: { sourceNodes: nodes.length, hardware: count('hardware'), folded: count('folded'), host: count('host'), refused: count('refused') },
-    precision: target.precision, limits: limitsOf(rows), ...(rows.source.interface.unfolds === undefined ? {} : { unfolds: rows.source.interface.unfolds }), workload: { ...workload }, mapping: { machine: target.machine.name, chips: target.tp, tp: target.tp, pp: 1, ep: 1, replicas: 1 },
+    precision: target.precision, limits: limitsOf(rows), ...(rows.source.interface.samples === undefined ? {} : { samples: rows.source.interface.samples }), ...(rows.source.interface.unfolds === undefined ? {} : { unfolds: rows.source.interface.unfolds }), workload: { ...workload }, mapping: { machine: target.machine.name, chips: target.tp, tp: target.tp, pp: 1, ep: 1, replicas: 1 },
   };
 }
 

@@ -58,6 +58,7 @@ export function promptsOf({ prompt }: Options): readonly (readonly number[])[] {
 export class Running {
   readonly sequences: { readonly prompt: readonly number[]; readonly generated: number[] }[];
   readonly #starts: readonly Start[];
+  readonly #samples: 'first' | 'last';
   readonly #program: Program;
   readonly #session: HostSession;
   readonly #conduct: Conduct;
@@ -68,6 +69,7 @@ export class Running {
     this.#session = session;
     this.#conduct = conduct;
     this.#starts = starts;
+    this.#samples = program.meta['samples'] === 'first' ? 'first' : 'last';
     this.sequences = starts.map(({ ids }) => ({ prompt: ids, generated: [] }));
   }
 
@@ -76,7 +78,7 @@ export class Running {
     const cached = this.#program.entries[0]?.name !== 'encode';
     const rows = this.sequences.map(({ prompt, generated }, id): SequenceRows => {
       const whole = [...prompt, ...generated];
-      return { id, ids: cached && generated.length > 0 ? whole.slice(-1) : whole, samples: 'last', rows: this.#starts[id]?.rows ?? new Map() };
+      return { id, ids: cached && generated.length > 0 ? whole.slice(-1) : whole, samples: this.#samples, rows: this.#starts[id]?.rows ?? new Map() };
     });
     const { run, end } = this.#session.begin(rows, this.#conduct.schedule, this.#conduct.checks);
     if (!(await this.#conduct.drive(run))) return undefined;
@@ -85,7 +87,7 @@ export class Running {
     return { rows, made };
   }
 
-  /** The last row of each sequence of the first result: logits, of which the largest is the next token. */
+  /** The sampled row of each sequence of the first result: logits, of which the largest is the next token. */
   #choose({ step, outputs }: SessionStep): void {
     const [entry] = outputs;
     if (entry === undefined) return;
@@ -103,7 +105,7 @@ export class Running {
     const lm = this.#program.ioMap.outputs.some(({ name }) => /logits/i.test(name));
     if (lm) return this.sequences.map(({ prompt, generated }, i) => `sequence ${i}: ${prompt.join(',')} -> ${generated.join(',')}`).join('\n');
     const shown = (row: Float64Array): string => `[${[...row.subarray(0, 4)].map((value) => value.toFixed(4)).join(', ')}, ...]`;
-    return (this.#last?.rows ?? []).map((row, i) => `sequence ${i}: ${this.#last?.name ?? ''}, last row of ${this.#last?.columns ?? 0}: ${shown(row)}`).join('\n');
+    return (this.#last?.rows ?? []).map((row, i) => `sequence ${i}: ${this.#last?.name ?? ''}, ${this.#samples} row of ${this.#last?.columns ?? 0}: ${shown(row)}`).join('\n');
   }
 }
 

@@ -1,11 +1,13 @@
 import type { GraphOp, OpOf } from '../../ir/graph/module.ts';
 import type { ValueId } from '../../ir/types.ts';
-import { expanded, joined, merged } from './axes.ts';
-import { parameterOf, scalarOf, vectorOf } from './constants.ts';
+import type { Weight, WeightExpr } from '../../ir/weights.ts';
+import { expanded, joined } from './axes.ts';
+import { parameterOf, scalarOf } from './constants.ts';
 import { coneOf, evaluate, scenarioOf } from './evaluate.ts';
 import type { Lifted, Raising } from './raising.ts';
 import { isolated, type RowNode, scaled } from './rows.ts';
 import type { Source } from './source.ts';
+import { byPosition, tableOf } from './tables.ts';
 
 /** A value times a number, however that is said. */
 export function liftFactor(op: OpOf<'pbinary' | 'punary'>, raising: Raising): { readonly lifted: Lifted } | undefined {
@@ -52,29 +54,40 @@ function broadcast(op: GraphOp, operand: ValueId, by: number, { source, view: vi
   return { ...view, scale: view.scale * by, layout: expanded(view.layout, source.type(operand).shape, source.type(op.results[0] as ValueId).shape) };
 }
 
-/** A linear plus a constant for each of its features. */
+/** Rows plus a constant: a linear's bias, or rows of a table by position. */
 function liftBias(op: GraphOp, operand: ValueId, constant: ValueId, raising: Raising): Lifted {
   const view = raising.view(operand);
   if (view === undefined) return undefined;
-  const last = merged(view.layout.axes.at(-1) ?? []);
-  const [only] = last;
-  const { row } = view;
-  const isWhole = last.length === 1 && only?.axis === 'feature' && only.stride === 1 && only.size === row.width && view.layout.base === 0;
-  const isPlain = row.kind === 'linear' && !row.attrs.bias && row.attrs.activation === 'none' && view.scale === 1 && view.past === undefined;
-  const bias = isWhole && raising.source.type(constant).shape.at(-1) === row.width ? vectorOf(raising.source, constant, row.width) : undefined;
-  if (bias === undefined || !isPlain) return `it adds a constant [${raising.source.type(constant).shape.join(', ')}] to what is not a linear that wants a bias`;
-  return { ...view, row: { ...row, attrs: { ...row.attrs, bias: true }, weights: [...row.weights, bias], from: [...row.from, op] } };
+  const x = isolated(view);
+  const text = `it adds a constant [${raising.source.type(constant).shape.join(', ')}]`;
+  const row = x === undefined || x.past !== undefined ? undefined : scaled(x.row, x.scale);
+  if (x === undefined || row === undefined) return `${text} to irregular parts of rows, or rows times a number`;
+  const bias = parameterOf(raising.source, constant, x.layout, { width: row.width, group: 1 });
+  if (bias !== undefined && row.kind === 'linear' && !row.attrs.bias && row.attrs.activation === 'none') return { ...x, row: { ...row, attrs: { ...row.attrs, bias: true }, weights: [...row.weights, bias], from: [...row.from, op] }, scale: 1 };
+  const table = row.sampled ? undefined : tableOf(raising.source, constant, x.layout, row.width);
+  if (table === undefined) return `${text} to what is not a linear that wants a bias`;
+  return { ...x, row: pair('add', row, byPosition(table, [op]), op), scale: 1 };
 }
 
-/** A norm without a gain times a constant for each of its features. */
+/** Rows times a constant for each feature: of a norm without a gain, or of a linear, whose weights and bias have it then. */
 function liftGain(op: GraphOp, operand: ValueId, constant: ValueId, raising: Raising): Lifted {
   const view = raising.view(operand);
   if (view === undefined) return undefined;
-  const { row } = view;
-  const isPlain = row.kind === 'norm' && row.weights.length === 0 && view.layout.base === 0;
-  const gain = isPlain ? parameterOf(raising.source, constant, view.layout, { width: row.width, group: 1 }) : undefined;
-  if (gain === undefined || !isPlain) return `it multiplies by a constant [${raising.source.type(constant).shape.join(', ')}] what is not a norm that wants a gain`;
-  return { ...view, row: { ...row, weights: [gain], from: [...row.from, op] } };
+  const x = isolated(view);
+  const row = x?.row;
+  const gain = x === undefined || row === undefined ? undefined : parameterOf(raising.source, constant, x.layout, { width: row.width, group: 1 });
+  const refused = `it multiplies by a constant [${raising.source.type(constant).shape.join(', ')}] what is neither a norm that wants a gain nor a linear`;
+  if (x === undefined || row === undefined || gain === undefined || x.past !== undefined) return refused;
+  if (row.kind === 'norm' && row.weights.length === 0) return { ...x, row: { ...row, weights: [gain], from: [...row.from, op] } };
+  if (row.kind !== 'linear' || row.attrs.activation !== 'none') return refused;
+  return { ...x, row: { ...row, weights: row.weights.map((weight) => gained(weight, gain)), from: [...row.from, op] } };
+}
+
+/** Each row of a weight times its element of a vector. */
+function gained(weight: Weight, gain: Weight): Weight {
+  const [rows, ...rest] = weight.shape as readonly [number, ...number[]];
+  const scale: WeightExpr = { kind: 'reshape', of: gain.instances[0] as WeightExpr, shape: [rows, ...rest.map(() => 1)] };
+  return { ...weight, name: `${weight.name}*${gain.name}`, instances: weight.instances.map((of): WeightExpr => ({ kind: 'dequantise', of, scale, zeroPoint: undefined, block: [1, ...rest] })) };
 }
 
 function liftPair(op: GraphOp, fn: 'add' | 'mul', raising: Raising): Lifted {

@@ -41,6 +41,7 @@ export function raise(module: GraphModule, store: TensorStore, diagnostics: Diag
   const { unfolds, ...emitted } = emit(rows.map(({ row }) => row));
   const layers = emitted.body.ops.filter((op) => op.kind === 'attention').length;
   const tables = emitted.body.ops.flatMap((op) => (op.kind === 'embed' && isPositional(op, emitted.body.params, emitted.inputs) ? [emitted.types[op.operands[1] as ValueId]?.shape[0] as number] : []));
+  const fixed = unfolds.flatMap(({ before, rows: parts }) => (parts.every(({ size }) => typeof size === 'number') ? [before + parts.reduce((count, { size }) => count * (size as number), 1)] : []));
   const ropes = emitted.body.ops.flatMap((op) => (op.kind === 'rope' ? [op.attrs.positions] : []));
   return {
     name: module.name,
@@ -54,7 +55,7 @@ export function raise(module: GraphModule, store: TensorStore, diagnostics: Diag
       nodes: accountFor(source, reached, (value) => lifting.elements(value) !== undefined),
       parameters: module.source.parameters,
       layers,
-      maxPositions: Math.min(...ropes, ...tables, ropes.length + tables.length === 0 ? unlimitedPositions : Infinity),
+      maxPositions: Math.min(...ropes, ...tables, ...fixed, ropes.length + tables.length + fixed.length === 0 ? unlimitedPositions : Infinity),
     },
   };
 }

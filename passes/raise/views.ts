@@ -1,9 +1,11 @@
 import { addDims, equalDims, equalShapes, parseDim, subDims } from '../../ir/dims.ts';
 import { axisOf } from '../../ir/graph/infer-primitives.ts';
-import type { OpOf } from '../../ir/graph/module.ts';
+import type { GraphOp, OpOf } from '../../ir/graph/module.ts';
 import type { Dim, ValueId } from '../../ir/types.ts';
 import { volume } from '../../ir/weight-expr.ts';
 import { expanded, type Layout, merged, reshaped, strided, transposed } from './axes.ts';
+import { sourcesOf } from '../../diagnostics/diagnostic.ts';
+import { liftBefore } from './before.ts';
 import { constantOf, evaluate, scenarioOf, unpadded } from './evaluate.ts';
 import type { Lifted, Raising } from './raising.ts';
 import type { Sample, View } from './rows.ts';
@@ -33,7 +35,7 @@ export function liftView(op: ViewOp, raising: Raising): Lifted {
     case 'pgather': {
       const axis = axisOf(op.attrs.axis, from.length);
       const indices = constantOf(source, op.operands[1] as ValueId);
-      if (indices === undefined || indices.shape.length > 1) return 'it looks rows up by an index that is no row list';
+      if (indices === undefined || indices.shape.length > 1) return isConvolution(op) ? overlapping : 'it looks rows up by an index that is no row list';
       const [first = 0, second] = indices.data;
       const step = second === undefined ? 1 : second - first;
       if (!indices.data.every((index, i) => index === first + i * step)) return 'it picks features in no regular order';
@@ -85,11 +87,15 @@ function sampled(view: View, axis: number): Lifted {
   return { ...view, row, layout: { ...view.layout, axes: view.layout.axes.with(axis, []) } };
 }
 
+const isConvolution = (op: GraphOp): boolean => sourcesOf(op.origin).some((node) => node.kind === 'onnx' && node.op === 'Conv');
+const overlapping = 'its windows overlap or are padded: of convolutions those are taken that go from patch to patch';
+
 /** A past input followed by new rows: the same rows, seen with those cached before them. */
 export function liftConcat(op: OpOf<'pconcat'>, raising: Raising): Lifted {
   const { source } = raising;
   const [past, present, ...more] = op.operands as readonly [ValueId, ValueId, ...ValueId[]];
-  if (more.length > 0 || source.role(past) !== 'past') return 'it puts side by side what is not rows of one op';
+  if (op.operands.every((operand, i) => (source.dependence(operand) === 'active') === (i === op.operands.length - 1))) return liftBefore(op, raising);
+  if (more.length > 0 || source.role(past) !== 'past') return isConvolution(op) ? overlapping : 'it puts side by side what is not rows of one op';
   const view = raising.view(present);
   if (view === undefined) return undefined;
   const axis = axisOf(op.attrs.axis, view.layout.axes.length);
