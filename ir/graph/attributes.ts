@@ -57,7 +57,7 @@ const attributeKinds: { readonly [K in OpKind]: { readonly [F in keyof GraphAttr
   tactivate: { activation: blockActivations, slope: 'number' },
   trope: { pairs: ropePairs },
   tattention: { scale: 'number', softCap: 'number', biased: 'flag', sinks: 'flag' },
-  tmoe: { k: 'number', scores: moeScores, normalise: 'flag', factor: 'number', activation: blockActivations, slope: 'number', limit: 'number', shift: 'number', biased: 'flag', expertBias: 'flag' },
+  tmoe: { k: 'number', scores: moeScores, normalise: 'flag', factor: 'number', groups: 'number', kept: 'number', judged: 'number', activation: blockActivations, slope: 'number', limit: 'number', shift: 'number', biased: 'flag', expertBias: 'flag' },
 };
 
 export const opKinds = Object.keys(attributeKinds) as readonly OpKind[];

@@ -20,14 +20,16 @@ export const blockRules: { readonly [K in keyof BlockAttrs]: Rule<K> } = {
     if (typeof width === 'number' && typeof turning === 'number' && 2 * turning > width) throw new Error(`${turning} angles rotate more than ${width} elements`);
     return [x];
   },
-  tmoe: ({ k, biased, expertBias }, operands) => {
+  tmoe: ({ k, groups, kept, judged, biased, expertBias }, operands) => {
     const count = 5 + (biased ? 1 : 0) + (expertBias ? 3 : 0);
     const [x, logits] = between(operands, count, count) as [TensorType, TensorType];
     const [gate, up, down] = operands.slice(biased ? 3 : 2) as unknown as [TensorType, TensorType, TensorType];
     const [experts, width] = [logits.shape.at(-1), x.shape.at(-1)];
     if ([gate, up, down].some(({ shape }) => shape.length !== 3 || shape[0] !== experts)) throw new Error(`matrices are of ${String(experts)} experts, [experts, in, out]`);
     if (gate.shape[1] !== width || up.shape[1] !== width || down.shape[2] !== width || gate.shape[2] !== up.shape[2] || gate.shape[2] !== down.shape[1]) throw new Error(`experts do not take and make rows of ${String(width)}`);
-    if (typeof experts === 'number' && k > experts) throw new Error(`${k} of ${experts} experts`);
+    if (typeof experts !== 'number') return [x];
+    if (k > (experts / groups) * kept) throw new Error(`${k} of ${(experts / groups) * kept} experts`);
+    if (experts % groups !== 0 || kept > groups || judged > experts / groups) throw new Error(`the best ${judged} of each of ${groups} groups, ${kept} kept, of ${experts} experts`);
     return [x];
   },
   tattention: ({ biased, sinks }, operands) => {

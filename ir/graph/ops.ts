@@ -137,10 +137,12 @@ export type BlockAttrs = {
   /**
    * (x [.., d], logits [.., E], choice bias [E] if biased, gate [E, d, f], up [E, d, f], down [E, f, d], then if expertBias gate's [E, f], up's [E, f], down's [E, d]) -> [.., d].
    * Of each row the k experts of highest score (+ bias), the lower number first among equals; their scores are the weights, normalised to sum to 1
-   * or not, times factor. `chosen`: a softmax over the logits of the chosen alone. Expert: down(act(min(gate x, limit)) * (clamp(up x, limit) + shift)); limit 0: none.
+   * or not, times factor. `chosen`: a softmax over the logits of the chosen alone. Of several groups of E / groups neighbours each, only the experts of
+   * those `kept` are chosen from whose `judged` best add up to most. Expert: down(act(min(gate x, limit)) * (clamp(up x, limit) + shift)); limit 0: none.
    */
   readonly tmoe: {
     readonly k: number; readonly scores: (typeof moeScores)[number]; readonly normalise: boolean; readonly factor: number;
+    readonly groups: number; readonly kept: number; readonly judged: number;
     readonly activation: (typeof blockActivations)[number]; readonly slope: number; readonly limit: number; readonly shift: number;
     readonly biased: boolean; readonly expertBias: boolean;
   };

@@ -1,5 +1,5 @@
 import { equalDims, equalShapes } from '../../ir/dims.ts';
-import { routed, tmoe } from '../../ir/graph/interpret/experts.ts';
+import { routed, type Routing as Chosen, tmoe } from '../../ir/graph/interpret/experts.ts';
 import type { Tensor } from '../../ir/graph/interpret/tensor.ts';
 import type { GraphOp, OpOf } from '../../ir/graph/module.ts';
 import { type BlockAttrs, moeScores } from '../../ir/graph/ops.ts';
@@ -8,10 +8,11 @@ import { sample } from '../evaluate-op.ts';
 import { constantOf, evaluate, looked, type Scenario, shapeUnder } from './evaluate.ts';
 import type { Graph } from './graph.ts';
 import { type Region, regionBetween } from './region.ts';
+import { volume } from '../../ir/weight-expr.ts';
 import { scalarOf } from './activation.ts';
 
 type Attrs = BlockAttrs['tmoe'];
-type Routing = Pick<Attrs, 'k' | 'scores' | 'normalise' | 'factor' | 'biased'>;
+type Routing = Chosen & Pick<Attrs, 'biased'>;
 
 /** A matrix of every expert: a constant [E, a, b], whether its last two axes are swapped to be [in, out], and which of its columns. */
 export type ExpertMatrix = { readonly value: ValueId; readonly swapped: boolean; readonly columns: Columns };
@@ -28,7 +29,7 @@ export type FoundExperts = {
   readonly biases: readonly ExpertMatrix[];
 };
 
-const isRouting = (op: GraphOp): boolean => ['ppick', 'ptopk', 'pbinary', 'psoftmax', 'preduce', 'pcast', 'pexpand', 'punary', 'preshape', 'tactivate', 'ptranspose'].includes(op.kind);
+const isRouting = (op: GraphOp): boolean => ['ppick', 'ptopk', 'pbinary', 'psoftmax', 'preduce', 'pcast', 'pexpand', 'punary', 'preshape', 'tactivate', 'ptranspose', 'pscatter', 'pwhere', 'pslice'].includes(op.kind);
 
 /**
  * The mixture of experts around a choice of the best. What it chooses by and how it weighs is read off the region between logits and weights;
@@ -71,6 +72,9 @@ function logitsBefore(graph: Graph, choice: OpOf<'ptopk'>): readonly ValueId[] {
   return [...found].filter((value) => equalDims(graph.type(value).shape.at(-1) ?? 0, graph.type(scores).shape.at(-1) ?? 0)).toSorted((a, b) => graph.order(a) - graph.order(b));
 }
 
+/** Rows to route under each scenario: two routers may choose the same of a few. */
+const rowsLooked = 96;
+
 type Choice = { readonly logits: ValueId; readonly weights: ValueId; readonly choice: OpOf<'ptopk'> };
 
 function routingOf(graph: Graph, { logits, weights, choice }: Choice, scenarios: readonly Scenario[]): { readonly routing: Routing; readonly bias: ValueId | undefined } | undefined {
@@ -82,16 +86,21 @@ function routingOf(graph: Graph, { logits, weights, choice }: Choice, scenarios:
   const biases = region.sides.filter((side) => graph.dependence(side) === 'nothing' && graph.type(side).shape.at(-1) === experts && experts > 1);
   const read = looked(scenarios, 2, (scenario) => {
     const concrete = shapeUnder(shape, scenario.sizes);
-    const given = sample(concrete, 11, 2);
-    const [idx, w] = [choice.results[0] as ValueId, weights].map((value) => evaluate(graph, value, scenario, new Map([[logits, given]])).data) as [Float64Array, Float64Array];
-    return { rows: Array.from({ length: given.data.length / experts }, (_, r) => given.data.subarray(r * experts, (r + 1) * experts)), idx, w };
-  });
-  if (read.length < 2) return undefined;
+    const times = Math.ceil((rowsLooked * experts) / volume(concrete));
+    return Array.from({ length: times }, (_, seed) => {
+      const plain = sample(concrete, 11 + seed, 2);
+      // Every other row has scores near the ends of what they can be: biases count there.
+      const given = { ...plain, data: plain.data.map((each, i) => (((seed + Math.floor(i / experts)) % 2 === 0 ? 1 : 3) * each)) };
+      const [idx, w] = [choice.results[0] as ValueId, weights].map((value) => evaluate(graph, value, scenario, new Map([[logits, given]])).data) as [Float64Array, Float64Array];
+      return { rows: Array.from({ length: given.data.length / experts }, (_row, r) => given.data.subarray(r * experts, (r + 1) * experts)), idx, w };
+    });
+  }).flat();
+  if (read.length === 0) return undefined;
   for (const bias of [undefined, ...biases]) {
     const added = bias === undefined ? undefined : constantOf(graph, bias)?.data;
     for (const scores of moeScores) {
-      for (const normalise of [false, true]) {
-        const plain = { k, scores, normalise, factor: 1 };
+      for (const { normalise, ...limit } of limitsOf(region, choice, graph)) {
+        const plain = { k, scores, normalise, factor: 1, ...limit };
         const [first] = routed((read[0] as (typeof read)[number]).rows[0] as Float64Array, added, plain);
         const factor = Math.fround((read[0] as (typeof read)[number]).w[0] as number / (first?.weight ?? NaN));
         const agrees = read.every(({ rows, idx, w }) => rows.every((row, r) => routed(row, added, { ...plain, factor }).every(({ expert, weight }, i) => idx[r * k + i] === expert && Math.abs((w[r * k + i] as number) - weight) <= 1e-6 * Math.abs(weight))));
@@ -100,6 +109,17 @@ function routingOf(graph: Graph, { logits, weights, choice }: Choice, scenarios:
     }
   }
   return undefined;
+}
+
+/** Which groups a router may choose among, as other choices on the way say: all are one, or the best are kept, judged by their best or their best two. */
+function limitsOf({ ops }: Region, choice: GraphOp, graph: Graph): readonly Pick<Routing, 'normalise' | 'groups' | 'kept' | 'judged'>[] {
+  const experts = graph.type(choice.operands[0] as ValueId).shape.at(-1) as number;
+  const grouped = ops.flatMap((op) => {
+    const groups = op.kind === 'ptopk' && op !== choice ? graph.type(op.operands[0] as ValueId).shape.at(-1) : undefined;
+    if (op.kind !== 'ptopk' || typeof groups !== 'number' || groups < 2 || experts % groups !== 0 || !Number.isInteger(Number(op.attrs.k))) return [];
+    return [1, 2].filter((judged) => judged <= experts / groups).map((judged) => ({ groups, kept: Number(op.attrs.k), judged }));
+  });
+  return [{ groups: 1, kept: 1, judged: 1 }, ...grouped].flatMap((limit) => [false, true].map((normalise) => ({ normalise, ...limit })));
 }
 
 /** Rows the router takes, by any view of them, and rows of the same features the experts' outputs are added up to. */

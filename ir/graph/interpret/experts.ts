@@ -3,15 +3,28 @@ import { blockActivation } from './activations.ts';
 import type { Tensor } from './tensor.ts';
 
 type Attrs = BlockAttrs['tmoe'];
+export type Routing = Pick<Attrs, 'k' | 'scores' | 'normalise' | 'factor' | 'groups' | 'kept' | 'judged'>;
 
 /** The experts chosen for a row of logits and their weights: best first, the lower number first among equals. */
-export function routed(logits: Float64Array, bias: Float64Array | undefined, { k, scores, normalise, factor }: Pick<Attrs, 'k' | 'scores' | 'normalise' | 'factor'>): readonly { readonly expert: number; readonly weight: number }[] {
+export function routed(logits: Float64Array, bias: Float64Array | undefined, { k, scores, normalise, factor, ...limited }: Routing): readonly { readonly expert: number; readonly weight: number }[] {
   const score = scores === 'sigmoid' ? logits.map((z) => 1 / (1 + Math.exp(-z))) : scores === 'softmax' ? softmax(logits) : logits;
-  const order = [...score.keys()].toSorted((a, b) => (score[b] as number) + (bias?.[b] ?? 0) - (score[a] as number) - (bias?.[a] ?? 0) || a - b).slice(0, k);
+  const ranks = score.map((each, expert) => each + (bias?.[expert] ?? 0));
+  const order = best(ranks, openTo(ranks, limited), k);
   const chosen = Float64Array.from(order, (expert) => score[expert] as number);
   const plain = scores === 'chosen' ? softmax(chosen) : chosen;
   const total = normalise ? plain.reduce((a, b) => a + b, 0) : 1;
   return order.map((expert, i) => ({ expert, weight: ((plain[i] as number) / total) * factor }));
+}
+
+/** The k highest of some ranks, the first among equals. */
+const best = (ranks: ArrayLike<number>, of: readonly number[], k: number): readonly number[] => of.toSorted((a, b) => (ranks[b] as number) - (ranks[a] as number) || a - b).slice(0, k);
+
+/** The experts of the best groups. */
+function openTo(ranks: Float64Array, { groups, kept, judged }: Pick<Attrs, 'groups' | 'kept' | 'judged'>): readonly number[] {
+  const size = ranks.length / groups;
+  const members = Array.from({ length: groups }, (_, group) => Array.from({ length: size }, (_each, i) => group * size + i));
+  const worth = members.map((group) => best(ranks, group, judged).reduce((sum, expert) => sum + (ranks[expert] as number), 0));
+  return best(worth, [...members.keys()], kept).flatMap((group) => members[group] as readonly number[]);
 }
 
 function softmax(z: Float64Array): Float64Array {

@@ -166,7 +166,7 @@ export const recipes: { readonly [K in OpKind]: Recipe } = {
     const logits = build.op('pmatmul', {}, [x, weight([width, 3])]);
     const experts = [weight([3, width, 2]), weight([3, width, 2]), weight([3, 2, width])];
     const biases = expertBias ? [weight([3, 2]), weight([3, 2]), weight([3, width])] : [];
-    const attrs = { k: 1 + tape.below(3), scores: tape.one(moeScores), normalise: tape.below(2) === 1, factor: 1, activation: 'silu', slope: 1, limit: tape.one([0, 7]), shift: 0, biased, expertBias } as const;
+    const attrs = { k: 1 + tape.below(3), scores: tape.one(moeScores), normalise: tape.below(2) === 1, factor: 1, groups: 1, kept: 1, judged: 1, activation: 'silu', slope: 1, limit: tape.one([0, 7]), shift: 0, biased, expertBias } as const;
     return build.op('tmoe', attrs, [x, logits, ...(biased ? [weight([3])] : []), ...experts, ...biases]);
   }, 2),
   tattention: onValue((shop, { x }) => {

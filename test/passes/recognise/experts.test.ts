@@ -1,0 +1,60 @@
+import { expect, test } from 'vitest';
+import { interpretTensors } from '../../../ir/graph/interpret-tensors.ts';
+import type { GraphModule } from '../../../ir/graph/module.ts';
+import type { Dim, TensorType, ValueId } from '../../../ir/types.ts';
+import { WeightValues } from '../../../ir/weight-values.ts';
+import { recognised } from '../raise/as-rows.ts';
+import { SourceWriter } from '../raise/source-module.ts';
+
+const [width, inner, experts, k] = [6, 4, 8, 2];
+const f32 = (...shape: readonly Dim[]): TensorType => ({ dtype: 'f32', shape });
+
+/** Eight experts, two to a row, gathered row by row; the two are chosen among those `open` leaves of the scores. */
+function mixture(open: (write: SourceWriter, scores: ValueId) => ValueId): { readonly blocks: readonly unknown[]; readonly off: number } {
+  const write = new SourceWriter();
+  const { build } = write;
+  const source = write.module([{ name: 'x', type: f32('n', width) }], ([x]) => {
+    const scores = write.unary('sigmoid', build.op('pmatmul', {}, [x as ValueId, write.weight('router', [width, experts], (i) => Math.sin(i * 2.3))]));
+    const chosen = build.op('ptopk', { axis: 1, k: String(k), largest: true }, [open(write, scores)]);
+    const plain = build.op('ppick', { axis: 1 }, [scores, chosen]);
+    const shares = write.by('mul', write.binary('div', plain, build.op('preduce', { fn: 'sum', axes: [1], keepDims: true }, [plain])), 2.5);
+    const of = (name: string, shape: readonly number[]): ValueId => build.op('pgather', { axis: 0 }, [write.weight(name, shape), chosen]);
+    const row = build.op('preshape', {}, [x as ValueId], f32('n', 1, 1, width));
+    const gate = build.op('pmatmul', {}, [row, of('gate', [experts, width, inner])]);
+    const mixed = write.binary('mul', write.binary('mul', gate, write.unary('sigmoid', gate)), build.op('pmatmul', {}, [row, of('up', [experts, width, inner])]));
+    const made = build.op('preshape', {}, [build.op('pmatmul', {}, [mixed, of('downs', [experts, inner, width])])], f32('n', k, width));
+    return [build.op('preduce', { fn: 'sum', axes: [1], keepDims: false }, [write.binary('mul', made, build.op('preshape', {}, [shares], f32('n', k, 1)))])];
+  });
+  const module = recognised(source, write.store);
+  const x = { shape: [40, width], data: Float64Array.from({ length: 40 * width }, (_, i) => 2 * Math.sin(i * 1.7)) };
+  const run = (of: GraphModule): Float64Array => interpretTensors(of, new Map([['x', x]]), new WeightValues(write.store, 1)).get('out0')?.data as Float64Array;
+  const [wanted, got] = [run(source), run(module)];
+  return { blocks: module.body.ops.flatMap(({ kind, attrs }) => (kind === 'tmoe' ? [attrs] : [])), off: Math.max(...got.map((value, i) => Math.abs(value - (wanted[i] as number)))) };
+}
+
+/** Scores of the best of four groups, as many as judge a group by their sum; the others' are something else. */
+function ofGroups(write: SourceWriter, scores: ValueId, judged: number, others: number): ValueId {
+  const { build } = write;
+  const grouped = build.op('preshape', {}, [scores], f32('n', 4, 2));
+  const best = build.op('ppick', { axis: 2 }, [grouped, build.op('ptopk', { axis: 2, k: String(judged), largest: true }, [grouped])]);
+  const kept = build.op('ptopk', { axis: 1, k: String(judged), largest: true }, [build.op('preduce', { fn: 'sum', axes: [2], keepDims: false }, [best])]);
+  const [zeros, ones] = [[0, f32('n', 4)], [1, f32('n', judged)]].map(([number, type]) => build.op('pexpand', {}, [write.number(number as number)], type as TensorType)) as [ValueId, ValueId];
+  const mask = build.op('preshape', {}, [build.op('pscatter', { axis: 1, reduction: 'none' }, [zeros, kept, ones])], f32('n', 4, 1));
+  const open = build.op('preshape', {}, [build.op('pexpand', {}, [mask], f32('n', 4, 2))], f32('n', experts));
+  return build.op('pwhere', {}, [build.op('pcast', {}, [open], { dtype: 'bool', shape: ['n', experts] }), scores, write.number(others)]);
+}
+
+const attrs = { k, scores: 'sigmoid', normalise: true, factor: 2.5, groups: 1, kept: 1, judged: 1, activation: 'silu', slope: 1, limit: 0, shift: 0, biased: false, expertBias: false };
+
+test.each([
+  ['of all experts', (_: SourceWriter, scores: ValueId) => scores, {}],
+  ['of the best two of four groups, judged by their best two', (write: SourceWriter, scores: ValueId) => ofGroups(write, scores, 2, -Infinity), { groups: 4, kept: 2, judged: 2 }],
+  ['of the one group whose best is best', (write: SourceWriter, scores: ValueId) => ofGroups(write, scores, 1, 0), { groups: 4, kept: 1, judged: 1 }],
+  ['with a bias on the choice', (write: SourceWriter, scores: ValueId) => write.binary('add', scores, write.weight('bias', [experts])), { biased: true }],
+] as const)('a mixture %s', (_, open, more) => {
+  const { blocks, off } = mixture(open);
+  expect(blocks).toEqual([{ ...attrs, ...more }]);
+  expect(off).toBeLessThan(1e-6);
+});
+
+test('a router that lets others in where their scores are low is none', () => expect(mixture((write, scores) => ofGroups(write, scores, 1, 0.4)).blocks).toEqual([]));
