@@ -3,6 +3,7 @@ import type { Queue } from '../isa-spec/instructions.ts';
 import { type Affine, type Buffer, type BufferId, isLoop, type Region, type TileLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
 import { type TileKind, tileOperands, tileQueue } from '../ir/tile/ops.ts';
 import type { Layout } from './allocate.ts';
+import { kindOf } from './select.ts';
 
 /** The instruction field each operand of a tile op becomes. */
 const fieldOf: { readonly [K in TileKind]: { readonly [N in keyof (typeof tileOperands)[K]]: string } } = {
@@ -17,7 +18,7 @@ const fieldOf: { readonly [K in TileKind]: { readonly [N in keyof (typeof tileOp
   query: { q: 'q', worklist: 'worklist' },
   attend: { kv: 'kv', pages: 'pages' },
   finish: { sinks: 'sinks', out: 'out' },
-  map: { x: 'x', y: 'y', out: 'out' },
+  map: { x: 'x', y: 'y', same: 'y', out: 'out' },
   norm: { x: 'x', params: 'params', out: 'out' },
   rope: { x: 'x', table: 'table', out: 'out' },
   quantise: { x: 'x', out: 'out', rowScale: 'rowScale' },
@@ -62,7 +63,7 @@ function functionOf({ kind, attrs, regions }: TileOp): { readonly [field: string
     case 'query': return { scale: Math.fround(attrs.scale) };
     case 'attend': return { mask: attrs.mask, window: attrs.window, ...(attrs.softCap === 0 ? {} : { softCap: Math.fround(attrs.softCap) }) };
     case 'finish': return regions.sinks === undefined ? {} : { sink: true };
-    case 'map': return { function: attrs.function };
+    case 'map': return { function: attrs.function, ...(regions.same === undefined ? {} : { yIs: kindOf(regions.same) }) };
     case 'norm': return { kind: attrs.norm, ...(attrs.groups === 1 ? {} : { groups: attrs.groups }) };
     case 'rope': return { interleaved: attrs.interleaved };
     case 'allgather': return { tag: attrs.tag };

@@ -91,6 +91,8 @@ export class Addressing {
 }
 
 const window = (rows: RowBound): RowWindow => ({ max: rows.max, reg: registerOf(rows.of), level: rowLevel });
+/** What numbers that are the same for every row are to vmap. */
+export const kindOf = ({ columns }: Region): 'number' | 'vector' => (columns === 1 ? 'number' : 'vector');
 const nowhere: SramOperand = { addr: 0, ss: 0 };
 
 type Selected = { readonly [M in Mnemonic]: { readonly op: M; readonly fields: InstructionOf<M>['fields'] } }[Mnemonic];
@@ -135,11 +137,11 @@ const selectors: { readonly [K in TileKind]: Select<K> } = {
   finish: ({ regions: { sinks, out }, rows }, to) => ({
     op: 'afin', fields: { format: to.buffer(out).format, out: to.sram(out), pitch: to.pitch(out), rows: window(rows), ...(sinks === undefined ? {} : { sink: true, sinks: to.sram(sinks) }) },
   }),
-  map: ({ attrs, regions: { x, y, out }, rows }, to) => ({
+  map: ({ attrs, regions: { x, y, same, out }, rows }, to) => ({
     op: 'vmap',
     fields: {
-      function: attrs.function, xFormat: to.buffer(x).format, yFormat: to.buffer(y ?? x).format, format: to.buffer(out).format,
-      x: to.sram(x), xPitch: to.pitch(x), y: y === undefined ? nowhere : to.sram(y), yPitch: y === undefined ? 0 : to.pitch(y), out: to.sram(out), outPitch: to.pitch(out), columns: out.columns, rows: window(rows),
+      function: attrs.function, xFormat: to.buffer(x).format, yFormat: to.buffer(y ?? same ?? x).format, format: to.buffer(out).format, ...(same === undefined ? {} : { yIs: kindOf(same) }),
+      x: to.sram(x), xPitch: to.pitch(x), y: y === undefined && same === undefined ? nowhere : to.sram((y ?? same) as Region), yPitch: y === undefined ? 0 : to.pitch(y), out: to.sram(out), outPitch: to.pitch(out), columns: out.columns, rows: window(rows),
     },
   }),
   norm: ({ attrs, regions: { x, params, out }, rows }, to) => ({

@@ -45,6 +45,7 @@ export function assignFormats(module: GraphModule, precision: Precision): GraphM
   return rewrite({ ...module, types }, 'formats', {
     embed: (op, near) => [near.build.op('embed', {}, [near.now(op.operands[0] as ValueId), stored(op.operands[1] as ValueId, 'bf16', near)], types[op.results[0] as ValueId])],
     norm: (op, near) => [near.build.op('norm', op.attrs, [near.now(op.operands[0] as ValueId), ...op.operands.slice(1).map((value) => stored(value, 'f32', near))], types[op.results[0] as ValueId])],
+    scale: (op, near) => [near.build.op('scale', {}, [near.now(op.operands[0] as ValueId), stored(op.operands[1] as ValueId, 'f32', near)], types[op.results[0] as ValueId])],
     linear: (op, near) => {
       const [x, w, ...rest] = op.operands as [ValueId, ValueId, ...ValueId[]];
       const others = rest.map((value) => stored(value, 'f32', near));
@@ -69,7 +70,7 @@ export function assignFormats(module: GraphModule, precision: Precision): GraphM
 }
 
 /** Kinds that round to any format on their way out; the others move values as they are. */
-const computes: ReadonlySet<string> = new Set(['linear', 'norm', 'rope', 'activate', 'add', 'multiply']);
+const computes: ReadonlySet<string> = new Set(['linear', 'norm', 'rope', 'activate', 'add', 'multiply', 'scale']);
 
 function quantise(x: ValueId, near: Near): readonly [ValueId, ValueId] {
   const type = near.type(x);

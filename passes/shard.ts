@@ -62,6 +62,13 @@ export function shard(module: GraphModule, tp: number, diagnostics: Diagnostics)
       });
       return keep(op, operands, near);
     },
+    scale: (op, near) => {
+      const count = parts.get(op.results[0] as ValueId) ?? 1;
+      const [x, by] = op.operands as [ValueId, ValueId];
+      const numbers = near.weightOf(by) as Weight;
+      if (count === 1) return keep(op, [whole(x, near), near.now(by)], near);
+      return keep(op, [near.now(x), numbers.shape[0] === 1 ? near.now(by) : near.weight(shardRows(numbers, count, false))], near);
+    },
     attention: (op, near) => {
       const attrs = { ...op.attrs, heads: op.attrs.heads / tp, kvHeads: Math.max(1, op.attrs.kvHeads / tp) };
       const [q, k, v, sinks] = op.operands as [ValueId, ValueId, ValueId, ValueId | undefined];
@@ -85,7 +92,7 @@ function partsOfValues(module: GraphModule, tp: number, whole: ReadonlySet<Value
   for (const op of [...allOps(module.body)].reverse()) {
     if (op.kind === 'attention') for (const operand of op.operands.slice(1)) kvHeads.set(operand, op.attrs.kvHeads);
     const heads = kvHeads.get(op.results[0] as ValueId);
-    if ((op.kind === 'rope' || op.kind === 'norm') && heads !== undefined) kvHeads.set(op.operands[0] as ValueId, heads);
+    if ((op.kind === 'rope' || op.kind === 'norm' || op.kind === 'scale') && heads !== undefined) kvHeads.set(op.operands[0] as ValueId, heads);
   }
   const set = (value: ValueId, count: number): unknown => count > 1 && !whole.has(value) && parts.set(value, count);
   const of = (value: ValueId | undefined): number => (value === undefined ? 1 : (parts.get(value) ?? 1));
@@ -97,7 +104,7 @@ function partsOfValues(module: GraphModule, tp: number, whole: ReadonlySet<Value
         const width = sizeOf((module.types[result] as TensorType).shape[1]);
         const count = Math.min(tp, kvHeads.get(result) ?? tp);
         set(result, width % count === 0 ? count : 1);
-      } else if (op.kind === 'rope' || op.kind === 'sampleRows') set(result, of(op.operands[0]));
+      } else if (op.kind === 'rope' || op.kind === 'sampleRows' || op.kind === 'scale') set(result, of(op.operands[0]));
       else if (op.kind === 'norm') set(result, op.attrs.groups % of(op.operands[0]) === 0 ? of(op.operands[0]) : 1);
       else if (op.kind === 'add' || op.kind === 'multiply' || op.kind === 'activate') set(result, Math.min(...op.operands.map(of)));
       else if (op.kind === 'loop') {

@@ -26,6 +26,7 @@ const attributeKinds: { readonly [K in OpKind]: { readonly [F in keyof GraphAttr
   activate: { activation: activations },
   add: {},
   multiply: {},
+  scale: {},
   columns: { start: 'number', end: 'number' },
   quantise: {},
   convert: {},

@@ -17,7 +17,7 @@ export const explicitKinds: ReadonlySet<OpKind> = new Set<OpKind>(['weight', 'co
 export const isTensorKind = (kind: OpKind): boolean => kind in primitiveRules || kind in blockRules;
 
 /** Kinds that round to whatever dtype their result has; `inferResults` only proposes one. */
-export const roundingKinds: ReadonlySet<OpKind> = new Set<OpKind>(['embed', 'norm', 'linear', 'rope', 'attention', 'activate', 'add', 'multiply', 'experts', 'tnorm', 'tactivate', 'trope', 'tattention', 'tmoe']);
+export const roundingKinds: ReadonlySet<OpKind> = new Set<OpKind>(['embed', 'norm', 'linear', 'rope', 'attention', 'activate', 'add', 'multiply', 'scale', 'experts', 'tnorm', 'tactivate', 'trope', 'tattention', 'tmoe']);
 
 const rules: { readonly [K in OpKind]: InferRule<K> } = {
   ...primitiveRules,
@@ -94,6 +94,12 @@ const rules: { readonly [K in OpKind]: InferRule<K> } = {
   activate: (_, operands) => [exactly(operands, 1)[0]],
   add: (_, operands) => pointwise(operands),
   multiply: (_, operands) => pointwise(operands),
+  scale: (_, operands) => {
+    const [x, by] = exactly(operands, 2) as [TensorType, TensorType];
+    const [numbers] = dimsOf(by, 1, 'the factors');
+    if (!equalDims(numbers, 1)) same(numbers, dimsOf(x, 2, 'x')[1], 'the factors and the columns of x');
+    return [x];
+  },
   columns: ({ start, end }, operands) => {
     const [x] = exactly(operands, 1);
     const [rows, width] = dimsOf(x, 2, 'x');

@@ -135,6 +135,10 @@ const rules: { readonly [K in RowKind]: RowRule<K> } = {
   activate: (op, operands, context) => [rounded(map(tensorAt(operands, 0), (x) => context.numbers.activate(op.attrs.activation, x)), op, context)],
   add: (op, operands, context) => pointwise((x, y) => x + y, operands, op, context),
   multiply: (op, operands, context) => pointwise((x, y) => x * y, operands, op, context),
+  scale: (op, operands, context) => {
+    const [x, by] = [tensorAt(operands, 0), tensorAt(operands, 1).data];
+    return [rounded(map(x, (value, i) => context.numbers.single(value * (by[i % by.length] as number))), op, context)];
+  },
   columns: (op, operands) => [columns(tensorAt(operands, 0), op.attrs)],
   quantise: (_, operands, context) => quantise(tensorAt(operands, 0), context.arithmetic),
   convert: (op, operands, context) => [rounded(tensorAt(operands, 0), op, context)],

@@ -51,6 +51,8 @@ export type GraphAttrs = {
   readonly activate: { readonly activation: Activation };
   readonly add: Record<never, never>;
   readonly multiply: Record<never, never>;
+  /** (x [t, d], by [d] or [1]) -> x times a number for each feature, or one for all. */
+  readonly scale: Record<never, never>;
   /** (x [t, d]) -> columns start to end. */
   readonly columns: { readonly start: number; readonly end: number };
   /** (x [t, d]) -> (e4m3 [t, d], f32 [t]): rowScale = amax/448 (1 if 0), x / rowScale. */

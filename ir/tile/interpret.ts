@@ -84,8 +84,13 @@ const meanings: { readonly [K in TileKind]: Meaning<K> } = {
     if (queries === undefined) throw new Error('attention finds no queries');
     finish(queries, regions.sinks === undefined ? undefined : view(regions.sinks), view(regions.out), memories.window(rows).count);
   },
-  map: ({ attrs, regions: { x, y, out }, rows }, view, { memories }) =>
-    mapRows(attrs.function, view(x), y === undefined ? undefined : view(y), view(out), memories.window(rows).count),
+  map: ({ attrs, regions: { x, y, same, out }, rows }, view, { memories }) => {
+    const [xs, to] = [view(x), view(out)];
+    const numbers = same === undefined ? undefined : view(same).row(0);
+    const ys = y === undefined ? undefined : view(y);
+    const other = (row: number): Float64Array => (numbers?.length === 1 ? to.row(row).map(() => numbers[0]!) : (numbers ?? (ys ?? xs).row(row)));
+    mapRows(attrs.function, xs, other, to, memories.window(rows).count);
+  },
   norm: ({ attrs, regions: { x, params, out }, rows }, view, { memories }) =>
     normRows({ ...attrs, lineElements: memories.lineBytes / f32Bytes }, view(x), view(params), view(out), memories.window(rows).count),
   rope: ({ attrs, regions: { x, table, out }, rows }, view, { memories }) => ropeRows(attrs, view(x), view(table), view(out), memories.window(rows).count),

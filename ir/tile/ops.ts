@@ -27,7 +27,7 @@ export type TileAttrs = {
   /** `softCap` 0: scores are not capped. */
   readonly attend: { readonly mask: 'full' | 'causal'; readonly window: number; readonly softCap: number; readonly kvHeads: number; readonly pageRows: number };
   readonly finish: Record<never, never>;
-  /** One micro-operation (vmap). */
+  /** One micro-operation (vmap), of x, or of it and another operand: `y`, rows; or `same`, one row of FP32 numbers or one number, the same for every row. */
   readonly map: { readonly function: VectorFunction };
   readonly norm: { readonly norm: 'rms' | 'layer'; readonly groups: number };
   readonly rope: { readonly interleaved: boolean; readonly headDim: number; readonly rotary: number; readonly heads: number };
@@ -49,7 +49,7 @@ export const tileOperands = {
   query: { q: 'read', worklist: 'read' },
   attend: { kv: 'read', pages: 'read' },
   finish: { sinks: 'read?', out: 'write' },
-  map: { x: 'read', y: 'read?', out: 'write' },
+  map: { x: 'read', y: 'read?', same: 'read?', out: 'write' },
   norm: { x: 'read', params: 'read', out: 'write' },
   rope: { x: 'read', table: 'read', out: 'write' },
   quantise: { x: 'read', out: 'write', rowScale: 'write' },

@@ -22,7 +22,7 @@ const operandSpaces: { readonly [K in TileKind]: { readonly [N in keyof (typeof 
   query: { q: 'sram', worklist: 'sram' },
   attend: { kv: 'hbm', pages: 'sram' },
   finish: { sinks: 'sram', out: 'sram' },
-  map: { x: 'sram', y: 'sram', out: 'sram' },
+  map: { x: 'sram', y: 'sram', same: 'sram', out: 'sram' },
   norm: { x: 'sram', params: 'sram', out: 'sram' },
   rope: { x: 'sram', table: 'sram', out: 'sram' },
   quantise: { x: 'sram', out: 'sram', rowScale: 'sram' },
@@ -32,7 +32,7 @@ const operandSpaces: { readonly [K in TileKind]: { readonly [N in keyof (typeof 
 /** Operands that are lists: packed, all of the step's rows, not moved. */
 const lists = new Set(['index', 'worklist', 'pages', 'rowScale']);
 /** Operands of which every op works on a window of rows; the others are read as wholes. */
-const wholes = new Set([...lists, 'params', 'sinks']);
+const wholes = new Set([...lists, 'params', 'sinks', 'same']);
 const isWhole = (kind: TileKind, name: string): boolean =>
   wholes.has(name) || kind === 'input' || kind === 'attend' || (kind === 'gather' && name === 'table') || (kind === 'scatter' && name === 'out');
 
@@ -85,9 +85,14 @@ const checks: { readonly [K in TileKind]: Check<K> } = {
     attrs.window > 0 && attrs.mask !== 'causal' && 'has a window without the causal mask',
   ],
   finish: ({ regions: { sinks } }, { buffer }) => [sinks !== undefined && buffer(sinks).format !== 'f32' && 'has sinks that are not f32'],
-  map: ({ attrs, regions: { x, y, out } }) => {
+  map: ({ attrs, regions: { x, y, same, out } }, { buffer }) => {
     const binary = takesOperand(attrs.function);
-    return [differ('operands of other widths', x.columns, out.columns), y !== undefined && differ('operands of other widths', y.columns, out.columns), binary !== (y !== undefined) && (binary ? 'has one operand' : 'has an operand it does not use')];
+    const others = [y, same].filter((other) => other !== undefined);
+    return [
+      differ('operands of other widths', x.columns, out.columns), y !== undefined && differ('operands of other widths', y.columns, out.columns),
+      same !== undefined && same.columns !== 1 && differ('numbers that are not one a column', same.columns, out.columns), same !== undefined && buffer(same).format !== 'f32' && 'has numbers that are not f32',
+      others.length > 1 ? 'has two operands beside x' : binary !== (others.length > 0) && (binary ? 'has one operand' : 'has an operand it does not use'),
+    ];
   },
   norm: ({ attrs: { groups }, regions: { x, params, out } }, { buffer }) => [
     differ('operands of other widths', x.columns, out.columns), (groups < 1 || x.columns % groups > 0) && `cuts rows of ${x.columns} into ${groups} groups`,

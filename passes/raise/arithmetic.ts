@@ -5,7 +5,7 @@ import { expanded, joined } from './axes.ts';
 import { parameterOf, scalarOf } from './constants.ts';
 import { coneOf, evaluate, scenarioOf } from './evaluate.ts';
 import type { Lifted, Raising } from './raising.ts';
-import { isolated, type RowNode, scaled } from './rows.ts';
+import { gained, isolated, type RowNode, scaled } from './rows.ts';
 import type { Source } from './source.ts';
 import { byPosition, tableOf } from './tables.ts';
 
@@ -60,8 +60,8 @@ function liftBias(op: GraphOp, operand: ValueId, constant: ValueId, raising: Rai
   if (view === undefined) return undefined;
   const x = isolated(view);
   const text = `it adds a constant [${raising.source.type(constant).shape.join(', ')}]`;
-  const row = x === undefined || x.past !== undefined ? undefined : scaled(x.row, x.scale);
-  if (x === undefined || row === undefined) return `${text} to irregular parts of rows, or rows times a number`;
+  if (x === undefined || x.past !== undefined) return `${text} to irregular parts of rows`;
+  const row = scaled(x.row, x.scale);
   const bias = parameterOf(raising.source, constant, x.layout, { width: row.width, group: 1 });
   if (bias !== undefined && row.kind === 'linear' && !row.attrs.bias && row.attrs.activation === 'none') return { ...x, row: { ...row, attrs: { ...row.attrs, bias: true }, weights: [...row.weights, bias], from: [...row.from, op] }, scale: 1 };
   const table = row.sampled ? undefined : tableOf(raising.source, constant, x.layout, row.width);
@@ -69,22 +69,21 @@ function liftBias(op: GraphOp, operand: ValueId, constant: ValueId, raising: Rai
   return { ...x, row: pair('add', row, byPosition(table, [op]), op), scale: 1 };
 }
 
-/** Rows times a constant for each feature: of a norm without a gain, or of a linear, whose weights and bias have it then. */
+/** Rows times a constant for each of their features: the gain of a norm that has none, part of a linear's weights and bias, or a product of its own. */
 function liftGain(op: GraphOp, operand: ValueId, constant: ValueId, raising: Raising): Lifted {
   const view = raising.view(operand);
   if (view === undefined) return undefined;
-  const x = isolated(view);
-  const row = x?.row;
-  const gain = x === undefined || row === undefined ? undefined : parameterOf(raising.source, constant, x.layout, { width: row.width, group: 1 });
-  const refused = `it multiplies by a constant [${raising.source.type(constant).shape.join(', ')}] what is neither a norm that wants a gain nor a linear`;
-  if (x === undefined || row === undefined || gain === undefined || x.past !== undefined) return refused;
+  const x = view.past === undefined ? isolated(view) : undefined;
+  const gain = x === undefined ? undefined : parameterOf(raising.source, constant, x.layout, { width: x.row.width, group: 1 });
+  if (x === undefined || gain === undefined) return `it multiplies by a constant [${raising.source.type(constant).shape.join(', ')}] that is not one number a feature`;
+  const { row } = x;
   if (row.kind === 'norm' && row.weights.length === 0) return { ...x, row: { ...row, weights: [gain], from: [...row.from, op] } };
-  if (row.kind !== 'linear' || row.attrs.activation !== 'none') return refused;
-  return { ...x, row: { ...row, weights: row.weights.map((weight) => gained(weight, gain)), from: [...row.from, op] } };
+  const isFolded = row.kind === 'linear' && row.attrs.activation === 'none';
+  return { ...x, row: isFolded ? { ...row, weights: row.weights.map((weight) => withGain(weight, gain)), from: [...row.from, op] } : gained(row, gain, [op]) };
 }
 
 /** Each row of a weight times its element of a vector. */
-function gained(weight: Weight, gain: Weight): Weight {
+function withGain(weight: Weight, gain: Weight): Weight {
   const [rows, ...rest] = weight.shape as readonly [number, ...number[]];
   const scale: WeightExpr = { kind: 'reshape', of: gain.instances[0] as WeightExpr, shape: [rows, ...rest.map(() => 1)] };
   return { ...weight, name: `${weight.name}*${gain.name}`, instances: weight.instances.map((of): WeightExpr => ({ kind: 'dequantise', of, scale, zeroPoint: undefined, block: [1, ...rest] })) };
@@ -97,9 +96,7 @@ function liftPair(op: GraphOp, fn: 'add' | 'mul', raising: Raising): Lifted {
   const layout = x === undefined || y === undefined ? undefined : joined(x.layout, y.layout);
   if (x === undefined || y === undefined || layout === undefined || x.row.width !== y.row.width || x.row.sampled !== y.row.sampled || x.past !== undefined || y.past !== undefined) return 'its operands are not rows of the same features in the same order';
   if (fn === 'mul') return { row: pair('multiply', x.row, y.row, op), layout, scale: x.scale * y.scale, past: undefined };
-  const rows = x.scale === y.scale ? [x.row, y.row] : [scaled(x.row, x.scale), scaled(y.row, y.scale)];
-  const [a, b] = rows;
-  if (a === undefined || b === undefined) return 'it adds rows times different numbers';
+  const [a, b] = x.scale === y.scale ? [x.row, y.row] : [scaled(x.row, x.scale), scaled(y.row, y.scale)];
   return { row: pair('add', a, b, op), layout, scale: x.scale === y.scale ? x.scale : 1, past: undefined };
 }
 

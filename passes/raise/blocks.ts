@@ -15,11 +15,11 @@ export function liftNorm(op: OpOf<'tnorm'>, raising: Raising): Lifted {
   const view = raising.view(operand);
   if (view === undefined) return undefined;
   const x = isolated(view);
-  const row = x === undefined ? undefined : scaled(x.row, x.scale);
   const along = merged(x === undefined ? [] : op.attrs.axes.flatMap((axis) => x.layout.axes[axis] ?? []));
   const [only] = along;
   const sizes = op.attrs.axes.map((axis) => source.type(operand).shape[axis]).join(' x ');
-  if (x === undefined || row === undefined || along.length !== 1 || only?.axis !== 'feature' || only.stride !== 1 || row.width % only.size > 0) return `it normalises ${sizes} of ${view.row.width} features, which are no equal parts of a row, side by side`;
+  if (x === undefined || along.length !== 1 || only?.axis !== 'feature' || only.stride !== 1 || x.row.width % only.size > 0) return `it normalises ${sizes} of ${view.row.width} features, which are no equal parts of a row, side by side`;
+  const row = scaled(x.row, x.scale);
   const weights = parameters.map((parameter) => parameterOf(source, parameter, x.layout, { width: row.width, group: only.size }));
   if (weights.includes(undefined)) return 'its gain or bias is not one number a feature';
   return viewOf({ kind: 'norm', attrs: { norm: op.attrs.norm, groups: row.width / only.size, epsilon: op.attrs.epsilon }, rows: [row], weights: weights.flatMap((weight) => weight ?? []), width: row.width, sampled: row.sampled, from: [op] }, x);
@@ -32,8 +32,8 @@ export function liftActivation(op: OpOf<'tactivate'>, raising: Raising): Lifted 
   const { activation, slope } = op.attrs;
   if (!isOfMachine(activation)) return `the machine does not compute \`${activation}\``;
   const x = isolated(view);
-  const row = x === undefined ? undefined : scaled(x.row, x.scale * slope);
-  if (x === undefined || row === undefined) return 'it activates irregular parts of rows, or rows times a number';
+  if (x === undefined) return 'it activates irregular parts of rows';
+  const row = scaled(x.row, x.scale * slope);
   const activated: RowNode = { kind: 'activate', attrs: { activation }, rows: [row], weights: [], width: row.width, sampled: row.sampled, from: [op] };
   return { ...viewOf(activated, x), scale: 1 / slope };
 }

@@ -124,8 +124,7 @@ class Lifting implements Raising {
     if (row !== undefined) return { role: 'result', row };
     // Keys and values of an attention that was not recognised: that has been told.
     if (this.problems.length > 0 && this.source.type(value).shape.length === 4) return undefined;
-    const reason = view.scale === 1 ? `output \`${name}\` is neither the features of each token nor a cache` : `output \`${name}\` is rows of \`${view.row.kind}\` times ${view.scale}`;
-    this.problems.push({ op: this.source.definition(value), value, reason });
+    this.problems.push({ op: this.source.definition(value), value, reason: `output \`${name}\` is neither the features of each token nor a cache` });
     return undefined;
   }
 

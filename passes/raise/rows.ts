@@ -4,7 +4,7 @@ import type { Weight, WeightExpr } from '../../ir/weights.ts';
 import type { Factor, Layout } from './axes.ts';
 import { features, merged } from './axes.ts';
 
-type RowKind = 'embed' | 'norm' | 'linear' | 'rope' | 'attention' | 'activate' | 'add' | 'multiply' | 'sampleRows' | 'columns' | 'custom' | 'experts';
+type RowKind = 'embed' | 'norm' | 'linear' | 'rope' | 'attention' | 'activate' | 'add' | 'multiply' | 'scale' | 'sampleRows' | 'columns' | 'custom' | 'experts';
 
 /** A row list the host makes. */
 export type RowFeed = 'ids' | 'positions' | 'types';
@@ -91,14 +91,19 @@ function selectRows(weight: Weight, base: number, parts: readonly { readonly siz
   return { ...weight, name: `${weight.name}[${base}:${parts.map(({ size, stride }) => `${size}x${stride}`).join(',')}]`, shape: [total, ...rest], instances: [expr] };
 }
 
-/** The same rows times a factor, if that can be said by its weights. */
-export function scaled(row: RowNode, by: number): RowNode | undefined {
+/** The same rows times a factor: said by their weights, if that can be. */
+export function scaled(row: RowNode, by: number): RowNode {
   if (by === 1) return row;
   const linear = row.kind === 'linear' && row.attrs.activation === 'none';
-  if (!linear && row.kind !== 'embed' && !(row.kind === 'norm' && row.weights.length > 0)) return undefined;
+  if (!linear && row.kind !== 'embed' && !(row.kind === 'norm' && row.weights.length > 0)) {
+    return gained(row, { name: `times.${by}`, dtype: 'f32', shape: [1], instances: [{ kind: 'values', shape: [1], values: [by] }] }, []);
+  }
   const weights = row.weights.map((weight): Weight => ({ ...weight, name: `${weight.name}*${by}`, instances: weight.instances.map((of) => ({ kind: 'scale', of, by })) }));
   return { ...row, weights };
 }
+
+/** Rows times a number for each feature, or one for all. */
+export const gained = (row: RowNode, by: Weight, from: readonly GraphOp[]): RowNode => ({ kind: 'scale', attrs: {}, rows: [row], weights: [by], width: row.width, sampled: row.sampled, from });
 
 /** The rows a view shows when it shows them whole: sequences, then rows, then all features in order. */
 export function wholeRows(view: View): RowNode | undefined {

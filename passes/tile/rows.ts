@@ -4,7 +4,7 @@ import type { TileAttrs } from '../../ir/tile/ops.ts';
 import type { BufferId, Region } from '../../ir/tile/module.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { bufferOf, instanceRow, type Lowering, overRows, type Place, rowLimit, wholeList } from './lowering.ts';
-import { weightNameOf, weightOf } from './weights.ts';
+import { stagedVector, weightNameOf, weightOf } from './weights.ts';
 import { affine } from './writer.ts';
 
 /** embed -> rows of the table gathered by the index list. */
@@ -52,8 +52,15 @@ export function lowerMap(low: Lowering, op: OpOf<'add' | 'multiply' | 'activate'
   mapInto(low, name, op.operands.map(low.place), low.place(op.results[0] as ValueId));
 }
 
+/** scale -> one vector instruction, its numbers the same for every row. */
+export function lowerScale(low: Lowering, op: OpOf<'scale'>): void {
+  const [x, by] = op.operands as [ValueId, ValueId];
+  const same = stagedVector(low, by);
+  overRows(low, [low.place(x)], [low.place(op.results[0] as ValueId)], ([from], [out], rows) => low.write.op('map', { function: 'multiply' }, { x: from as Region, y: undefined, same, out: out as Region }, rows));
+}
+
 export function mapInto(low: Lowering, name: TileAttrs['map']['function'], from: readonly Place[], to: Place): void {
-  overRows(low, from, [to], ([x, y], [out], rows) => low.write.op('map', { function: name }, { x: x as Region, y, out: out as Region }, rows));
+  overRows(low, from, [to], ([x, y], [out], rows) => low.write.op('map', { function: name }, { x: x as Region, y, same: undefined, out: out as Region }, rows));
 }
 
 export function lowerQuantise(low: Lowering, op: OpOf<'quantise'>): void {

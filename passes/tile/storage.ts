@@ -99,5 +99,5 @@ function deadBefore(block: Block, param: ValueId, next: ValueId): boolean {
   if (maker === undefined || readers.some((i) => i > at) || block.ops.some((op) => op.kind === 'columns' && op.operands.includes(param))) return false;
   if (!readers.includes(at)) return true;
   if (maker.kind === 'linear') return maker.attrs.residual && maker.operands.indexOf(param) === maker.operands.length - 1;
-  return maker.kind === 'add' || maker.kind === 'multiply' || maker.kind === 'activate' || maker.kind === 'norm';
+  return maker.kind === 'add' || maker.kind === 'multiply' || maker.kind === 'scale' || maker.kind === 'activate' || maker.kind === 'norm';
 }

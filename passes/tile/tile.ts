@@ -9,7 +9,7 @@ import type { Weight } from '../../ir/weights.ts';
 import { type AttentionSite, lowerAttention } from './attention.ts';
 import { type Bounds, type Homes, listBuffer, type Lowering, type Place, wholeList } from './lowering.ts';
 import { lowerLinear } from './matmul.ts';
-import { gatherInto, lowerAllgather, lowerEmbed, lowerMap, lowerNorm, lowerQuantise, lowerRope, lowerSampleRows, mapInto, storeRows } from './rows.ts';
+import { gatherInto, lowerAllgather, lowerEmbed, lowerMap, lowerNorm, lowerQuantise, lowerRope, lowerSampleRows, lowerScale, mapInto, storeRows } from './rows.ts';
 import { Storage } from './storage.ts';
 import { TileWriter } from './writer.ts';
 
@@ -121,6 +121,7 @@ class GraphLowering {
       case 'multiply':
       case 'activate':
       case 'convert': return lowerMap(low, op);
+      case 'scale': return lowerScale(low, op);
       case 'quantise': return lowerQuantise(low, op);
       case 'allgather': return lowerAllgather(low, op, this.#tags++);
       default: throw new Error(`internal: ${op.kind} has no lowering`);

@@ -7,11 +7,11 @@ import type { Weight } from '../../ir/weights.ts';
 export type Sizes = { readonly layers: number; readonly hidden: number; readonly heads: number; readonly kvHeads: number; readonly headDim: number; readonly inner: number; readonly vocabulary: number };
 export const small: Sizes = { layers: 3, hidden: 32, heads: 4, kvHeads: 2, headDim: 8, inner: 48, vocabulary: 40 };
 
-/** What a layer has beyond a llama's: norms of queries and keys, of each head or of the row; capped scores; sinks. */
-export type Traits = { readonly qkNorm?: { readonly norm: 'rms' | 'layer'; readonly of: 'heads' | 'row' }; readonly softCap?: number; readonly sinks?: boolean };
+/** What a layer has beyond a llama's: norms of queries and keys, of each head or of the row; capped scores, sinks; logits capped, each at a bound of its own. */
+export type Traits = { readonly qkNorm?: { readonly norm: 'rms' | 'layer'; readonly of: 'heads' | 'row' }; readonly softCap?: number; readonly sinks?: boolean; readonly cappedLogits?: boolean };
 
 /** A llama-like decoder in unfused row ops, written out: what a frontend hands to the passes. */
-export function tinyLlama(sizes: Sizes = small, { qkNorm, softCap = 0, sinks = false }: Traits = {}): GraphModule {
+export function tinyLlama(sizes: Sizes = small, { qkNorm, softCap = 0, sinks = false, cappedLogits = false }: Traits = {}): GraphModule {
   const { layers, hidden, heads, kvHeads, headDim, inner, vocabulary } = sizes;
   const rows = (width: number): TensorType => ({ dtype: 'bf16', shape: ['tokens', width] });
   const weights: Weight[] = [];
@@ -48,7 +48,8 @@ export function tinyLlama(sizes: Sizes = small, { qkNorm, softCap = 0, sinks = f
       return [build.op('add', {}, [a, linear(build.op('multiply', {}, [gate, up]), 'layer.{}.down', hidden, inner, layers)])];
     });
     const n = build.op('sampleRows', {}, [norm(last as ValueId, 'norm')]);
-    return [linear(n, 'head', vocabulary, hidden)];
+    const logits = linear(n, 'head', vocabulary, hidden);
+    return [cappedLogits ? build.op('scale', {}, [build.op('activate', { activation: 'tanh' }, [logits]), weight('bounds', [vocabulary])]) : logits];
   });
   return {
     name: 'tiny', family: 'llama', customLayers: [], weights, types: build.types, body,

@@ -22,11 +22,10 @@ export function scatterRows(from: View, index: View, out: View, { first, count }
 }
 
 /** out <- function(x, y) in FP32, rounded once. */
-export function mapRows(name: TileAttrs['map']['function'], x: View, y: View | undefined, out: View, count: number): void {
-  const other = y ?? x;
+export function mapRows(name: TileAttrs['map']['function'], x: View, other: (row: number) => Float64Array, out: View, count: number): void {
   const of = microOperation(name);
   for (let i = 0; i < count; i++) {
-    const [xs, ys, to] = [x.row(i), other.row(i), out.row(i)];
+    const [xs, ys, to] = [x.row(i), other(i), out.row(i)];
     for (let c = 0; c < to.length; c++) to[c] = roundTo(out.format, of(xs[c]!, ys[c]!));
   }
 }

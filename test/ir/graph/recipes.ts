@@ -89,6 +89,7 @@ export const recipes: { readonly [K in OpKind]: Recipe } = {
   activate: onMatrix(({ build, tape }, { x }) => [build.op('activate', { activation: tape.one(activations) }, [x])]),
   add: onMatrix((shop, { x, type }) => [shop.build.op('add', {}, [x, alike(shop, type) ?? x])]),
   multiply: onMatrix((shop, { x, type }) => [shop.build.op('multiply', {}, [x, alike(shop, type) ?? x])]),
+  scale: onMatrix(({ build, tape, weight }, { x, width }) => [build.op('scale', {}, [x, weight([tape.one([1, width])])])]),
   columns: onMatrix(({ build, tape }, { x, width }) => {
     const start = tape.below(width);
     return [build.op('columns', { start, end: start + 1 + tape.below(width - start) }, [x])];

@@ -56,7 +56,7 @@ describe('norms, however they are spelled', () => {
     expect(raised(16, (write, x) => heads(write, x, write.weight('gains', [2, 8], (i) => 1 + i / 50)))).toEqual(['embed', 'rms 0.00001 2 in 2']);
   });
   test('not of each head with a gain a head: that is no number for each feature', () => {
-    expect(raised(16, (write, x) => heads(write, x, write.weight('gains', [2, 1], (i) => 1 + i / 50)))[0]).toMatch(/multiplies by a constant \[2, 1\]/);
+    expect(raised(16, (write, x) => heads(write, x, write.weight('gains', [2, 1], (i) => 1 + i / 50)))[0]).toMatch(/multiplies by a constant \[2, 1\] that is not one number a feature/);
   });
   test('not along the sequence', () => {
     expect(raised(16, (write, x) => rms(write, x, 1))[0]).toMatch(/not recognised/);
