@@ -13,13 +13,26 @@ type Polynomial = ReadonlyMap<string, number>;
 
 /** Reads `2*batch*(sequence + 1) - past`, in any order and spacing, to canonical form. Throws on other text. */
 export function parseDim(text: string): Dim {
-  return show(remembered(text));
+  return remembered(text).dim;
 }
 
-export const addDims = (a: Dim, b: Dim): Dim => (typeof a === 'number' && typeof b === 'number' ? a + b : show(sum(read(a), read(b), 1)));
-export const subDims = (a: Dim, b: Dim): Dim => (typeof a === 'number' && typeof b === 'number' ? a - b : show(sum(read(a), read(b), -1)));
+export function addDims(a: Dim, b: Dim): Dim {
+  if (typeof a === 'number' && typeof b === 'number') return a + b;
+  if (a === 0) return canonical(b);
+  return b === 0 ? canonical(a) : show(sum(read(a), read(b), 1));
+}
+
+export function subDims(a: Dim, b: Dim): Dim {
+  if (typeof a === 'number' && typeof b === 'number') return a - b;
+  return b === 0 ? canonical(a) : show(sum(read(a), read(b), -1));
+}
+
 /** A product of numbers is never -0. */
-export const mulDims = (a: Dim, b: Dim): Dim => (typeof a === 'number' && typeof b === 'number' ? a * b + 0 : show(product(read(a), read(b))));
+export function mulDims(a: Dim, b: Dim): Dim {
+  if (typeof a === 'number' && typeof b === 'number') return a * b + 0;
+  if (a === 1) return canonical(b);
+  return b === 1 ? canonical(a) : show(product(read(a), read(b)));
+}
 
 /** The product of all; 1 of none. */
 export const volumeOf = (shape: readonly Dim[]): Dim => shape.reduce<Dim>(mulDims, 1);
@@ -97,7 +110,7 @@ export function leastOf(dim: Dim): number {
 export const degreesOf = (dim: Dim): readonly number[] => [...read(dim).keys()].map((monomial) => namesOf(monomial).length);
 
 /** Whether two dimensions are the same polynomial, however they are written. */
-export const equalDims = (a: Dim, b: Dim): boolean => a === b || (!(typeof a === 'number' && typeof b === 'number') && show(read(a)) === show(read(b)));
+export const equalDims = (a: Dim, b: Dim): boolean => a === b || (!(typeof a === 'number' && typeof b === 'number') && canonical(a) === canonical(b));
 
 export const equalShapes = (a: readonly Dim[], b: readonly Dim[]): boolean => a.length === b.length && a.every((dim, i) => equalDims(dim, b[i] as Dim));
 
@@ -145,20 +158,22 @@ export const sizeName = (text: string): string => text.replace(/[^A-Za-z0-9_.]/g
 
 const namesOf = (monomial: string): readonly string[] => (monomial === '' ? [] : monomial.split('\n'));
 
-const read = (dim: Dim): Polynomial => (typeof dim === 'number' ? constant(dim) : remembered(dim));
+const read = (dim: Dim): Polynomial => (typeof dim === 'number' ? constant(dim) : remembered(dim).polynomial);
+const canonical = (dim: Dim): Dim => (typeof dim === 'number' ? dim : remembered(dim).dim);
 const constant = (value: number): Polynomial => new Map(value === 0 ? [] : [['', value]]);
 
 /** Dimensions read before: a module says the same few thousands of times over. Polynomials are never changed. */
-const known = new Map<string, Polynomial>();
+const known = new Map<string, { readonly polynomial: Polynomial; readonly dim: Dim }>();
 const mostKnown = 1024;
 
-function remembered(text: string): Polynomial {
+function remembered(text: string): { readonly polynomial: Polynomial; readonly dim: Dim } {
   const found = known.get(text);
   if (found !== undefined) return found;
   const polynomial = parsePolynomial(text);
+  const read = { polynomial, dim: show(polynomial) };
   if (known.size >= mostKnown) known.clear();
-  known.set(text, polynomial);
-  return polynomial;
+  known.set(text, read);
+  return read;
 }
 
 /** a + sign * b */

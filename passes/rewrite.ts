@@ -28,7 +28,7 @@ export type Rule = { readonly [K in OpKind]?: (op: OpOf<K>, near: Near) => reado
 
 /**
  * Applies a rule to every op, in program order, loop bodies included; then drops what nobody reads. The rule sees the old
- * module; ops it does not replace are carried over.
+ * module; ops it does not replace are carried over. Where there is nothing to replace or drop, the module itself comes back.
  */
 export function rewrite(module: GraphModule, by: string, rule: Rule): GraphModule {
   const build = new GraphBuilder(inferResults, module.types);
@@ -39,7 +39,11 @@ export function rewrite(module: GraphModule, by: string, rule: Rule): GraphModul
   const index = (block: Block): void => {
     for (const op of block.ops) {
       for (const result of op.results) definitions.set(result, op);
-      for (const operand of op.operands) users.set(operand, [...(users.get(operand) ?? []), op]);
+      for (const operand of op.operands) {
+        const known = users.get(operand);
+        if (known === undefined) users.set(operand, [op]);
+        else known.push(op);
+      }
       if (op.kind === 'loop') index(op.body);
     }
     for (const value of block.yields) yielded.set(value, (yielded.get(value) ?? 0) + 1);
@@ -65,12 +69,13 @@ export function rewrite(module: GraphModule, by: string, rule: Rule): GraphModul
     },
   };
 
+  const isMoved = (op: GraphOp): boolean => op.body !== undefined || op.operands.some((operand) => renamed.has(operand));
   const visit = <K extends OpKind>(op: OpOf<K>): void => {
     const origin: Origin = { kind: 'derived', by, from: [op.origin] };
     build.origin = origin;
     const apply = rule[op.kind as K] as ((op: OpOf<K>, near: Near) => readonly ValueId[] | undefined) | undefined;
     const replaced = apply?.(op, near);
-    if (replaced === undefined) build.push({ ...op, operands: op.operands.map(now), body: op.body === undefined ? undefined : block(op.body) } as GraphOp);
+    if (replaced === undefined) build.push(isMoved(op) ? ({ ...op, operands: op.operands.map(now), body: op.body === undefined ? undefined : block(op.body) } as GraphOp) : op);
     else op.results.forEach((result, i) => renamed.set(result, replaced[i] as ValueId));
   };
   const block = (old: Block): Block => {
@@ -81,10 +86,10 @@ export function rewrite(module: GraphModule, by: string, rule: Rule): GraphModul
     return { ...made, params: old.params };
   };
   const body = block(module.body);
-  return compact({ ...module, types: build.types, weights: [...weights.values()], body });
+  return compact(renamed.size === 0 && build.types.length === module.types.length ? module : { ...module, types: build.types, weights: [...weights.values()], body });
 }
 
-/** Drops ops whose results nobody reads and weights no op names, and numbers the values afresh, in program order. */
+/** Drops ops whose results nobody reads and weights no op names, and numbers the values afresh, in program order. A module that is so already comes back itself. */
 export function compact(module: GraphModule): GraphModule {
   const used = new Set<ValueId>();
   const prune = (block: Block): Block => {
@@ -122,6 +127,7 @@ export function compact(module: GraphModule): GraphModule {
     return { params, ops, yields: block.yields.map(number) };
   };
   const body = renumber(pruned);
+  if (types.length === module.types.length && names.size === module.weights.length && [...numbers].every(([old, fresh]) => old === fresh)) return module;
   return { ...module, types, body, weights: module.weights.filter((weight) => names.has(weight.name)) };
 }
 

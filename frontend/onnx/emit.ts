@@ -1,4 +1,5 @@
 import { addDims, equalShapes, leastOf, mulDims, stepsAcross, subDims, volumeOf } from '../../ir/dims.ts';
+import { exactKey } from '../../ir/exact-key.ts';
 import { GraphBuilder } from '../../ir/graph/build.ts';
 import { axisOf } from '../../ir/graph/infer-primitives.ts';
 import { inferResults } from '../../ir/graph/infer.ts';
@@ -32,7 +33,7 @@ export class Emitter {
   id(value: Value): ValueId {
     if (value.id !== undefined) return value.id;
     if (value.parts !== undefined) throw new CannotImport('E3001', `a list of ${value.parts.length} tensors is no tensor`);
-    const key = value.weight ?? `${value.dtype} ${value.shape.join()} ${(value.known ?? []).map((each) => (Object.is(each, -0) ? '-0' : String(each))).join()}`;
+    const key = value.weight ?? `${value.dtype} ${value.shape.join()} ${keyOf(value.known ?? [])}`;
     const made = this.#ids.get(key) ?? (value.weight === undefined ? this.#constant(value) : this.#weight(value.weight));
     this.#ids.set(key, made);
     return made;
@@ -306,6 +307,9 @@ export class Emitter {
     return this.build.op('weight', { name }, [], { dtype, shape });
   }
 }
+
+const keyOf = (known: readonly Dim[]): string => (isNumbers(known) ? exactKey(known) : known.join());
+const isNumbers = (known: readonly Dim[]): known is readonly number[] => known.every((each) => typeof each === 'number');
 
 /** Whether an axis has so many elements from `start` on, as far as numbers say. */
 function reaches(size: Dim, start: Dim, { length, step }: { readonly length: number; readonly step: number }): boolean {

@@ -35,6 +35,7 @@ const wireTypes: Readonly<Record<string, number>> = { int: 0, uint: 0, float: 5,
 const windowBytes = 1 << 18;
 /** A tag and a length, or a varint, or a double: what is read without looking whether it is there. */
 const headBytes = 20;
+/** What is no UTF-8 is replaced. */
 const utf8 = new TextDecoder('utf-8', { fatal: false });
 
 /** Reads one message of a file through a window of bytes; only what `messages` names is kept. Throws `Malformed`. */
@@ -149,7 +150,7 @@ class Decoder {
     this.#fill(length);
     const { buf, pos } = this.#reader;
     this.#reader.pos += length;
-    return decodeText(buf, pos, pos + length);
+    return utf8.decode(buf.subarray(pos, pos + length));
   }
 
   #chunk(length: number): Chunk {
@@ -202,17 +203,6 @@ class Decoder {
     this.#start = position;
     this.#reader = protobuf.Reader.create(this.#files.read(this.#path, position, Math.min(count, this.#size - position)));
   }
-}
-
-/** UTF-8, what is none of it replaced. Names are short and ASCII: a character at a time is faster than a decoder for them. */
-function decodeText(bytes: Uint8Array, start: number, end: number): string {
-  let text = '';
-  for (let at = start; at < end && at < start + 64; at++) {
-    const code = bytes[at] as number;
-    if (code >= 128) return utf8.decode(bytes.subarray(start, end));
-    text += String.fromCharCode(code);
-  }
-  return end - start <= 64 ? text : utf8.decode(bytes.subarray(start, end));
 }
 
 function list(into: Record<string, unknown>, name: string): unknown[] {

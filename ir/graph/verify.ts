@@ -1,6 +1,7 @@
 import type { Diagnostics, Origin } from '../../diagnostics/diagnostic.ts';
 import { equalDims, equalShapes, parseDim, volumeOf } from '../dims.ts';
 import { type Dim, isFloat, type TensorType, type ValueId } from '../types.ts';
+import type { Weight } from '../weights.ts';
 import { CustomLayerError } from './custom.ts';
 import { broadcastShapes } from './infer-primitives.ts';
 import { explicitKinds, inferResults, isTensorKind, roundingKinds } from './infer.ts';
@@ -24,13 +25,16 @@ import { printType } from './print.ts';
  */
 export function verifyGraph(module: GraphModule, diagnostics: Diagnostics): void {
   const report = (message: string, origin: Origin): void => diagnostics.report({ code: 'E5004', message, origin });
-  const check: Check = { module, report, defined: new Set(), made: new Set(), caches: new Map() };
+  const check: Check = { module, report, weights: new Map(module.weights.map((weight) => [weight.name, weight])), seen: new Uint8Array(module.types.length), caches: new Map() };
   module.types.forEach((type, value) => {
     const wrong = type.shape.find((dim) => !isCanonical(dim));
     if (wrong !== undefined) report(`\`${wrong}\`, a dimension of %${value}, is not in canonical form`, none);
   });
-  const names = module.weights.map(({ name }) => name);
-  names.forEach((name, i) => names.indexOf(name) < i && report(`two weights are named \`${name}\``, { kind: 'tensor', name }));
+  const names = new Set<string>();
+  for (const { name } of module.weights) {
+    if (names.has(name)) report(`two weights are named \`${name}\``, { kind: 'tensor', name });
+    names.add(name);
+  }
   verifyEnds(check);
   verifyBlock(module.body, check, []);
 }
@@ -38,10 +42,9 @@ export function verifyGraph(module: GraphModule, diagnostics: Diagnostics): void
 type Check = {
   readonly module: GraphModule;
   readonly report: (message: string, origin: Origin) => void;
-  /** Values in scope. */
-  readonly defined: Set<ValueId>;
-  /** Values defined anywhere so far. */
-  readonly made: Set<ValueId>;
+  readonly weights: ReadonlyMap<string, Weight>;
+  /** Of each value that has a type: 0 before it is defined, `inScope`, or `goneBy` after the end of its block. */
+  readonly seen: Uint8Array;
   /** Cache name to the attention that uses it. */
   readonly caches: Map<string, GraphOp>;
 };
@@ -73,39 +76,42 @@ function verifyEnds({ module, report }: Check): void {
   });
 }
 
+const [inScope, goneBy] = [1, 2];
+
 /** Values of a block go out of scope with it, but are not defined again. */
 function verifyBlock(block: Block, check: Check, trips: readonly number[]): void {
-  const inside: ValueId[] = [];
-  const define = (value: ValueId, origin: Origin): void => {
-    if (check.module.types[value] === undefined) check.report(`%${value} has no type`, origin);
-    if (check.made.has(value)) check.report(`%${value} is defined twice`, origin);
-    check.made.add(value);
-    check.defined.add(value);
-    inside.push(value);
+  const { report, seen } = check;
+  const define = (values: readonly ValueId[], origin: Origin): void => {
+    for (const value of values) {
+      if (seen[value] === undefined) report(`%${value} has no type`, origin);
+      else if (seen[value] !== 0) report(`%${value} is defined twice`, origin);
+      seen[value] = inScope;
+    }
   };
-  const read = (value: ValueId, origin: Origin): boolean => {
-    const known = check.defined.has(value);
-    if (!known) check.report(`%${value} is read where it is not defined`, origin);
-    return known;
+  const read = (values: readonly ValueId[], origin: Origin): boolean => {
+    const unknown = values.filter((value) => seen[value] !== inScope);
+    for (const value of unknown) report(`%${value} is read where it is not defined`, origin);
+    return unknown.length === 0;
   };
-  for (const param of block.params) define(param, none);
+  define(block.params, none);
   for (const op of block.ops) {
-    const readable = op.operands.map((operand) => read(operand, op.origin)).every(Boolean);
+    const isReadable = read(op.operands, op.origin);
     if (op.kind === 'loop') verifyBlock(op.body, check, [...trips, op.attrs.trip]);
-    for (const result of op.results) define(result, op.origin);
-    if (readable) verifyOp(op, check, trips);
+    define(op.results, op.origin);
+    if (isReadable) verifyOp(op, check, trips);
   }
-  for (const value of block.yields) read(value, none);
-  for (const value of inside) check.defined.delete(value);
+  read(block.yields, none);
+  for (const value of block.params) seen[value] = goneBy;
+  for (const { results } of block.ops) for (const value of results) seen[value] = goneBy;
 }
 
 function verifyOp(op: GraphOp, check: Check, trips: readonly number[]): void {
   const { module } = check;
-  const typesOf = (values: readonly ValueId[]): readonly TensorType[] => values.flatMap((value) => module.types[value] ?? []);
+  const typesOf = (values: readonly ValueId[]): readonly TensorType[] => values.map((value) => module.types[value]).filter((type) => type !== undefined);
   const operands = typesOf(op.operands);
   const results = typesOf(op.results);
   const fault = (message: string): void => check.report(`\`${op.kind}\`${op.results.map((value) => ` %${value}`).join('')}: ${message}`, op.origin);
-  if (op.kind === 'weight') return verifyWeight(op, results, trips, { module, fault });
+  if (op.kind === 'weight') return verifyWeight(op, results, trips, { weight: check.weights.get(op.attrs.name), fault });
   if (op.kind === 'loop') verifyLoop(op, typesOf, fault);
   if (op.kind === 'attention') verifyCache(op, check, trips, fault);
   const expected = expectedResults(op, operands, results, module);
@@ -143,19 +149,20 @@ function explicitProblem(op: GraphOp, operands: readonly TensorType[], results: 
   const takes = takesNone.has(op.kind) ? 0 : 1;
   if (operands.length !== takes) return `${operands.length} operands where ${takes} are wanted`;
   if (result === undefined || results.length !== 1) return `${results.length} results, not 1`;
-  const volume = volumeOf(result.shape);
-  if (op.kind === 'pconst' && op.attrs.values.length !== 1 && op.attrs.values.length !== volume) return `${op.attrs.values.length} values of ${printType(result)}`;
+  if (op.kind === 'pconst' && op.attrs.values.length !== 1 && op.attrs.values.length !== volumeOf(result.shape)) return `${op.attrs.values.length} values of ${printType(result)}`;
   if (op.kind === 'piota' && result.shape.length !== 1) return `the result is ${printType(result)}, not a list`;
   if (x === undefined) return undefined;
   const unless = (holds: boolean): string | undefined => (holds ? undefined : `an operand ${printType(x)} cannot become ${printType(result)}`);
   if (op.kind === 'convert') return unless(equalShapes(x.shape, result.shape));
   if (op.kind === 'pcast') return unless(comparable(x.shape, result.shape));
   if (x.dtype !== result.dtype) return unless(false);
-  if (op.kind === 'preshape') return unless(comparable([volumeOf(x.shape)], [volume]));
+  if (op.kind === 'preshape') return unless(!isStatic(x.shape) || !isStatic(result.shape) || volumeOf(x.shape) === volumeOf(result.shape));
   return unless(comparable(broadcastShapes(x.shape, result.shape), result.shape));
 }
 
 const takesNone: ReadonlySet<OpKind> = new Set<OpKind>(['pconst', 'piota']);
+
+const isStatic = (shape: readonly Dim[]): boolean => shape.every((dim) => typeof dim === 'number');
 
 /** Whether two shapes may be one when the sizes are known. */
 const comparable = (a: readonly Dim[], b: readonly Dim[]): boolean =>
@@ -163,8 +170,7 @@ const comparable = (a: readonly Dim[], b: readonly Dim[]): boolean =>
 
 type Fault = (message: string) => void;
 
-function verifyWeight(op: OpOf<'weight'>, results: readonly TensorType[], trips: readonly number[], { module, fault }: { readonly module: GraphModule; readonly fault: Fault }): void {
-  const weight = module.weights.find(({ name }) => name === op.attrs.name);
+function verifyWeight(op: OpOf<'weight'>, results: readonly TensorType[], trips: readonly number[], { weight, fault }: { readonly weight: Weight | undefined; readonly fault: Fault }): void {
   const [result] = results;
   const trip = trips.at(-1) ?? 1;
   if (op.operands.length > 0 || result === undefined || results.length > 1) return fault('a weight has no operands and one result');

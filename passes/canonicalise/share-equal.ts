@@ -1,3 +1,4 @@
+import { exactKey } from '../../ir/exact-key.ts';
 import { compact } from '../rewrite.ts';
 import type { Block, GraphModule, GraphOp } from '../../ir/graph/module.ts';
 import type { ValueId } from '../../ir/types.ts';
@@ -17,7 +18,7 @@ export function shareEqual(module: GraphModule): GraphModule {
       continue;
     }
     const { dtype, shape } = module.types[result] as { readonly dtype: string; readonly shape: readonly unknown[] };
-    const key = JSON.stringify([op.kind, op.attrs, operands, dtype, shape], exactly);
+    const key = `${op.kind} ${dtype}[${shape.join()}] ${operands.join()} ${op.kind === 'pconst' ? exactKey(op.attrs.values) : JSON.stringify(op.attrs, exactly)}`;
     const known = first.get(key);
     if (known === undefined) {
       first.set(key, result);
