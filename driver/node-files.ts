@@ -47,11 +47,11 @@ export function nodeFiles(folder: string, allowLinks: boolean): Files & { readon
         throw asRefused(path, error);
       }
     },
-    read: (path, offset, length) => {
+    read: (path, offset, length, room) => {
       try {
         const { fd, size } = opened(path);
         if (offset + length > size) throw new FileRefused(path, `the file ends at byte ${size}`);
-        const bytes = new Uint8Array(length);
+        const bytes = room ?? new Uint8Array(length);
         for (let done = 0; done < length; ) {
           const got = readSync(fd, bytes, done, Math.min(length - done, readMax), offset + done);
           if (got === 0) throw new FileRefused(path, `the file ended early, at byte ${offset + done}`);

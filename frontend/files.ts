@@ -6,8 +6,8 @@
 export type Files = {
   /** Bytes of a regular file, or undefined if there is none of that path. */
   readonly size: (path: string) => number | undefined;
-  /** Exactly `length` bytes from `offset` on. */
-  readonly read: (path: string, offset: number, length: number) => Uint8Array;
+  /** Exactly `length` bytes from `offset` on; in `room`, as long, if they have to be put somewhere. */
+  readonly read: (path: string, offset: number, length: number, room?: Uint8Array) => Uint8Array;
 };
 
 /** A file that exists but may not or cannot be read as asked; `message` is the reason, lower case, without the path. */

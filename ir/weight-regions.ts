@@ -1,6 +1,6 @@
 import { cosSin } from '../isa-spec/numerics.ts';
 import { describe, offsetOf, type Region, shapeOfExpr, sizeAt, volume } from './weight-expr.ts';
-import type { Numbers, TensorStore, WeightExpr } from './weights.ts';
+import type { Numbers, Room, TensorStore, WeightExpr } from './weights.ts';
 
 /** Elements of a tensor where they lie: that of an index is `data[at + index . steps]`. */
 type View = { readonly data: Numbers; readonly at: number; readonly steps: readonly number[] };
@@ -12,14 +12,15 @@ type View = { readonly data: Numbers; readonly at: number; readonly steps: reado
 export class WeightRegions {
   readonly #store: TensorStore;
   readonly #tp: number;
-  readonly #kept = new Map<string, Numbers>();
+  readonly #kept = new Map<string, { readonly data: Numbers; readonly room: Room }>();
+  readonly #passing = reused();
 
   constructor(store: TensorStore, tp: number) {
     this.#store = store;
     this.#tp = tp;
   }
 
-  /** Rows `start` to `start + count`. */
+  /** Rows `start` to `start + count`. They are there until the next are asked for. */
   rows(expr: WeightExpr, rank: number, start: number, count: number): View {
     const shape = shapeOfExpr(expr, this.#store);
     return this.#view(expr, rank, { start: shape.map((_, i) => (i === 0 ? start : 0)), size: shape.map((size, i) => (i === 0 ? count : size)) });
@@ -69,17 +70,18 @@ export class WeightRegions {
     const first = start[0] ?? 0;
     const rows = size[0] ?? 1;
     const isAcross = rows === shape[0] && size.some((length, i) => i > 0 && length !== shape[i]);
-    const data = isAcross ? this.#keep(name, rows * rowSize) : this.#store.read(name, first * rowSize, rows * rowSize);
+    const data = isAcross ? this.#keep(name, rows * rowSize) : this.#store.read(name, first * rowSize, rows * rowSize, this.#passing);
     return { data, at: offsetOf(start, shape) - first * rowSize, steps: stepsOf(shape) };
   }
 
   #keep(name: string, elements: number): Numbers {
     const known = this.#kept.get(name);
-    if (known !== undefined) return known;
-    const [oldest] = this.#kept.keys();
-    if (this.#kept.size >= 3 && oldest !== undefined) this.#kept.delete(oldest);
-    const data = this.#store.read(name, 0, elements);
-    this.#kept.set(name, data);
+    if (known !== undefined) return known.data;
+    const [oldest] = this.#kept;
+    const room = this.#kept.size >= 3 && oldest !== undefined ? oldest[1].room : reused();
+    if (oldest?.[1].room === room) this.#kept.delete(oldest[0]);
+    const data = this.#store.read(name, 0, elements, room);
+    this.#kept.set(name, { data, room });
     return data;
   }
 
@@ -129,25 +131,34 @@ export class WeightRegions {
 
   #concatenated(expr: Extract<WeightExpr, { kind: 'concat' }>, rank: number, { start, size }: Region): View {
     const { axis } = expr;
-    const data = new Float64Array(volume(size));
-    const target = inRows(data, size);
     const from = start[axis] as number;
     const to = from + (size[axis] as number);
-    let base = 0;
-    for (const part of expr.of) {
-      const length = sizeAt(shapeOfExpr(part, this.#store), axis);
-      if (base <= from && to <= base + length) return this.#view(part, rank, { start: start.with(axis, from - base), size });
-      const first = Math.max(from, base);
-      const last = Math.min(to, base + length);
-      if (first < last) {
-        const partSize = size.with(axis, last - first);
-        const piece = this.#view(part, rank, { start: start.with(axis, first - base), size: partSize });
-        copy(piece, { ...target, at: (first - from) * (target.steps[axis] as number) }, partSize);
-      }
-      base += length;
+    let end = 0;
+    const parts = expr.of.map((of) => {
+      const base = end;
+      end += sizeAt(shapeOfExpr(of, this.#store), axis);
+      return { of, base, end };
+    });
+    const whole = parts.find((part) => part.base <= from && to <= part.end);
+    if (whole !== undefined) return this.#view(whole.of, rank, { start: start.with(axis, from - whole.base), size });
+    const target = inRows(new Float64Array(volume(size)), size);
+    for (const part of parts) {
+      const [first, last] = [Math.max(from, part.base), Math.min(to, part.end)];
+      if (first >= last) continue;
+      const piece = { start: start.with(axis, first - part.base), size: size.with(axis, last - first) };
+      copy(this.#view(part.of, rank, piece), { ...target, at: (first - from) * (target.steps[axis] as number) }, piece.size);
     }
     return target;
   }
+}
+
+/** The same memory each time, as far as it is enough: megabytes taken anew for every tensor would be what the time goes to. */
+function reused(): Room {
+  let bytes = new Uint8Array(0);
+  return (length) => {
+    if (bytes.length < length) bytes = new Uint8Array(length);
+    return bytes.subarray(0, length);
+  };
 }
 
 /** Steps of row-major elements of a shape. */

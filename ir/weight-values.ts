@@ -30,11 +30,10 @@ export class WeightValues {
   rowsOf(weight: Weight, part: Part, start: number, count: number): Float64Array {
     const { expr, shape } = this.#source(weight, part.instance);
     const rows = this.#regions.rows(expr, part.rank, start, count);
-    const data = packed(rows, shape.length === 0 ? [] : shape.with(0, count));
-    return data instanceof Float64Array ? data : new Float64Array(data);
+    return new Float64Array(packed(rows, shape.length === 0 ? [] : shape.with(0, count)));
   }
 
-  /** The same of a matrix, where they lie. */
+  /** The same of a matrix, where they lie until the next are asked for. */
   gridOf(weight: Weight, part: Part, start: number, count: number): Grid<Numbers> {
     return this.#grid(this.#source(weight, part.instance), part.rank, start, count);
   }

@@ -31,10 +31,13 @@ export type Weight = { readonly name: string; readonly dtype: DType; readonly sh
 export type TensorStore = {
   /** Type of a tensor, or undefined if the source has none of that name. */
   readonly describe: (name: string) => { readonly dtype: DType; readonly shape: readonly number[] } | undefined;
-  /** `count` elements from element `start` on, widened to singles if these hold all values of the dtype, or to doubles. */
-  readonly read: (name: string, start: number, count: number) => Numbers;
+  /** `count` elements from element `start` on, widened to singles if these hold all values of the dtype, or to doubles. They may lie in `room`. */
+  readonly read: (name: string, start: number, count: number, room?: Room) => Numbers;
   readonly names: () => readonly string[];
 };
+
+/** Memory of so many bytes for what is read from a file. */
+export type Room = (bytes: number) => Uint8Array;
 
 export type Numbers = Float32Array | Float64Array;
 

@@ -32,7 +32,8 @@ const fieldsByNumber: ReadonlyMap<string, ReadonlyMap<number, Field>> = new Map(
 );
 
 const wireTypes: Readonly<Record<string, number>> = { int: 0, uint: 0, float: 5, chunk4: 5, chunk8: 1 };
-const windowBytes = 1 << 18;
+/** Little, for most of a file may be skipped. */
+const windowBytes = 1 << 15;
 /** A tag and a length, or a varint, or a double: what is read without looking whether it is there. */
 const headBytes = 20;
 /** What is no UTF-8 is replaced. */

@@ -51,10 +51,10 @@ export function openSafetensors(files: Files, diagnostics: Diagnostics): TensorS
   return {
     describe: (name) => tensors.get(name),
     names: () => [...tensors.keys()],
-    read: (name, start, count) => {
+    read: (name, start, count, room) => {
       const tensor = tensors.get(name);
       if (tensor === undefined) throw new Error(`internal: the checkpoint has no tensor \`${name}\``);
-      return readElements(tensor.dtype, start, count, (offset, length) => files.read(tensor.file, tensor.offset + offset, length));
+      return readElements(tensor.dtype, start, count, (offset, length) => files.read(tensor.file, tensor.offset + offset, length, room?.(length)));
     },
   };
 }

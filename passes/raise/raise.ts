@@ -30,7 +30,8 @@ import { liftConcat, liftPick, liftView } from './views.ts';
 export function raise(module: GraphModule, store: TensorStore, diagnostics: Diagnostics): GraphModule {
   const source = indexSource(module, store);
   const lifting = new Lifting(source);
-  const reached = new Set(module.body.yields.flatMap((value) => coneOf(source, value, () => false)));
+  const reached = new Set<ValueId>();
+  for (const value of module.body.yields) for (const each of coneOf(source, value, (known) => reached.has(known))) reached.add(each);
   for (const value of reached) if (isLinear(source, value)) lifting.view(value);
   const results = module.outputs.map((output, i) => lifting.result(module.body.yields[i] as ValueId, output.name));
   if (lifting.problems.length > 0 || results.includes(undefined)) {
