@@ -22,6 +22,9 @@ const fieldOf: { readonly [K in TileKind]: { readonly [N in keyof (typeof tileOp
   norm: { x: 'x', params: 'params', out: 'out' },
   rope: { x: 'x', table: 'table', out: 'out' },
   quantise: { x: 'x', out: 'out', rowScale: 'rowScale' },
+  route: { x: 'x', biases: 'biases', indices: 'indices', weights: 'weights', offsets: 'offsets' },
+  bin: { indices: 'indices', offsets: 'offsets', sources: 'sources', targets: 'targets', owners: 'owners' },
+  mix: { x: 'x', weights: 'weights', out: 'out' },
   allgather: { from: 'src', out: 'out' },
 };
 
@@ -66,6 +69,11 @@ function functionOf({ kind, attrs, regions }: TileOp): { readonly [field: string
     case 'map': return { function: attrs.function, ...(regions.same === undefined ? {} : { yIs: kindOf(regions.same) }) };
     case 'norm': return { kind: attrs.norm, ...(attrs.groups === 1 ? {} : { groups: attrs.groups }) };
     case 'rope': return { interleaved: attrs.interleaved };
+    case 'gather':
+    case 'scatter': return attrs.skip ? { oob: 'skip' } : {};
+    case 'route': return { scores: attrs.scores, normalise: attrs.normalise, experts: attrs.experts, k: attrs.k };
+    case 'bin': return { experts: attrs.experts, k: attrs.k, size: attrs.size };
+    case 'mix': return { k: attrs.k };
     case 'allgather': return { tag: attrs.tag };
     default: return {};
   }

@@ -74,11 +74,31 @@ export function* bufferRows(buffer: Buffer, { graph, values, tile, lineBytes }: 
         yield normRow(buffer, packing, lineBytes / formatBytes.f32, (name) => values.encodedRows(find(name), part, 0, find(name).shape[0] as number));
         break;
       case 'params':
-        yield* paramRows(buffer.columns, packing, tile, (name) => values.encodedRows(find(name), part, 0, find(name).shape[0] as number));
+        yield* paramRows(packing, tile, (name) => values.encodedRows(find(name), part, 0, find(name).shape[0] as number));
         break;
       case 'tiles':
-        yield* tileGroups(packing, tile, find(packing.weight), values, part);
+        yield* tileGroups(packing, tile, { weight: find(packing.weight), first: 0, rows: find(packing.weight).shape[0] as number }, values, part);
         break;
+      case 'expertTiles': {
+        const weight = find(packing.weight);
+        const rows = (weight.shape[0] as number) / packing.experts;
+        for (let expert = 0; expert < packing.experts; expert++) yield* tileGroups(packing, tile, { weight, first: expert * rows, rows }, values, part);
+        break;
+      }
+      case 'expertParams': {
+        const read = (name: string): Elements => values.encodedRows(find(name), part, 0, find(name).shape[0] as number);
+        const { experts } = packing;
+        const names = [...(packing.scale ? [`${packing.weight}.scale`] : []), ...(packing.bias === '' ? [] : [packing.bias])];
+        const all = new Map(names.map((name) => [name, read(name)]));
+        for (let expert = 0; expert < experts; expert++) {
+          const own = (name: string): Elements => {
+            const list = all.get(name) as Elements;
+            return list.subarray((expert * list.length) / experts, ((expert + 1) * list.length) / experts);
+          };
+          yield* paramRows(packing, tile, own);
+        }
+        break;
+      }
     }
   }
 }
@@ -104,11 +124,11 @@ function* groupsOf(rows: number, tile: number, groupTiles: number, gated: boolea
   }
 }
 
-function* paramRows(columns: number, packing: Extract<Packing, { kind: 'params' }>, tile: number, read: (name: string) => Elements): Generator<Float32Array> {
+function* paramRows(packing: Extract<Packing, { kind: 'params' | 'expertParams' }>, tile: number, read: (name: string) => Elements): Generator<Float32Array> {
   const parts = [...(packing.scale ? [read(`${packing.weight}.scale`)] : []), ...(packing.bias === '' ? [] : [read(packing.bias)])];
   const rows = parts[0]?.length ?? 0;
   for (const starts of groupsOf(rows, tile, packing.groupTiles, packing.gated)) {
-    const row = new Float32Array(columns);
+    const row = new Float32Array(parts.length * packing.groupTiles * tile);
     parts.forEach((part, p) => starts.forEach((start, t) => {
       const end = edgeOf(start, rows, packing.gated);
       row.set(part.subarray(start, Math.min(start + tile, end)), (p * starts.length + t) * tile);
@@ -120,14 +140,15 @@ function* paramRows(columns: number, packing: Extract<Packing, { kind: 'params' 
 /** The weight row a tile starting at `start` may not read past: the end of its half. */
 const edgeOf = (start: number, rows: number, gated: boolean): number => (gated && start < rows / 2 ? rows / 2 : rows);
 
-function* tileGroups(packing: Extract<Packing, { kind: 'tiles' }>, tile: number, weight: Weight, values: WeightValues, part: Part): Generator<Elements> {
-  const [n, k] = weight.shape as [number, number];
+/** The tiles of `rows` of a weight's rows, a group at a time. */
+function* tileGroups(packing: Extract<Packing, { kind: 'tiles' | 'expertTiles' }>, tile: number, { weight, first, rows: n }: { readonly weight: Weight; readonly first: number; readonly rows: number }, values: WeightValues, part: Part): Generator<Elements> {
+  const k = weight.shape[1] as number;
   const kTiles = Math.ceil(k / tile);
   for (const starts of groupsOf(n, tile, packing.groupTiles, packing.gated)) {
     const out = new (weight.dtype === 'e4m3' ? Uint8Array : Uint16Array)(kTiles * starts.length * tile * tile);
     starts.forEach((start, t) => {
       const count = Math.min(tile, edgeOf(start, n, packing.gated) - start);
-      const put = putting(out, count, weight.dtype === 'e4m3' ? values.scaledGrid(weight, part, start, count) : { grid: values.gridOf(weight, part, start, count), scales: undefined });
+      const put = putting(out, count, weight.dtype === 'e4m3' ? values.scaledGrid(weight, part, first + start, count) : { grid: values.gridOf(weight, part, first + start, count), scales: undefined });
       for (let kTile = 0; kTile < kTiles; kTile++) put(kTile * tile, Math.min(tile, k - kTile * tile), { at: (kTile * starts.length + t) * tile * tile, row: 1, column: tile });
     });
     yield out;

@@ -107,11 +107,11 @@ const selectors: { readonly [K in TileKind]: Select<K> } = {
   store: ({ regions: { from, out }, rows }, to) => ({
     op: 'dst', fields: { src: to.sram(from), srcPitch: to.pitch(from), dst: to.hbm(out), dstPitch: to.pitch(out), lines: to.lines(from), rows: window(rows) },
   }),
-  gather: ({ regions: { table, index, out }, rows }, to) => ({
-    op: 'dgat', fields: { src: to.hbm(table), srcPitch: to.pitch(table), dst: to.sram(out), dstPitch: to.pitch(out), index: to.list(index), lines: to.lines(table), rows: window(rows) },
+  gather: ({ attrs: { skip }, regions: { table, index, out }, rows }, to) => ({
+    op: 'dgat', fields: { ...(skip ? { oob: 'skip' } : {}), src: to.hbm(table), srcPitch: to.pitch(table), dst: to.sram(out), dstPitch: to.pitch(out), index: to.list(index), lines: to.lines(table), rows: window(rows) },
   }),
-  scatter: ({ regions: { from, index, out }, rows }, to) => ({
-    op: 'dsct', fields: { src: to.sram(from), srcPitch: to.pitch(from), dst: to.hbm(out), dstPitch: to.pitch(out), index: to.list(index), lines: to.lines(from), rows: window(rows) },
+  scatter: ({ attrs: { skip }, regions: { from, index, out }, rows }, to) => ({
+    op: 'dsct', fields: { ...(skip ? { oob: 'skip' } : {}), src: to.sram(from), srcPitch: to.pitch(from), dst: to.hbm(out), dstPitch: to.pitch(out), index: to.list(index), lines: to.lines(from), rows: window(rows) },
   }),
   weights: ({ attrs: { kTiles, nTiles, split }, regions: { from } }, to) => ({
     op: 'wld', fields: { format: to.buffer(from).format, src: to.sram(from), kTiles, nTiles, split },
@@ -155,6 +155,20 @@ const selectors: { readonly [K in TileKind]: Select<K> } = {
   quantise: ({ regions: { x, out, rowScale }, rows }, to) => ({
     op: 'vqnt',
     fields: { xFormat: to.buffer(x).format, format: to.buffer(out).format, x: to.sram(x), xPitch: to.pitch(x), out: to.sram(out), outPitch: to.pitch(out), rowScale: to.list(rowScale), columns: x.columns, rows: window(rows) },
+  }),
+  route: ({ attrs: { scores, normalise, experts, k }, regions: { x, biases, indices, weights, offsets }, rows }, to) => ({
+    op: 'route',
+    fields: {
+      scores, normalise, bias: biases !== undefined, xFormat: to.buffer(x).format, x: to.sram(x), xPitch: to.pitch(x),
+      biases: to.list(biases), indices: to.list(indices), weights: to.list(weights), offsets: to.list(offsets), experts, k, rows: window(rows),
+    },
+  }),
+  bin: ({ attrs: { experts, k, size }, regions: { indices, offsets, sources, targets, owners }, rows }, to) => ({
+    op: 'bin', fields: { indices: to.list(indices), offsets: to.list(offsets), sources: to.list(sources), targets: to.list(targets), owners: to.list(owners), experts, k, size, rows: window(rows) },
+  }),
+  mix: ({ attrs: { k }, regions: { x, weights, out }, rows }, to) => ({
+    op: 'mix',
+    fields: { xFormat: to.buffer(x).format, format: to.buffer(out).format, x: to.sram(x), xPitch: to.pitch(x), weights: to.sram(weights), out: to.sram(out), outPitch: to.pitch(out), columns: out.columns, k, rows: window(rows) },
   }),
   allgather: ({ attrs, regions: { from, out }, rows }, to) => ({
     op: 'coll', fields: { kind: 'allgather', src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: window(rows) },

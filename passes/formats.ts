@@ -2,6 +2,7 @@ import type { GraphModule, GraphOp } from '../ir/graph/module.ts';
 import { allOps } from '../ir/graph/module.ts';
 import type { DType, TensorType, ValueId } from '../ir/types.ts';
 import type { Weight } from '../ir/weights.ts';
+import { isLogits } from './router.ts';
 import { type Near, rewrite, sizeOf } from './rewrite.ts';
 
 export type Precision = 'fp8' | 'bf16';
@@ -9,7 +10,7 @@ export type Precision = 'fp8' | 'bf16';
 /**
  * Gives every value the format it is stored in; after this pass the graph has one normative meaning, to the bit.
  * Matrix operands are E4M3 (activations with a scale a row, weights with a scale a column; queries, keys and values
- * unscaled) or BF16; everything between, and what the host brings, is BF16; what the module hands back is FP32 where its last op computes in FP32.
+ * unscaled) or BF16, as routers always have them; everything between is BF16; what the module hands back is FP32 where its last op computes in FP32.
  */
 export function assignFormats(module: GraphModule, precision: Precision): GraphModule {
   const operand: DType = precision === 'fp8' ? 'e4m3' : 'bf16';
@@ -22,7 +23,7 @@ export function assignFormats(module: GraphModule, precision: Precision): GraphM
   const formatOf = (value: ValueId, op: GraphOp): DType => {
     // A sum has its residual's format, whoever reads it.
     const sum = op.kind === 'linear' && op.attrs.residual;
-    if (computes.has(op.kind) && !sum && handedBack(value)) return 'f32';
+    if (computes.has(op.kind) && !sum && (handedBack(value) || isLogits(value, (of) => users.get(of) ?? []))) return 'f32';
     const feedsAttention = (id: ValueId): boolean =>
       (users.get(id) ?? []).length > 0 && (users.get(id) ?? []).every((user) => user.kind === 'attention' || (user.kind === 'columns' && feedsAttention(user.results[0] as ValueId)));
     return computes.has(op.kind) && feedsAttention(value) ? operand : 'bf16';
@@ -50,13 +51,18 @@ export function assignFormats(module: GraphModule, precision: Precision): GraphM
       const [x, w, ...rest] = op.operands as [ValueId, ValueId, ...ValueId[]];
       const others = rest.map((value) => stored(value, 'f32', near));
       const type = types[op.results[0] as ValueId];
-      if (precision === 'bf16') return [near.build.op('linear', op.attrs, [near.now(x), stored(w, 'bf16', near), ...others], type)];
+      if (precision === 'bf16' || isLogits(op.results[0] as ValueId, near.users)) return [near.build.op('linear', op.attrs, [near.now(x), stored(w, 'bf16', near), ...others], type)];
       const weight = near.weightOf(w) as Weight;
       const known = quantised.get(x) ?? quantise(x, near);
       const [codes, rowScale] = known;
       quantised.set(x, known);
-      const columnScale = near.weight({ ...weight, name: `${weight.name}.e4m3.scale`, dtype: 'f32', shape: [sizeOf(weight.shape[0])] });
-      return [near.build.op('linear', { ...op.attrs, scaled: true }, [codes, stored(w, 'e4m3', near), rowScale, columnScale, ...others], type)];
+      return [near.build.op('linear', { ...op.attrs, scaled: true }, [codes, stored(w, 'e4m3', near), rowScale, columnScale(weight, near), ...others], type)];
+    },
+    experts: (op, near) => {
+      const [x, logits, gates, downs, ...lists] = op.operands as [ValueId, ValueId, ValueId, ValueId, ...ValueId[]];
+      const matrices = [gates, downs].map((value) => ({ value: stored(value, operand, near), weight: near.weightOf(value) as Weight }));
+      const scales = precision === 'bf16' ? [] : matrices.map(({ weight }) => columnScale(weight, near));
+      return [near.build.op('experts', { ...op.attrs, scaled: scales.length > 0 }, [near.now(x), near.now(logits), ...matrices.map(({ value }) => value), ...scales, ...lists.map((value) => stored(value, 'f32', near))], types[op.results[0] as ValueId])];
     },
     attention: (op, near) => {
       const [q, k, v, ...sinks] = op.operands as [ValueId, ValueId, ValueId, ...ValueId[]];
@@ -70,7 +76,10 @@ export function assignFormats(module: GraphModule, precision: Precision): GraphM
 }
 
 /** Kinds that round to any format on their way out; the others move values as they are. */
-const computes: ReadonlySet<string> = new Set(['linear', 'norm', 'rope', 'activate', 'add', 'multiply', 'scale']);
+const computes: ReadonlySet<string> = new Set(['linear', 'norm', 'rope', 'activate', 'add', 'multiply', 'scale', 'experts']);
+
+/** The scales of the rows of a weight stored as E4M3. */
+const columnScale = (weight: Weight, near: Near): ValueId => near.weight({ ...weight, name: `${weight.name}.e4m3.scale`, dtype: 'f32', shape: [sizeOf(weight.shape[0])] });
 
 function quantise(x: ValueId, near: Near): readonly [ValueId, ValueId] {
   const type = near.type(x);

@@ -7,7 +7,7 @@ import { deriveWeight, type Near, rewrite, sizeOf } from './rewrite.ts';
 /**
  * Tensor parallelism over `tp` chips by columns alone: every chip computes its share of each linear's columns and of the
  * heads over whole rows of operands, and shares are gathered where an op needs whole rows. No sum is ever split between
- * chips, so the bits do not depend on `tp`. Every chip runs the same graph; only its weights differ (`shard`).
+ * chips (mixtures of experts are computed whole by every chip), so the bits do not depend on `tp`. Every chip runs the same graph; only its weights differ (`shard`).
  */
 export function shard(module: GraphModule, tp: number, diagnostics: Diagnostics): GraphModule {
   if (tp === 1) return module;
@@ -69,6 +69,8 @@ export function shard(module: GraphModule, tp: number, diagnostics: Diagnostics)
       if (count === 1) return keep(op, [whole(x, near), near.now(by)], near);
       return keep(op, [near.now(x), numbers.shape[0] === 1 ? near.now(by) : near.weight(shardRows(numbers, count, false))], near);
     },
+    // Every chip has all experts whole: their inner columns would have to be gathered bin by bin.
+    experts: (op, near) => keep(op, [whole(op.operands[0] as ValueId, near), whole(op.operands[1] as ValueId, near), ...op.operands.slice(2).map(near.now)], near),
     attention: (op, near) => {
       const attrs = { ...op.attrs, heads: op.attrs.heads / tp, kvHeads: Math.max(1, op.attrs.kvHeads / tp) };
       const [q, k, v, sinks] = op.operands as [ValueId, ValueId, ValueId, ValueId | undefined];

@@ -85,6 +85,7 @@ function sizeDifferences(shape: Shape, access: CertifiedAccess, buffer: Certifie
   const wrong = (what: string, is: number | undefined, should: number): readonly string[] => (is === undefined || is === should ? [] : [`takes ${is} ${what} of \`${buffer.name}\`, not ${should}`]);
   return [
     ...wrong('elements a row', shape.columns, access.columns),
+    ...wrong('elements', shape.elements, access.rows * access.columns),
     ...wrong('bytes a row', shape.bytes, bytes),
     ...wrong('lines a row', shape.lines, Math.ceil(bytes / lineBytes)),
     ...wrong('rows', shape.rows, access.rows),

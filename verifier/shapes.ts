@@ -5,8 +5,8 @@ import { blockScales } from '../isa-spec/numerics-scales.ts';
 import { rowScales, weightScales } from '../isa-spec/profiles.ts';
 import { partialColumns, resultColumns, type Sizes } from './accesses.ts';
 
-/** What an instruction says of an operand's elements: their format, and how many a row has; or a row's bytes; or its lines; and how far apart the rows of a table are that an index picks from. */
-export type Shape = { readonly format?: Format; readonly columns?: number; readonly bytes?: number; readonly lines?: number; readonly rows?: number; readonly apart?: number };
+/** What an instruction says of an operand's elements: their format, and how many a row has; how many all rows have together; or a row's bytes; or its lines; and how far apart the rows of a table are that an index picks from. */
+export type Shape = { readonly format?: Format; readonly columns?: number; readonly elements?: number; readonly bytes?: number; readonly lines?: number; readonly rows?: number; readonly apart?: number };
 type Shapes = { readonly [field: string]: Shape };
 type ShapesOf = { readonly [M in Mnemonic]?: (fields: InstructionOf<M>['fields'], sizes: Sizes) => Shapes };
 
@@ -25,7 +25,7 @@ const shapes: ShapesOf = {
   dsct: (f) => ({ src: { lines: f.lines }, dst: { lines: f.lines, apart: f.dstPitch }, index: words }),
   wld: (f, { side }) => {
     const scales = weightScales(f, side);
-    return { src: { format: f.format, columns: side * side, rows: f.kTiles * f.nTiles }, ...(scales === undefined ? {} : { scales }) };
+    return { src: { format: f.format, elements: f.kTiles * f.nTiles * side * side }, ...(scales === undefined ? {} : { scales }) };
   },
   mm: (f, { side }) => {
     const columns = (f.kTiles - 1) * side + f.kLast;

@@ -1,4 +1,4 @@
-import { activations, hostTables, vectorFunctions } from '../../isa-spec/instructions.ts';
+import { activations, hostTables, routeScores, vectorFunctions } from '../../isa-spec/instructions.ts';
 import type { Packing } from './module.ts';
 import type { TileAttrs, TileKind } from './ops.ts';
 
@@ -12,8 +12,8 @@ const tileAttributes = {
   input: { table: hostTables },
   load: {},
   store: {},
-  gather: {},
-  scatter: {},
+  gather: { skip: 'flag' },
+  scatter: { skip: 'flag' },
   weights: { kTiles: 'count', nTiles: 'count', split: 'count' },
   multiply: { accumulate: ['no', 'yes', 'first'], split: 'count', kTiles: 'count', kLast: 'count', nTiles: 'count' },
   drain: { activation: activations, scale: 'flag', bias: 'flag', gated: 'flag', split: 'count', nTiles: 'count', nLast: 'count' },
@@ -24,6 +24,9 @@ const tileAttributes = {
   norm: { norm: ['rms', 'layer'], groups: 'count' },
   rope: { interleaved: 'flag', headDim: 'count', rotary: 'count', heads: 'count' },
   quantise: {},
+  route: { scores: routeScores, normalise: 'flag', experts: 'count', k: 'count' },
+  bin: { experts: 'count', k: 'count', size: 'count' },
+  mix: { k: 'count' },
   allgather: { parts: 'count', tag: 'count' },
 } as const satisfies { readonly [K in TileKind]: { readonly [A in keyof TileAttrs[K]]: KindOf<TileAttrs[K][A]> } };
 
@@ -32,6 +35,8 @@ export const packingAttributes = {
   tiles: { weight: 'name', groupTiles: 'count', chunkTiles: 'count', gated: 'flag' },
   params: { weight: 'name', bias: 'name', groupTiles: 'count', gated: 'flag', scale: 'flag' },
   norm: { gamma: 'name', beta: 'name', features: 'count', epsilon: 'real' },
+  expertTiles: { weight: 'name', experts: 'count', groupTiles: 'count', chunkTiles: 'count', gated: 'flag' },
+  expertParams: { weight: 'name', bias: 'name', experts: 'count', groupTiles: 'count', gated: 'flag', scale: 'flag' },
   rows: { weight: 'name' },
 } as const satisfies { readonly [P in Packing as P['kind']]: { readonly [A in Exclude<keyof P, 'kind'>]: KindOf<P[A]> } };
 

@@ -2,6 +2,7 @@ import type { StepTables } from '../../isa-spec/step-block.ts';
 import { attend, finish, loadQueries, type Queries } from './interpret/attention.ts';
 import { drain, multiply, readWeights, type WeightEntry } from './interpret/matrix.ts';
 import { Memories, type TileMemory, type View, wordsOf } from './interpret/memory.ts';
+import { binPairs, mixRows, routeRows } from './interpret/experts.ts';
 import { copyRows, gatherRows, mapRows, normRows, quantiseRows, ropeRows, scatterRows } from './interpret/rows.ts';
 import { isLoop, type Region, type TileModule, type TileNode, type TileOp, type TileOpOf } from './module.ts';
 import type { TileKind } from './ops.ts';
@@ -58,8 +59,8 @@ const meanings: { readonly [K in TileKind]: Meaning<K> } = {
   },
   load: ({ regions, rows }, view, { memories }) => copyRows(view(regions.from), view(regions.out), memories.window(rows).count),
   store: ({ regions, rows }, view, { memories }) => copyRows(view(regions.from), view(regions.out), memories.window(rows).count),
-  gather: ({ regions, rows }, view, { memories }) => gatherRows(view(regions.table), view(regions.index), view(regions.out), memories.window(rows)),
-  scatter: ({ regions, rows }, view, { memories }) => scatterRows(view(regions.from), view(regions.index), view(regions.out), memories.window(rows)),
+  gather: ({ attrs, regions, rows }, view, { memories }) => gatherRows(attrs.skip, view(regions.table), view(regions.index), view(regions.out), memories.window(rows)),
+  scatter: ({ attrs, regions, rows }, view, { memories }) => scatterRows(attrs.skip, view(regions.from), view(regions.index), view(regions.out), memories.window(rows)),
   weights: ({ attrs, regions }, view, { fifo }) => void fifo.push(readWeights(attrs, view(regions.from))),
   multiply: ({ attrs, regions, rows }, view, { memories, fifo }) => {
     const entry = fifo.shift();
@@ -95,6 +96,11 @@ const meanings: { readonly [K in TileKind]: Meaning<K> } = {
     normRows({ ...attrs, lineElements: memories.lineBytes / f32Bytes }, view(x), view(params), view(out), memories.window(rows).count),
   rope: ({ attrs, regions: { x, table, out }, rows }, view, { memories }) => ropeRows(attrs, view(x), view(table), view(out), memories.window(rows).count),
   quantise: ({ regions: { x, out, rowScale }, rows }, view, { memories }) => quantiseRows(view(x), view(out), view(rowScale), memories.window(rows)),
+  route: ({ attrs, regions: { x, biases, indices, weights, offsets }, rows }, view, { memories }) =>
+    routeRows(attrs, { x: view(x), biases: biases === undefined ? undefined : view(biases), indices: view(indices), weights: view(weights), offsets: view(offsets) }, memories.window(rows).count),
+  bin: ({ attrs, regions, rows }, view, { memories }) =>
+    binPairs(attrs, { indices: view(regions.indices), offsets: view(regions.offsets), sources: view(regions.sources), targets: view(regions.targets), owners: view(regions.owners) }, memories.window(rows).count),
+  mix: ({ attrs, regions: { x, weights, out }, rows }, view, { memories }) => mixRows(attrs.k, view(x), view(weights), view(out), memories.window(rows).count),
   allgather: ({ regions: { from, out }, rows }, view, { memories, chips }) => {
     if (chips > 1) throw new Error(`an all-gather of ${chips} chips cannot be interpreted on one`);
     copyRows(view(from), view(out), memories.window(rows).count);

@@ -14,12 +14,15 @@ export type BufferId = number & { readonly [brand]: 'BufferId' };
  *   first n/2 columns of the weight, the second half of the other. One row of the buffer is one tile.
  * `params`: per column group one row: FP32 column scales (if e4m3), then biases (if `bias`), groupTiles*A columns each, in tile order.
  * `norm`: one row: eps, padded to a line, then gamma (ones without), then, if there is room, beta (-0 without), `features` each. `rows`: the weight as it is, a row a row.
+ * `expertTiles`, `expertParams`: the same of each of `experts` equal parts of the weight's rows, all of a part in one row.
  * All have `instances` of the weight one after the other (a loop's iterations); `rowsPerInstance` rows each.
  */
 export type Packing =
   | { readonly kind: 'tiles'; readonly weight: string; readonly groupTiles: number; readonly chunkTiles: number; readonly gated: boolean }
   | { readonly kind: 'params'; readonly weight: string; readonly bias: string; readonly groupTiles: number; readonly gated: boolean; readonly scale: boolean }
   | { readonly kind: 'norm'; readonly gamma: string; readonly beta: string; readonly features: number; readonly epsilon: number }
+  | { readonly kind: 'expertTiles'; readonly weight: string; readonly experts: number; readonly groupTiles: number; readonly chunkTiles: number; readonly gated: boolean }
+  | { readonly kind: 'expertParams'; readonly weight: string; readonly bias: string; readonly experts: number; readonly groupTiles: number; readonly gated: boolean; readonly scale: boolean }
   | { readonly kind: 'rows'; readonly weight: string };
 
 /**

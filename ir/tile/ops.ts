@@ -1,5 +1,5 @@
 import type { Format } from '../../isa-spec/fields.ts';
-import type { Activation, HostTable, VectorFunction } from '../../isa-spec/instructions.ts';
+import type { Activation, HostTable, routeScores, VectorFunction } from '../../isa-spec/instructions.ts';
 
 /**
  * The tile language's operations: one unit doing one thing to explicit regions of explicit memories. Each becomes one
@@ -11,10 +11,10 @@ export type TileAttrs = {
   readonly input: { readonly table: HostTable };
   readonly load: Record<never, never>;
   readonly store: Record<never, never>;
-  /** Row i <- table row index[first + i] (dgat). */
-  readonly gather: Record<never, never>;
+  /** Row i <- table row index[first + i] (dgat). `skip`, here and in `scatter`: of an index below 0 the row is zeros, or goes nowhere. */
+  readonly gather: { readonly skip: boolean };
   /** Row i -> pool row index[first + i] (dsct). */
-  readonly scatter: Record<never, never>;
+  readonly scatter: { readonly skip: boolean };
   /** Weight tiles to the FIFO (wld). */
   readonly weights: { readonly kTiles: number; readonly nTiles: number; readonly split: number };
   /** The next FIFO entry times rows of a (mm). `first`: overwrites in iteration 0 of loop level 3. */
@@ -32,6 +32,12 @@ export type TileAttrs = {
   readonly norm: { readonly norm: 'rms' | 'layer'; readonly groups: number };
   readonly rope: { readonly interleaved: boolean; readonly headDim: number; readonly rotary: number; readonly heads: number };
   readonly quantise: Record<never, never>;
+  /** The experts each row chooses: pairs of row and choice by expert, their weights, where each expert's begin (route). */
+  readonly route: { readonly scores: (typeof routeScores)[number]; readonly normalise: boolean; readonly experts: number; readonly k: number };
+  /** Pairs into bins of one expert: row and pair of each place, expert of each bin; -1 where there is none (bin). */
+  readonly bin: { readonly experts: number; readonly k: number; readonly size: number };
+  /** Row i <- rows i*k to (i+1)*k - 1 of x times their weights, added up (mix). */
+  readonly mix: { readonly k: number };
   readonly allgather: { readonly parts: number; readonly tag: number };
 };
 export type TileKind = keyof TileAttrs;
@@ -53,13 +59,16 @@ export const tileOperands = {
   norm: { x: 'read', params: 'read', out: 'write' },
   rope: { x: 'read', table: 'read', out: 'write' },
   quantise: { x: 'read', out: 'write', rowScale: 'write' },
+  route: { x: 'read', biases: 'read?', indices: 'write', weights: 'write', offsets: 'write' },
+  bin: { indices: 'read', offsets: 'read', sources: 'write', targets: 'write', owners: 'write' },
+  mix: { x: 'read', weights: 'read', out: 'write' },
   allgather: { from: 'read', out: 'write' },
 } as const satisfies Record<TileKind, Readonly<Record<string, 'read' | 'write' | 'update' | 'read?'>>>;
 
 /** Which of a chip's queues runs each kind. */
 export const tileQueue = {
   input: 'ctl', load: 'dma0', store: 'dma1', gather: 'dma0', scatter: 'dma1', weights: 'wld', multiply: 'mxu', drain: 'epi',
-  query: 'att', attend: 'att', finish: 'att', map: 'vec', norm: 'vec', rope: 'vec', quantise: 'vec', allgather: 'col',
+  query: 'att', attend: 'att', finish: 'att', map: 'vec', norm: 'vec', rope: 'vec', quantise: 'vec', route: 'vec', bin: 'vec', mix: 'vec', allgather: 'col',
 } as const satisfies Record<TileKind, string>;
 
 export type BufferFormat = Format;

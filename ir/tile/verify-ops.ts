@@ -1,4 +1,5 @@
 import type { Format } from '../../isa-spec/fields.ts';
+import { binsOf } from '../../isa-spec/bins.ts';
 import { takesOperand } from '../../isa-spec/numerics-vector.ts';
 import type { Buffer, Region, TileModule, TileOp, TileOpOf } from './module.ts';
 import type { TileKind, tileOperands } from './ops.ts';
@@ -26,15 +27,18 @@ const operandSpaces: { readonly [K in TileKind]: { readonly [N in keyof (typeof 
   norm: { x: 'sram', params: 'sram', out: 'sram' },
   rope: { x: 'sram', table: 'sram', out: 'sram' },
   quantise: { x: 'sram', out: 'sram', rowScale: 'sram' },
+  route: { x: 'sram', biases: 'sram', indices: 'sram', weights: 'sram', offsets: 'sram' },
+  bin: { indices: 'sram', offsets: 'sram', sources: 'sram', targets: 'sram', owners: 'sram' },
+  mix: { x: 'sram', weights: 'sram', out: 'sram' },
   allgather: { from: 'sram', out: 'sram' },
 };
 
 /** Operands that are lists: packed, all of the step's rows, not moved. */
-const lists = new Set(['index', 'worklist', 'pages', 'rowScale']);
+const lists = new Set(['index', 'worklist', 'pages', 'rowScale', 'biases', 'indices', 'offsets', 'sources', 'targets', 'owners']);
 /** Operands of which every op works on a window of rows; the others are read as wholes. */
-const wholes = new Set([...lists, 'params', 'sinks', 'same']);
+const wholes = new Set([...lists, 'params', 'sinks', 'same', 'weights']);
 const isWhole = (kind: TileKind, name: string): boolean =>
-  wholes.has(name) || kind === 'input' || kind === 'attend' || (kind === 'gather' && name === 'table') || (kind === 'scatter' && name === 'out');
+  wholes.has(name) || kind === 'input' || kind === 'attend' || kind === 'weights' || (kind === 'mix' && name === 'x') || (kind === 'gather' && name === 'table') || (kind === 'scatter' && name === 'out');
 
 const matrixFormats: readonly Format[] = ['e4m3', 'bf16'];
 const isMatrix = (format: Format): boolean => matrixFormats.includes(format);
@@ -52,8 +56,8 @@ const checks: { readonly [K in TileKind]: Check<K> } = {
   scatter: ({ regions: { from, out } }, near) => moved(from, out, near),
   weights: ({ attrs, regions: { from } }, { module, buffer }) => [
     !isMatrix(buffer(from).format) && `streams ${buffer(from).format} weights`,
-    attrs.kTiles < 1 || attrs.nTiles < 1 ? 'streams no tile' : differ('not one row a tile', from.rows, attrs.kTiles * attrs.nTiles),
-    differ('rows that are not tiles', from.columns, module.tile ** 2),
+    attrs.kTiles < 1 || attrs.nTiles < 1 ? 'streams no tile' : differ('elements that are not its tiles', from.rows * from.columns, attrs.kTiles * attrs.nTiles * module.tile ** 2),
+    from.columns % module.tile ** 2 !== 0 && `has rows of ${from.columns} elements, which are not tiles`,
   ],
   multiply: ({ attrs, regions: { a, acc } }, { module, buffer }) => [
     attrs.kLast < 1 || attrs.kLast > module.tile ? `has a last k-tile of ${attrs.kLast} of ${module.tile}` : differ('operand columns that are not its k', a.columns, (attrs.kTiles - 1) * module.tile + attrs.kLast),
@@ -108,6 +112,33 @@ const checks: { readonly [K in TileKind]: Check<K> } = {
     differ('operands of other widths', x.columns, out.columns),
     buffer(out).format !== 'e4m3' && `quantises to ${buffer(out).format}`,
     buffer(rowScale).format !== 'f32' && 'writes row scales that are not f32',
+  ],
+  route: ({ attrs, regions: { x, biases, indices, weights, offsets }, rows }, { buffer }) => [
+    differ('logits that are not its experts', x.columns, attrs.experts),
+    (attrs.k < 1 || attrs.k > attrs.experts) && `chooses ${attrs.k} of ${attrs.experts} experts`,
+    biases !== undefined && differ('biases that are not its experts', biases.columns, attrs.experts),
+    differ('a list that is not its pairs', indices.columns, rows.max * attrs.k),
+    differ('weights that are not its pairs', weights.columns, rows.max * attrs.k),
+    differ('a list that is not where its experts begin', offsets.columns, attrs.experts + 1),
+    buffer(weights).format !== 'f32' && 'writes weights that are not f32',
+    (buffer(indices).format !== 'i32' || buffer(offsets).format !== 'i32') && 'writes lists that are not i32',
+  ],
+  bin: ({ attrs, regions: { indices, offsets, sources, targets, owners }, rows }) => {
+    const bins = binsOf({ ...attrs, max: rows.max });
+    return [
+      attrs.size < 1 && 'has bins of no place',
+      differ('a list that is not its pairs', indices.columns, rows.max * attrs.k),
+      differ('a list that is not where its experts begin', offsets.columns, attrs.experts + 1),
+      differ('sources that are not its places', sources.columns, bins * attrs.size),
+      differ('targets that are not its places', targets.columns, bins * attrs.size),
+      differ('owners that are not its bins', owners.columns, bins),
+    ];
+  },
+  mix: ({ attrs, regions: { x, weights, out }, rows }, { buffer }) => [
+    differ('operands of other widths', x.columns, out.columns),
+    differ('rows that are not k for each', x.rows, rows.max * attrs.k),
+    differ('weights that are not k for each', weights.columns, rows.max * attrs.k),
+    buffer(weights).format !== 'f32' && 'has weights that are not f32',
   ],
   allgather: ({ attrs, regions: { from, out } }, { module, buffer }) => [
     differ('parts that are not the chips', attrs.parts, module.chips),

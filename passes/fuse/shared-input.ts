@@ -2,11 +2,12 @@ import type { GraphModule, OpOf } from '../../ir/graph/module.ts';
 import type { ValueId } from '../../ir/types.ts';
 import type { Weight, WeightExpr } from '../../ir/weights.ts';
 import { deriveWeight, type Near, rewrite, sizeOf } from '../rewrite.ts';
+import { isLogits } from '../router.ts';
 import { plainLinear } from './gated.ts';
 
 /**
  * linear(x, a), linear(x, b), ... = columns of one linear(x, [a; b; ...]). Each part starts on a multiple of `align`
- * columns, so that the views are addressable; zero rows fill the gaps.
+ * columns, so that the views are addressable; zero rows fill the gaps. Routers stay alone: they are not quantised as others are.
  */
 export const fuseSharedInput = (module: GraphModule, align: number): GraphModule => {
   const merged = new Map<OpOf<'linear'>, ValueId>();
@@ -16,7 +17,7 @@ export const fuseSharedInput = (module: GraphModule, align: number): GraphModule
       if (done !== undefined) return [done];
       const parts = near
         .users(op.operands[0] as ValueId)
-        .filter((user): user is OpOf<'linear'> => user.kind === 'linear' && plainLinear(user.results[0] as ValueId, near) !== undefined && near.weightOf(user.operands[1] as ValueId) !== undefined);
+        .filter((user): user is OpOf<'linear'> => user.kind === 'linear' && plainLinear(user.results[0] as ValueId, near) !== undefined && near.weightOf(user.operands[1] as ValueId) !== undefined && !isLogits(user.results[0] as ValueId, near.users));
       if (parts.length < 2 || !parts.includes(op)) return undefined;
       const bias = parts.some((part) => part.attrs.bias);
       const widths = parts.map((part) => sizeOf(near.type(part.results[0] as ValueId).shape[1]));

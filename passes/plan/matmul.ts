@@ -18,6 +18,8 @@ export type MatmulPlan = {
   readonly kLast: number;
   readonly nLast: number;
   readonly depth: number;
+  /** Estimated, for all rows. */
+  readonly cycles: number;
 };
 
 export type MatmulShape = {
@@ -32,7 +34,8 @@ export type MatmulShape = {
   readonly stagedBytesPerRowAndColumn: number;
 };
 
-const weightRingDepth = 3;
+/** Slots of the ring weights are streamed through. */
+export const weightRingDepth = 3;
 /** Most rows a window's bound can say. */
 export const rowsFieldMax = 8191;
 
@@ -49,7 +52,7 @@ export function planMatmul(shape: MatmulShape, machine: Machine, stageBytes: num
   const bytesPerCycle = machine.hbm.bytesPerSecond.value / machine.clockHz.value;
   const rate = shape.elementBytes === 1 ? 1 : machine.arrays.bf16Rate.value;
 
-  let best: { plan: MatmulPlan; cycles: number } | undefined;
+  let best: MatmulPlan | undefined;
   for (let split = 0; 2 ** split <= machine.arrays.count.value; split++) {
     const unitsMax = Math.min(units, Math.floor(machine.arrays.count.value / 2 ** split / tilesPerUnit), Math.floor(stageBytes / 2 / weightRingDepth / tileBytes / tilesPerUnit), 64 / tilesPerUnit);
     if (unitsMax < 1) continue;
@@ -66,18 +69,16 @@ export function planMatmul(shape: MatmulShape, machine: Machine, stageBytes: num
     if (best !== undefined && best.cycles <= cycles) continue;
     const chunkTiles = Math.min(kTiles, 256, Math.floor(stageBytes / 2 / weightRingDepth / tileBytes / (groupUnits * tilesPerUnit)), Math.floor(rowsFieldMax / (groupUnits * tilesPerUnit)));
     best = {
+      rowTile, rowTiles, split, tilesPerUnit,
+      groups: pieces(units, groupUnits, shape.columns % side !== 0),
+      chunks: pieces(kTiles, chunkTiles, shape.k % side !== 0),
+      kLast: shape.k - (kTiles - 1) * side,
+      nLast: shape.columns - (units - 1) * side,
+      depth: weightRingDepth,
       cycles,
-      plan: {
-        rowTile, rowTiles, split, tilesPerUnit,
-        groups: pieces(units, groupUnits, shape.columns % side !== 0),
-        chunks: pieces(kTiles, chunkTiles, shape.k % side !== 0),
-        kLast: shape.k - (kTiles - 1) * side,
-        nLast: shape.columns - (units - 1) * side,
-        depth: weightRingDepth,
-      },
     };
   }
-  return best?.plan;
+  return best;
 }
 
 /** Cuts `total` tiles; a ragged last tile needs a piece of its own to be in. */

@@ -21,7 +21,7 @@ export function lowerAttention(low: Lowering, op: OpOf<'attention'>, site: Atten
   const plane = (first: number): Region =>
     write.region(site.kv, site.layered ? instanceRow(low, poolRows, affine(first)) : affine(first), poolRows - first, k.columns);
   const append = (from: Place, first: number): void =>
-    overRows(low, [from], [], ([rowsFrom], _, rows) => write.op('scatter', {}, { from: rowsFrom as Region, index: wholeList(write, site.slots), out: plane(first) }, rows));
+    overRows(low, [from], [], ([rowsFrom], _, rows) => write.op('scatter', { skip: false }, { from: rowsFrom as Region, index: wholeList(write, site.slots), out: plane(first) }, rows));
   append(k, 0);
   append(v, bounds.pageRows);
   overRows(low, [q], [low.place(op.results[0] as ValueId)], ([queries], [out], rows) => {

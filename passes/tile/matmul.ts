@@ -56,11 +56,11 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
   const scales = rowScale === undefined ? undefined : low.list(rowScale);
 
   nest.rows((rowRegionOfA, rows) => {
-    nest.groups((group) => {
+    eachGroup(low, plan, (group) => {
       const nTiles = group.units * plan.tilesPerUnit;
       const paramsRegion = params?.(group.index, nTiles);
       const accRegion = write.region(acc, affine(0), plan.rowTile, nTiles * side, { slot: group.slot });
-      const chunk = ({ first, chunkTiles, accumulate, ringSlot, kLast, column }: Chunk): void => {
+      eachChunk(low, plan, group, ({ first, chunkTiles, accumulate, ringSlot, kLast, column }) => {
         const count = chunkTiles * nTiles;
         const stage = write.region(ring, affine(0), count, side * side, { slot: ringSlot });
         const whole: RowBound = { max: count, of: 'all' };
@@ -69,19 +69,7 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
         const k = (chunkTiles - 1) * side + kLast;
         const operand = { ...rowRegionOfA, column: { base: rowRegionOfA.column.base + column.base, steps: column.steps }, columns: k };
         write.op('multiply', { accumulate, split: plan.split, kTiles: chunkTiles, kLast, nTiles }, { a: operand, acc: accRegion }, rows);
-      };
-      const { full, size, tail } = plan.chunks;
-      const chunksPerGroup = pieceCount(plan.chunks);
-      const groupStart: Affine = { base: group.firstUnit.base * plan.tilesPerUnit * kTiles, steps: scale(group.firstUnit.steps, plan.tilesPerUnit * kTiles) };
-      const ringStart: Affine = { base: group.slot.base * chunksPerGroup, steps: scale(group.slot.steps, chunksPerGroup) };
-      const along = (at: Affine, step: number): Affine => ({ base: at.base, steps: [at.steps[0], at.steps[1], at.steps[2], step] });
-      const looped = full > 1 ? 1 : 0;
-      write.loop(3, 'chunks', full, () =>
-        chunk({ first: along(groupStart, looped * size * nTiles), chunkTiles: size, accumulate: 'first', ringSlot: along(ringStart, looped), kLast: side, column: affine(0, 0, 0, 0, looped * size * side) }),
-      );
-      if (tail > 0) {
-        chunk({ first: shift(groupStart, full * size * nTiles), chunkTiles: tail, accumulate: full === 0 ? 'no' : 'yes', ringSlot: shift(ringStart, full), kLast: plan.kLast, column: affine(full * size * side) });
-      }
+      });
       nest.drain(group, (outRegion, residualRegion) => {
         write.op(
           'drain',
@@ -103,8 +91,38 @@ function sameHome(low: Lowering, out: Place, residual: Place): void {
 }
 
 /** A chunk of k: its first weight tile, its tiles, what it does to the accumulators, its ring slot, and where it starts in k. */
-type Chunk = { readonly first: Affine; readonly chunkTiles: number; readonly accumulate: 'no' | 'yes' | 'first'; readonly ringSlot: Affine; readonly kLast: number; readonly column: Affine };
-type Group = { readonly units: number; readonly last: boolean; readonly index: Affine; readonly firstUnit: Affine; readonly slot: Affine };
+export type Chunk = { readonly first: Affine; readonly chunkTiles: number; readonly accumulate: 'no' | 'yes' | 'first'; readonly ringSlot: Affine; readonly kLast: number; readonly column: Affine };
+export type Group = { readonly units: number; readonly last: boolean; readonly index: Affine; readonly firstUnit: Affine; readonly slot: Affine };
+
+/** Writes `body` for the column groups of a product, within its row tile. */
+export function eachGroup(low: Lowering, plan: MatmulPlan, body: (group: Group) => void): void {
+  const { size, full, tail } = plan.groups;
+  const total = pieceCount(plan.groups);
+  const step = full > 1 ? 1 : 0;
+  low.write.loop(2, 'groups', full, () =>
+    body({ units: size, last: tail === 0 && full === 1, index: affine(0, 0, 0, step), firstUnit: affine(0, 0, 0, step * size), slot: affine(0, 0, total, step) }),
+  );
+  if (tail > 0) body({ units: tail, last: true, index: affine(full), firstUnit: affine(full * size), slot: affine(full, 0, total) });
+}
+
+/** Writes `body` for the chunks of k of a column group. */
+export function eachChunk(low: Lowering, plan: MatmulPlan, group: Group, body: (chunk: Chunk) => void): void {
+  const side = low.machine.arrays.size.value;
+  const nTiles = group.units * plan.tilesPerUnit;
+  const tilesPerUnit = plan.tilesPerUnit * pieceTotal(plan.chunks);
+  const { full, size, tail } = plan.chunks;
+  const chunksPerGroup = pieceCount(plan.chunks);
+  const groupStart: Affine = { base: group.firstUnit.base * tilesPerUnit, steps: scale(group.firstUnit.steps, tilesPerUnit) };
+  const ringStart: Affine = { base: group.slot.base * chunksPerGroup, steps: scale(group.slot.steps, chunksPerGroup) };
+  const along = (at: Affine, step: number): Affine => ({ base: at.base, steps: [at.steps[0], at.steps[1], at.steps[2], step] });
+  const looped = full > 1 ? 1 : 0;
+  low.write.loop(3, 'chunks', full, () =>
+    body({ first: along(groupStart, looped * size * nTiles), chunkTiles: size, accumulate: 'first', ringSlot: along(ringStart, looped), kLast: side, column: affine(0, 0, 0, 0, looped * size * side) }),
+  );
+  if (tail > 0) {
+    body({ first: shift(groupStart, full * size * nTiles), chunkTiles: tail, accumulate: full === 0 ? 'no' : 'yes', ringSlot: shift(ringStart, full), kLast: plan.kLast, column: affine(full * size * side) });
+  }
+}
 
 /** The loops around a product, and the stages of its operands. */
 class MatmulNest {
@@ -134,16 +152,6 @@ class MatmulNest {
       write.op('load', {}, { from: home, out: region }, this.#rows);
       body(region, this.#rows);
     });
-  }
-
-  groups(body: (group: Group) => void): void {
-    const { size, full, tail } = this.#plan.groups;
-    const total = pieceCount(this.#plan.groups);
-    const step = full > 1 ? 1 : 0;
-    this.#low.write.loop(2, 'groups', full, () =>
-      body({ units: size, last: tail === 0 && full === 1, index: affine(0, 0, 0, step), firstUnit: affine(0, 0, 0, step * size), slot: affine(0, 0, total, step) }),
-    );
-    if (tail > 0) body({ units: tail, last: true, index: affine(full), firstUnit: affine(full * size), slot: affine(full, 0, total) });
   }
 
   /** Declares the column parameters of a weight; returns how to bring a group's into SRAM. */
@@ -198,5 +206,5 @@ class MatmulNest {
   }
 }
 
-const scale = (steps: Affine['steps'], by: number): Affine['steps'] => [steps[0] * by, steps[1] * by, steps[2] * by, steps[3] * by];
+export const scale = (steps: Affine['steps'], by: number): Affine['steps'] => [steps[0] * by, steps[1] * by, steps[2] * by, steps[3] * by];
 

@@ -22,7 +22,7 @@ export function lowerEmbed(low: Lowering, op: OpOf<'embed'>): void {
 export function gatherInto(low: Lowering, table: BufferId, tableRows: number, index: Region, out: Place): void {
   overRows(low, [], [out], (_, [to], rows) => {
     const from = low.write.region(table, instanceRow(low, tableRows), tableRows, out.columns);
-    low.write.op('gather', {}, { table: from, index, out: to as Region }, rows);
+    low.write.op('gather', { skip: false }, { table: from, index, out: to as Region }, rows);
   });
 }
 
@@ -88,15 +88,16 @@ export function lowerAllgather(low: Lowering, op: OpOf<'allgather'>, tag: number
 /** sampleRows -> all rows to HBM, then the sampled ones back: only the gather can pick rows. */
 export function lowerSampleRows(low: Lowering, op: OpOf<'sampleRows'>, samples: BufferId): void {
   const from = low.place(op.operands[0] as ValueId);
-  const limit = rowLimit(low, from.of);
+  gatherInto(low, tableOf(low, from), rowLimit(low, from.of), wholeList(low.write, samples), low.place(op.results[0] as ValueId));
+}
+
+/** A table in HBM of a value's rows: its own buffer, or a copy. */
+export function tableOf(low: Lowering, from: Place): BufferId {
   const home = bufferOf(low, from.buffer);
-  let table = from;
-  if (home.space !== 'hbm' || from.column !== 0 || from.columns !== home.columns) {
-    const buffer = low.write.buffer({ name: `${home.name}.rows`, space: 'hbm', role: 'value', format: home.format, rows: limit, columns: from.columns });
-    table = { ...from, buffer, column: 0 };
-    storeRows(low, from, table);
-  }
-  gatherInto(low, table.buffer, limit, wholeList(low.write, samples), low.place(op.results[0] as ValueId));
+  if (home.space === 'hbm' && from.column === 0 && from.columns === home.columns) return from.buffer;
+  const buffer = low.write.buffer({ name: `${home.name}.rows`, space: 'hbm', role: 'value', format: home.format, rows: rowLimit(low, from.of), columns: from.columns });
+  storeRows(low, from, { ...from, buffer, column: 0 });
+  return buffer;
 }
 
 /** Rows as they are to a place in HBM. */

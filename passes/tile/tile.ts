@@ -7,6 +7,7 @@ import type { BufferId, Region, TileModule } from '../../ir/tile/module.ts';
 import type { TensorType, ValueId } from '../../ir/types.ts';
 import type { Weight } from '../../ir/weights.ts';
 import { type AttentionSite, lowerAttention } from './attention.ts';
+import { lowerExperts } from './experts.ts';
 import { type Bounds, type Homes, listBuffer, type Lowering, type Place, wholeList } from './lowering.ts';
 import { lowerLinear } from './matmul.ts';
 import { gatherInto, lowerAllgather, lowerEmbed, lowerMap, lowerNorm, lowerQuantise, lowerRope, lowerSampleRows, lowerScale, mapInto, storeRows } from './rows.ts';
@@ -124,6 +125,7 @@ class GraphLowering {
       case 'scale': return lowerScale(low, op);
       case 'quantise': return lowerQuantise(low, op);
       case 'allgather': return lowerAllgather(low, op, this.#tags++);
+      case 'experts': return lowerExperts(low, op);
       default: throw new Error(`internal: ${op.kind} has no lowering`);
     }
   }
@@ -191,7 +193,7 @@ class GraphLowering {
 /** Ops lowering has no way for, as diagnostics: what recognition left over. */
 export function reportUnlowerable(module: GraphModule, diagnostics: Diagnostics): void {
   for (const op of allOps(module.body)) {
-    if (!op.kind.startsWith('p') && op.kind !== 'custom' && op.kind !== 'experts') continue;
+    if (!op.kind.startsWith('p') && op.kind !== 'custom') continue;
     diagnostics.report({ code: 'E4003', message: `\`${op.kind}\` is not part of a recognised transformer op`, origin: op.origin, help: 'see `--stop-after raise --dump-ir DIR` for what surrounds it' });
   }
 }

@@ -1,5 +1,5 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
-import { hbmBases, type HostTable, type InstructionOf, workEntryBytes } from '../../isa-spec/instructions.ts';
+import { type HbmBase, hbmBases, type HostTable, type InstructionOf, workEntryBytes } from '../../isa-spec/instructions.ts';
 import { type ChipView, type Finding, nameOf, placeOf, type QueueView } from '../chip.ts';
 import { still } from '../../isa-spec/encoding.ts';
 
@@ -7,11 +7,13 @@ type Kv = { readonly off: number; readonly strides: string; readonly fields: Ins
 
 /**
  * V19, as far as it can be known before a step. Keys and values go to, and come from, pages of one layout; rows, pages and work
- * lists are those of the host's tables for it, copied whole. That slots are apart, pages allocated and lists in range is
+ * lists are those of the host's tables for it, copied whole. Rows of bins come from scratch and go there, weights of their owners come from weights,
+ * places that are nobody's left out. That slots are apart, pages allocated and lists in range is
  * the host's promise for each step, which the loader's step-control block is checked for.
  */
 export function kvSafety(chip: ChipView): readonly Finding[] {
   const lists = listsOf(chip);
+  const binned = binListsOf(chip);
   const { bounds } = chip.program.entries[chip.entry]!;
   const pools = chip.queues.flatMap(({ code, strideSets }) => code.flatMap((instruction): readonly Kv[] => (instruction.op === 'attn' ? [kvOf(instruction.fields, strideSets)] : [])));
   return chip.queues.flatMap((view) => view.code.flatMap((instruction, pc): readonly Finding[] => {
@@ -22,8 +24,14 @@ export function kvSafety(chip: ChipView): readonly Finding[] {
     const problems = ((): readonly string[] => {
       switch (instruction.op) {
         case 'hostw': return wholeProblems(instruction.fields, bounds);
-        case 'dgat': return from('index', instruction.fields.index, ['ids', 'positions', 'types', 'samples']);
-        case 'dsct': return [...from('index', instruction.fields.index, ['slots']), ...appendProblems(instruction.fields, view, pools)];
+        case 'dgat': {
+          const { index, oob, src } = instruction.fields;
+          const problems = from('index', index, ['ids', 'positions', 'types', 'samples']);
+          return problems.length > 0 && binned.has(index) ? binProblems(oob, hbmBases[src.base], binned.get(index)!.has('owners') ? ['scratch', 'weights'] : ['scratch']) : problems;
+        }
+        case 'dsct':
+          if (lists.get(instruction.fields.index) !== 'slots' && binned.get(instruction.fields.index)?.has('targets') === true) return binProblems(instruction.fields.oob, hbmBases[instruction.fields.dst.base], ['scratch']);
+          return [...from('index', instruction.fields.index, ['slots']), ...appendProblems(instruction.fields, view, pools)];
         case 'aq': return from('worklist', instruction.fields.worklist, ['worklist']);
         case 'attn': return [
           ...from('pages', instruction.fields.pages, ['pages']),
@@ -40,6 +48,20 @@ export function kvSafety(chip: ChipView): readonly Finding[] {
 /** The host's lists by the SRAM line they start at. */
 const listsOf = ({ queues }: ChipView): ReadonlyMap<number, HostTable> =>
   new Map(queues.flatMap(({ code }) => code.flatMap((instruction) => (instruction.op === 'hostw' ? [[instruction.fields.dst.addr, instruction.fields.table] as const] : []))));
+
+/** What the lists of `bin`s are, by the SRAM line they start at; and of other lists at other times. */
+function binListsOf({ queues }: ChipView): ReadonlyMap<number, ReadonlySet<'sources' | 'targets' | 'owners'>> {
+  const lists = new Map<number, Set<'sources' | 'targets' | 'owners'>>();
+  for (const { code } of queues) {
+    for (const { op, fields } of code) if (op === 'bin') for (const of of ['sources', 'targets', 'owners'] as const) lists.set(fields[of], (lists.get(fields[of]) ?? new Set()).add(of));
+  }
+  return lists;
+}
+
+const binProblems = (oob: 'fault' | 'skip' | undefined, base: HbmBase | undefined, bases: readonly HbmBase[]): readonly string[] => [
+  ...(oob === 'skip' ? [] : ['has an index for places of bins, and would fault at those that are nobody\'s']),
+  ...(base !== undefined && bases.includes(base) ? [] : [`moves rows of bins by \`${base}\`, not ${bases.join(' or ')}`]),
+];
 
 const planesOf = ({ latent }: Kv['fields']): number => (latent === true ? 1 : 2);
 

@@ -9,7 +9,9 @@ const { fround } = Math;
 export type WeightEntry = { readonly format: Format; readonly kTiles: number; readonly nTiles: number; readonly split: number; readonly tiles: readonly Float64Array[] };
 
 export function readWeights({ kTiles, nTiles, split }: TileAttrs['weights'], from: View): WeightEntry {
-  return { format: from.format, kTiles, nTiles, split, tiles: Array.from({ length: kTiles * nTiles }, (_, i) => from.row(i).slice()) };
+  const tile = (from.rows * from.columns) / (kTiles * nTiles);
+  const perRow = from.columns / tile;
+  return { format: from.format, kTiles, nTiles, split, tiles: Array.from({ length: kTiles * nTiles }, (_, i) => from.row(Math.floor(i / perRow)).slice((i % perRow) * tile, ((i % perRow) + 1) * tile)) };
 }
 
 /**

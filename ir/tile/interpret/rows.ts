@@ -11,14 +11,21 @@ export function copyRows(from: View, out: View, count: number): void {
   for (let i = 0; i < count; i++) out.row(i).set(from.row(i));
 }
 
-/** Row i of `out` <- row `index[first + i]` of `table`. */
-export function gatherRows(table: View, index: View, out: View, { first, count }: Window): void {
-  for (let i = 0; i < count; i++) out.row(i).set(table.row(index.row(0)[first + i]!));
+/** Row i of `out` <- row `index[first + i]` of `table`; with `skip`, zeros of a row below 0. */
+export function gatherRows(skip: boolean, table: View, index: View, out: View, { first, count }: Window): void {
+  for (let i = 0; i < count; i++) {
+    const row = index.row(0)[first + i]!;
+    if (skip && row < 0) out.row(i).fill(0);
+    else out.row(i).set(table.row(row));
+  }
 }
 
-/** Row `index[first + i]` of `out` <- row i of `from`. */
-export function scatterRows(from: View, index: View, out: View, { first, count }: Window): void {
-  for (let i = 0; i < count; i++) out.row(index.row(0)[first + i]!).set(from.row(i));
+/** Row `index[first + i]` of `out` <- row i of `from`; with `skip`, none of a row below 0. */
+export function scatterRows(skip: boolean, from: View, index: View, out: View, { first, count }: Window): void {
+  for (let i = 0; i < count; i++) {
+    const row = index.row(0)[first + i]!;
+    if (!skip || row >= 0) out.row(row).set(from.row(i));
+  }
 }
 
 /** out <- function(x, y) in FP32, rounded once. */
@@ -31,7 +38,7 @@ export function mapRows(name: TileAttrs['map']['function'], x: View, other: (row
 }
 
 /** Sum by the machine's order: lane j of 16 adds elements j, j+16, ... from +0, then lanes fold 8, 4, 2, 1. */
-function laneSum(values: Float64Array): number {
+export function laneSum(values: Float64Array): number {
   const lanes = new Float64Array(16);
   for (let i = 0; i < values.length; i++) lanes[i % 16] = fround(lanes[i % 16]! + values[i]!);
   for (const half of [8, 4, 2, 1]) for (let j = 0; j < half; j++) lanes[j] = fround(lanes[j]! + lanes[j + half]!);
