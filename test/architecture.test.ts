@@ -18,8 +18,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 /** Of isa-spec, passes see types alone: the machine arrives as a value. */
 const typesOnly: readonly (readonly [from: string, to: string])[] = [['passes', 'isa-spec']];
 
-/** The few values of the specification a pass may use: tables of names and element sizes, no constant of a machine. */
-const sharedTables = ['formatBytes', 'workEntryBytes', 'activations'];
+/** The few values of the specification a pass may use: tables of names, element and list sizes, no constant of a machine. */
+const sharedTables = ['formatBytes', 'workEntryBytes', 'activations', 'binsOf'];
 
 const root = resolve(import.meta.dirname, '..');
 
