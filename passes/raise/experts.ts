@@ -17,14 +17,13 @@ type Parts = (expert: number) => WeightExpr;
  */
 export function liftExperts(op: OpOf<'tmoe'>, raising: Raising): Lifted {
   const { source } = raising;
-  const { k, scores, normalise, factor, groups, groups, activation, slope, limit, shift, biased, expertBias } = op.attrs;
+  const { k, scores, normalise, factor, groups, activation, slope, limit, shift, biased, expertBias } = op.attrs;
   const [given, logitsOf, ...rest] = op.operands as readonly [ValueId, ValueId, ...ValueId[]];
   const [view, logitsView] = [raising.view(given), raising.view(logitsOf)];
   if (view === undefined || logitsView === undefined) return undefined;
   const [x, logits] = [view, logitsView].map((each) => (each.scale === 1 ? lastAxisRows(each) : undefined));
   if (x === undefined || logits === undefined) return 'its experts or their router do not work on whole rows';
   if (!isOfMachine(activation)) return `the machine does not compute \`${activation}\``;
-  if (groups > 1) return `its router chooses among ${groups} groups of experts first: the machine's chooses experts alone`;
   if (limit !== 0 || shift !== 0) return 'its experts bound their inner values, or move them: the machine does neither';
   if (groups !== 1) return 'its router chooses groups of experts first: the machine chooses among all';
   const choiceBias = biased ? vectorOf(source, rest[0] as ValueId, logits.width) : undefined;
