@@ -30,6 +30,8 @@ export type FoundAttention = {
 /** Logits, and the column of a sink that was put beside them. */
 type Sunk = { readonly logits: ValueId; readonly sinks: ValueId | undefined };
 
+type Mixing = Pick<FoundAttention, 'mixing' | 'transposed' | 'ops'>;
+type Wrong = Pick<NearMiss, 'actual' | 'stop'>;
 type Curve = { readonly scale: number; readonly softCap: number; readonly biased: boolean };
 
 /** What attention is, part by part, and what to change where one is not so. */
@@ -62,8 +64,8 @@ export class Attentions {
     this.#scenarios = scenarios;
   }
 
-  /** The attention around a softmax. */
-  around(softmax: OpOf<'psoftmax'>): FoundAttention | NearMiss {
+  /** The attentions around a softmax, one for each product its weights go into. */
+  around(softmax: OpOf<'psoftmax'>): readonly FoundAttention[] | NearMiss {
     const graph = this.#graph;
     const weights = softmax.results[0] as ValueId;
     const logits = softmax.operands[0] as ValueId;
@@ -71,10 +73,10 @@ export class Attentions {
     const miss = (actual: string, more: Partial<NearMiss> = {}): NearMiss => ({ kind: 'attention', op: softmax, matched: [softmax], stop: softmax, expected: expectedOf.softmax, actual, help: helpOf.softmax, ...more });
     if ((softmax.attrs.axis + rank) % rank !== rank - 1) return miss('the weights of its softmax do not sum to one along the last axis');
     const sunk = this.#withoutSinks(logits);
-    const mixing = this.#mixing(weights, sunk);
-    if ('actual' in mixing) return miss(mixing.actual, { stop: mixing.stop, expected: expectedOf.values, help: helpOf.values });
+    const mixings = this.#mixings(weights, sunk);
+    if ('actual' in mixings) return miss(mixings.actual, { stop: mixings.stop, expected: expectedOf.values, help: helpOf.values });
     const candidates = this.#products(sunk.logits);
-    const after = [softmax, ...mixing.ops, mixing.mixing];
+    const after = [softmax, ...mixings.flatMap(({ ops, mixing }) => [...ops, mixing])];
     if (candidates.length === 0) return miss('what the softmax normalises is not a product of queries and keys', { matched: after, stop: graph.definition(sunk.logits), expected: expectedOf.scores, help: helpOf.scores });
     let nearest: NearMiss | undefined;
     for (const product of candidates) {
@@ -86,7 +88,7 @@ export class Attentions {
         nearest ??= miss(curve, { matched: [product, ...after], stop: scores?.ops[0], expected: expectedOf.logits, help: helpOf.logits });
         continue;
       }
-      return { ...curve, product, ...mixing, scores, sinks: sunk.sinks, ops: [product, ...(scores?.ops ?? []), ...after] };
+      return mixings.map((mixing) => ({ ...curve, product, ...mixing, scores, sinks: sunk.sinks, ops: [product, ...(scores?.ops ?? []), softmax, ...mixing.ops, mixing.mixing] }));
     }
     return nearest ?? miss('what lies between the product of queries and keys and the softmax is too long to be read', { matched: after, expected: expectedOf.logits, help: helpOf.logits });
   }
@@ -107,10 +109,12 @@ export class Attentions {
     return equalDims(this.#graph.type(sinks).shape.at(-1) ?? 0, 1) ? { logits: own, sinks } : { logits, sinks: undefined };
   }
 
-  /** The product the weights go into, whole and in order: through views, casts, guards, and the column of a sink dropped. */
-  #mixing(weights: ValueId, sunk: Sunk): { readonly mixing: OpOf<'pmatmul'>; readonly transposed: boolean; readonly ops: readonly GraphOp[] } | { readonly actual: string; readonly stop: GraphOp | undefined } {
+  /** The products the weights go into, whole and in order: through views, casts, guards, and the column of a sink dropped. */
+  #mixings(weights: ValueId, sunk: Sunk): readonly Mixing[] | Wrong {
     const graph = this.#graph;
     const reached = new Set([weights]);
+    const found: Mixing[] = [];
+    let wrong: Wrong | undefined;
     for (const at of reached) {
       if (reached.size > 24) break;
       for (const user of graph.users(at)) {
@@ -121,12 +125,12 @@ export class Attentions {
         const side = user.operands.indexOf(at);
         const region = at === weights ? undefined : regionBetween(graph, weights, at);
         if (at !== weights && region === undefined) continue;
-        if (region !== undefined && !this.#keeps(region, side === 1, sunk)) return { actual: 'the weights are changed after the softmax', stop: region.ops[0] };
-        if (region === undefined && (side !== 0 || sunk.sinks !== undefined)) return { actual: 'the weights do not meet values along the axis they sum to one over', stop: user };
-        return { mixing: user, transposed: side === 1, ops: region?.ops ?? [] };
+        if (region !== undefined && !this.#keeps(region, side === 1, sunk)) wrong ??= { actual: 'the weights are changed after the softmax', stop: region.ops[0] };
+        else if (region === undefined && (side !== 0 || sunk.sinks !== undefined)) wrong ??= { actual: 'the weights do not meet values along the axis they sum to one over', stop: user };
+        else found.push({ mixing: user, transposed: side === 1, ops: region?.ops ?? [] });
       }
     }
-    return { actual: 'its weights do not go into a product with values', stop: graph.users(weights)[0] };
+    return found.length > 0 ? found : (wrong ?? { actual: 'its weights do not go into a product with values', stop: graph.users(weights)[0] });
   }
 
   /** Whether a region hands on every row of weights as it is (transposed, if so), but for a sink's; rows that see nothing may become 0. */

@@ -83,13 +83,15 @@ export class Norms {
 
   #found(region: Region): FoundNorm | undefined {
     const { text, vectors } = regionText(this.#graph, region);
-    if (!this.#known.has(text)) {
+    // Vectors of one number hide what is done with them: (y + 0) * g is y * g + 0.
+    const key = `${text} ${vectors.map((vector) => numberOf(this.#graph, vector) ?? '').join()}`;
+    if (!this.#known.has(key)) {
       const shape = findNorm(this.#graph, region, this.#scenarios);
       // Numbers no constant holds are of this region alone.
       if (typeof shape?.gamma === 'object' || typeof shape?.beta === 'object') return named(shape, region, vectors);
-      this.#known.set(text, shape);
+      this.#known.set(key, shape);
     }
-    const shape = this.#known.get(text);
+    const shape = this.#known.get(key);
     return shape === undefined ? undefined : named(shape, region, vectors);
   }
 
@@ -109,6 +111,11 @@ export class Norms {
     visit(root, 0, false);
     return [...found.keys()].toSorted((a, b) => graph.order(b) - graph.order(a)).slice(0, 8);
   }
+}
+
+function numberOf(graph: Graph, vector: ValueId): number | undefined {
+  const data = constantOf(graph, vector)?.data;
+  return data?.every((each) => each === data[0]) === true ? data[0] : undefined;
 }
 
 /** A square root, or a power of one half or minus one half. */

@@ -1,7 +1,7 @@
 import { equalShapes } from '../../ir/dims.ts';
 import { opKinds } from '../../ir/graph/attributes.ts';
 import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
-import type { TensorType, ValueId } from '../../ir/types.ts';
+import type { Dim, TensorType, ValueId } from '../../ir/types.ts';
 import type { TensorStore } from '../../ir/weights.ts';
 import { type Near, rewrite, type Rule } from '../rewrite.ts';
 import { Activations, scalarOf } from './activation.ts';
@@ -38,7 +38,7 @@ export function recognise(module: GraphModule, store: TensorStore): GraphModule 
   for (const op of backwards) {
     if (op.kind !== 'psoftmax' || graph.dependence(op.results[0] as ValueId) !== 'inputs') continue;
     const found = attentions.around(op);
-    if (!('actual' in found)) take(attentionBlock(graph, found));
+    if (!('actual' in found)) for (const each of found) take(attentionBlock(graph, each));
   }
   const norms = new Norms(graph, scenarios);
   for (const op of backwards) for (const found of norms.around(op, taken)) take(normBlock(graph, found));
@@ -171,25 +171,27 @@ function normBlock(graph: Graph, found: FoundNorm): Block {
   return { value: region.value, ops: region.ops, make };
 }
 
-function shaped(near: Near, value: ValueId, shape: readonly number[]): ValueId {
+function shaped(near: Near, value: ValueId, shape: readonly Dim[]): ValueId {
   const { dtype, shape: own } = near.type(value);
-  return own.length === shape.length && own.every((size, i) => size === shape[i]) ? value : near.build.op('preshape', {}, [value], { dtype, shape });
+  return equalShapes(own, shape) ? value : near.build.op('preshape', {}, [value], { dtype, shape });
 }
 
 function ropeBlock(graph: Graph, found: FoundRope | undefined): Block | undefined {
   if (found === undefined) return undefined;
-  const { region, pairs, turning } = found;
-  const type = graph.type(region.x);
-  const width = type.shape.at(-1) as number;
+  const { region, pairs, turning, shape } = found;
+  const { dtype, shape: own } = graph.type(region.x);
+  const width = shape.at(-1) as number;
   const make = (near: Near): ValueId => {
     const values = Array.from({ length: width }, (_, i) => (i < 2 * turning && (pairs === 'halves' ? i < turning : i % 2 === 0) ? 1 : 0));
-    const row = near.build.op('pconst', { values }, [], { dtype: type.dtype, shape: [...type.shape.slice(1).map(() => 1), width] });
-    const angles = copied(near, region, near.build.op('pexpand', {}, [row], type));
+    const row = near.build.op('pconst', { values }, [], { dtype, shape: [...shape.slice(1).map(() => 1), width] });
+    const ones = shaped(near, near.build.op('pexpand', {}, [row], { dtype, shape }), own);
+    const angles = shaped(near, copied(near, region, ones), shape);
     const table = (start: number): ValueId => {
       const [step, end] = pairs === 'interleaved' ? [2, 2 * turning] : [1, start + turning];
-      return near.build.op('pslice', { axis: type.shape.length - 1, start: String(start), end: String(end), step }, [angles], { dtype: type.dtype, shape: type.shape.with(-1, turning) });
+      return near.build.op('pslice', { axis: shape.length - 1, start: String(start), end: String(end), step }, [angles], { dtype, shape: shape.with(-1, turning) });
     };
-    return near.build.op('trope', { pairs }, [near.now(region.x), table(0), table(pairs === 'interleaved' ? 1 : turning)], near.type(region.value));
+    const turned = near.build.op('trope', { pairs }, [shaped(near, near.now(region.x), shape), table(0), table(pairs === 'interleaved' ? 1 : turning)], { ...near.type(region.value), shape });
+    return shaped(near, turned, near.type(region.value).shape);
   };
   return { value: region.value, ops: region.ops, make };
 }

@@ -1,22 +1,31 @@
-import { equalShapes } from '../../ir/dims.ts';
+import { equalDims, volumeOf } from '../../ir/dims.ts';
 import { blocks } from '../../ir/graph/interpret/blocks.ts';
 import type { Tensor } from '../../ir/graph/interpret/tensor.ts';
 import type { GraphOp } from '../../ir/graph/module.ts';
 import { type BlockAttrs, ropePairs } from '../../ir/graph/ops.ts';
-import type { ValueId } from '../../ir/types.ts';
+import type { Dim, ValueId } from '../../ir/types.ts';
 import { sample } from '../evaluate-op.ts';
 import { evaluate, looked, type Scenario, shapeUnder } from './evaluate.ts';
 import type { Graph } from './graph.ts';
 import { type Region, regionBetween, regionText, valuesBefore } from './region.ts';
 
-/** A rotation of the first 2 * `turning` elements of the last axis. Its cosines and sines are what the region makes of ones and zeros. */
-export type FoundRope = { readonly pairs: BlockAttrs['trope']['pairs']; readonly turning: number; readonly region: Region };
+/** A rotation of the first 2 * `turning` elements of the last axis of a `shape`, of which the region's ends may be other views. Its cosines and sines are what the region makes of ones and zeros. */
+export type FoundRope = { readonly pairs: BlockAttrs['trope']['pairs']; readonly turning: number; readonly shape: readonly Dim[]; readonly region: Region };
+
+/** A matrix that moves elements of a head is no wider. */
+const widest = 512;
 
 /** What a rotation is made of: it moves elements and adds multiples of them. */
-const isLinear = (op: GraphOp): boolean =>
-  ['preshape', 'ptranspose', 'pslice', 'pconcat', 'pcast', 'pexpand', 'pgather', 'preduce'].includes(op.kind) || (op.kind === 'punary' && op.attrs.fn === 'neg') || (op.kind === 'pbinary' && ['add', 'sub', 'mul'].includes(op.attrs.fn));
+const isLinear = (graph: Graph) => (op: GraphOp): boolean =>
+  isMove(graph, op) || ['preshape', 'ptranspose', 'pslice', 'pconcat', 'pcast', 'pexpand', 'pgather', 'preduce'].includes(op.kind) || (op.kind === 'punary' && op.attrs.fn === 'neg') || (op.kind === 'pbinary' && ['add', 'sub', 'mul'].includes(op.attrs.fn));
 
-const moves: ReadonlySet<string> = new Set(['pslice', 'pconcat', 'pgather', 'preshape']);
+/** A product with a constant square matrix may do nothing but move elements. */
+function isMove(graph: Graph, op: GraphOp): boolean {
+  if (op.kind !== 'pmatmul') return ['pslice', 'pconcat', 'pgather', 'preshape'].includes(op.kind);
+  const matrix = op.operands[1] as ValueId;
+  const [rows, columns] = graph.type(matrix).shape.slice(-2);
+  return graph.dependence(matrix) === 'nothing' && rows === columns && typeof rows === 'number' && rows <= widest;
+}
 
 /** Rotations by what they compute. Equal regions are looked at once. */
 export class Ropes {
@@ -34,14 +43,16 @@ export class Ropes {
     if (!this.#mayEnd(op)) return undefined;
     const value = op.results[0] as ValueId;
     const { shape } = this.#graph.type(value);
-    if (typeof shape.at(-1) !== 'number') return undefined;
-    for (const x of valuesBefore(this.#graph, value, isLinear, 48).toReversed()) {
-      if (!equalShapes(this.#graph.type(x).shape, shape)) continue;
+    const volume = volumeOf(shape);
+    for (const x of valuesBefore(this.#graph, value, isLinear(this.#graph), 48).toReversed()) {
+      const start = this.#graph.type(x).shape;
+      if (!equalDims(volumeOf(start), volume)) continue;
       const region = regionBetween(this.#graph, x, value);
-      if (region === undefined || !region.ops.every(isLinear) || !turns(this.#graph, region)) continue;
-      const { text } = regionText(this.#graph, region);
-      if (!this.#known.has(text)) this.#known.set(text, findRope(this.#graph, region, this.#scenarios));
-      const found = this.#known.get(text);
+      if (region === undefined || !region.ops.every(isLinear(this.#graph)) || !turns(this.#graph, region)) continue;
+      const { text, vectors } = regionText(this.#graph, region);
+      const key = `${text} ${vectors.join()}`;
+      if (!this.#known.has(key)) this.#known.set(key, findRope(this.#graph, region, narrower(start, shape), this.#scenarios));
+      const found = this.#known.get(key);
       if (found !== undefined) return { ...found, region };
     }
     return undefined;
@@ -55,18 +66,25 @@ export class Ropes {
   }
 }
 
+/** The shape of two that has rows of fewer elements: heads and not all of them. */
+function narrower(one: readonly Dim[], other: readonly Dim[]): readonly Dim[] {
+  const [a, b] = [one.at(-1), other.at(-1)];
+  return typeof b === 'number' && (typeof a !== 'number' || b < a) ? other : one;
+}
+
 /** Whether elements change places and are multiplied by what differs between them. */
 function turns(graph: Graph, { ops, x }: Region): boolean {
   const on = new Set([x, ...ops.flatMap(({ results }) => results)]);
   const isFactor = (op: GraphOp): boolean => op.kind === 'pbinary' && op.attrs.fn === 'mul' && op.operands.some((operand) => !on.has(operand) && graph.type(operand).shape.some((size) => size !== 1));
-  return ops.some((op) => moves.has(op.kind)) && ops.some(isFactor);
+  return ops.some((op) => isMove(graph, op)) && ops.some(isFactor);
 }
 
-function findRope(graph: Graph, region: Region, scenarios: readonly Scenario[]): Omit<FoundRope, 'region'> | undefined {
-  const width = graph.type(region.x).shape.at(-1) as number;
+function findRope(graph: Graph, region: Region, dims: readonly Dim[], scenarios: readonly Scenario[]): Omit<FoundRope, 'region'> | undefined {
+  const width = dims.at(-1);
+  if (typeof width !== 'number') return undefined;
   const kinds = looked(scenarios, 2, (scenario) => {
-    const shape = shapeUnder(graph.type(region.x).shape, scenario.sizes);
-    const through = (data: Float64Array): Float64Array => evaluate(graph, region.value, scenario, new Map([[region.x, { shape, data }]])).data;
+    const [shape, own] = [dims, graph.type(region.x).shape].map((each) => shapeUnder(each, scenario.sizes)) as [readonly number[], readonly number[]];
+    const through = (data: Float64Array): Float64Array => evaluate(graph, region.value, scenario, new Map([[region.x, { shape: own, data }]])).data;
     const x = sample(shape, 5);
     const y = through(x.data);
     let most = 0;
@@ -80,7 +98,7 @@ function findRope(graph: Graph, region: Region, scenarios: readonly Scenario[]):
       return wanted.every((element, i) => Math.abs(element - (y[i] as number)) <= 1e-9 * (1 + Math.abs(element)));
     };
     const pairs = ropePairs.find((each) => 2 * turning <= width && agrees(each));
-    return pairs === undefined ? undefined : { pairs, turning };
+    return pairs === undefined ? undefined : { pairs, turning, shape: dims };
   });
   const [first, second] = kinds;
   if (kinds.length < 2 || first === undefined || second === undefined) return undefined;

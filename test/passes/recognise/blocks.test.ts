@@ -62,6 +62,14 @@ describe('attention', () => {
     });
     expect(blocks).toEqual(['tnorm {"norm":"rms","axes":[2],"epsilon":0.00001}', 'tattention {"scale":0.5,"softCap":0,"biased":false,"sinks":false}']);
   });
+  test('of one softmax that weighs two values: two', () => {
+    const { blocks } = found({ ...qkv, other: ['b', 'n', 6] }, (write, [q, k, v, other]) => {
+      const weights = write.build.op('psoftmax', { axis: -1 }, [write.build.op('pmatmul', {}, [q as ValueId, write.build.op('ptranspose', { perm: [0, 2, 1] }, [k as ValueId])])]);
+      const [one, two] = [v, other].map((values) => write.build.op('pmatmul', {}, [weights, values as ValueId])) as [ValueId, ValueId];
+      return write.binary('sub', one, two);
+    });
+    expect(blocks).toEqual(Array.from({ length: 2 }, () => 'tattention {"scale":1,"softCap":0,"biased":false,"sinks":false}'));
+  });
   test('of keys whose number was taken for granted in one place', () => {
     const { blocks } = found(qkv, (write, values) => attention(write, values, (scores) => write.binary('add', scores, write.weight('mask', [1, 5]))));
     expect(blocks).toEqual(['tattention {"scale":1,"softCap":0,"biased":true,"sinks":false}']);
@@ -88,6 +96,32 @@ describe('rotations', () => {
   test('in one concatenation with what is not turned', () => {
     expect(found({ ...inputs, still: ['b', 'm', 3] }, (write, [x, angle, still]) => turned(write, [x as ValueId, angle as ValueId], 1, [still as ValueId])).blocks).toEqual(['trope {"pairs":"halves"}']);
   });
+  const [rows, heads]: readonly [TensorType, TensorType] = [{ dtype: 'f32', shape: ['b', 'm', 8] }, { dtype: 'f32', shape: ['b', 'm', 2, 4] }];
+  /** x cos + moved(x) sin, by head. */
+  const added = (write: SourceWriter, x: ValueId, moved: ValueId, angle: ValueId): ValueId => {
+    const wide = write.build.op('preshape', {}, [write.build.op('pconcat', { axis: 2 }, [angle, angle])], { dtype: 'f32', shape: ['b', 'm', 1, 4] });
+    return write.binary('add', write.binary('mul', x, write.unary('cos', wide)), write.binary('mul', moved, write.unary('sin', wide)));
+  };
+  test('between other views of the heads', () => {
+    const { blocks } = found({ x: ['b', 'm', 8], angle: ['b', 'm', 2] }, (write, [x, angle]) => {
+      const { build } = write;
+      const parts = build.op('preshape', {}, [x as ValueId], { dtype: 'f32', shape: ['b', 'm', 2, 2, 2] });
+      const [first, second] = ['0', '1'].map((start) => build.op('pslice', { axis: 3, start, end: String(Number(start) + 1), step: 1 }, [parts])) as [ValueId, ValueId];
+      const moved = build.op('preshape', {}, [build.op('pconcat', { axis: 3 }, [write.unary('neg', second), first])], heads);
+      return build.op('preshape', {}, [added(write, build.op('preshape', {}, [x as ValueId], heads), moved, angle as ValueId)], rows);
+    });
+    expect(blocks).toEqual(['trope {"pairs":"halves"}']);
+  });
+  const quarter = [[0, 2, 1], [1, 3, 1], [2, 0, -1], [3, 1, -1]] as const;
+  const half = [[0, 1, 1], [1, 0, -1], [2, 3, 1], [3, 2, -1]] as const;
+  const matrix = (places: readonly (readonly [number, number, number])[]) => (i: number): number => places.find(([from, to]) => from * 4 + to === i)?.[2] ?? 0;
+  test('by matrices, each as it moves', () => {
+    const { blocks } = found({ x: ['b', 'm', 2, 4], angle: ['b', 'm', 2] }, (write, [x, angle]) => {
+      const moved = (name: string, places: typeof quarter | typeof half): ValueId => write.build.op('pmatmul', {}, [x as ValueId, write.weight(name, [4, 4], matrix(places))]);
+      return write.binary('sub', added(write, x as ValueId, moved('quarter', quarter), angle as ValueId), added(write, x as ValueId, moved('half', half), angle as ValueId));
+    });
+    expect(blocks).toEqual(['trope {"pairs":"halves"}']);
+  });
   test('of neighbours, written as halves', () => expect(found(inputs, (write, values) => turned(write, values, 2)).blocks).toEqual(['trope {"pairs":"unzipped"}']));
 });
 
@@ -109,6 +143,19 @@ test('a norm of a table is found, whatever was looked at on the way to it', () =
     return write.build.op('pmatmul', {}, [x as ValueId, write.build.op('ptranspose', { perm: [1, 0] }, [write.binary('div', centred, root)])]);
   });
   expect(blocks).toEqual(['tnorm {"norm":"layer","axes":[1],"epsilon":0.00001}']);
+});
+
+test('a gain of ones hides no order: the same ops with another gain are looked at again', () => {
+  const { blocks } = found({ x: ['b', 'm', 8], y: ['b', 'm', 8] }, (write, [x, y]) => {
+    const norm = (of: ValueId, bias: string, gain: ValueId): ValueId => {
+      const centred = write.binary('sub', of, write.mean(of, 2));
+      const root = write.unary('sqrt', write.by('add', write.mean(write.binary('mul', centred, centred), 2), 1e-5));
+      return write.binary('mul', write.binary('add', write.binary('div', centred, root), write.weight(bias, [8])), gain);
+    };
+    const one = norm(x as ValueId, 'bias', write.weight('gain', [8]));
+    return write.binary('sub', one, norm(y as ValueId, 'other', write.weight('ones', [8], () => 1)));
+  });
+  expect(blocks).toEqual(Array.from({ length: 2 }, () => 'tnorm {"norm":"layer","axes":[2],"epsilon":0.00001}'));
 });
 
 test('rows of length one are no norm', () => {
