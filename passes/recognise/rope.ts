@@ -38,9 +38,11 @@ export class Ropes {
     this.#scenarios = scenarios;
   }
 
-  /** The rotation that ends in an op. */
+  /** The rotation that ends in an op, and not already in what that is a view of. */
   endingIn(op: GraphOp): FoundRope | undefined {
     if (!this.#mayEnd(op)) return undefined;
+    const viewed = op.kind === 'preshape' ? this.#graph.definition(op.operands[0] as ValueId) : undefined;
+    if (viewed !== undefined && this.endingIn(viewed) !== undefined) return undefined;
     const value = op.results[0] as ValueId;
     const { shape } = this.#graph.type(value);
     const volume = volumeOf(shape);

@@ -112,6 +112,14 @@ describe('rotations', () => {
     });
     expect(blocks).toEqual(['trope {"pairs":"halves"}']);
   });
+  test('and not in a view of what is one: that is used as it is, too', () => {
+    const { blocks } = found(inputs, (write, values) => {
+      const turning = turned(write, values, 1);
+      const view = write.build.op('preshape', {}, [turning], { dtype: 'f32', shape: ['b', 'm', 1, 4] });
+      return write.binary('add', write.build.op('preshape', {}, [write.unary('exp', view)], { dtype: 'f32', shape: ['b', 'm', 4] }), turning);
+    });
+    expect(blocks).toEqual(['trope {"pairs":"halves"}']);
+  });
   const quarter = [[0, 2, 1], [1, 3, 1], [2, 0, -1], [3, 1, -1]] as const;
   const half = [[0, 1, 1], [1, 0, -1], [2, 3, 1], [3, 2, -1]] as const;
   const matrix = (places: readonly (readonly [number, number, number])[]) => (i: number): number => places.find(([from, to]) => from * 4 + to === i)?.[2] ?? 0;
