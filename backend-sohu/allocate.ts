@@ -26,7 +26,7 @@ export type Layout = {
   readonly sramPeakBytes: number;
 };
 
-const regionOf: Readonly<Record<Buffer['role'], HbmBase>> = { weights: 'weights', kv: 'kv', value: 'scratch', stage: 'scratch', list: 'scratch', input: 'io', output: 'io' };
+const regionOf: Readonly<Record<Buffer['role'], HbmBase>> = { weights: 'weights', kv: 'kv', pipe: 'io', value: 'scratch', stage: 'scratch', list: 'scratch', input: 'io', output: 'io' };
 
 /** Gives every used buffer its place. The planner has made sure that SRAM suffices. */
 export function allocate(module: TileModule, machine: Machine): Layout {

@@ -26,6 +26,7 @@ const fieldOf: { readonly [K in TileKind]: { readonly [N in keyof (typeof tileOp
   bin: { indices: 'indices', offsets: 'offsets', sources: 'sources', targets: 'targets', owners: 'owners' },
   mix: { x: 'x', weights: 'weights', out: 'out' },
   allgather: { from: 'src', out: 'out' },
+  shift: { from: 'src', out: 'out' },
 };
 
 type Leaf = { readonly op: TileOp; readonly at: number; readonly loops: readonly Span[] };
@@ -54,7 +55,7 @@ export function lifeOf(module: TileModule, layout: Layout, pcs: (queue: Queue) =
     const { space, base, at, size, pitch, slot } = address;
     return [{ ...shapeOf(buffer), space, base, at, size, pitch, slot, accesses: (byBuffer.get(i as BufferId) ?? []).map((access, _, all) => accessJson(access, all)) }];
   });
-  return [{ ops, loops: spans.map(({ loop: { level, count }, first, last }) => ({ level, count, first, last })), buffers }];
+  return { ops, loops: spans.map(({ loop: { level, count }, first, last }) => ({ level, count, first, last })), buffers };
 }
 
 /** What an op computes, apart from where and how much: attributes no other part of the certificate implies. */
@@ -74,7 +75,8 @@ function functionOf({ kind, attrs, regions }: TileOp): { readonly [field: string
     case 'route': return { scores: attrs.scores, normalise: attrs.normalise, experts: attrs.experts, k: attrs.k };
     case 'bin': return { experts: attrs.experts, k: attrs.k, size: attrs.size };
     case 'mix': return { k: attrs.k };
-    case 'allgather': return { tag: attrs.tag };
+    case 'allgather':
+    case 'shift': return { tag: attrs.tag };
     default: return {};
   }
 }

@@ -173,6 +173,9 @@ const selectors: { readonly [K in TileKind]: Select<K> } = {
   allgather: ({ attrs, regions: { from, out }, rows }, to) => ({
     op: 'coll', fields: { kind: 'allgather', src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: window(rows) },
   }),
+  shift: ({ attrs, regions: { from, out }, rows }, to) => ({
+    op: 'coll', fields: { kind: 'shift', src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: window(rows) },
+  }),
 };
 
 /** The instruction that does a tile op, without its tokens. */

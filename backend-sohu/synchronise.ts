@@ -59,8 +59,8 @@ function accessesOfLeaf(leaf: Leaf, module: TileModule): readonly Access[] {
       return { leaf, buffer, writes, slot: slot === undefined ? [] : [slot.base, ...slot.steps] };
     });
   }
-  // The end of a step: whatever the host will read must be written.
-  return module.buffers.flatMap((buffer, id) => (buffer.role === 'output' || buffer.role === 'kv' ? [{ leaf, buffer: id as BufferId, writes: false, slot: [] }] : []));
+  // The end of a step: whatever the host or the next step will read must be written.
+  return module.buffers.flatMap((buffer, id) => (buffer.role === 'output' || buffer.role === 'kv' || buffer.role === 'pipe' ? [{ leaf, buffer: id as BufferId, writes: false, slot: [] }] : []));
 }
 
 /** Pairs of accesses, the first earlier in program order, that must not be exchanged and that queue order does not keep apart. */

@@ -1,5 +1,5 @@
 import { NoRoom } from '../backend-sohu/emit.ts';
-import { buildProgram } from '../backend-sohu/program.ts';
+import { buildProgram, type Placed } from '../backend-sohu/program.ts';
 import { allocate, type Layout } from '../backend-sohu/allocate.ts';
 import { Diagnostics } from '../diagnostics/diagnostic.ts';
 import { CustomLayerError } from '../ir/graph/custom.ts';
@@ -18,11 +18,12 @@ import { fuseGated } from '../passes/fuse/gated.ts';
 import { fuseResidual } from '../passes/fuse/residual.ts';
 import { fuseSharedInput } from '../passes/fuse/shared-input.ts';
 import { lowerCustom, withCustomTypes } from '../passes/lower-custom.ts';
-import { fit } from '../passes/plan/fit.ts';
+import { type Fit, fit } from '../passes/plan/fit.ts';
 import { raise } from '../passes/raise/raise.ts';
 import { recognisePasses } from '../passes/recognise/pipeline.ts';
 import { roll } from '../passes/roll.ts';
 import { shard } from '../passes/shard.ts';
+import { stagesOf } from '../passes/stage.ts';
 import { reportUnlowerable } from '../passes/tile/tile.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
 import { firstFinding } from '../verifier/verify.ts';
@@ -39,8 +40,8 @@ type Shapes = ReadonlyMap<string, { readonly dtype: DType; readonly shape: reado
 
 /** What a program is for, once the model is known: requests, and the largest step. */
 export type Serving = { readonly workload: Workload; readonly bounds: Bounds };
-/** How to compile: the machine, formats, chips, where SRAM goes, and what to serve. */
-export type Target = { readonly machine: Machine; readonly precision: Precision; readonly tp: number; readonly stageShare: number; readonly serve: (module: GraphModule) => Serving };
+/** How to compile: the machine, formats, chips a layer is divided over (`tp`) or the layers are (`pp`), where SRAM goes, and what to serve. */
+export type Target = { readonly machine: Machine; readonly precision: Precision; readonly tp: number; readonly pp: number; readonly stageShare: number; readonly serve: (module: GraphModule) => Serving };
 
 /** What a stage makes. */
 export type Made = { readonly graph: GraphModule } | { readonly tile: TileModule } | { readonly program: Program };
@@ -51,14 +52,13 @@ export type Watch = { readonly until: Phase; readonly ended: (phase: Phase, name
 export type Compiled = {
   readonly rows: GraphModule;
   readonly normative: GraphModule;
-  /** `normative` with the tables lowering added to its weights: what the weight region is packed from. */
-  readonly graph: GraphModule;
-  readonly tile: TileModule;
+  /** One, or as many as the pipeline has. */
+  readonly stages: readonly Stage[];
   readonly program: Program;
-  readonly layout: Layout;
-  readonly spilled: readonly string[];
   readonly workload: Workload;
 };
+/** A stage's part of `normative`, with the tables lowering added to its weights: what its weight region is packed from. */
+export type Stage = { readonly graph: GraphModule; readonly tile: TileModule; readonly layout: Layout; readonly spilled: readonly string[] };
 
 /** A pass; undefined when it has reported why it cannot. */
 type GraphPass = { readonly phase: Phase; readonly name: string; readonly run: (module: GraphModule) => GraphModule | undefined };
@@ -133,24 +133,41 @@ function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, 
   if (diagnostics.hasErrors) return undefined;
 
   const serving = target.serve(module);
-  const fitted = fit(module, { machine: target.machine, bounds: serving.bounds, chips: target.tp, stageShare: target.stageShare }, diagnostics);
-  if (fitted === undefined) return undefined;
-  mustHold('tile', (problems) => verifyTile(fitted.tile).forEach((problem) => problems.report(problem)));
-  ended('tile', 'tile', { tile: fitted.tile });
-  if (!isWanted('emit')) return undefined;
+  const parts = stagesOf(module, target.pp, diagnostics);
+  const fitted = new Map<number, Fit>();
+  for (const [stage, { module: part, like }] of parts.entries()) {
+    if (like !== stage) continue;
+    mustHold('stage', (problems) => verifyGraph(part, problems));
+    const made = fit(part, { machine: target.machine, bounds: serving.bounds, chips: target.tp, stageShare: target.stageShare }, diagnostics);
+    if (made === undefined) return undefined;
+    mustHold('tile', (problems) => verifyTile(made.tile).forEach((problem) => problems.report(problem)));
+    ended('tile', 'tile', { tile: made.tile });
+    fitted.set(stage, made);
+  }
+  if (!isWanted('emit') || diagnostics.hasErrors) return undefined;
 
   // Before anything is encoded: addresses of what does not fit would not fit their fields.
-  const layout = allocate(fitted.tile, target.machine);
-  fitsHbm(layout, target.machine, diagnostics);
+  const kinds = [...fitted].map(([like, { tile, graph, spilled }]): Kind => ({ like, tile, graph, spilled, layout: allocate(tile, target.machine) }));
+  kinds.forEach(({ layout }) => fitsHbm(layout, target.machine, diagnostics));
   if (diagnostics.hasErrors) return undefined;
-  const built = roomFor(() => buildProgram(fitted.tile, target.machine, module.caches.length === 0 ? 'encode' : 'step', programMeta(rows, target, serving), layout), diagnostics);
-  if (built === undefined) return undefined;
-  const { program } = built;
+  const entry = module.caches.length === 0 ? 'encode' : 'step';
+  const chipsOf = ({ like }: Kind): readonly number[] => (parts.length === 1 ? Array.from({ length: target.tp }, (_, chip) => chip) : parts.flatMap((part, chip) => (part.like === like ? [chip] : [])));
+  const placed = kinds.map((kind): Placed => ({ module: kind.tile, layout: kind.layout, chips: chipsOf(kind) }));
+  const program = roomFor(() => buildProgram(placed, target.machine, entry, programMeta(rows, target, serving)), diagnostics);
+  if (program === undefined) return undefined;
   ended('emit', 'emit', { program });
   mustBeSound(program);
   ended('emit', 'verify', { program });
-  return { rows, normative: module, graph: fitted.graph, tile: fitted.tile, program, layout, spilled: fitted.spilled, workload: serving.workload };
+  const stages = parts.map(({ module: part, like }): Stage => {
+    const { graph, tile, layout, spilled } = kinds.find((kind) => kind.like === like) as Kind;
+    const tables = graph.weights.slice(part.weights.length);
+    return { graph: { ...part, weights: [...part.weights, ...tables] }, tile, layout, spilled };
+  });
+  return { rows, normative: module, stages, program, workload: serving.workload };
 }
+
+/** What stages alike have in common: all but the values of weights. */
+type Kind = Stage & { readonly like: number };
 
 /** What the verifier has against a program of ours is a bug. */
 function mustBeSound(program: Program): void {
@@ -189,7 +206,7 @@ function programMeta(rows: GraphModule, target: Target, { workload }: Serving): 
   return {
     compiler: 'sohuc', model: { name: rows.name, family: rows.family, parameters, layers },
     recognition: { sourceNodes: nodes.length, hardware: count('hardware'), folded: count('folded'), host: count('host'), refused: count('refused') },
-    precision: target.precision, limits: limitsOf(rows), ...(rows.source.interface.samples === undefined ? {} : { samples: rows.source.interface.samples }), ...(rows.source.interface.unfolds === undefined ? {} : { unfolds: rows.source.interface.unfolds }), workload: { ...workload }, mapping: { machine: target.machine.name, chips: target.tp, tp: target.tp, pp: 1, ep: 1, replicas: 1 },
+    precision: target.precision, limits: limitsOf(rows), ...(rows.source.interface.samples === undefined ? {} : { samples: rows.source.interface.samples }), ...(rows.source.interface.unfolds === undefined ? {} : { unfolds: rows.source.interface.unfolds }), workload: { ...workload }, mapping: { machine: target.machine.name, chips: target.tp * target.pp, tp: target.tp, pp: target.pp, ep: 1, replicas: 1 },
   };
 }
 

@@ -314,7 +314,7 @@ export class Debugger {
   }
 
   #tensors(): readonly Tensor[] {
-    return tensorsOf(this.#state.program, this.#run?.entry ?? 0);
+    return tensorsOf(this.#state.program, this.#state.chips[0]?.step.entry ?? 0);
   }
 
   #tensor(text: string): Tensor {

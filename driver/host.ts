@@ -6,6 +6,7 @@ import { createMachineState, type MachineState, readHbm, writeHbm } from '../sim
 import { type Checks, noChecks, type Observe, type StepResult, StepRun } from '../simulator/functional/run.ts';
 import { roundRobin, type Schedule } from '../simulator/functional/schedule.ts';
 import { type ByteSource, viewsOf } from '../simulator/memory.ts';
+import { stageCount } from './steady-report.ts';
 import { tablesOf } from './step-tables.ts';
 
 /**
@@ -28,8 +29,8 @@ export type Output = { readonly rows: number; readonly columns: number; readonly
 /** What a step was and gave. `outputs`: by the source model's names, one row a token or a sampled row, in the order of `step`. */
 export type SessionStep = { readonly step: Step; readonly tables: StepTables; readonly outputs: ReadonlyMap<string, Output>; readonly result: StepResult };
 
-/** A step under way: to be run to its end, then ended. */
-export type Begun = { readonly run: StepRun; readonly end: () => SessionStep };
+/** A step under way: its runs, each to be run to its end before the next is asked for (one; of a pipeline one for each stage), then ended. */
+export type Begun = { readonly runs: Iterable<StepRun>; readonly end: () => SessionStep };
 
 /** A step the program cannot take: too large for its bounds, or not made of sequences. */
 export class HostError extends Error {
@@ -69,6 +70,13 @@ const excess = (bounds: Bounds, tables: StepTables): string | undefined => {
   const over = (['tokens', 'sequences', 'samples', 'pageListEntries'] as const).find((bound) => wanted[bound] > bounds[bound]);
   return over === undefined ? undefined : `a step of ${wanted[over]} ${over} where the program takes ${bounds[over]}`;
 };
+
+const noRows: StepTables = { entry: 0, counts: { tokens: 0, sequences: 0, samples: 0 }, ids: [], positions: [], types: [], slots: [], samples: [], worklist: [], pages: [] };
+
+const merged = (results: readonly StepResult[]): StepResult => ({
+  events: (results[0]?.events ?? []).map((_, chip) => results.flatMap(({ events }) => events[chip] ?? [])),
+  instructions: results.reduce((sum, { instructions }) => sum + instructions, 0),
+});
 
 /** A cached sequence: its rows so far and the pages that hold them. */
 type Cached = { readonly rows: number; readonly pages: readonly number[] };
@@ -136,8 +144,8 @@ export class HostSession {
    * fit (nothing has changed then), and SimulationFault if the program stops.
    */
   step(sequences: readonly SequenceRows[], schedule: Schedule = roundRobin, observe?: Observe): SessionStep {
-    const { run, end } = this.begin(sequences, schedule, noChecks, observe);
-    while (run.advance());
+    const { runs, end } = this.begin(sequences, schedule, noChecks, observe);
+    for (const run of runs) while (run.advance());
     return end();
   }
 
@@ -145,8 +153,21 @@ export class HostSession {
   begin(sequences: readonly SequenceRows[], schedule: Schedule, checks: Checks, observe?: Observe): Begun {
     const planned = this.#plan(sequences);
     this.#bring(planned.step);
-    const run = new StepRun(this.state, [encodeStepBlock(planned.tables)], schedule, observe, checks);
-    return { run, end: () => this.#ended(planned, run.finish()) };
+    const ended: StepResult[] = [];
+    return { runs: this.#runs(planned, (blocks) => new StepRun(this.state, blocks, schedule, observe, checks), ended), end: () => this.#ended(planned, merged(ended)) };
+  }
+
+  /** The step goes through the stages of a pipeline one after the other, while the others have nothing to do. */
+  *#runs({ tables }: Planned, start: (blocks: readonly Uint8Array[]) => StepRun, ended: StepResult[]): Generator<StepRun> {
+    const { entries, chips } = this.#program;
+    const stages = stageCount(this.#program);
+    const entryOf = (chip: number): number => (stages === 1 ? tables.entry : entries.findIndex((one) => one.chips.includes(chip)));
+    for (let stage = 0; stage < stages; stage++) {
+      const ofChip = (chip: number): StepTables => ({ ...(stages === 1 || chip === stage ? tables : noRows), entry: entryOf(chip) });
+      const run = start(Array.from({ length: chips }, (_, chip) => encodeStepBlock(ofChip(chip))));
+      yield run;
+      ended.push(run.finish());
+    }
   }
 
   #ended(planned: Planned, result: StepResult): SessionStep {
@@ -184,25 +205,26 @@ export class HostSession {
     return { step, tables: { ...tables, entry }, cached, taken };
   }
 
-  /** Writes a step's activations to every chip, rounded to the format they are read in. */
+  /** Writes a step's activations to every chip of the first stage, rounded to the format they are read in. */
   #bring({ rows }: Step): void {
     const line = this.#program.machine.sram.lineBytes.value;
     for (const { name, base, offset, pitch, columns, format } of this.#program.ioMap.inputs) {
       const data = rows?.get(name) as Float64Array;
       const views = viewsOf((data.length / columns) * pitch * line);
       for (let r = 0; r * columns < data.length; r++) writeElements[format](views, r * pitch * line, columns, data, r * columns);
-      for (let chip = 0; chip < this.state.chips.length; chip++) writeHbm(this.state, chip, base, offset * line, views.u8);
+      for (const chip of this.#program.entries[0]!.chips) writeHbm(this.state, chip, base, offset * line, views.u8);
     }
   }
 
-  /** Results as chip 0 holds them; gathered results are alike on all chips. */
+  /** Results as a chip of the last stage holds them; gathered results are alike on all. */
   #outputs(tables: StepTables): ReadonlyMap<string, Output> {
     const line = this.#program.machine.sram.lineBytes.value;
+    const holder = this.#program.entries.at(-1)!.chips[0]!;
     return new Map(
       this.#program.ioMap.outputs.map(({ name, base, offset, pitch, columns, format, rows: of }) => {
         const rows = tables.counts[of];
         const views = viewsOf(rows * pitch * line);
-        views.u8.set(readHbm(this.state, 0, base, offset * line, rows * pitch * line));
+        views.u8.set(readHbm(this.state, holder, base, offset * line, rows * pitch * line));
         const data = new Float64Array(rows * columns);
         for (let r = 0; r < rows; r++) readElements[format](views, r * pitch * line, columns, data, r * columns);
         return [name, { rows, columns, data }];

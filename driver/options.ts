@@ -12,6 +12,7 @@ export const options = {
   machine: { default: 'sohu', scope: ['compile', 'run', 'opt'], value: 'NAME', help: 'machine: a name (see `sohuc machines`) or a .json file' },
   precision: { default: 'fp8', scope: ['compile', 'run', 'opt'], choices: ['fp8', 'bf16'], help: 'format of matrix operands' },
   tp: { default: 1, scope: ['compile', 'run', 'opt'], value: 'N', help: 'chips every layer is divided over' },
+  pp: { default: 1, scope: ['compile', 'run'], value: 'N', help: 'chips the layers are divided over: stages of a pipeline' },
   isl: { default: 0, scope: ['compile', 'run'], value: 'N', help: 'input tokens of a request' },
   osl: { default: 0, scope: ['compile', 'run'], value: 'N', help: 'output tokens of a request' },
   batch: { default: 0, scope: ['compile', 'run'], value: 'N', help: 'requests served at once' },

@@ -80,8 +80,8 @@ export class Running {
       const whole = [...prompt, ...generated];
       return { id, ids: cached && generated.length > 0 ? whole.slice(-1) : whole, samples: this.#samples, rows: this.#starts[id]?.rows ?? new Map() };
     });
-    const { run, end } = this.#session.begin(rows, this.#conduct.schedule, this.#conduct.checks);
-    if (!(await this.#conduct.drive(run))) return undefined;
+    const { runs, end } = this.#session.begin(rows, this.#conduct.schedule, this.#conduct.checks);
+    for (const run of runs) if (!(await this.#conduct.drive(run))) return undefined;
     const made = end();
     this.#choose(made);
     return { rows, made };

@@ -4,11 +4,18 @@ import { buildReport, type CostReport } from '../report/report.ts';
 import { simulateTiming } from '../simulator/timing/simulate.ts';
 import { blankStep, freshTables, steadyStep, type Workload } from './workload.ts';
 
-/** What a step is timed for: the workload it is the steady state of, and the pages of the KV pool. */
-export type Steady = { readonly workload: Workload; readonly pageRows: number };
-
-/** Times a steady-state step of a program of `bytes` bytes and puts the report together; a text says why the program stops. Throws as the simulator and the report do. */
-export function steadyReport(program: Program, bytes: number, { workload, pageRows }: Steady): CostReport | string {
-  const timing = simulateTiming(program, [encodeStepBlock(freshTables(blankStep(steadyStep(workload)), { pageRows }))]);
+/**
+ * Times a steady-state step of a program of `bytes` bytes and puts the report together: each stage of a pipeline runs its own step, all alike. A text
+ * says why the program stops. Throws as the simulator and the report do.
+ */
+export function steadyReport(program: Program, bytes: number, workload: Workload): CostReport | string {
+  const pageRows = program.entries[0]?.bounds['pageRows'];
+  if (pageRows === undefined) return 'the entry does not say its page size';
+  const tables = freshTables(blankStep(steadyStep(workload, stageCount(program))), { pageRows });
+  const blocks = Array.from({ length: program.chips }, (_, chip) => encodeStepBlock({ ...tables, entry: program.entries.findIndex(({ chips }) => chips.includes(chip)) }));
+  const timing = simulateTiming(program, blocks);
   return timing.kind === 'fault' ? timing.fault.message : buildReport(program, bytes, timing, workload);
 }
+
+/** Stages of a program: chips, where not all run the same entry. */
+export const stageCount = ({ entries, chips }: Program): number => (entries[0]?.chips.length === chips ? 1 : chips);

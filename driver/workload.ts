@@ -5,23 +5,25 @@ import type { StepTables } from '../isa-spec/step-block.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
 import { tablesOf } from './step-tables.ts';
 
-/** What the report is about: requests of `isl` input and `osl` output tokens, `batch` of them served at once. */
+/** What the report is about: requests of `isl` input and `osl` output tokens, `batch` of them served at once, over all stages of a pipeline. */
 export type Workload = { readonly isl: number; readonly osl: number; readonly batch: number };
 
-/** The usual sizes, cut to what the model's positions allow; encoders have no output tokens. */
-export function workloadOf(module: GraphModule, asked: Workload): Workload {
+/** The usual sizes, cut to what the model's positions allow; encoders have no output tokens. A pipeline has as many steps under way as stages. */
+export function workloadOf(module: GraphModule, asked: Workload, stages: number): Workload {
   const positions = module.source.maxPositions;
-  if (module.caches.length === 0) return { isl: asked.isl || Math.min(512, positions), osl: 0, batch: asked.batch || 8 };
+  if (module.caches.length === 0) return { isl: asked.isl || Math.min(512, positions), osl: 0, batch: asked.batch || 8 * stages };
   const osl = asked.osl || Math.max(1, Math.min(128, Math.floor(positions / 4)));
   const isl = asked.isl || Math.max(1, Math.min(2048, positions - osl));
-  return { isl, osl, batch: asked.batch || osl };
+  return { isl, osl, batch: asked.batch || osl * stages };
 }
 
 /**
  * The sequences of a steady-state step of continuous batching: of `batch` requests, batch/osl start in each step and bring
  * their prompts, the others each decode one token, at contexts spread evenly over their outputs. Encoders: `batch` inputs.
+ * A pipeline's requests are divided over the steps under way.
  */
-export function steadyStep({ isl, osl, batch }: Workload): readonly StepSequence[] {
+export function steadyStep({ isl, osl, batch: all }: Workload, stages: number): readonly StepSequence[] {
+  const batch = Math.ceil(all / stages);
   if (osl === 0) return Array.from({ length: batch }, (_, id) => ({ id, rows: isl, past: 0 }));
   const starting = Math.ceil(batch / osl);
   const prompts = Array.from({ length: starting }, (_, id) => ({ id, rows: Math.max(1, Math.round((isl * batch) / osl / starting)), past: 0 }));
@@ -32,15 +34,18 @@ export function steadyStep({ isl, osl, batch }: Workload): readonly StepSequence
 /** Pages are as short as makes a plane of one a good run of HBM. */
 const planeBytes = 4096;
 
-/** Bounds that hold any step of these sequences with contexts of at most `context` tokens. */
-export function boundsOf(module: GraphModule, machine: Machine, sequences: readonly StepSequence[], context: number, elementBytes: number): Bounds {
+/** What the KV pool holds: contexts of at most `context` tokens, of keys and values of `elementBytes`, of the sequences of as many steps as there are stages. */
+export type Pool = { readonly context: number; readonly elementBytes: number; readonly stages: number };
+
+/** Bounds that hold any step of these sequences. */
+export function boundsOf(module: GraphModule, machine: Machine, sequences: readonly StepSequence[], { context, elementBytes, stages }: Pool): Bounds {
   const tokens = sequences.reduce((sum, { rows }) => sum + rows, 0);
   const [cache] = module.caches;
   const rowBytes = cache === undefined ? 0 : Math.ceil((cache.kvHeads * cache.headDim * elementBytes) / machine.sram.lineBytes.value) * machine.sram.lineBytes.value;
   let pageRows = 16;
   while (pageRows < 256 && pageRows * rowBytes < planeBytes && pageRows < context) pageRows *= 2;
   const pages = sequences.length * Math.ceil(context / pageRows);
-  return { tokens, sequences: sequences.length, samples: sequences.length, poolPages: pages, pageRows, pageListEntries: pages };
+  return { tokens, sequences: sequences.length, samples: sequences.length, poolPages: pages * stages, pageRows, pageListEntries: pages };
 }
 
 /** A step of the given sequences with nothing in it but its shape. */

@@ -83,6 +83,8 @@ const place = (sections: readonly Section[]): { readonly offsets: readonly numbe
 /** A program as a container. Equal programs give equal bytes. Throws a RangeError or TypeError for a Program no container can hold: a compiler's fault. */
 export const writeContainer = (program: Program): Uint8Array => {
   if (program.code.length !== program.entries.length || program.code.some((chips) => chips.length !== program.chips)) throw new RangeError('internal: code is not that of every entry and chip');
+  const stray = program.entries.find(({ chips }, entry) => program.code[entry]!.some((code, chip) => !chips.includes(chip) && queues.some((queue) => code[queue].words.length > 0)));
+  if (stray !== undefined) throw new RangeError(`entry \`${stray.name}\` has code of chips that do not run it`);
   const sections = sectionsOf(program);
   const { offsets, sums, size } = place(sections);
   const bytes = new Uint8Array(size);

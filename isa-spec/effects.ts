@@ -205,7 +205,7 @@ export const effects: { readonly [M in Mnemonic]: EffectsOf<M> } = {
   coll: {
     memory: {
       src: matrix('reads', 'srcPitch', 'lines(bytes)'),
-      out: matrix('writes', 'outPitch', 'lines(kind = allgather ? bytes * chips : kind = reducescatter ? bytes / chips : bytes)', { when: 'kind != send or rank = peer' }),
+      out: matrix('writes', 'outPitch', 'lines(kind = allgather ? bytes * chips : kind = reducescatter ? bytes / chips : bytes)', { when: '(kind != send or rank = peer) and (kind != shift or rank > 0)' }),
     },
     state: { meets: ['chips'] },
   },

@@ -6,7 +6,7 @@ import type { Machine } from './machine.ts';
 const index = integerFrom(0, 2 ** 32 - 1);
 const position = integerFrom(0, 2 ** 50);
 
-/** Regions of HBM, the same on every chip: the loader sets each base register to where it put the region, with its size as the limit. */
+/** Regions of HBM, the same on every chip (of stages that need different ones, the largest): the loader sets each base register to where it put the region, with its size as the limit. */
 export const regionsCheck = listOf(record({ base: nameOf(hbmBases.slice(1) as ('weights' | 'kv' | 'scratch' | 'io')[]), bytes: position }));
 export type ProgramRegion = Checked<typeof regionsCheck>[number];
 
@@ -24,8 +24,11 @@ const labelsOfQueues = record(Object.fromEntries(queues.map((queue) => [queue, l
 export const debugMapCheck = record({ labels: listOf(record({ label: text, sources: listOf(text) })), entries: listOf(labelsOfQueues) });
 export type DebugMap = Checked<typeof debugMapCheck>;
 
-/** The largest step an entry takes, by names the compiler chooses (`tokens`, `sequences`, ...). */
-export const entriesCheck = listOf(record({ name: text, bounds: mapOf(position) }));
+/**
+ * The largest step an entry takes, by names the compiler chooses (`tokens`, `sequences`, ...), and the chips that run it: all of them, or those of one
+ * stage of a pipeline. In a step every chip runs one entry.
+ */
+export const entriesCheck = listOf(record({ name: text, bounds: mapOf(position), chips: listOf(index) }));
 export type ProgramEntry = Checked<typeof entriesCheck>[number];
 
 /** A queue's words, and its stride sets by number: number 0 is `still` and is there only if others are. */
@@ -40,7 +43,7 @@ export type Program = {
   readonly chips: number;
   readonly regions: readonly ProgramRegion[];
   readonly entries: readonly ProgramEntry[];
-  /** By entry, then chip. */
+  /** By entry, then chip; of chips that do not run the entry, nothing. */
   readonly code: readonly (readonly ChipCode[])[];
   /** Where each weight of the source went. */
   readonly weightMap: Json;

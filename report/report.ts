@@ -94,7 +94,7 @@ export function buildReport(program: Program, programBytes: number, timing: Timi
     program: { bytes: programBytes, instructions: wordsOf(program), entries: program.entries.map(({ name, bounds }) => ({ name, bounds })) },
     memory: {
       weightBytesPerChip: region('weights'),
-      kvBytesPerToken: keyBytes(program) * program.chips,
+      kvBytesPerToken: keyBytes(program),
       sramPeakBytes: meta.sramPeakBytes,
       sramBytes: machine.sram.bytes.value,
       hbmBytes: machine.hbm.bytes.value,
@@ -155,13 +155,13 @@ const wordsOf = (program: Program): number => {
   return [...distinct].reduce((sum, words) => sum + words.length / 32, 0);
 };
 
-/** Bytes a token's keys and values take on one chip: a K and a V row of `pitch` lines in each layer of each cache. */
+/** Bytes a token's keys and values take on all chips: a K and a V row of `pitch` lines in each layer of each cache. */
 function keyBytes(program: Program): number {
   const { kv } = program.ioMap;
   if (!Array.isArray(kv)) return 0;
   const rowLines = (cache: Json): number => {
-    const { pitch, layers } = cache as { readonly pitch?: number; readonly layers?: number };
-    return 2 * (pitch ?? 0) * (layers ?? 0);
+    const { pitch, layers, chips } = cache as { readonly pitch?: number; readonly layers?: number; readonly chips?: number };
+    return 2 * (pitch ?? 0) * (layers ?? 0) * (chips ?? 1);
   };
   return (kv as readonly Json[]).reduce((sum: number, cache) => sum + rowLines(cache), 0) * program.machine.sram.lineBytes.value;
 }

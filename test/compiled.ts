@@ -1,5 +1,5 @@
 import { packWeights } from '../backend-sohu/pack.ts';
-import { buildProgram } from '../backend-sohu/program.ts';
+import { buildProgram, placedOn } from '../backend-sohu/program.ts';
 import type { Step } from '../ir/step.ts';
 import { WeightValues } from '../ir/weight-values.ts';
 import { readContainer, writeContainer } from '../isa-spec/container.ts';
@@ -28,9 +28,10 @@ export type Variant = { readonly machine: Machine; readonly tp: number; readonly
 /** The program as bytes and back, and its packed weights by chip. */
 export function built({ machine, tp, stageShare, bounds }: Variant, precision: Precision, module = source): { readonly program: Program; readonly images: readonly ByteSource[] } {
   const fit = fitted(normative(module, machine, precision, tp), machine, stageShare, tp, bounds);
-  const { program, layout } = buildProgram(fit.tile, machine, 'step', {});
+  const placed = placedOn(fit.tile, machine);
+  const program = buildProgram([placed], machine, 'step', {});
   const from = { graph: fit.graph, values: new WeightValues(module === source ? store : storeFor(module), tp), tile: fit.tile.tile, lineBytes: machine.sram.lineBytes.value };
-  const images = Array.from({ length: tp }, (_, rank) => imageSource(Uint8Array.from(Buffer.concat([...packWeights(fit.tile, layout, from, rank)]))));
+  const images = Array.from({ length: tp }, (_, rank) => imageSource(Uint8Array.from(Buffer.concat([...packWeights(fit.tile, placed.layout, from, rank)]))));
   return { program: readContainer(writeContainer(program)), images };
 }
 

@@ -25,15 +25,15 @@ const examples = ['bert', 'gpt2', 'llama', 'qwen2', 'custom-layer'].flatMap((fam
 const prompts = [[1, 5, 9, 2, 7], [3, 8, 4, 1, 6, 2, 11, 30]];
 
 /** Compiles an example for these prompts and three tokens more. */
-async function compiled(path: string, target: Pick<Target, 'machine' | 'precision'>, tp = 1): Promise<{ readonly compiled: Compiled; readonly store: TensorStore }> {
+async function compiled(path: string, target: Pick<Target, 'machine' | 'precision'>, tp = 1, pp = 1): Promise<{ readonly compiled: Compiled; readonly store: TensorStore }> {
   const diagnostics = new Diagnostics();
   const imported = await importSource(findSource(join(root, path)), [reluSquared], defaults, diagnostics);
   if (imported?.store === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
   const serve: Target['serve'] = (module) => ({
     workload: { isl: 8, osl: 3, batch: prompts.length },
-    bounds: boundsOf(module, target.machine, prompts.map((ids, id) => ({ id, rows: ids.length + 3, past: 0 })), 11, 2),
+    bounds: boundsOf(module, target.machine, prompts.map((ids, id) => ({ id, rows: ids.length + 3, past: 0 })), { context: 11, elementBytes: 2, stages: pp }),
   });
-  const made = compile(imported, { ...target, tp, stageShare: 0.25, serve }, diagnostics);
+  const made = compile(imported, { ...target, tp, pp, stageShare: 0.25, serve }, diagnostics);
   if (made === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
   return { compiled: made, store: imported.store };
 }
@@ -45,7 +45,7 @@ describe.each(examples)('%s', (path) => {
     ['fp8', tiny, 0.985],
   ] as const)('in %s: the graph is ONNX Runtime\'s, the program is the graph to the bit', async (precision, machine, least) => {
     const { compiled: made, store } = await compiled(path, { machine, precision });
-    const session = new HostSession(made.program, [imageSource(Buffer.concat([...weightImages(made, store, 1)]))]);
+    const session = new HostSession(made.program, [imageSource(Buffer.concat([...weightImages(made, store)]))]);
     const opened = await openReference(join(root, path), made.rows.source.interface);
     // ONNX Runtime does not know the custom operator, which is what that example is for.
     const reference = typeof opened === 'string' ? undefined : opened;
@@ -70,15 +70,16 @@ describe.each(examples)('%s', (path) => {
 });
 
 describe('every example', () => {
-  it('computes the same bits on two chips as on one', async () => {
+  it.each([['divided over two chips', 2, 1], ['in a pipeline of two', 1, 2]] as const)('computes the same bits %s as on one, prefill and decode', async (_, tp, pp) => {
     for (const path of examples) {
       const [one, two] = await Promise.all(
-        [1, 2].map(async (tp) => {
-          const { compiled: made, store } = await compiled(path, { machine: sohu8, precision: 'fp8' }, tp);
-          const image = Buffer.concat([...weightImages(made, store, tp)]);
-          const share = image.length / tp;
-          const session = new HostSession(made.program, Array.from({ length: tp }, (_, rank) => imageSource(image.subarray(rank * share, (rank + 1) * share))));
-          return session.step(prompts.map((ids, id) => ({ id, ids, samples: 'last' as const }))).outputs;
+        ([[1, 1], [tp, pp]] as const).map(async ([parts, stages]) => {
+          const { compiled: made, store } = await compiled(path, { machine: sohu8, precision: 'fp8' }, parts, stages);
+          const image = Buffer.concat([...weightImages(made, store)]);
+          const share = image.length / made.program.chips;
+          const session = new HostSession(made.program, Array.from({ length: made.program.chips }, (__, rank) => imageSource(image.subarray(rank * share, (rank + 1) * share))));
+          const steps = made.normative.caches.length === 0 ? [prompts] : [prompts, [[17], [23]]];
+          return steps.map((ids) => session.step(ids.map((row, id) => ({ id, ids: row, samples: 'last' as const }))).outputs);
         }),
       );
       expect(two, path).toEqual(one);

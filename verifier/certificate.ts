@@ -23,7 +23,7 @@ const access = record({
   slot: affine, row: affine, column: affine, rows: size, columns: size, from: listOf(source),
 });
 const buffer = record({
-  name: text, role: nameOf(['weights', 'kv', 'value', 'stage', 'list', 'input', 'output']), format: nameOf(formats), rows: size, columns: size, depth: size,
+  name: text, role: nameOf(['weights', 'kv', 'pipe', 'value', 'stage', 'list', 'input', 'output']), format: nameOf(formats), rows: size, columns: size, depth: size,
   space: nameOf(['hbm', 'sram', 'acc']), base: nameOf(hbmBases), at: size, size, pitch: size, slot: size, accesses: listOf(access),
 });
 const loop = record({ level: integerFrom(0, 3), count: size, first: size, last: size });
@@ -51,13 +51,20 @@ export type Certificate = Checked<typeof certificates>[number] & {
   readonly opAt: (queue: Queue, pc: number) => number | undefined;
 };
 
-/** The certificate of an entry; undefined if the program has none; texts say why it cannot be read. */
-export function readCertificate(program: Program, entry: number): Certificate | undefined | { readonly problems: readonly string[] } {
+/** A certificate, or why it cannot be read. */
+export type Claims = Certificate | { readonly problems: readonly string[] };
+
+/** The certificates of all entries; undefined if the program has none. */
+export function readCertificates(program: Program): readonly Claims[] | undefined {
   if (!Array.isArray(program.life) || program.life.length === 0) return undefined;
   const problems: string[] = [];
-  const found = certificates(program.life, 'life', problems)[entry];
-  if (problems.length > 0) return { problems };
+  const found = certificates(program.life, 'life', problems);
+  return program.entries.map((_, entry) => (problems.length > 0 ? { problems } : certificateOf(found[entry], entry)));
+}
+
+function certificateOf(found: Checked<typeof certificates>[number] | undefined, entry: number): Claims {
   if (found === undefined) return { problems: [`\`life\` has nothing of entry ${entry}`] };
+  const problems: string[] = [];
   const touches: Touch[][] = found.ops.map(() => []);
   found.buffers.forEach(({ name, accesses }, number) => accesses.forEach((one) => {
     if (touches[one.op] === undefined) problems.push(`buffer \`${name}\` is touched by op ${one.op} of ${found.ops.length}`);

@@ -29,6 +29,7 @@ export type ChipView = Omit<RawChip, 'code'> & { readonly queues: readonly Queue
 export function groupChips(program: Program, entry: number): readonly RawChip[] {
   const groups: { chips: number[]; code: ChipCode }[] = [];
   (program.code[entry] ?? []).forEach((code, chip) => {
+    if (!program.entries[entry]!.chips.includes(chip)) return;
     const same = groups.find((group) => queues.every((queue) => equalCode(group.code, code, queue)));
     if (same === undefined) groups.push({ chips: [chip], code });
     else same.chips.push(chip);

@@ -203,16 +203,18 @@ export class Values implements Watcher {
 
   /** Buffers whose values were not followed: they are in too many parts. */
   get unfollowed(): readonly CertifiedBuffer[] {
-    return this.#certificate.buffers.filter(({ role }, number) => role !== 'weights' && this.#homes[number] === undefined);
+    return this.#certificate.buffers.filter((buffer, number) => !isThere(buffer) && this.#homes[number] === undefined);
   }
 }
+
+const isThere = ({ role }: CertifiedBuffer): boolean => role === 'weights' || role === 'pipe';
 
 /** Most cells of a buffer that are worth following. */
 const cellsMax = 4_000_000;
 
-/** Undefined for weights, which are there from the start and only read, and for what has too many parts to follow. */
+/** Undefined for what is there from the start (weights, rows to hand on), and for what has too many parts to follow. */
 function homeOf(certificate: Certificate, buffer: CertifiedBuffer, extentOf: (access: CertifiedAccess) => Extent): Home | undefined {
-  if (buffer.role === 'weights') return undefined;
+  if (isThere(buffer)) return undefined;
   const nothing: Grid = { depth: 1, rows: new Map(), columns: new Map() };
   const grid = buffer.role === 'kv' ? nothing : gridOf(certificate, buffer.accesses.map((access) => ({ access, extent: extentOf(access) })), Math.max(1, buffer.depth));
   if (grid === undefined || grid.depth * grid.rows.size * grid.columns.size > cellsMax) return undefined;

@@ -1,5 +1,5 @@
 import type { Program } from '../isa-spec/program.ts';
-import { type Certificate, readCertificate } from './certificate.ts';
+import { type Certificate, type Claims, readCertificates } from './certificate.ts';
 import { type ChipView, type Finding, groupChips, placeOf, type RuleId, ruleIds } from './chip.ts';
 import { conflictsOf, type Effects, effectsOf } from './effects.ts';
 import { balance } from './rules/balance.ts';
@@ -19,7 +19,7 @@ import { numerics } from './rules/numerics.ts';
 import { Overflow } from './rules/overflow.ts';
 import { predicates } from './rules/predicates.ts';
 import { Races } from './rules/races.ts';
-import { resources } from './rules/resources.ts';
+import { claimed, resources } from './rules/resources.ts';
 import { singleWaiter } from './rules/single-waiter.ts';
 import { Sums } from './rules/sums.ts';
 import { Told } from './rules/told.ts';
@@ -93,9 +93,9 @@ type Skip = (rule: RuleId, reason: string) => void;
 
 /** Rules in an order in which each may rely on those before it. */
 function* examine(program: Program, skip: Skip): Generator<Finding, undefined> {
+  const claims = readCertificates(program);
   const views: ChipView[] = [];
   for (const [entry] of program.entries.entries()) {
-    const ofEntry: ChipView[] = [];
     for (const raw of groupChips(program, entry)) {
       const view = legal(raw);
       yield* debugMap(raw);
@@ -110,13 +110,27 @@ function* examine(program: Program, skip: Skip): Generator<Finding, undefined> {
         skipAfter('V03', skip);
         continue;
       }
-      ofEntry.push(written);
-      yield* examineChip(written, views[0] ?? written, skip);
+      const first = views.find((view) => isSame(entryOf(view).chips, entryOf(written).chips)) ?? written;
+      views.push(written);
+      yield* examineChip(written, first, claims?.[entry], skip);
     }
-    yield* collectives(ofEntry);
-    views.push(...ofEntry);
   }
+  for (const step of stepsOf(program)) yield* collectives(views.filter(({ entry }) => step.includes(entry)));
+  yield* claimed(program, claims);
 }
+
+const entryOf = ({ program, entry }: ChipView): Program['entries'][number] => program.entries[entry]!;
+const isSame = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((chip, i) => chip === b[i]);
+
+/** Entries that run together, those of each step: the first of each chip, the second, and so on. */
+const stepsOf = ({ entries }: Program): readonly (readonly number[])[] => {
+  const steps: number[][] = [];
+  entries.forEach(({ chips }, entry) => {
+    const before = entries.slice(0, entry).filter((other) => other.chips.includes(chips[0]!)).length;
+    (steps[before] ??= []).push(entry);
+  });
+  return steps;
+};
 
 const skipAfter = (broken: RuleId, skip: Skip): void => {
   for (const rule of ruleIds) if (rule > broken && without[rule] === undefined && rule !== 'V23') skip(rule, `needs ${broken}`);
@@ -126,8 +140,7 @@ const skipAfter = (broken: RuleId, skip: Skip): void => {
 const ofWalk: readonly RuleId[] = ['V07', 'V11', 'V15', 'V17', 'V21'];
 const ofCertificate: readonly RuleId[] = ['V12', 'V13', 'V14'];
 
-function* examineChip(chip: ChipView, first: ChipView, skip: Skip): Generator<Finding, undefined> {
-  const claims = readCertificate(chip.program, chip.entry);
+function* examineChip(chip: ChipView, first: ChipView, claims: Claims | undefined, skip: Skip): Generator<Finding, undefined> {
   const certificate = claims === undefined || 'problems' in claims ? undefined : claims;
   if (claims === undefined) for (const rule of ofCertificate) skip(rule, 'the program has no certificate (`life`)');
   else if ('problems' in claims) yield { rule: 'V12', place: placeOf(chip), message: `the certificate cannot be read: ${claims.problems[0]}`, notes: claims.problems.slice(1, 4) };
@@ -143,7 +156,7 @@ function* examineChip(chip: ChipView, first: ChipView, skip: Skip): Generator<Fi
   yield* numerics(chip, first, certificate);
   if (hasWeightMap(chip)) yield* weights(chip);
   else skip('V22', 'the program has no map of weights');
-  yield* resources(chip, certificate);
+  yield* resources(chip);
 }
 
 function* examineWalk(chip: ChipView, effects: Effects, certificate: Certificate | undefined, skip: Skip): Generator<Finding, undefined> {

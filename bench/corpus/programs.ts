@@ -96,7 +96,7 @@ function stepOf(module: GraphModule, stored: Stored): Given | string {
 const picked = (data: ArrayLike<number>, rows: readonly number[], width: number): Float64Array => Float64Array.from(rows.flatMap((row) => Array.from({ length: width }, (_, i) => data[row * width + i] as number)));
 
 function compared(compiled: Compiled, { module, store }: Extract<Imported, { primitive: true }>, { step, kept, stored: count }: Given, stored: Stored): Programmed {
-  const image = Buffer.concat([...weightImages(compiled, store, 1)]);
+  const image = Buffer.concat([...weightImages(compiled, store)]);
   const { outputs } = new HostSession(compiled.program, [imageSource(image)]).step(step);
   const cosines = [...outputs].map(([name, { data, rows, columns }]) => {
     const all = stored.output(name, module.outputs.findIndex((output) => output.name === name))?.data ?? [];

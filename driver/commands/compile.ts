@@ -88,13 +88,15 @@ function requiredShare(text: string): number {
 export function targetOf(options: Options): Target {
   const machine = findMachine(options.machine);
   if (!Number.isInteger(options.tp) || options.tp < 1 || options.tp > machine.chips) throw new UsageError(`\`--tp ${options.tp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
+  if (!Number.isInteger(options.pp) || options.pp < 1 || options.pp > machine.chips) throw new UsageError(`\`--pp ${options.pp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
+  if (options.tp > 1 && options.pp > 1) throw new UsageError('`--tp` and `--pp` are not combined yet: give one of them');
   const precision = options.precision === 'bf16' ? 'bf16' : 'fp8';
   const serve = (module: GraphModule): Serving => {
-    const workload = workloadOf(module, options);
+    const workload = workloadOf(module, options, options.pp);
     checkWorkload(workload, module);
-    return { workload, bounds: boundsOf(module, machine, steadyStep(workload), workload.isl + workload.osl, operandBytes[precision]) };
+    return { workload, bounds: boundsOf(module, machine, steadyStep(workload, options.pp), { context: workload.isl + workload.osl, elementBytes: operandBytes[precision], stages: options.pp }) };
   };
-  return { machine, precision, tp: options.tp, stageShare: options.stageShare, serve };
+  return { machine, precision, tp: options.tp, pp: options.pp, stageShare: options.stageShare, serve };
 }
 
 /** Rows of the longest step that is laid out, far above what any machine holds; sequences as many. */
@@ -113,8 +115,8 @@ function checkWorkload({ isl, osl, batch }: Workload, { source: { maxPositions }
 export const operandBytes = { fp8: 1, bf16: 2 } as const;
 
 /** The report of a compiled model, whose program does not stop. */
-export function reportOf({ program, workload, tile }: Compiled, programBytes: number): CostReport {
-  const report = steadyReport(program, programBytes, { workload, pageRows: tile.bounds.pageRows });
+export function reportOf({ program, workload }: Compiled, programBytes: number): CostReport {
+  const report = steadyReport(program, programBytes, workload);
   if (typeof report === 'string') throw new Error(`internal: the timing simulator stopped: ${report}`);
   return report;
 }
@@ -125,7 +127,7 @@ async function writeArtefacts(source: Source, options: Options, imported: Import
   const artefacts = new Artefacts(options.out === '' ? source.folder : options.out);
   try {
     await artefacts.add(`${source.name}.sohu`, [bytes]);
-    if (options.weights && imported.store !== undefined) await artefacts.add(`${source.name}.sohw`, weightImages(compiled, imported.store, options.tp));
+    if (options.weights && imported.store !== undefined) await artefacts.add(`${source.name}.sohw`, weightImages(compiled, imported.store));
     await artefacts.add(`${source.name}.report.json`, [`${JSON.stringify(report, undefined, 2)}\n`]);
     await artefacts.add(`${source.name}.report.html`, [renderHtml(report)]);
     return artefacts.publish();
@@ -134,10 +136,16 @@ async function writeArtefacts(source: Source, options: Options, imported: Import
   }
 }
 
-/** The weight regions of all chips, one after the other. */
-export function* weightImages({ tile, graph, layout, program }: Compiled, store: NonNullable<Imported['store']>, tp: number): Generator<Uint8Array> {
-  const from = { graph, values: new WeightValues(store, tp), tile: tile.tile, lineBytes: program.machine.sram.lineBytes.value };
-  for (let rank = 0; rank < tp; rank++) yield* packWeights(tile, layout, from, rank);
+/** The weight regions of all chips, one after the other, each as long as the program says. */
+export function* weightImages({ stages, program }: Compiled, store: NonNullable<Imported['store']>): Generator<Uint8Array> {
+  const regionBytes = program.regions.find(({ base }) => base === 'weights')?.bytes ?? 0;
+  for (const { tile, graph, layout } of stages) {
+    const from = { graph, values: new WeightValues(store, tile.chips), tile: tile.tile, lineBytes: program.machine.sram.lineBytes.value };
+    for (let rank = 0; rank < tile.chips; rank++) {
+      yield* packWeights(tile, layout, from, rank);
+      if (layout.regions.weights < regionBytes) yield new Uint8Array(regionBytes - layout.regions.weights);
+    }
+  }
 }
 
 function stageDetail(made: Made): string {

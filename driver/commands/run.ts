@@ -38,9 +38,9 @@ export async function runCommand(path: string, options: Options): Promise<boolea
   if (compiled === undefined) return !terminal.diagnostics(diagnostics);
 
   const { program } = compiled;
-  const image = Buffer.concat([...weightImages(compiled, store, options.tp)]);
-  const perChip = image.length / options.tp;
-  const session = new HostSession(program, Array.from({ length: options.tp }, (_, rank) => imageSource(image.subarray(rank * perChip, (rank + 1) * perChip))));
+  const image = Buffer.concat([...weightImages(compiled, store)]);
+  const perChip = image.length / program.chips;
+  const session = new HostSession(program, Array.from({ length: program.chips }, (_, rank) => imageSource(image.subarray(rank * perChip, (rank + 1) * perChip))));
   terminal.stage('pack', `${image.length} bytes of weights`);
 
   const conduct = conductOf(options, session, terminal);
@@ -81,7 +81,7 @@ function compileFor(imported: Imported, begin: (module: GraphModule) => readonly
     const longest = Math.max(...starts.map(({ ids }) => ids.length));
     const rows = starts.map(({ ids }, id) => ({ id, rows: module.caches.length === 0 ? ids.length + options.generate : ids.length, past: 0 }));
     const workload = { isl: longest, osl: module.caches.length === 0 ? 0 : Math.max(1, options.generate), batch: starts.length };
-    return { workload, bounds: boundsOf(module, target.machine, rows, longest + options.generate, operandBytes[target.precision]) };
+    return { workload, bounds: boundsOf(module, target.machine, rows, { context: longest + options.generate, elementBytes: operandBytes[target.precision], stages: options.pp }) };
   };
   return compile(imported, { ...target, serve }, diagnostics, { until: 'time', ended: (_, name) => terminal.stage(name) });
 }

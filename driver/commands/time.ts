@@ -5,7 +5,7 @@ import { IllegalInstruction } from '../../isa-spec/encoding.ts';
 import type { CostReport } from '../../report/report.ts';
 import { renderText } from '../../report/text.ts';
 import type { Options } from '../options.ts';
-import { type Steady, steadyReport } from '../steady-report.ts';
+import { stageCount, steadyReport } from '../steady-report.ts';
 import { Terminal } from '../terminal.ts';
 import { steadyStep, type Workload } from '../workload.ts';
 import { readProgram } from './assembly.ts';
@@ -17,12 +17,11 @@ export async function timeCommand(path: string, options: Options): Promise<boole
   const program = readProgram(path, diagnostics);
   if (program === undefined) return !terminal.diagnostics(diagnostics);
   const workload = workloadIn(program);
-  const pageRows = program.entries[0]?.bounds['pageRows'];
-  if (typeof workload === 'string' || pageRows === undefined) {
-    diagnostics.report({ code: 'E5002', message: typeof workload === 'string' ? workload : 'the entry does not say its page size', origin: { kind: 'file', path }, help: '`time` takes what `sohuc` compiled' });
+  if (typeof workload === 'string') {
+    diagnostics.report({ code: 'E5002', message: workload, origin: { kind: 'file', path }, help: '`time` takes what `sohuc` compiled' });
     return !terminal.diagnostics(diagnostics);
   }
-  const report = timed(program, statSync(path).size, { workload, pageRows });
+  const report = timed(program, statSync(path).size, workload);
   if (typeof report === 'string') {
     diagnostics.report({ code: 'E6001', message: report, origin: { kind: 'file', path } });
     return !terminal.diagnostics(diagnostics);
@@ -33,9 +32,9 @@ export async function timeCommand(path: string, options: Options): Promise<boole
 }
 
 /** The report of the steady-state step, or why there is none: the program stops, or is not what the compiler writes. */
-function timed(program: Program, bytes: number, steady: Steady): CostReport | string {
+function timed(program: Program, bytes: number, workload: Workload): CostReport | string {
   try {
-    return steadyReport(program, bytes, steady);
+    return steadyReport(program, bytes, workload);
   } catch (error) {
     // What the simulator and the report say of programs that are none of the compiler's.
     if (error instanceof IllegalInstruction || error instanceof RangeError || error instanceof TypeError) return error.message;
@@ -44,13 +43,14 @@ function timed(program: Program, bytes: number, steady: Steady): CostReport | st
 }
 
 /** The workload a program was compiled for, if its step is one the program takes; otherwise what is wrong with it. */
-function workloadIn({ meta, entries }: Program): Workload | string {
+function workloadIn(program: Program): Workload | string {
+  const { meta, entries } = program;
   const { isl, osl, batch } = (meta['workload'] ?? {}) as Readonly<Record<string, unknown>>;
   const bounds = entries[0]?.bounds;
   const whole = (value: unknown, least: number, most: number): value is number => Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
   const most = Math.min(bounds?.['tokens'] ?? 0, stepRows);
-  if (!whole(isl, 1, maxContext) || !whole(osl, 0, maxContext) || !whole(batch, 1, most)) return 'it does not say what workload it is for';
-  const rows = steadyStep({ isl, osl, batch }).reduce((sum, sequence) => sum + sequence.rows, 0);
+  if (!whole(isl, 1, maxContext) || !whole(osl, 0, maxContext) || !whole(batch, 1, most * program.chips)) return 'it does not say what workload it is for';
+  const rows = steadyStep({ isl, osl, batch }, stageCount(program)).reduce((sum, sequence) => sum + sequence.rows, 0);
   return rows <= most ? { isl, osl, batch } : `its workload makes steps of ${rows} rows, and it takes ${most}`;
 }
 

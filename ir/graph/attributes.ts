@@ -31,6 +31,8 @@ const attributeKinds: { readonly [K in OpKind]: { readonly [F in keyof GraphAttr
   quantise: {},
   convert: {},
   allgather: { parts: 'number' },
+  take: { value: 'number' },
+  give: { value: 'number' },
   loop: { trip: 'number' },
   custom: { layer: 'text', attrs: 'record' },
   pconst: { values: 'numbers' },

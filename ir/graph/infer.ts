@@ -11,7 +11,7 @@ type InferRule<K extends OpKind> = (attrs: GraphAttrs[K], operands: readonly Ten
 export const inferResults: InferResults = (kind, attrs, operands) => rules[kind](attrs, operands);
 
 /** Kinds that say nothing of their results: the maker gives the types. */
-export const explicitKinds: ReadonlySet<OpKind> = new Set<OpKind>(['weight', 'convert', 'custom', 'pconst', 'preshape', 'pexpand', 'pcast', 'piota']);
+export const explicitKinds: ReadonlySet<OpKind> = new Set<OpKind>(['weight', 'convert', 'custom', 'take', 'pconst', 'preshape', 'pexpand', 'pcast', 'piota']);
 
 /** Kinds that work on tensors of any rank. */
 export const isTensorKind = (kind: OpKind): boolean => kind in primitiveRules || kind in blockRules;
@@ -25,6 +25,7 @@ const rules: { readonly [K in OpKind]: InferRule<K> } = {
   weight: () => explicit('weight'),
   convert: () => explicit('convert'),
   custom: () => explicit('custom'),
+  take: () => explicit('take'),
   embed: (_, operands) => {
     const [ids, table] = exactly(operands, 2) as [TensorType, TensorType];
     const [tokens] = dimsOf(ids, 1, 'ids');
@@ -115,6 +116,11 @@ const rules: { readonly [K in OpKind]: InferRule<K> } = {
     const [x] = exactly(operands, 1);
     const [rows, width] = dimsOf(x, 2, 'x');
     return [{ dtype: x.dtype, shape: [rows, mulDims(width, parts)] }];
+  },
+  give: (_, operands) => {
+    const [x] = exactly(operands, 1);
+    dimsOf(x, 2, 'x');
+    return [x];
   },
   loop: (_, operands) => operands,
 };

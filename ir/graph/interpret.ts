@@ -76,12 +76,21 @@ function runOp(op: GraphOp, operands: readonly (readonly Operand[])[], context: 
       return runLoop(op, operands, context, place);
     case 'allgather':
       return [[sideBySide(Array.from({ length: op.attrs.parts }, (_, chip) => whole(onChip(operandAtChips(operands, 0), chip))))]];
+    case 'take':
+      return [[zeros(op.results[0] as ValueId, context)]];
+    case 'give':
+      return operands;
     default: {
       const chips = Math.max(1, ...operands.map((values) => values.length));
       const each = Array.from({ length: chips }, (_, chip) => apply(op as RowOp, operands.map((values) => onChip(values, chip)), context, { ...place, chip }));
       return op.results.map((_, i) => each.map((results) => results[i] as Tensor));
     }
   }
+}
+
+function zeros(value: ValueId, { module, step }: Context): Tensor {
+  const shape = [tokensOf(step), module.types[value]?.shape[1] as number];
+  return { shape, data: new Float64Array((shape[0] as number) * (shape[1] as number)) };
 }
 
 function runLoop(op: OpOf<'loop'>, operands: readonly (readonly Operand[])[], context: Context, place: Place): readonly (readonly Operand[])[] {
@@ -96,7 +105,7 @@ function runLoop(op: OpOf<'loop'>, operands: readonly (readonly Operand[])[], co
   return carried;
 }
 
-type RowKind = Exclude<OpKind, keyof TensorAttrs | 'weight' | 'loop' | 'allgather'>;
+type RowKind = Exclude<OpKind, keyof TensorAttrs | 'weight' | 'loop' | 'allgather' | 'take' | 'give'>;
 type RowOp = OpOf<RowKind>;
 type OneChip = Place & { readonly chip: number };
 

@@ -61,6 +61,10 @@ export type GraphAttrs = {
   readonly convert: Record<never, never>;
   /** (x [t, d/parts] on each of `parts` chips) -> [t, d], the chips' columns in rank order. */
   readonly allgather: { readonly parts: number };
+  /** () -> [tokens, d]: the rows the chip before in a pipeline gave out as its `value`th in its last step; of the first chip, and interpreted alone, zeros. */
+  readonly take: { readonly value: number };
+  /** (x [t, d]) -> x, which the next chip takes in its next step. */
+  readonly give: { readonly value: number };
   /** (carried...) -> (carried...): the body `trip` times. */
   readonly loop: { readonly trip: number };
   /** A layer of the user's (see custom.ts): `layer` names its definition, which travels with the module. */

@@ -150,6 +150,7 @@ function explicitProblem(op: GraphOp, operands: readonly TensorType[], results: 
   if (operands.length !== takes) return `${operands.length} operands where ${takes} are wanted`;
   if (result === undefined || results.length !== 1) return `${results.length} results, not 1`;
   if (op.kind === 'pconst' && op.attrs.values.length !== 1 && op.attrs.values.length !== volumeOf(result.shape)) return `${op.attrs.values.length} values of ${printType(result)}`;
+  if (op.kind === 'take' && !(result.shape.length === 2 && result.shape[0] === 'tokens')) return `the result is ${printType(result)}, not rows of tokens`;
   if (op.kind === 'piota' && result.shape.length !== 1) return `the result is ${printType(result)}, not a list`;
   if (x === undefined) return undefined;
   const unless = (holds: boolean): string | undefined => (holds ? undefined : `an operand ${printType(x)} cannot become ${printType(result)}`);
@@ -160,7 +161,7 @@ function explicitProblem(op: GraphOp, operands: readonly TensorType[], results: 
   return unless(comparable(broadcastShapes(x.shape, result.shape), result.shape));
 }
 
-const takesNone: ReadonlySet<OpKind> = new Set<OpKind>(['pconst', 'piota']);
+const takesNone: ReadonlySet<OpKind> = new Set<OpKind>(['pconst', 'piota', 'take']);
 
 const isStatic = (shape: readonly Dim[]): boolean => shape.every((dim) => typeof dim === 'number');
 

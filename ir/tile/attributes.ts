@@ -28,6 +28,7 @@ const tileAttributes = {
   bin: { experts: 'count', k: 'count', size: 'count' },
   mix: { k: 'count' },
   allgather: { parts: 'count', tag: 'count' },
+  shift: { tag: 'count' },
 } as const satisfies { readonly [K in TileKind]: { readonly [A in keyof TileAttrs[K]]: KindOf<TileAttrs[K][A]> } };
 
 /** The attributes of each way of packing. */

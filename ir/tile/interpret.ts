@@ -105,6 +105,9 @@ const meanings: { readonly [K in TileKind]: Meaning<K> } = {
     if (chips > 1) throw new Error(`an all-gather of ${chips} chips cannot be interpreted on one`);
     copyRows(view(from), view(out), memories.window(rows).count);
   },
+  shift: () => {
+    throw new Error('a pipeline cannot be interpreted on one chip');
+  },
 };
 
 const run = (op: TileOp, machine: Machine): void => (meanings[op.kind] as Meaning<TileKind>)(op as never, (region) => machine.memories.view(region), machine);

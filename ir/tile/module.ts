@@ -32,7 +32,7 @@ export type Packing =
 export type Buffer = {
   readonly name: string;
   readonly space: 'hbm' | 'sram' | 'acc';
-  readonly role: 'weights' | 'kv' | 'value' | 'stage' | 'list' | 'input' | 'output';
+  readonly role: 'weights' | 'kv' | 'pipe' | 'value' | 'stage' | 'list' | 'input' | 'output';
   readonly format: BufferFormat;
   readonly rows: number;
   readonly columns: number;

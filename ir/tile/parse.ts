@@ -8,7 +8,7 @@ import { tileOperands } from './ops.ts';
 import { boundNames } from './print.ts';
 
 const spaces = ['hbm', 'sram', 'acc'] as const satisfies readonly Buffer['space'][];
-const roles = ['weights', 'kv', 'value', 'stage', 'list', 'input', 'output'] as const satisfies readonly Buffer['role'][];
+const roles = ['weights', 'kv', 'pipe', 'value', 'stage', 'list', 'input', 'output'] as const satisfies readonly Buffer['role'][];
 const packings = Object.keys(packingAttributes) as readonly Packing['kind'][];
 
 /** A name the text uses that means nothing there. */

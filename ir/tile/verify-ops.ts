@@ -31,6 +31,7 @@ const operandSpaces: { readonly [K in TileKind]: { readonly [N in keyof (typeof 
   bin: { indices: 'sram', offsets: 'sram', sources: 'sram', targets: 'sram', owners: 'sram' },
   mix: { x: 'sram', weights: 'sram', out: 'sram' },
   allgather: { from: 'sram', out: 'sram' },
+  shift: { from: 'sram', out: 'sram' },
 };
 
 /** Operands that are lists: packed, all of the step's rows, not moved. */
@@ -145,6 +146,7 @@ const checks: { readonly [K in TileKind]: Check<K> } = {
     differ('columns that are not those of its parts', out.columns, from.columns * attrs.parts),
     differ('different formats', buffer(from).format, buffer(out).format),
   ],
+  shift: ({ regions: { from, out } }, near) => moved(from, out, near),
 };
 
 const moved = (from: Region, out: Region, { buffer }: Near): readonly (string | false)[] => [differ('different formats', buffer(from).format, buffer(out).format), differ('different widths', from.columns, out.columns)];

@@ -48,7 +48,7 @@ function bufferProblems({ space, role, format, rows, columns, depth, packing }: 
     ...(weights && packing === undefined ? ['holds weights and does not say how they are packed'] : []),
     ...(!weights && packing !== undefined ? ['is packed and does not hold weights in hbm'] : []),
     ...(space === 'acc' && format !== 'f32' ? [`accumulates in ${format}`] : []),
-    ...((role === 'kv' || role === 'input' || role === 'output') && space !== 'hbm' ? [`is for the host to see and is in ${space}`] : []),
+    ...((role === 'kv' || role === 'pipe' || role === 'input' || role === 'output') && space !== 'hbm' ? [`outlives the step and is in ${space}`] : []),
     ...(role === 'list' && (rows !== 1 || (format !== 'i32' && format !== 'f32')) ? ['is a list and not one row of i32 or f32'] : []),
   ];
 }

@@ -58,7 +58,7 @@ export const rowsOf = (low: Lowering, place: Place, row: Affine, rows: number, r
 export const instanceRow = (low: Lowering, perInstance: number, from: Affine = affine(0)): Affine =>
   low.inLayers ? { base: from.base, steps: [perInstance, from.steps[1], from.steps[2], from.steps[3]] } : from;
 
-const stageDepth = 2;
+export const stageDepth = 2;
 
 /** Writes the ops of one row tile: operands and results where the units find them; `home`: this tile's rows of any place. */
 type Emit = (reads: readonly Region[], writes: readonly Region[], rows: RowBound, home: (place: Place) => Region) => void;
@@ -97,7 +97,7 @@ export function overRows(low: Lowering, reads: readonly Place[], writes: readonl
 }
 
 /** Equal row tiles, as tall as `bytesPerRow` of stage each lets them be. */
-function rowTiling(low: Lowering, of: 'tokens' | 'samples', bytesPerRow: number): { rowTile: number; rowTiles: number } {
+export function rowTiling(low: Lowering, of: 'tokens' | 'samples', bytesPerRow: number): { rowTile: number; rowTiles: number } {
   const limit = rowLimit(low, of);
   const most = Math.min(limit, rowsFieldMax, bytesPerRow === 0 ? limit : Math.floor(low.homes.stageBytes / bytesPerRow));
   if (most < 1) throw new DoesNotFit();

@@ -1,9 +1,9 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
 import type { OpOf } from '../../ir/graph/module.ts';
 import type { TileAttrs } from '../../ir/tile/ops.ts';
-import type { BufferId, Region } from '../../ir/tile/module.ts';
+import type { BufferId, Region, RowBound } from '../../ir/tile/module.ts';
 import type { ValueId } from '../../ir/types.ts';
-import { bufferOf, instanceRow, type Lowering, overRows, type Place, rowLimit, wholeList } from './lowering.ts';
+import { bufferOf, instanceRow, type Lowering, overRows, type Place, rowBytes, rowLimit, rowsOf, rowTiling, stageDepth, wholeList } from './lowering.ts';
 import { stagedVector, weightNameOf, weightOf } from './weights.ts';
 import { affine } from './writer.ts';
 
@@ -83,6 +83,26 @@ export function lowerAllgather(low: Lowering, op: OpOf<'allgather'>, tag: number
   overRows(low, [low.place(op.operands[0] as ValueId)], [low.place(op.results[0] as ValueId)], ([from], [out], rows) =>
     low.write.op('allgather', { parts: op.attrs.parts, tag }, { from: from as Region, out: out as Region }, rows),
   );
+}
+
+/** The rows the chip before gave out, all there is room for, to where this chip has as many as it has tokens. `sent`: the buffer of that many rows they are given out in. */
+export function lowerTake(low: Lowering, to: Place, tag: number, sent: (rows: number) => BufferId): void {
+  const { write } = low;
+  const { format, space, name } = bufferOf(low, to.buffer);
+  const { rowTile, rowTiles } = rowTiling(low, 'tokens', 2 * stageDepth * rowBytes(low, format, to.columns));
+  const home = sent(rowTile * rowTiles);
+  const [row, slot] = [affine(0, 0, rowTile), affine(0, 0, 1)];
+  const staged = (buffer: BufferId): Region => write.region(buffer, affine(0), rowTile, to.columns, { slot });
+  const stage = (what: string): BufferId => write.buffer({ name: `${name}.${what}`, space: 'sram', role: 'stage', format, rows: rowTile, columns: to.columns, depth: stageDepth });
+  const [going, coming] = [stage('going'), space === 'hbm' ? stage('coming') : undefined];
+  const rows: RowBound = { max: rowTile, of: 'tokens' };
+  write.loop(1, 'rows', rowTiles, () => {
+    write.op('load', {}, { from: write.region(home, row, rowTile, to.columns), out: staged(going) }, { max: rowTile, of: 'all' });
+    const place = rowsOf(low, to, row, rowTile, rowTile * rowTiles);
+    const out = coming === undefined ? place : staged(coming);
+    write.op('shift', { tag }, { from: staged(going), out }, rows);
+    if (coming !== undefined) write.op('store', {}, { from: out, out: place }, rows);
+  });
 }
 
 /** sampleRows -> all rows to HBM, then the sampled ones back: only the gather can pick rows. */

@@ -3,14 +3,14 @@ import { allOps, type Block, type GraphModule, type GraphOp, type OpOf } from '.
 import type { Format } from '../../isa-spec/fields.ts';
 import { type HostTable, workEntryBytes } from '../../isa-spec/instructions.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
-import type { BufferId, Region, TileModule } from '../../ir/tile/module.ts';
+import type { Buffer, BufferId, Region, TileModule } from '../../ir/tile/module.ts';
 import type { TensorType, ValueId } from '../../ir/types.ts';
 import type { Weight } from '../../ir/weights.ts';
 import { type AttentionSite, lowerAttention } from './attention.ts';
 import { lowerExperts } from './experts.ts';
 import { type Bounds, type Homes, listBuffer, type Lowering, type Place, wholeList } from './lowering.ts';
 import { lowerLinear } from './matmul.ts';
-import { gatherInto, lowerAllgather, lowerEmbed, lowerMap, lowerNorm, lowerQuantise, lowerRope, lowerSampleRows, lowerScale, mapInto, storeRows } from './rows.ts';
+import { gatherInto, lowerAllgather, lowerEmbed, lowerMap, lowerNorm, lowerQuantise, lowerRope, lowerSampleRows, lowerScale, lowerTake, mapInto, storeRows } from './rows.ts';
 import { Storage } from './storage.ts';
 import { TileWriter } from './writer.ts';
 
@@ -49,6 +49,8 @@ class GraphLowering {
   readonly #scaleLists = new Map<ValueId, BufferId>();
   readonly #angles = new Map<string, Place>();
   readonly #pools = new Map<string, BufferId>();
+  /** What this chip gives out to the next, by value. */
+  readonly #pipes = new Map<number, BufferId>();
   #labels = 0;
   #tags = 0;
 
@@ -126,8 +128,16 @@ class GraphLowering {
       case 'quantise': return lowerQuantise(low, op);
       case 'allgather': return lowerAllgather(low, op, this.#tags++);
       case 'experts': return lowerExperts(low, op);
+      case 'take': return lowerTake(low, low.place(op.results[0] as ValueId), this.#tags++, (rows) => this.#pipe(op, low.place(op.results[0] as ValueId), rows));
+      case 'give': return storeRows(low, low.place(op.operands[0] as ValueId), { ...low.place(op.operands[0] as ValueId), buffer: this.#pipes.get(op.attrs.value) as BufferId, column: 0 });
       default: throw new Error(`internal: ${op.kind} has no lowering`);
     }
+  }
+
+  #pipe({ attrs: { value } }: OpOf<'take'>, { buffer, columns }: Place, rows: number): BufferId {
+    const made = this.write.buffer({ name: `pipe.${value}`, space: 'hbm', role: 'pipe', format: (this.write.buffers[buffer] as Buffer).format, rows, columns });
+    this.#pipes.set(value, made);
+    return made;
   }
 
   #lowering(inLayers: boolean): Lowering {

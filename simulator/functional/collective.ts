@@ -10,7 +10,7 @@ type Fields = InstructionOf<'coll'>['fields'];
 
 /** The rows a chip brings to a collective. */
 export const offerOf = (chip: Chip, queue: QueueState, { kind, format = 'f32', root = 0, peer = 0, src, srcPitch, bytes: rowBytes, tag, rows: window }: Fields): Offer => {
-  const { rows } = windowOf(queue, window);
+  const rows = kind === 'shift' ? window.max : windowOf(queue, window).rows;
   const bytes = new Uint8Array(rows * rowBytes);
   const line = addressOf(queue, src);
   for (let r = 0; r < rows; r++) {
@@ -55,14 +55,14 @@ const offerFrom = (offers: readonly Offer[], rank: number): Offer => {
 };
 
 /** Does with what all chips brought as the kind says. */
-export const coll: Execute<'coll'> = (chip, queue, { kind, format = 'f32', root = 0, peer = 0, out, outPitch }) => {
+export const coll: Execute<'coll'> = (chip, queue, { kind, format = 'f32', root = 0, peer = 0, out, outPitch, rows: window }) => {
   const offers = chip.gathered;
   const own = offers[chip.rank]!;
   agree(offers, own);
   const line = addressOf(queue, out);
   /** `length` bytes of each row, `from` on, go to its place in `out`, `column` on. */
   const put = (bytes: Uint8Array, from: number, length: number, column: number): void => {
-    for (let r = 0; r < own.rows; r++) {
+    for (let r = 0; r < bytes.length / own.rowBytes; r++) {
       const at = chip.sram.writingRange((line + r * outPitch) * chip.geometry.lineBytes + column, length);
       chip.sram.views.u8.set(bytes.subarray(r * own.rowBytes + from, r * own.rowBytes + from + length), at);
     }
@@ -83,5 +83,7 @@ export const coll: Execute<'coll'> = (chip, queue, { kind, format = 'f32', root 
       offerFrom(offers, peer);
       return chip.rank === peer ? put(sent.bytes, 0, own.rowBytes, 0) : undefined;
     }
+    case 'shift':
+      return chip.rank === 0 ? undefined : put(offerFrom(offers, chip.rank - 1).bytes.subarray(0, windowOf(queue, window).rows * own.rowBytes), 0, own.rowBytes, 0);
   }
 };

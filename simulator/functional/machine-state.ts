@@ -19,6 +19,7 @@ export type MachineState = {
 export const imageSource = (image: Uint8Array): ByteSource => (offset, length) => image.subarray(offset, offset + length);
 
 const noStep: StepData = {
+  entry: 0,
   counts: { tokens: 0, sequences: 0, samples: 0 },
   tables: { ids: new Uint8Array(0), positions: new Uint8Array(0), types: new Uint8Array(0), slots: new Uint8Array(0), samples: new Uint8Array(0), worklist: new Uint8Array(0), pages: new Uint8Array(0) },
 };

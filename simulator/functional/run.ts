@@ -28,7 +28,7 @@ export type Runner = { readonly index: number; readonly chip: Chip; readonly que
 const semaphoreMax = 15;
 
 /**
- * Runs one step: `blocks[chip]` is the step-control block of a chip (one block serves all, if there is only one). SRAM, accumulators,
+ * Runs one step: `blocks[chip]` is the step-control block of a chip (one block serves all, if there is only one), which says the entry it runs. SRAM, accumulators,
  * registers and semaphores start afresh; HBM keeps what earlier steps wrote. Throws SimulationFault, after which the state is not to be used.
  */
 export const runStep = (state: MachineState, blocks: readonly Uint8Array[], schedule: Schedule = roundRobin, observe?: Observe, checks: Checks = noChecks): StepResult => {
@@ -60,8 +60,6 @@ const keyOf = (chip: Chip, semaphore: number): number => chip.rank * 256 + semap
 export class StepRun {
   instructions = 0;
   readonly runners: readonly Runner[];
-  /** The entry of the program the step runs. */
-  readonly entry: number;
   readonly #state: MachineState;
   readonly #schedule: Schedule;
   readonly #observe: Observe | undefined;
@@ -74,14 +72,13 @@ export class StepRun {
   constructor(state: MachineState, blocks: readonly Uint8Array[], schedule: Schedule, observe: Observe | undefined, checks: Checks) {
     const opened = state.chips.map((_, rank) => openStepBlock((blocks[rank] ?? blocks[0])!));
     this.#state = state;
-    this.entry = opened[0]!.entry;
     this.#schedule = schedule;
     this.#observe = observe;
     this.#limit = checks.instructions;
-    const code = state.codeOf(this.entry);
     this.runners = state.chips.flatMap((chip, rank) => {
       begin(chip, opened[rank]!);
-      return code[rank]!.map((queue, i): Runner => ({ index: rank * code[rank]!.length + i, chip, queue: queueState(queue), prepared: queue.code }));
+      if (!(state.program.entries[chip.step.entry]?.chips.includes(rank) ?? true)) throw new RangeError(`chip ${rank} is to run entry ${chip.step.entry}, which is not its own`);
+      return state.codeOf(chip.step.entry)[rank]!.map((queue, i): Runner => ({ index: rank * queues.length + i, chip, queue: queueState(queue), prepared: queue.code }));
     });
     this.#races = checks.races ? new Races(this.runners.length, queues.length, (index, pc, I, calls) => this.#placeAt(this.runners[index]!, pc, I, calls)) : undefined;
     this.#late = schedule.visible === 'when awaited' ? new LateWrites(this.runners.length) : undefined;
@@ -157,12 +154,12 @@ export class StepRun {
 
   #placeAt({ chip, queue }: Runner, pc: number, I: readonly number[], calls: readonly number[]): FaultPlace {
     const { labels, entries } = this.#state.program.debugMap;
-    const label = labels[entries[this.entry]?.[queue.name]?.[pc] ?? -1]?.label;
+    const label = labels[entries[chip.step.entry]?.[queue.name]?.[pc] ?? -1]?.label;
     return { chip: chip.rank, queue: queue.name, pc, op: queue.code[pc]!.op, I: [...I], calls, ...(label === undefined ? {} : { label }) };
   }
 
-  #purposeOf(semaphore: number): string | undefined {
-    return this.#state.program.semaphores.find(({ entry, id }) => entry === this.entry && id === semaphore)?.purpose;
+  #purposeOf(chip: Chip, semaphore: number): string | undefined {
+    return this.#state.program.semaphores.find(({ entry, id }) => entry === chip.step.entry && id === semaphore)?.purpose;
   }
 
   #canGo({ chip, queue, prepared }: Runner): boolean {
@@ -214,7 +211,7 @@ export class StepRun {
 
   #post(chip: Chip, { semaphore, count }: Token): void {
     const sum = chip.semaphores[semaphore]! + count;
-    if (sum > semaphoreMax) throw new SimulationFault('semaphore', `semaphore ${semaphore}${inBrackets(this.#purposeOf(semaphore))} would hold ${sum}, more than ${semaphoreMax}`);
+    if (sum > semaphoreMax) throw new SimulationFault('semaphore', `semaphore ${semaphore}${inBrackets(this.#purposeOf(chip, semaphore))} would hold ${sum}, more than ${semaphoreMax}`);
     chip.semaphores[semaphore] = sum;
   }
 
@@ -229,7 +226,7 @@ export class StepRun {
     }
     const token = missing(chip, next);
     if (token === undefined) return [{ ...place, waitsFor: fifoBlocks(chip, next) ?? 'nothing' }];
-    return [{ ...place, waitsFor: `semaphore ${token.semaphore}${inBrackets(this.#purposeOf(token.semaphore))} to hold ${token.count}, it holds ${chip.semaphores[token.semaphore]}` }];
+    return [{ ...place, waitsFor: `semaphore ${token.semaphore}${inBrackets(this.#purposeOf(chip, token.semaphore))} to hold ${token.count}, it holds ${chip.semaphores[token.semaphore]}` }];
   }
 }
 

@@ -9,7 +9,7 @@ import type { Accumulators } from './accumulators.ts';
 import type { AttentionRows } from './attention.ts';
 
 /** What a step brings a chip: its counts, and its tables as bytes. */
-export type StepData = { readonly counts: Readonly<Record<StepCount, number>>; readonly tables: Readonly<Record<HostTable, Uint8Array>> };
+export type StepData = { readonly entry: number; readonly counts: Readonly<Record<StepCount, number>>; readonly tables: Readonly<Record<HostTable, Uint8Array>> };
 
 /** Weight tiles as one `wld` pushed them: `size` rows of `size` elements each, a row taking `rowBytes`, k-tiles outermost. */
 export type WeightEntry = {

@@ -50,7 +50,7 @@ const attentionMove = (rows: number, heads: number, elements: number, rates: Rat
 /** Bytes of a row the busiest chip sends: a reduction gives each chip its part of the row to add up, and an all-reduce then hands the sums round. */
 const linkBytes = ({ kind, bytes }: InstructionOf<'coll'>['fields'], chips: number): number => {
   const part = Math.ceil(bytes / chips) * (chips - 1);
-  const sent = { allgather: bytes * (chips - 1), allreduce: 2 * part, reducescatter: part, broadcast: bytes * (chips - 1), send: chips > 1 ? bytes : 0 };
+  const sent = { allgather: bytes * (chips - 1), allreduce: 2 * part, reducescatter: part, broadcast: bytes * (chips - 1), send: chips > 1 ? bytes : 0, shift: chips > 1 ? bytes : 0 };
   return sent[kind];
 };
 

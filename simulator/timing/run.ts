@@ -230,13 +230,15 @@ export class Simulation {
     chip.joined = this.#now;
     if (++this.#joined < this.#chips.length) return;
     this.#joined = 0;
+    // In a shift chips have different numbers of rows: what comes may take longer than what goes.
+    const longest = Math.max(...this.#chips.map(({ lanes }) => lanes[col]!.stream.cycles[lanes[col]!.slot]!));
     for (const member of this.#chips) {
       account(member, this.#now);
       const theirs = member.lanes[col]!;
       theirs.stall(stallIndex.join, this.#now - member.joined);
       theirs.enter(busy, this.#now);
       member.totals.linkBytes += theirs.stream.linkBytes[theirs.slot]!;
-      this.#occupy(theirs, theirs.stream.cycles[theirs.slot]!);
+      this.#occupy(theirs, longest);
     }
   }
 

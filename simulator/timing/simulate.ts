@@ -16,28 +16,30 @@ export type TimingOptions = {
 const timingDefaults: TimingOptions = { full: false, budget: 100_000_000 };
 
 /**
- * Time of one step of a program, from its bytes. `stepBlocks`: one for all chips, or one a chip; the first says which entry runs.
+ * Time of one step of a program, from its bytes. `stepBlocks`: one for all chips, or one a chip, which says the entry the chip runs.
  * Chips with the same code and step are simulated as one (`symmetric`), collectives joined, unless `full`.
  * Throws IllegalInstruction or StepBlockError for bytes that are none, a RangeError for a step the program has no entry or chips for.
  */
 export function simulateTiming(program: Program, stepBlocks: readonly Uint8Array[], options: TimingOptions = timingDefaults): TimingResult {
   const first = stepBlocks[0];
   if (first === undefined || (stepBlocks.length !== 1 && stepBlocks.length !== program.chips)) throw new RangeError(`${stepBlocks.length} step-control blocks for ${program.chips} chips`);
-  const { entry } = openStepBlock(first);
-  const code = program.code[entry];
-  const names = program.debugMap.entries[entry];
-  if (code === undefined) throw new RangeError(`the step is for entry ${entry}, the program has ${program.code.length}`);
+  const entryOf = (chip: number): number => openStepBlock(stepBlocks[chip] ?? first).entry;
+  const code = Array.from({ length: program.chips }, (_, chip): ProgramChip => {
+    const ofEntry = program.code[entryOf(chip)];
+    if (ofEntry === undefined) throw new RangeError(`the step is for entry ${entryOf(chip)}, the program has ${program.code.length}`);
+    return ofEntry[chip]!;
+  });
   const symmetric = !options.full && code.every((chip) => sameCode(chip, code[0]!)) && stepBlocks.every((block) => sameBytes(block, first));
   const labelOf = (index: number): string => program.debugMap.labels[index]?.label ?? '';
-  const labels = byQueue((queue) => (names === undefined ? [] : names[queue].map(labelOf)));
   const decoded = new Map<ProgramChip, ChipCode>();
   const simulated = (symmetric ? code.slice(0, 1) : code).map((chip, index) => {
     const alike = [...decoded].find(([other]) => sameCode(other, chip));
     const instructions = alike?.[1] ?? decodeChip(chip);
     decoded.set(chip, instructions);
-    return { code: instructions, labels, step: stepInput(stepBlocks[index] ?? first) };
+    const names = program.debugMap.entries[entryOf(index)];
+    return { code: instructions, labels: byQueue((queue) => (names === undefined ? [] : names[queue].map(labelOf))), step: stepInput(stepBlocks[index] ?? first) };
   });
-  return timeStep({ machine: program.machine, entry: program.entries[entry]?.name ?? '', chips: program.chips, simulated, budget: options.budget });
+  return timeStep({ machine: program.machine, entry: program.entries[entryOf(0)]?.name ?? '', chips: program.chips, simulated, budget: options.budget });
 }
 
 const byQueue = <T>(of: (queue: Queue) => T): Readonly<Record<Queue, T>> => Object.fromEntries(queues.map((queue) => [queue, of(queue)])) as Record<Queue, T>;

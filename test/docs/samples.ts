@@ -52,7 +52,7 @@ const compiled = (changes: object, target: Partial<Target>): Sample => (diagnost
   if (imported === undefined) return;
   const bounds = { tokens: 64, sequences: 64, samples: 64, poolPages: 1024, pageRows: 128, pageListEntries: 1024 };
   const serve = (): Serving => ({ workload: { isl: 2048, osl: 128, batch: 64 }, bounds });
-  compile({ ...imported, primitive: false }, { machine: sohu, precision: 'fp8', tp: 1, stageShare: 0.25, serve, ...target }, diagnostics);
+  compile({ ...imported, primitive: false }, { machine: sohu, precision: 'fp8', tp: 1, pp: 1, stageShare: 0.25, serve, ...target }, diagnostics);
 };
 
 const onnx = (parts: GraphParts, version = 17): Sample => (diagnostics) => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { packWeights } from '../../backend-sohu/pack.ts';
-import { buildProgram } from '../../backend-sohu/program.ts';
+import { buildProgram, placedOn } from '../../backend-sohu/program.ts';
 import { HostError, HostSession, type SequenceRows } from '../../driver/host.ts';
 import { interpret } from '../../ir/graph/interpret.ts';
 import { KvState } from '../../ir/graph/interpret/kv-state.ts';
@@ -16,9 +16,10 @@ const graph = normative(source, tiny, 'fp8');
 
 const session = (): HostSession => {
   const fit = fitted(graph, tiny, 0.25);
-  const { program, layout } = buildProgram(fit.tile, tiny, 'step', {});
+  const placed = placedOn(fit.tile, tiny);
+  const program = buildProgram([placed], tiny, 'step', {});
   const from = { graph: fit.graph, values: new WeightValues(store, 1), tile: fit.tile.tile, lineBytes: tiny.sram.lineBytes.value };
-  return new HostSession(program, [imageSource(Uint8Array.from(Buffer.concat([...packWeights(fit.tile, layout, from, 0)])))]);
+  return new HostSession(program, [imageSource(Uint8Array.from(Buffer.concat([...packWeights(fit.tile, placed.layout, from, 0)])))]);
 };
 const prompt = (id: number, length: number, samples: SequenceRows['samples'] = 'last'): SequenceRows => ({ id, ids: Array.from({ length }, (_, i) => (7 * id + 5 * i + 3) % small.vocabulary), samples });
 

@@ -31,15 +31,15 @@ async function runsOf(path: string): Promise<(schedule: Schedule) => readonly Fl
   const imported = await importSource(source, await loadPlugins(path.startsWith('custom') ? [join(folder, 'custom-layer/relu-squared.ts')] : []), defaults, diagnostics);
   const compiled = imported === undefined ? undefined : compile(imported, {
     ...targetOf(defaults),
-    serve: (module) => ({ workload: { isl: 5, osl: 1, batch: 2 }, bounds: { ...boundsOf(module, targetOf(defaults).machine, largest, 8, 1), poolPages: 3, pageListEntries: 3, samples: 4 } }),
+    serve: (module) => ({ workload: { isl: 5, osl: 1, batch: 2 }, bounds: { ...boundsOf(module, targetOf(defaults).machine, largest, { context: 8, elementBytes: 1, stages: 1 }), poolPages: 3, pageListEntries: 3, samples: 4 } }),
   }, diagnostics);
   if (imported === undefined || compiled === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('; '));
-  const image = Buffer.concat([...weightImages(compiled, imported.store ?? randomStore(imported.tensors ?? new Map(), 1), 1)]);
+  const image = Buffer.concat([...weightImages(compiled, imported.store ?? randomStore(imported.tensors ?? new Map(), 1))]);
   return (schedule) => {
     const session = new HostSession(compiled.program, [imageSource(image)]);
     return (compiled.normative.caches.length > 0 ? steps : steps.slice(0, 1)).flatMap((rows) => {
-      const { run, end } = session.begin(rows, schedule, { ...noChecks, races: true });
-      while (run.advance());
+      const { runs, end } = session.begin(rows, schedule, { ...noChecks, races: true });
+      for (const run of runs) while (run.advance());
       return [...end().outputs.values()].map(({ data }) => data);
     });
   };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { buildProgram } from '../../backend-sohu/program.ts';
+import { buildProgram, placedOn } from '../../backend-sohu/program.ts';
 import { decodeAll, encodeAll } from '../../isa-spec/encoding.ts';
 import { type Instruction, type Queue, queues } from '../../isa-spec/instructions.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
@@ -13,7 +13,7 @@ import { tinyLlama } from '../passes/tiny-llama.ts';
 type Variant = { readonly machine: Machine; readonly share: number; readonly tp: number; readonly tokens: number };
 
 const compiled = (precision: 'fp8' | 'bf16', { machine, share, tp, tokens }: Variant): Program =>
-  buildProgram(fitted(normative(tinyLlama(), machine, precision, tp), machine, share, tp, { ...smallBounds, tokens }).tile, machine, 'step', {}).program;
+  buildProgram([placedOn(fitted(normative(tinyLlama(), machine, precision, tp), machine, share, tp, { ...smallBounds, tokens }).tile, machine)], machine, 'step', {});
 
 const plain: Variant = { machine: sohu, share: 0.25, tp: 1, tokens: smallBounds.tokens };
 const variants: Readonly<Record<string, Variant>> = {

@@ -14,7 +14,7 @@ const sizes = { side: sohu8.arrays.size.value, lineBytes: sohu8.sram.lineBytes.v
 /** The most an instruction may touch: its whole window, of the chip it sends to. */
 const atMost = (instruction: Instruction): Circumstances => {
   const max = 'rows' in instruction.fields ? instruction.fields.rows.max : 1;
-  const rank = instruction.op === 'coll' ? (instruction.fields.peer ?? 0) : 0;
+  const rank = instruction.op !== 'coll' ? 0 : instruction.fields.kind === 'shift' ? 1 : (instruction.fields.peer ?? 0);
   return { machine: sohu8, chips: 8, first: 0, count: max, more: { length: Infinity, sequences: 16, pageListEntries: 16, rank, 'aq.heads': queries.heads, 'aq.headDim': queries.headDim, 'aq.valueDim': queries.valueDim } };
 };
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { buildProgram } from '../../backend-sohu/program.ts';
+import { buildProgram, placedOn } from '../../backend-sohu/program.ts';
 import { decodeAll, encodeAll } from '../../isa-spec/encoding.ts';
 import { type Instruction, type InstructionOf, type Mnemonic, type Queue } from '../../isa-spec/instructions.ts';
 import type { Json } from '../../isa-spec/json.ts';
@@ -12,8 +12,8 @@ import { fitted, normative } from '../passes/lower.ts';
 import { tinyLlama } from '../passes/tiny-llama.ts';
 import { programOf } from './programs.ts';
 
-const program = buildProgram(fitted(normative(tinyLlama(), tiny, 'fp8'), tiny, 0.19).tile, tiny, 'step', {}).program;
-const pair = buildProgram(fitted(normative(tinyLlama(), sohu8, 'fp8', 2), sohu8, 0.25, 2).tile, sohu8, 'step', {}).program;
+const program = buildProgram([placedOn(fitted(normative(tinyLlama(), tiny, 'fp8'), tiny, 0.19).tile, tiny)], tiny, 'step', {});
+const pair = buildProgram([placedOn(fitted(normative(tinyLlama(), sohu8, 'fp8', 2), sohu8, 0.25, 2).tile, sohu8)], sohu8, 'step', {});
 
 const textsOf = (broken: Program, rule: RuleId): readonly string[] => verify(broken).filter((finding) => finding.rule === rule).flatMap(({ message, notes }) => [message, ...notes.map((note) => `  ${note}`)]);
 
@@ -271,7 +271,7 @@ describe('V20, arithmetic', () => {
 
   it('entries that differ', () => {
     const other = refielded(program, 'epi', 'epi', ({ activation }) => ({ activation: activation === 'silu' ? 'gelu' : 'silu' }), 2);
-    const two: Program = { ...program, entries: [...program.entries, { name: 'large', bounds: program.entries[0]!.bounds }], code: [...program.code, ...other.code], debugMap: { ...program.debugMap, entries: [...program.debugMap.entries, ...program.debugMap.entries] }, life: [...(program.life as Json[]), ...(program.life as Json[])], semaphores: [...program.semaphores, ...program.semaphores.map((one) => ({ ...one, entry: 1 }))] };
+    const two: Program = { ...program, entries: [...program.entries, { name: 'large', bounds: program.entries[0]!.bounds, chips: program.entries[0]!.chips }], code: [...program.code, ...other.code], debugMap: { ...program.debugMap, entries: [...program.debugMap.entries, ...program.debugMap.entries] }, life: [...(program.life as Json[]), ...(program.life as Json[])], semaphores: [...program.semaphores, ...program.semaphores.map((one) => ({ ...one, entry: 1 }))] };
     expect(textsOf(two, 'V20').some((text) => text.endsWith('computes something else than in entry `step`'))).toBe(true);
   });
 });

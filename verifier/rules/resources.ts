@@ -1,10 +1,10 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
-import type { Certificate } from '../certificate.ts';
+import type { Program } from '../../isa-spec/program.ts';
+import type { CertifiedBuffer, Claims } from '../certificate.ts';
 import { type ChipView, type Finding, placeOf } from '../chip.ts';
 
-/** V24. What the program says it takes is what it takes: SRAM and HBM regions, with room for the results; and the machine has as much. */
-export function resources(chip: ChipView, certificate: Certificate | undefined): readonly Finding[] {
-  const { program } = chip;
+/** V24. What the program says it takes is what it takes, of all entries the most: SRAM and HBM regions; and the machine has as much. */
+export function claimed(program: Program, claims: readonly Claims[] | undefined): readonly Finding[] {
   const { machine, meta } = program;
   const line = machine.sram.lineBytes.value;
   const problems: string[] = [];
@@ -13,15 +13,26 @@ export function resources(chip: ChipView, certificate: Certificate | undefined):
   };
   claim('tile', machine.arrays.size.value);
   claim('lineBytes', line);
-  if (certificate !== undefined) claim('sramPeakBytes', certificate.buffers.reduce((peak, { space, at, size }) => (space === 'sram' ? Math.max(peak, at + size) : peak), 0) * line);
-
   const hbm = program.regions.reduce((sum, { bytes }) => sum + bytes, 0);
   if (hbm > machine.hbm.bytes.value) problems.push(`its regions take ${hbm} bytes of HBM, the machine has ${machine.hbm.bytes.value}`);
   if (program.chips > machine.chips) problems.push(`it runs on ${program.chips} chips, the machine has ${machine.chips}`);
-  for (const { base, bytes } of program.regions) {
-    const used = certificate?.buffers.reduce((end, buffer) => (buffer.base === base ? Math.max(end, buffer.at + buffer.size) : end), 0);
-    if (used !== undefined && used * line !== bytes) problems.push(`region \`${base}\` has ${bytes} bytes, its buffers take ${used * line}`);
+  const certificates = claims?.flatMap((one) => ('problems' in one ? [] : [one])) ?? [];
+  if (certificates.length > 0) {
+    const end = (isThere: (buffer: CertifiedBuffer) => boolean): number => Math.max(0, ...certificates.flatMap(({ buffers }) => buffers.flatMap((buffer) => (isThere(buffer) ? [buffer.at + buffer.size] : [])))) * line;
+    claim('sramPeakBytes', end(({ space }) => space === 'sram'));
+    for (const { base, bytes } of program.regions) {
+      const used = end((buffer) => buffer.base === base);
+      if (used !== bytes) problems.push(`region \`${base}\` has ${bytes} bytes, its buffers take ${used}`);
+    }
   }
+  return problems.map((problem) => ({ rule: 'V24', place: { entry: program.entries.map(({ name }) => name).join(', '), chips: Array.from({ length: program.chips }, (_, chip) => chip) }, message: problem, notes: [] }));
+}
+
+/** V24, of an entry: the results have room. */
+export function resources(chip: ChipView): readonly Finding[] {
+  const { program } = chip;
+  const line = program.machine.sram.lineBytes.value;
+  const problems: string[] = [];
   for (const { name, base, offset, pitch, columns, format, rows } of program.ioMap.outputs) {
     const bytes = program.regions.find((region) => region.base === base)?.bytes ?? 0;
     const count = program.entries[chip.entry]?.bounds[rows] ?? 0;

@@ -5,9 +5,9 @@ import { type ChipView, type Finding, nameOf, placeOf } from '../chip.ts';
 import { type Frame, loopsAround } from '../unroll.ts';
 
 const size = integerFrom(0, 2 ** 50);
-/** The container's map of weights; offsets, sizes and pitches in lines. */
-const weightMapCheck = listOf(record({ name: text, packing: anything, format: text, rows: size, columns: size, offset: size, lines: size, pitch: size }));
-type Weight = ReturnType<typeof weightMapCheck>[number];
+/** The container's map of weights, by entry; offsets, sizes and pitches in lines. */
+const weightMapCheck = listOf(listOf(record({ name: text, packing: anything, format: text, rows: size, columns: size, offset: size, lines: size, pitch: size })));
+type Weight = ReturnType<typeof weightMapCheck>[number][number];
 
 /** Whether a program says where its weights are. */
 export const hasWeightMap = ({ program }: ChipView): boolean => Array.isArray(program.weightMap) && program.weightMap.length > 0;
@@ -25,7 +25,7 @@ type Load = { readonly row: number; readonly rows: number; readonly passes: numb
  */
 export function weights(chip: ChipView): readonly Finding[] {
   const problems: string[] = [];
-  const map = weightMapCheck(chip.program.weightMap, 'weightMap', problems);
+  const map = weightMapCheck(chip.program.weightMap, 'weightMap', problems)[chip.entry] ?? [];
   if (problems.length > 0) return [{ rule: 'V22', place: placeOf(chip), message: `the map of weights cannot be read: ${problems[0]}`, notes: problems.slice(1, 4) }];
   const found: Finding[] = [];
   const loads = map.map((): Load[] => []);

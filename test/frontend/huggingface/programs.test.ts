@@ -2,7 +2,7 @@ import type { TensorStore } from '../../../ir/weights.ts';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { packWeights } from '../../../backend-sohu/pack.ts';
-import { buildProgram } from '../../../backend-sohu/program.ts';
+import { buildProgram, placedOn } from '../../../backend-sohu/program.ts';
 import { Diagnostics } from '../../../diagnostics/diagnostic.ts';
 import { memoryFiles } from '../../../frontend/files.ts';
 import { importFolder, type Imported } from '../../../frontend/huggingface/import.ts';
@@ -33,9 +33,10 @@ describe.each(names)('%s', (name) => {
   it.skipIf(waiting.has(name)).each(['fp8', 'bf16'] as const)('in %s, the program computes the bits of the graph', (precision) => {
     const graph = normative(module, sohu, precision);
     const fit = fitted(graph, sohu, 0.25);
-    const { program, layout } = buildProgram(fit.tile, sohu, 'step', {});
+    const placed = placedOn(fit.tile, sohu);
+    const program = buildProgram([placed], sohu, 'step', {});
     const line = sohu.sram.lineBytes.value;
-    const image = Uint8Array.from(Buffer.concat([...packWeights(fit.tile, layout, { graph: fit.graph, values, tile: fit.tile.tile, lineBytes: line }, 0)]));
+    const image = Uint8Array.from(Buffer.concat([...packWeights(fit.tile, placed.layout, { graph: fit.graph, values, tile: fit.tile.tile, lineBytes: line }, 0)]));
     const state = createMachineState(readContainer(writeContainer(program)), [imageSource(image)]);
     const output = state.program.ioMap.outputs[0] ?? expect.fail('no output');
     const kv = new KvState();

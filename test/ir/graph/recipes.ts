@@ -97,6 +97,8 @@ export const recipes: { readonly [K in OpKind]: Recipe } = {
   quantise: onMatrix(({ build }, { x }) => build.ops('quantise', {}, [x]).slice(0, 1)),
   convert: onMatrix(({ build, tape }, { x, type }) => [build.op('convert', {}, [x], { ...type, dtype: tape.one(['f32', 'bf16'] as const) })]),
   allgather: onMatrix(({ build, tape }, { x }) => [build.op('allgather', { parts: 1 + tape.below(2) }, [x])]),
+  take: ({ build, tape }) => [build.op('take', { value: 0 }, [], { dtype: 'bf16', shape: ['tokens', tape.one([4, 8])] })],
+  give: onMatrix(({ build }, { x }) => [build.op('give', { value: 0 }, [x])]),
   loop: (shop) => {
     const carried = [matrix(shop)?.x, matrix(shop)?.x].slice(0, 1 + shop.tape.below(2)).filter((x) => x !== undefined);
     if (shop.trips.length > 0 || carried.length === 0) return undefined;

@@ -64,6 +64,12 @@ describe('from one chip', () => {
     for (let r = 0; r < 3; r++) expect(out[1]!.slice(32 * r, 32 * r + 16)).toEqual(bf16[2]!.slice(16 * r, 16 * r + 16));
     for (const rank of [0, 2]) expect(out[rank]!.every((byte) => byte === 0xff)).toBe(true);
   });
+  test('shift: each chip takes as many rows as it has of what the one before brought', () => {
+    const [first, second, third] = run(chips, { kind: 'shift' }, bf16) as [Uint8Array, Uint8Array, Uint8Array];
+    expect(first.every((byte) => byte === 0xff)).toBe(true);
+    for (let r = 0; r < 3; r++) expect(second.slice(32 * r, 32 * r + 16)).toEqual(bf16[0]!.slice(16 * r, 16 * r + 16));
+    for (let r = 0; r < 3; r++) expect(third.slice(32 * r, 32 * r + 16)).toEqual(bf16[1]!.slice(16 * r, 16 * r + 16));
+  });
   test('chips that do not agree, or are not there', () => {
     expect(() => run(chips, { kind: 'send', root: 2, peer: 1 }, bf16, { kind: 'send', root: 2 })).toThrow('collective: brings');
     expect(() => run(chips, { kind: 'broadcast', root: 7 }, bf16)).toThrow('names chip 7 of 3');

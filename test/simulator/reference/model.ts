@@ -1,5 +1,5 @@
 import { packWeights } from '../../../backend-sohu/pack.ts';
-import { buildProgram } from '../../../backend-sohu/program.ts';
+import { buildProgram, placedOn } from '../../../backend-sohu/program.ts';
 import { GraphBuilder } from '../../../ir/graph/build.ts';
 import { inferResults } from '../../../ir/graph/infer.ts';
 import type { GraphModule } from '../../../ir/graph/module.ts';
@@ -48,7 +48,8 @@ export function linearLayers(): GraphModule {
 export function compiled(source: GraphModule, machine: Machine, precision: Precision): { readonly program: Program; readonly image: Uint8Array } {
   const lineBytes = machine.sram.lineBytes.value;
   const fit = fitted(assignFormats(fuseSharedInput(fuseResidual(fuseActivation(source)), lineBytes), precision), machine, 0.25, 1, smallBounds);
-  const { program, layout } = buildProgram(fit.tile, machine, 'step', {});
+  const placed = placedOn(fit.tile, machine);
+  const program = buildProgram([placed], machine, 'step', {});
   const from = { graph: fit.graph, values: new WeightValues(storeFor(source), 1), tile: fit.tile.tile, lineBytes };
-  return { program, image: Uint8Array.from(Buffer.concat([...packWeights(fit.tile, layout, from, 0)])) };
+  return { program, image: Uint8Array.from(Buffer.concat([...packWeights(fit.tile, placed.layout, from, 0)])) };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { packWeights } from '../../../backend-sohu/pack.ts';
-import { buildProgram } from '../../../backend-sohu/program.ts';
+import { buildProgram, placedOn } from '../../../backend-sohu/program.ts';
 import { WeightValues } from '../../../ir/weight-values.ts';
 import { sohu } from '../../../isa-spec/machines/sohu.ts';
 import { tiny } from '../../../isa-spec/machines/tiny.ts';
@@ -21,9 +21,10 @@ const steps = [
 describe.each([['fp8', 'sohu', sohu], ['bf16', 'sohu', sohu], ['fp8', 'tiny', tiny], ['bf16', 'tiny', tiny]] as const)('a Llama in %s on %s', (precision, _, machine) => {
   it('leaves the same outputs and caches with either kernels', () => {
     const fit = fitted(normative(source, machine, precision, 1), machine, 0.25, 1, smallBounds);
-    const { program, layout } = buildProgram(fit.tile, machine, 'step', {});
+    const placed = placedOn(fit.tile, machine);
+    const program = buildProgram([placed], machine, 'step', {});
     const from = { graph: fit.graph, values: new WeightValues(store, 1), tile: fit.tile.tile, lineBytes: machine.sram.lineBytes.value };
-    const image = imageSource(Uint8Array.from(Buffer.concat([...packWeights(fit.tile, layout, from, 0)])));
+    const image = imageSource(Uint8Array.from(Buffer.concat([...packWeights(fit.tile, placed.layout, from, 0)])));
     const memoryAfter = (kernels: Kernels): readonly Uint8Array[] => {
       const state = createMachineState(program, [image], kernels);
       return steps.flatMap((step) => {
