@@ -204,7 +204,7 @@ export const effects: { readonly [M in Mnemonic]: EffectsOf<M> } = {
   },
   coll: {
     memory: {
-      src: matrix('reads', 'srcPitch', 'lines(bytes)'),
+      src: [matrix('reads', 'srcPitch', 'lines(bytes)', { when: 'kind != shift' }), { ...matrix('reads', 'srcPitch', 'lines(bytes)', { rows: 'max', when: 'kind = shift' }), evenOfNone: true }],
       out: matrix('writes', 'outPitch', 'lines(kind = allgather ? bytes * chips : kind = reducescatter ? bytes / chips : bytes)', { when: '(kind != send or rank = peer) and (kind != shift or rank > 0)' }),
     },
     state: { meets: ['chips'] },

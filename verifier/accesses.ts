@@ -227,7 +227,10 @@ const accesses: AccessesOf = {
     run('weights', 'reads', f.weights, rowLines(f.rows.max * f.k, 'f32', sizes)),
     matrix('out', 'writes', f.out, f.outPitch, rowLines(f.columns, f.format, sizes)),
   ],
-  coll: (f, sizes) => [matrix('src', 'reads', f.src, f.srcPitch, lines(f.bytes, sizes)), matrix('out', 'writes', f.out, f.outPitch, lines(collected(f, sizes.chips), sizes))],
+  coll: (f, sizes) => [
+    { ...matrix('src', 'reads', f.src, f.srcPitch, lines(f.bytes, sizes)), ...(f.kind === 'shift' ? { rows: f.rows.max } : {}) },
+    matrix('out', 'writes', f.out, f.outPitch, lines(collected(f, sizes.chips), sizes)),
+  ],
 };
 
 /** What an instruction touches. */

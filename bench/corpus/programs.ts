@@ -31,7 +31,7 @@ export function programOf(imported: Extract<Imported, { primitive: true }>, fold
       given = stepOf(module, stored);
       const lengths = typeof given === 'string' ? [1] : given.step.map(({ ids }) => ids.length);
       const longest = Math.max(...lengths);
-      return { workload: { isl: longest, osl: module.caches.length === 0 ? 0 : 1, batch: lengths.length }, bounds: boundsOf(module, target.machine, lengths.map((rows, id) => ({ id, rows, past: 0 })), longest, operandBytes.bf16) };
+      return { workload: { isl: longest, osl: module.caches.length === 0 ? 0 : 1, batch: lengths.length }, bounds: boundsOf(module, target.machine, lengths.map((rows, id) => ({ id, rows, past: 0 })), { context: longest, elementBytes: operandBytes.bf16, stages: 1 }) };
     };
     const diagnostics = new Diagnostics();
     const compiled = compile(imported, { ...target, serve }, diagnostics);
