@@ -66,7 +66,7 @@ function decodedStep(folder: string): () => number {
   const code = Object.fromEntries(queues.map((queue) => [queue, { instructions: decodeAll(chip![queue].words, queue), strideSets: chip![queue].strideSets }])) as unknown as ChipCode;
   const labels = Object.fromEntries(queues.map((queue) => [queue, []])) as unknown as QueueLabels;
   const step = { counts: stepCounts.map((name) => counts[name]), tableBytes: hostTables.map((table) => tables[table].length), work: decodeWorklist(tables.worklist) };
-  return () => done(timeStep({ machine: program.machine, entry: 'step', chips: program.chips, simulated: [{ code, labels, step }], budget: 1e8 })).instructions;
+  return () => done(timeStep({ machine: program.machine, entry: 'step', chips: program.chips, simulated: [{ code, labels, step }], stands: Array.from({ length: program.chips }, () => 0), budget: 1e8 })).instructions;
 }
 
 /** The fastest of `runs`: what else the computer does only adds. */

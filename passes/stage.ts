@@ -16,7 +16,7 @@ export function stagesOf(module: GraphModule, count: number, diagnostics: Diagno
   const loop = module.body.ops.reduce<OpOf<'loop'> | undefined>((most, op) => (op.kind === 'loop' && op.attrs.trip > (most?.attrs.trip ?? 0) ? op : most), undefined);
   const why = loop === undefined ? 'its layers are not alike' : obstacle(module, loop, count);
   if (loop === undefined || why !== undefined) {
-    diagnostics.report({ code: 'E4002', message: `\`${module.name}\` cannot be cut into ${count} stages: ${why}`, origin: loop?.origin ?? { kind: 'none' }, help: 'use a smaller `--pp`' });
+    diagnostics.report({ code: 'E4002', message: `\`${module.name}\` cannot be cut into ${count} stages: ${why}`, origin: loop?.origin ?? { kind: 'none' }, help: 'use a smaller `--pp`, or `--tp`' });
     return [];
   }
   const { trip } = loop.attrs;

@@ -9,8 +9,9 @@ import { type ChipCode, chipStreams } from './stream.ts';
 export type TimingInput = {
   readonly machine: Machine;
   readonly entry: string;
-  /** Chips of the program; `simulated` has as many, or one that stands for all. */
+  /** Chips of the program; by chip, which of `simulated` stands for it. */
   readonly chips: number;
+  readonly stands: readonly number[];
   readonly simulated: readonly { readonly code: ChipCode; readonly labels: QueueLabels; readonly step: StepInput }[];
   /** Instructions after which to give up. */
   readonly budget: number;
@@ -23,7 +24,8 @@ export function timeStep(input: TimingInput): TimingResult {
   const simulation = new Simulation(chips, input.budget);
   const cycles = simulation.run();
   if (typeof cycles !== 'number') return { kind: 'fault', fault: cycles };
-  const perChip = chips.map((chip, index) => chipTiming(chip, cycles, input.simulated[index]!.labels));
+  const timings = chips.map((chip, index) => chipTiming(chip, cycles, input.simulated[index]!.labels));
+  const perChip = timings.length === 1 ? timings : input.stands.map((index) => timings[index]!);
   const sum = (of: (chip: (typeof perChip)[number]) => number): number => perChip.reduce((total, chip) => total + of(chip), 0);
   const capacity = sum((chip) => chip.capacityFlops);
   const [tokens, , samples] = input.simulated[0]!.step.counts;
@@ -35,7 +37,7 @@ export function timeStep(input: TimingInput): TimingResult {
     samples: samples!,
     inputTokens: tokens! - input.simulated[0]!.step.work.filter(({ rows, firstPosition }) => rows === 1 && firstPosition > 0).length,
     chips: input.chips,
-    symmetric: chips.length < input.chips,
+    symmetric: perChip.length < input.chips,
     cycles,
     seconds: cycles / input.machine.clockHz.value,
     instructions: simulation.instructions,

@@ -17,7 +17,7 @@ const timingDefaults: TimingOptions = { full: false, budget: 100_000_000 };
 
 /**
  * Time of one step of a program, from its bytes. `stepBlocks`: one for all chips, or one a chip, which says the entry the chip runs.
- * Chips with the same code and step are simulated as one (`symmetric`), collectives joined, unless `full`.
+ * Chips with the same code and step are simulated as one, collectives joined, unless `full`; where all are alike, the result is of one (`symmetric`).
  * Throws IllegalInstruction or StepBlockError for bytes that are none, a RangeError for a step the program has no entry or chips for.
  */
 export function simulateTiming(program: Program, stepBlocks: readonly Uint8Array[], options: TimingOptions = timingDefaults): TimingResult {
@@ -29,17 +29,21 @@ export function simulateTiming(program: Program, stepBlocks: readonly Uint8Array
     if (ofEntry === undefined) throw new RangeError(`the step is for entry ${entryOf(chip)}, the program has ${program.code.length}`);
     return ofEntry[chip]!;
   });
-  const symmetric = !options.full && code.every((chip) => sameCode(chip, code[0]!)) && stepBlocks.every((block) => sameBytes(block, first));
+  const blockOf = (chip: number): Uint8Array => stepBlocks[chip] ?? first;
+  const like = code.map((own, chip) => (options.full ? chip : code.findIndex((other, i) => sameCode(other, own) && sameBytes(blockOf(i), blockOf(chip)))));
+  const representatives = [...new Set(like)];
   const labelOf = (index: number): string => program.debugMap.labels[index]?.label ?? '';
   const decoded = new Map<ProgramChip, ChipCode>();
-  const simulated = (symmetric ? code.slice(0, 1) : code).map((chip, index) => {
-    const alike = [...decoded].find(([other]) => sameCode(other, chip));
-    const instructions = alike?.[1] ?? decodeChip(chip);
-    decoded.set(chip, instructions);
-    const names = program.debugMap.entries[entryOf(index)];
-    return { code: instructions, labels: byQueue((queue) => (names === undefined ? [] : names[queue].map(labelOf))), step: stepInput(stepBlocks[index] ?? first) };
+  const simulated = representatives.map((chip) => {
+    const own = code[chip]!;
+    const alike = [...decoded].find(([other]) => sameCode(other, own));
+    const instructions = alike?.[1] ?? decodeChip(own);
+    decoded.set(own, instructions);
+    const names = program.debugMap.entries[entryOf(chip)];
+    return { code: instructions, labels: byQueue((queue) => (names === undefined ? [] : names[queue].map(labelOf))), step: stepInput(blockOf(chip)) };
   });
-  return timeStep({ machine: program.machine, entry: program.entries[entryOf(0)]?.name ?? '', chips: program.chips, simulated, budget: options.budget });
+  const stands = like.map((chip) => representatives.indexOf(chip));
+  return timeStep({ machine: program.machine, entry: program.entries[entryOf(0)]?.name ?? '', chips: program.chips, simulated, stands, budget: options.budget });
 }
 
 const byQueue = <T>(of: (queue: Queue) => T): Readonly<Record<Queue, T>> => Object.fromEntries(queues.map((queue) => [queue, of(queue)])) as Record<Queue, T>;

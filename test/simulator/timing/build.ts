@@ -67,11 +67,11 @@ const noLabels = Object.fromEntries(queues.map((queue) => [queue, []])) as unkno
 
 /** The same code on `simulated` of `chips` chips. */
 export const time = (machine: Machine, code: ChipCode, step: StepInput = stepOf(64), chips = 1, simulated = 1): TimingResult =>
-  timeStep({ machine, entry: 'step', chips, simulated: Array.from({ length: simulated }, () => ({ code, labels: noLabels, step })), budget: 1e6 });
+  timeStep({ machine, entry: 'step', chips, simulated: Array.from({ length: simulated }, () => ({ code, labels: noLabels, step })), stands: Array.from({ length: chips }, (_, chip) => Math.min(chip, simulated - 1)), budget: 1e6 });
 
 /** Chips that each run their own. */
 export const timeChips = (machine: Machine, chips: readonly { readonly code: ChipCode; readonly step: StepInput }[]): TimingResult =>
-  timeStep({ machine, entry: 'step', chips: chips.length, simulated: chips.map((chip) => ({ ...chip, labels: noLabels })), budget: 1e6 });
+  timeStep({ machine, entry: 'step', chips: chips.length, simulated: chips.map((chip) => ({ ...chip, labels: noLabels })), stands: chips.map((_, chip) => chip), budget: 1e6 });
 
 export const done = (result: TimingResult): Timing => {
   if (result.kind === 'fault') throw new Error(`${result.fault.kind}: ${result.fault.message}`);
