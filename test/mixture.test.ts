@@ -8,7 +8,7 @@ import { sohu } from '../isa-spec/machines/sohu.ts';
 import { encodeStepBlock } from '../isa-spec/step-block.ts';
 import { runStep } from '../simulator/functional/run.ts';
 import { early, late, randomSchedule } from '../simulator/functional/schedule.ts';
-import { buildProgram } from '../backend-sohu/program.ts';
+import { buildProgram, placedOn } from '../backend-sohu/program.ts';
 import { freshState } from '../ir/tile/interpret/memory.ts';
 import { verifyTile } from '../ir/tile/verify.ts';
 import { tiny } from '../isa-spec/machines/tiny.ts';
@@ -59,7 +59,7 @@ describe.each(Object.entries(models))('%s', (_, source) => {
     it.each(Object.entries(variants))('tiles keep their rules, and the program is sound, on %s', (__, { machine, tp, stageShare, bounds }) => {
       const { tile } = fitted(normative(source, machine, precision, tp), machine, stageShare, tp, bounds);
       expect(verifyTile(tile)).toEqual([]);
-      const { findings, verdicts } = prove(buildProgram(tile, machine, 'step', {}).program);
+      const { findings, verdicts } = prove(buildProgram([placedOn(tile, machine)], machine, 'step', {}));
       expect(findings.map(({ rule, message }) => `${rule} ${message}`)).toEqual([]);
       expect(verdicts.filter(({ outcome }) => outcome !== 'proved').map(({ rule }) => rule)).toEqual(['V02', 'V16']);
     });
