@@ -1,9 +1,10 @@
 import { GraphBuilder } from '../../ir/graph/build.ts';
 import { inferResults } from '../../ir/graph/infer.ts';
 import type { Feed, GraphModule, Input, SourceInterface, SourceNode } from '../../ir/graph/module.ts';
+import type { GraphAttrs } from '../../ir/graph/ops.ts';
 import type { ValueId } from '../../ir/types.ts';
 import type { Weight, WeightExpr } from '../../ir/weights.ts';
-import type { TransformerSpec } from './spec.ts';
+import type { ExpertsSpec, TransformerSpec } from './spec.ts';
 import type { Tensors } from './tensors.ts';
 
 /** How the name of the input, in the published class, feeds the module. */
@@ -46,6 +47,13 @@ function interfaceOf(inputs: readonly Input[], logits: boolean): SourceInterface
     outputs: [{ name: logits ? 'logits' : 'last_hidden_state', role: 'result', index: 0 }],
   };
 }
+
+/** Matrices of experts, by name, and how they are chosen. */
+type Mixture = {
+  readonly inner: number;
+  readonly matrices: { readonly gates: readonly string[]; readonly ups: readonly string[]; readonly downs: readonly string[] };
+  readonly attrs: Pick<GraphAttrs['experts'], 'experts' | 'k' | 'scores' | 'normalise'>;
+};
 
 /** Which third of a fused q, k, v tensor. */
 type Part = { readonly index: number; readonly start: number; readonly rows: number; readonly total: number; readonly layout: 'rows' | 'heads' };
@@ -144,7 +152,8 @@ class Maker {
   }
 
   #feedForward(x: ValueId): ValueId {
-    const { hidden, intermediate, names, bias, activation, fields, factor } = this.#spec;
+    const { hidden, intermediate, names, bias, activation, experts, fields, factor } = this.#spec;
+    if (experts !== undefined) return this.#experts(x, experts);
     const { up } = names;
     const shape = [intermediate, hidden] as const;
     const half = (index: number): { readonly part: Part } => ({ part: { index, start: index * intermediate, rows: intermediate, total: 2 * intermediate, layout: 'rows' } });
@@ -160,6 +169,32 @@ class Maker {
       inner = this.build.op('multiply', {}, [gate, factors]);
     }
     return this.#linear(inner, names.down, [hidden, intermediate], bias.mlp, { scale: factor.residual });
+  }
+
+  /** The chosen experts' answers, and the shared one's: a mixture of one, whose share is the sigmoid of its logit. */
+  #experts(x: ValueId, { count, k, inner, normalise, shared, names, field }: ExpertsSpec): ValueId {
+    const { hidden } = this.#spec;
+    const each = (name: string): readonly string[] => Array.from({ length: count }, (_, expert) => name.replace('{}', String(expert)));
+    const logits = this.#linear(x, names.router, [count, hidden], false);
+    const [gates, ups, downs] = [names.gate, names.up, names.down].map(each) as [string[], string[], string[]];
+    const mixture = this.#mixture([x, logits], names.gate.replace(/\.\{\}.*/, ''), { inner, matrices: { gates, ups, downs }, attrs: { experts: count, k, scores: 'softmax', normalise } }, field);
+    if (shared === undefined || names.shared === undefined) return mixture;
+    const own = names.shared;
+    const weight = this.#linear(x, own.router, [1, hidden], false);
+    const matrices = { gates: [own.gate], ups: [own.up], downs: [own.down] };
+    return this.build.op('add', {}, [mixture, this.#mixture([x, weight], own.gate.replace(/\.[^.]*$/, ''), { inner: shared, matrices, attrs: { experts: 1, k: 1, scores: 'sigmoid', normalise: false } }, field)]);
+  }
+
+  #mixture(rows: readonly [ValueId, ValueId], name: string, { inner, matrices, attrs }: Mixture, field: string): ValueId {
+    const { hidden, activation, factor, names } = this.#spec;
+    const tensor = (linear: string, shape: readonly [number, number], layer: number): WeightExpr => this.#tensors.body(at(`${names.layer}${linear}.weight`, layer), shape);
+    const stacked = (end: string, rowsOfOne: number, width: number, of: (layer: number) => readonly WeightExpr[]): ValueId =>
+      this.#weight(`${names.layer}${name}.${end}`, [attrs.experts * rowsOfOne, width], (layer) => ({ kind: 'concat', axis: 0, of: of(layer) }));
+    const gates = stacked('gates', 2 * inner, hidden, (layer) => matrices.gates.flatMap((gate, expert) => [tensor(gate, [inner, hidden], layer), tensor(matrices.ups[expert] as string, [inner, hidden], layer)]));
+    const downs = stacked('downs', hidden, inner, (layer) => matrices.downs.map((down) => scaled(tensor(down, [hidden, inner], layer), factor.residual)));
+    this.build.origin = { kind: 'config', path: field };
+    this.#node(name, 'Experts');
+    return this.build.op('experts', { ...attrs, activation, scaled: false, biased: false, bias: false }, [...rows, gates, downs]);
   }
 
   /** Rows of a table by index; the table's first `skip` rows are left out. */

@@ -3,14 +3,14 @@ import type { Activation } from '../../isa-spec/instructions.ts';
 import type { DType } from '../../ir/types.ts';
 import { ConfigReader, type Range } from './config-reader.ts';
 import { families } from './families.ts';
-import type { Family, Field, Flag, WindowTraits } from './family.ts';
+import type { ExpertTraits, Family, Field, Flag, WindowTraits } from './family.ts';
 import { fixedFields, inertFields } from './inert.ts';
 import { isList, isObject, type Json, type JsonObject, quote } from './json.ts';
 import { nearest } from './nearest.ts';
 import { missingFeatures } from './missing.ts';
 import { refuse, typeOf } from './refusals.ts';
 import { readRope } from './rope.ts';
-import type { TransformerSpec } from './spec.ts';
+import type { ExpertsSpec, TransformerSpec } from './spec.ts';
 
 /** Far above every published model, so that a hostile config cannot ask for an endless one. */
 const size: Range = { from: 1, to: 2 ** 24 };
@@ -120,6 +120,7 @@ function specOf(family: Family, object: JsonObject, diagnostics: Diagnostics): T
     bias: { qkv: flag(family.bias.qkv), out: flag(family.bias.out), mlp: flag(family.bias.mlp), head: flag(family.bias.head) },
     activation,
     gated: family.gated,
+    experts: family.experts === undefined ? undefined : readExperts(family.experts, config, flag),
     factor: readFactors(family, config, headDim),
     head: withHead ? (tied ? 'tied' : 'own') : 'none',
     names: family.names,
@@ -128,6 +129,22 @@ function specOf(family: Family, object: JsonObject, diagnostics: Diagnostics): T
   };
   config.close({ ...inertFields, ...family.inert });
   return spec;
+}
+
+/** Most experts a router can choose among, and most a row can choose. */
+const expertCount: Range = { from: 1, to: 1024 };
+const chosenMost = 16;
+
+function readExperts({ count, k, inner, normalise, shared, names }: ExpertTraits, config: ConfigReader, flag: (trait: Flag) => boolean): ExpertsSpec {
+  const experts = config.integer(count.key, expertCount, count.otherwise);
+  const chosen = config.integer(k.key, { from: 1, to: chosenMost }, k.otherwise);
+  if (chosen > experts) config.wrong(k.key, chosen, `there are only \`${count.key}\` ${experts}`);
+  const dense = config.take('mlp_only_layers');
+  if (isList(dense) && dense.length > 0) config.wrong('mlp_only_layers', dense, 'every layer has to have experts');
+  return {
+    count: experts, k: chosen, inner: config.integer(inner, size), normalise: flag(normalise),
+    shared: shared === undefined ? undefined : config.integer(shared, size), names, field: count.key,
+  };
 }
 
 function headDimOf(family: Family, config: ConfigReader, hidden: number, heads: number): number {
@@ -153,7 +170,7 @@ function readHead(family: Family, config: ConfigReader): boolean {
 /** The window all layers share, 0 for none. Layers that differ are reported. */
 function readWindow(traits: WindowTraits, config: ConfigReader, layers: number): number {
   const types = config.take('layer_types');
-  const given = traits.kind === 'none' ? 0 : config.has(traits.key) ? config.integer(traits.key, { from: 1, to: 2 ** 31 }, 0) : traits.otherwise;
+  const given = traits.kind === 'none' ? 0 : config.has(traits.key) ? config.integer(traits.key, { from: traits.kind === 'switched' ? 0 : 1, to: 2 ** 31 }, 0) : traits.otherwise;
   let windowed = traits.kind === 'always' && given > 0 ? 0 : layers;
   if (traits.kind === 'switched') {
     const from = config.integer(traits.from, { from: 0, to: 2 ** 24 }, traits.fromOtherwise);

@@ -45,6 +45,25 @@ export type Names = {
   readonly pooler?: string;
 };
 
+/** Linears of a mixture of experts; `{}` stands for the expert. The shared expert's answer is weighed by its gate. */
+export type ExpertNames = {
+  readonly router: string;
+  readonly gate: string;
+  readonly up: string;
+  readonly down: string;
+  readonly shared?: { readonly router: string; readonly gate: string; readonly up: string; readonly down: string };
+};
+
+/** Fields of a mixture of experts: how many there are, how many a row chooses, the width of one. Scores are a softmax. */
+export type ExpertTraits = {
+  readonly count: Field<number>;
+  readonly k: Field<number>;
+  readonly inner: string;
+  readonly normalise: Flag;
+  readonly shared?: string;
+  readonly names: ExpertNames;
+};
+
 export type Family = {
   readonly modelTypes: readonly string[];
   /** Class whose result is rows of the hidden size, and the one with a head over the vocabulary. */
@@ -63,6 +82,7 @@ export type Family = {
   readonly bias: { readonly qkv: Flag; readonly out: Flag; readonly mlp: Flag; readonly head: Flag };
   readonly activation: Field<string>;
   readonly gated: boolean;
+  readonly experts?: ExpertTraits;
   readonly factor?: {
     readonly embedding?: Field<number>;
     readonly score?: Field<number>;

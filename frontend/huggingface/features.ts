@@ -27,7 +27,7 @@ export const features = {
   blockSparse: { name: 'block sparse attention chosen by an indexer', why: 'which keys a row sees depends on the data' },
   compressedAttention: { name: 'attention over compressed keys and values', why: 'keys of several rows are merged, so the cache is not one row a token' },
   hyperConnections: { name: 'hyper-connections', why: 'there are several residual streams, mixed by weights that depend on the data' },
-  experts: { name: 'a mixture of experts', why: 'which weights a row meets depends on the data; not implemented' },
+  experts: { name: 'a mixture of experts', why: 'not implemented for this family' },
   latentAttention: { name: 'multi-head latent attention', why: 'keys and values are kept as one compressed row; not implemented' },
   encoderDecoder: { name: 'an encoder and a decoder', why: 'attention across two sequences is not implemented' },
   severalTowers: { name: 'several networks in one', why: 'only single networks are read; compile the text model\'s own config' },

@@ -1,6 +1,6 @@
 import type { Activation } from '../../isa-spec/instructions.ts';
 import type { DType } from '../../ir/types.ts';
-import type { Names } from './family.ts';
+import type { ExpertNames, Names } from './family.ts';
 
 /** Angles of a rotary embedding: pair i turns by position * frequencies[i]. */
 export type RopeSpec = { readonly frequencies: readonly number[]; readonly interleaved: boolean; readonly path: string };
@@ -15,6 +15,21 @@ export type Wiring =
   | 'parallel'
   /** x + A(N(x)) + F(N'(x)) */
   | 'parallel2';
+
+/** A mixture of experts in the place of every layer's feed-forward. */
+export type ExpertsSpec = {
+  readonly count: number;
+  readonly k: number;
+  /** Width of an expert's inner rows. */
+  readonly inner: number;
+  /** Weights of the chosen add up to 1. */
+  readonly normalise: boolean;
+  /** Width of an expert every row meets, times the sigmoid of a number of the row's. */
+  readonly shared: number | undefined;
+  readonly names: ExpertNames;
+  /** The field that says how many there are. */
+  readonly field: string;
+};
 
 /** A transformer, checked: what `build.ts` can make without a further question. */
 export type TransformerSpec = {
@@ -43,6 +58,7 @@ export type TransformerSpec = {
   readonly bias: { readonly qkv: boolean; readonly out: boolean; readonly mlp: boolean; readonly head: boolean };
   readonly activation: Activation;
   readonly gated: boolean;
+  readonly experts: ExpertsSpec | undefined;
   /** Factors folded into weights: embedding rows, attention scores, what a branch adds, logits. */
   readonly factor: { readonly embedding: number; readonly score: number; readonly residual: number; readonly logits: number };
   readonly head: 'none' | 'tied' | 'own';

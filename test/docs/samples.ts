@@ -89,7 +89,7 @@ export const samples: { readonly [C in Code]: Sample } = {
   W1006: onnx({ nodes: [node('RotaryEmbedding', ['x', 'cos', 'sin'], ['y'])], inputs: [value('x', 1, ['batch', 2, 'rows', 4]), value('cos', 1, [1, 'rows', 2]), value('sin', 1, [1, 'rows', 2])], outputs: [y] }, 23),
   W1007: onnx({ nodes: [merged], inputs: [x, value('past', 1, ['batch', 8]), value('use_cache_branch', 9, [1])], outputs: [y] }),
   E2001: (diagnostics) => void importFolder(folder('{"model_type": "llama",}'), diagnostics),
-  E2002: config({ model_type: 'mixtral', num_local_experts: 8 }),
+  E2002: config({ model_type: 'phimoe', num_local_experts: 16 }),
   E2003: config({ num_attention_heads: 60 }),
   E2004: config({ atention_bias: true }),
   E2005: (diagnostics) => void importFolder(folder({ ...tinyConfig, intermediate_size: 112 }, { 'model.safetensors': tinyWeights }), diagnostics),

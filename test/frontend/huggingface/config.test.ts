@@ -163,7 +163,7 @@ describe('refusals', () => {
     [{ model_type: 'nemotron_h', num_hidden_layers: 4, hybrid_override_pattern: '*-M*' }, 'E2007 hybrid_override_pattern[2]', 'layer 2'],
     [{ model_type: 'qwen3_5', text_config: { model_type: 'qwen3_5_text', num_hidden_layers: 2, layer_types: ['full_attention', 'linear_attention'] } }, 'E2007 text_config.layer_types[1]', 'layer 1'],
     [{ model_type: 'kimi_linear', linear_attn_config: { kda_layers: [1, 2, 3] } }, 'E2007 linear_attn_config.kda_layers[0]', 'layer 0'],
-    [{ model_type: 'mixtral', num_local_experts: 8 }, 'E2002 model_type', 'mixture of experts'],
+    [{ model_type: 'phimoe', num_local_experts: 16 }, 'E2002 model_type', 'mixture of experts'],
     [{ model_type: 'lama' }, 'E2002 model_type', '`llama`'],
   ])('%j', (config, fault, text) => {
     const { result, found, diagnostics } = read(config);

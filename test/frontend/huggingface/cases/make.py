@@ -20,6 +20,8 @@ cases = {
     "llama-biases": ("LlamaForCausalLM", dict(grouped, attention_bias=True, mlp_bias=True, head_dim=8, tie_word_embeddings=True)),
     "llama-linear": ("LlamaModel", dict(grouped, rope_parameters=dict(rope_type="linear", rope_theta=500.0, factor=4.0))),
     "mistral": ("MistralForCausalLM", dict(grouped, sliding_window=4)),
+    "mixtral": ("MixtralForCausalLM", dict(grouped, num_local_experts=5)),
+    "qwen2_moe": ("Qwen2MoeForCausalLM", dict(grouped, num_experts=6, num_experts_per_tok=3, moe_intermediate_size=20, shared_expert_intermediate_size=28)),
     "qwen2": ("Qwen2ForCausalLM", dict(grouped, tie_word_embeddings=True)),
     "gpt2": ("GPT2LMHeadModel", gpt),
     "gptj": ("GPTJForCausalLM", dict(gpt, rotary_dim=4)),
