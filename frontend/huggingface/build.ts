@@ -1,10 +1,10 @@
 import { GraphBuilder } from '../../ir/graph/build.ts';
 import { inferResults } from '../../ir/graph/infer.ts';
-import type { Feed, GraphModule, Input, SourceInterface, SourceNode } from '../../ir/graph/module.ts';
+import type { Cache, Feed, GraphModule, Input, SourceInterface, SourceNode } from '../../ir/graph/module.ts';
 import type { GraphAttrs } from '../../ir/graph/ops.ts';
 import type { ValueId } from '../../ir/types.ts';
 import type { Weight, WeightExpr } from '../../ir/weights.ts';
-import type { ExpertsSpec, TransformerSpec } from './spec.ts';
+import type { ExpertsSpec, LayerKind, QkNorm, TransformerSpec } from './spec.ts';
 import type { Tensors } from './tensors.ts';
 
 /** How the name of the input, in the published class, feeds the module. */
@@ -25,7 +25,7 @@ export function buildModule(spec: TransformerSpec, tensors: Tensors): GraphModul
     family: spec.family,
     inputs,
     outputs: [logits ? { name: 'logits', rows: 'samples' } : { name: 'last_hidden_state', rows: 'tokens' }],
-    caches: spec.mask === 'causal' ? [{ name: 'kv', layers: spec.layers, kvHeads: spec.kvHeads, headDim: spec.headDim }] : [],
+    caches: maker.caches,
     weights: maker.weights,
     customLayers: [],
     types: maker.build.types,
@@ -58,9 +58,13 @@ type Mixture = {
 /** Which third of a fused q, k, v tensor. */
 type Part = { readonly index: number; readonly start: number; readonly rows: number; readonly total: number; readonly layout: 'rows' | 'heads' };
 
+/** Layers that are one body: their numbers, and what they are told apart from others by. */
+type Layers = { readonly numbers: readonly number[]; readonly name: string; readonly kind: LayerKind };
+
 class Maker {
   readonly build = new GraphBuilder(inferResults);
   readonly weights: Weight[] = [];
+  readonly caches: Cache[] = [];
   readonly nodes: SourceNode[] = [
     { name: 'input_ids', op: 'input', disposition: 'host' },
     { name: 'attention_mask', op: 'input', disposition: 'host' },
@@ -68,7 +72,7 @@ class Maker {
   ];
   readonly #spec: TransformerSpec;
   readonly #tensors: Tensors;
-  #inLayer = false;
+  #layers: Layers | undefined;
 
   constructor(spec: TransformerSpec, tensors: Tensors) {
     this.#spec = spec;
@@ -85,24 +89,41 @@ class Maker {
     }
     if (typeTable !== undefined) x = this.build.op('add', {}, [x, this.#embedding(feeds.get('types') as ValueId, names.types as string, typeTable, {})]);
     if (names.embedNorm !== undefined) x = this.#norm(x, names.embedNorm);
-    if (this.#spec.rope !== undefined) this.nodes.push({ name: 'rotary_emb', op: 'RotaryEmbedding', disposition: 'hardware' });
+    if (this.#spec.kinds.some(({ rope }) => rope !== undefined)) this.nodes.push({ name: 'rotary_emb', op: 'RotaryEmbedding', disposition: 'hardware' });
     const rows = feeds.get('positions') as ValueId;
-    [x] = this.build.loop(layers, [x], ([carried]) => {
-      this.#inLayer = true;
-      const next = this.#layer(carried as ValueId, rows);
-      this.#inLayer = false;
+    const { kinds } = this.#spec;
+    const trip = Math.floor(layers / kinds.length);
+    [x] = this.build.loop(trip, [x], ([carried]) => {
+      const next = kinds.reduce((value, kind, i) => {
+        const numbers = Array.from({ length: trip }, (_, turn) => turn * kinds.length + i);
+        return this.#layerOf({ numbers, kind, name: kinds.length === 1 ? '' : `${i}` }, value, rows);
+      }, carried as ValueId);
       this.build.origin = { kind: 'config', path: this.#spec.fields.layers };
       return [next];
     }) as [ValueId];
+    // What is left where the kinds do not go up in the layers.
+    for (let number = trip * kinds.length; number < layers; number++) x = this.#layerOf({ numbers: [number], kind: kinds[number % kinds.length] as LayerKind, name: `last.${number}` }, x, rows);
     if (names.finalNorm !== undefined) x = this.#norm(x, names.finalNorm);
     if (this.#spec.head === 'none') return x;
     this.#at(this.#spec.head === 'tied' ? this.#tensors.nameOf(`${names.embed}.weight`) : `${names.head}.weight`, 'Linear', names.head as string);
     x = this.build.op('sampleRows', {}, [x]);
     const name = this.#spec.head === 'tied' ? this.#tensors.nameOf(`${names.embed}.weight`) : `${names.head}.weight`;
     const table = scaled(this.#tensors.whole(name, [vocab, hidden]), this.#spec.factor.logits);
-    const operands = [x, this.#weight(`${names.head}.weight`, [vocab, hidden], () => table)];
-    if (this.#spec.bias.head) operands.push(this.#weight(`${names.head}.bias`, [vocab], () => this.#tensors.whole(`${names.head}.bias`, [vocab])));
-    return this.build.op('linear', { ...plain, bias: this.#spec.bias.head }, operands);
+    const bound = this.#spec.cap.logits;
+    const narrow = (of: WeightExpr): WeightExpr => (bound === 0 ? of : scaled(of, 1 / bound));
+    const operands = [x, this.#weight(`${names.head}.weight`, [vocab, hidden], () => narrow(table))];
+    if (this.#spec.bias.head) operands.push(this.#weight(`${names.head}.bias`, [vocab], () => narrow(this.#tensors.whole(`${names.head}.bias`, [vocab]))));
+    const logits = this.build.op('linear', { ...plain, bias: this.#spec.bias.head }, operands);
+    if (bound === 0) return logits;
+    const within = this.build.op('activate', { activation: 'tanh' }, [logits]);
+    return this.build.op('scale', {}, [within, this.#weight('logits.bound', [1], () => ({ kind: 'values', shape: [1], values: [bound] }))]);
+  }
+
+  #layerOf(layers: Layers, x: ValueId, positions: ValueId): ValueId {
+    this.#layers = layers;
+    const next = this.#layer(x, positions);
+    this.#layers = undefined;
+    return next;
   }
 
   #layer(x: ValueId, positions: ValueId): ValueId {
@@ -123,13 +144,22 @@ class Maker {
         const normed = norm(x, names.attentionNorm);
         return add(add(x, this.#attention(normed, positions)), this.#feedForward(normed));
       }
+      case 'sandwich': {
+        const between = add(x, norm(this.#attention(norm(x, names.attentionNorm), positions), names.attentionAfter));
+        return add(between, norm(this.#feedForward(norm(between, names.mlpNorm)), names.mlpAfter));
+      }
+      case 'branch': {
+        const between = add(x, norm(this.#attention(x, positions), names.attentionNorm));
+        return add(between, norm(this.#feedForward(between), names.mlpNorm));
+      }
       case 'parallel2':
         return add(add(x, this.#attention(norm(x, names.attentionNorm), positions)), this.#feedForward(norm(x, names.mlpNorm)));
     }
   }
 
   #attention(x: ValueId, positions: ValueId): ValueId {
-    const { hidden, heads, kvHeads, headDim, names, bias, rope, fields, mask, window, factor, maxPositions } = this.#spec;
+    const { hidden, heads, kvHeads, headDim, names, bias, fields, mask, factor, cap, qkNorm, maxPositions } = this.#spec;
+    const { numbers, name: which, kind: { rope, window } } = this.#layers as Layers;
     const widths = [heads * headDim, kvHeads * headDim, kvHeads * headDim] as const;
     const total = widths[0] + widths[1] + widths[2];
     const project = (index: 0 | 1 | 2): ValueId => {
@@ -144,10 +174,13 @@ class Maker {
       return this.build.op('rope', { headDim, frequencies: rope.frequencies, amplitude: 1, interleaved: rope.interleaved, positions: maxPositions }, [value, positions]);
     };
     const [q, k, v] = [project(0), project(1), project(2)] as const;
-    const operands = [turn(q), turn(k), v];
+    const even = (value: ValueId, side: 'q' | 'k'): ValueId => (qkNorm === undefined ? value : this.#headNorm(value, qkNorm, side));
+    const operands = [turn(even(q, 'q')), turn(even(k, 'k')), v];
+    const cache = mask === 'causal' ? `kv${which === '' ? '' : `.${which}`}` : '';
+    if (cache !== '') this.caches.push({ name: cache, layers: numbers.length, kvHeads, headDim });
     this.build.origin = { kind: 'config', path: fields.heads };
     this.#node(names.out.replace(/[^.]*$/, 'attention'), 'Attention');
-    const seen = this.build.op('attention', { heads, kvHeads, headDim, scale: factor.score, softCap: 0, sinks: false, mask, window, cache: mask === 'causal' ? 'kv' : '' }, operands);
+    const seen = this.build.op('attention', { heads, kvHeads, headDim, scale: factor.score, softCap: cap.scores, sinks: false, mask, window, cache }, operands);
     return this.#linear(seen, names.out, [hidden, heads * headDim], bias.out, { scale: factor.residual });
   }
 
@@ -210,9 +243,32 @@ class Maker {
     const { norm, affine, epsilon, hidden } = this.#spec;
     this.#at(this.#tensors.nameOf(`${name}.weight`, olderGain), norm === 'rms' ? 'RMSNorm' : 'LayerNorm', name);
     const parameter = (end: string, older: readonly [string, string]): ValueId =>
-      this.#weight(`${name}${end}`, [hidden], (layer) => this.#tensors.body(at(`${name}${end}`, layer), [hidden], older));
-    const parameters = [...(affine.gain ? [parameter('.weight', olderGain)] : []), ...(affine.offset ? [parameter('.bias', olderOffset)] : [])];
+      this.#weight(`${name}${end}`, [hidden], (layer) => this.#gain(end, this.#tensors.body(at(`${name}${end}`, layer), [hidden], older), [hidden]));
+    const parameters = [...(affine.gain === 'none' ? [] : [parameter('.weight', olderGain)]), ...(affine.offset ? [parameter('.bias', olderOffset)] : [])];
     return this.build.op('norm', { norm, groups: 1, epsilon }, [x, ...parameters]);
+  }
+
+  /** Queries or keys, normalised head by head or as a row. */
+  #headNorm(x: ValueId, { of, gain, offset, q, k }: QkNorm, side: 'q' | 'k'): ValueId {
+    const { heads, kvHeads, headDim, norm, epsilon, names } = this.#spec;
+    const [name, count] = side === 'q' ? [`${names.layer}${q}`, heads] : [`${names.layer}${k}`, kvHeads];
+    const width = count * headDim;
+    const stored = gain === 'shared' ? [headDim] : of === 'row' ? [width] : [count, headDim];
+    this.#at(this.#tensors.nameOf(`${name}.weight`), norm === 'rms' ? 'RMSNorm' : 'LayerNorm', name);
+    const parameter = (end: string): ValueId =>
+      this.#weight(`${name}${end}`, [width], (layer) => {
+        const own = this.#gain(end, this.#tensors.body(at(`${name}${end}`, layer), stored), stored);
+        if (gain === 'shared') return { kind: 'concat', axis: 0, of: Array.from({ length: count }, () => own) };
+        return stored.length === 1 ? own : { kind: 'reshape', of: own, shape: [width] };
+      });
+    return this.build.op('norm', { norm, groups: of === 'heads' ? count : 1, epsilon }, [x, parameter('.weight'), ...(offset ? [parameter('.bias')] : [])]);
+  }
+
+  /** A parameter of a norm as it is stored, or, a gain that is stored less one, with that one. */
+  #gain(end: string, of: WeightExpr, shape: readonly number[]): WeightExpr {
+    if (end !== '.weight' || this.#spec.affine.gain !== 'lessOne') return of;
+    const one = (value: number): WeightExpr => ({ kind: 'values', shape: shape.map(() => 1), values: [value] });
+    return { kind: 'dequantise', of, scale: one(1), zeroPoint: one(-1), block: shape };
   }
 
   /** x w^T + bias; w is [n, k], or a part of a larger stored tensor. */
@@ -243,8 +299,8 @@ class Maker {
 
   /** Declares a weight, with an instance a layer inside the loop, and reads it. */
   #weight(name: string, shape: readonly number[], make: (layer: number) => WeightExpr): ValueId {
-    const own = name.replace('{}.', '');
-    const instances = this.#inLayer ? Array.from({ length: this.#spec.layers }, (_, layer) => make(layer)) : [make(0)];
+    const own = name.replace('{}.', this.#layers === undefined || this.#layers.name === '' ? '' : `${this.#layers.name}.`);
+    const instances = (this.#layers?.numbers ?? [0]).map(make);
     this.weights.push({ name: own, dtype: 'f32', shape, instances });
     return this.build.op('weight', { name: own }, [], { dtype: 'f32', shape });
   }
@@ -256,7 +312,7 @@ class Maker {
   }
 
   #node(module: string, op: string): void {
-    const names = this.#inLayer ? Array.from({ length: this.#spec.layers }, (_, layer) => at(`${this.#spec.names.layer}${module}`, layer)) : [module];
+    const names = this.#layers === undefined ? [module] : this.#layers.numbers.map((layer) => at(`${this.#spec.names.layer}${module}`, layer));
     for (const name of names) this.nodes.push({ name: this.#tensors.nameOf(name), op, disposition: 'hardware' });
   }
 }

@@ -9,8 +9,8 @@ import { isList, isObject, type Json, type JsonObject, quote } from './json.ts';
 import { nearest } from './nearest.ts';
 import { missingFeatures } from './missing.ts';
 import { refuse, typeOf } from './refusals.ts';
-import { readRope } from './rope.ts';
-import type { ExpertsSpec, TransformerSpec } from './spec.ts';
+import { readRopes, type Ropes } from './rope.ts';
+import type { ExpertsSpec, LayerKind, TransformerSpec } from './spec.ts';
 
 /** Far above every published model, so that a hostile config cannot ask for an endless one. */
 const size: Range = { from: 1, to: 2 ** 24 };
@@ -84,12 +84,12 @@ function specOf(family: Family, object: JsonObject, diagnostics: Diagnostics): T
   const positions = config.integer(sizes.positions, { from: 1, to: 2 ** 31 });
   const table = family.position.kind === 'learned' ? { rows: positions + family.position.extra, offset: family.position.offset } : undefined;
   const maxPositions = table === undefined ? positions : table.rows - table.offset;
-  const rope = family.position.kind === 'rope' ? readRope(config, family.position.rope, headDim) : undefined;
+  const ropes = family.position.kind === 'rope' ? readRopes(config, family.position.rope, headDim) : { full: undefined, sliding: undefined };
   const wiring = typeof family.wiring === 'string' ? family.wiring : flag(family.wiring) ? family.wiring.yes : family.wiring.no;
-  const activation = config.choice(family.activation.key, activations, family.activation.otherwise) ?? 'none';
+  const activation = config.choice(family.activation.key, { ...activations, ...Object.fromEntries(Object.entries(family.legacyActivation ?? {}).map(([old, name]) => [old, activations[name] as Activation])) }, family.activation.otherwise) ?? 'none';
   const tied = config.boolean(family.tied.key, family.tied.otherwise);
   const withHead = readHead(family, config);
-  const window = readWindow(family.window, config, layers);
+  const kinds = kindsOf(readWindows(family.window, config, layers), ropes, maxPositions);
   for (const [key, { is, else: otherwise }] of Object.entries({ ...fixedFields, ...family.fixed })) {
     const value = config.take(key) ?? is;
     if (value !== is) config.wrong(key, value, `only ${quote(is)} can be compiled (${otherwise})`);
@@ -109,19 +109,19 @@ function specOf(family: Family, object: JsonObject, diagnostics: Diagnostics): T
     vocab: config.integer(sizes.vocab, size),
     maxPositions,
     norm: family.norm,
-    affine: { gain: family.gain ?? true, offset: family.norm === 'layer' && (family.gain ?? true) && flag(family.offset ?? true) },
+    affine: { gain: family.gain ?? 'stored', offset: family.norm === 'layer' && family.gain !== 'none' && flag(family.offset ?? true) },
+    qkNorm: family.qkNorm !== undefined && flag(family.qkNorm.when) ? { ...family.qkNorm, offset: family.qkNorm.offset ?? false } : undefined,
     epsilon: typeof family.epsilon === 'number' ? family.epsilon : config.positive(family.epsilon.key, family.epsilon.otherwise),
-    wiring, rope,
+    wiring, kinds,
     positionTable: table,
     typeTable: sizes.types === undefined ? undefined : config.integer(sizes.types, size, 2),
     mask: family.mask,
-    // A window no shorter than the longest sequence hides nothing.
-    window: window >= maxPositions ? 0 : window,
     bias: { qkv: flag(family.bias.qkv), out: flag(family.bias.out), mlp: flag(family.bias.mlp), head: flag(family.bias.head) },
     activation,
     gated: family.gated,
     experts: family.experts === undefined ? undefined : readExperts(family.experts, config, flag),
-    factor: readFactors(family, config, headDim),
+    factor: readFactors(family, config, { hidden, headDim }),
+    cap: readCaps(family, config),
     head: withHead ? (tied ? 'tied' : 'own') : 'none',
     names: family.names,
     fields: { layers: sizes.layers, heads: sizes.heads, activation: family.activation.key },
@@ -167,38 +167,63 @@ function readHead(family: Family, config: ConfigReader): boolean {
   return false;
 }
 
-/** The window all layers share, 0 for none. Layers that differ are reported. */
-function readWindow(traits: WindowTraits, config: ConfigReader, layers: number): number {
+/** The window, 0 for none, and the layers that see no more than it. */
+type Windows = { readonly window: number; readonly sliding: readonly boolean[] };
+
+function readWindows(traits: WindowTraits, config: ConfigReader, layers: number): Windows {
   const types = config.take('layer_types');
-  const given = traits.kind === 'none' ? 0 : config.has(traits.key) ? config.integer(traits.key, { from: traits.kind === 'switched' ? 0 : 1, to: 2 ** 31 }, 0) : traits.otherwise;
-  let windowed = traits.kind === 'always' && given > 0 ? 0 : layers;
-  if (traits.kind === 'switched') {
-    const from = config.integer(traits.from, { from: 0, to: 2 ** 24 }, traits.fromOtherwise);
-    if (config.boolean(traits.switch, false) && given > 0) windowed = Math.min(from, layers);
-  }
-  if (types === undefined) {
-    if (windowed > 0 && windowed < layers && traits.kind === 'switched') {
-      config.wrong(traits.from, windowed, `all ${layers} layers have to see the same keys: layers from ${windowed} on see a window of ${given}`, `set \`${traits.switch}\` to false where no sequence is longer than the window`);
-    }
-    return windowed === 0 ? given : 0;
-  }
+  const window = traits.kind === 'none' ? 0 : config.has(traits.key) ? config.integer(traits.key, { from: traits.kind === 'switched' ? 0 : 1, to: 2 ** 31 }, 0) : traits.otherwise;
+  const rule = windowRule(traits, config);
+  const each = Array.from({ length: Number.isNaN(layers) ? 0 : layers }, (_, layer) => layer);
+  if (types === undefined) return { window, sliding: each.map((layer) => window > 0 && rule(layer)) };
   if (!isList(types) || types.length !== layers) {
     config.wrong('layer_types', types, `it has to be a list of ${layers} names, one a layer`);
-    return 0;
+    return { window: 0, sliding: each.map(() => false) };
   }
-  const first = types[0];
-  const at = types.findIndex((type) => type !== first);
-  if (at >= 0) config.wrong(`layer_types[${at}]`, types[at], `all layers have to be of one kind, and layer 0 is ${quote(first)}`);
-  else if (first !== 'full_attention' && first !== 'sliding_attention') config.wrong('layer_types[0]', first, 'it has to be `full_attention` or `sliding_attention`');
-  else if (first === 'sliding_attention' && given === 0) config.wrong('layer_types[0]', first, 'no window is given');
-  return first === 'sliding_attention' ? given : 0;
+  const unknown = types.findIndex((type) => type !== 'full_attention' && type !== 'sliding_attention');
+  if (unknown >= 0) config.wrong(`layer_types[${unknown}]`, types[unknown], 'it has to be `full_attention` or `sliding_attention`');
+  const narrow = types.indexOf('sliding_attention');
+  if (narrow >= 0 && window === 0) config.wrong(`layer_types[${narrow}]`, 'sliding_attention', 'no window is given');
+  return { window, sliding: types.map((type) => type === 'sliding_attention') };
 }
 
-function readFactors(family: Family, config: ConfigReader, headDim: number): TransformerSpec['factor'] {
+/** Which layers see a window where no list says. */
+function windowRule(traits: WindowTraits, config: ConfigReader): (layer: number) => boolean {
+  switch (traits.kind) {
+    case 'none': return () => false;
+    case 'always': return () => true;
+    case 'switched': {
+      const from = config.integer(traits.from, { from: 0, to: 2 ** 24 }, traits.fromOtherwise);
+      const isOn = config.boolean(traits.switch, false);
+      return (layer) => isOn && layer >= from;
+    }
+    case 'pattern': {
+      const every = typeof traits.every === 'number' ? traits.every : config.integer(traits.every.key, { from: 1, to: 4096 }, traits.every.otherwise);
+      return (layer) => (layer + 1) % every !== 0;
+    }
+  }
+}
+
+/** The kinds of layers that repeat. A window no shorter than the longest sequence hides nothing. */
+function kindsOf({ window, sliding }: Windows, ropes: Ropes, maxPositions: number): readonly LayerKind[] {
+  const [full, narrow]: readonly [LayerKind, LayerKind] = [{ window: 0, rope: ropes.full }, { window: window >= maxPositions ? 0 : window, rope: ropes.sliding }];
+  const kinds = sliding.map((is) => (is && (narrow.window !== full.window || narrow.rope !== full.rope) ? narrow : full));
+  const period = kinds.findIndex((_, i) => i > 0 && kinds.every((kind, layer) => kind === kinds[layer % i]));
+  return period === -1 ? kinds : kinds.slice(0, period);
+}
+
+/** What scores and logits are capped at; null says nothing. */
+function readCaps(family: Family, config: ConfigReader): TransformerSpec['cap'] {
+  const read = (cap: Field<number> | undefined): number => (cap === undefined || (config.has(cap.key) && config.take(cap.key) === undefined) ? 0 : config.positive(cap.key, cap.otherwise));
+  return { scores: read(family.cap?.scores), logits: read(family.cap?.logits) };
+}
+
+function readFactors(family: Family, config: ConfigReader, { hidden, headDim }: { readonly hidden: number; readonly headDim: number }): TransformerSpec['factor'] {
   const read = (factor: Field<number> | undefined, otherwise: number): number => (factor === undefined ? otherwise : config.positive(factor.key, factor.otherwise));
   const { embedding, score, residual, logits } = family.factor ?? {};
   const logit = read(logits, 1);
-  return { embedding: read(embedding, 1), score: read(score, 1 / Math.sqrt(headDim)), residual: read(residual, 1), logits: logits?.divides ? 1 / logit : logit };
+  const scored = read(score, 1 / Math.sqrt(headDim));
+  return { embedding: embedding === 'root' ? Math.sqrt(hidden) : read(embedding, 1), score: score?.root === true ? 1 / Math.sqrt(scored) : scored, residual: read(residual, 1), logits: logits?.divides ? 1 / logit : logit };
 }
 
 function readDtype(config: ConfigReader): DType {

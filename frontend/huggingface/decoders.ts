@@ -36,6 +36,7 @@ const noBias = { qkv: false, out: false, mlp: false, head: false } as const;
 export const allBias = { qkv: true, out: true, mlp: true, head: false } as const;
 const noWindow = { kind: 'none' } as const;
 const qkNorm = { is: false, else: 'queries and keys of each head would be normalised' } as const;
+const perHead = { when: true, of: 'heads', gain: 'shared', q: 'self_attn.q_norm', k: 'self_attn.k_norm' } as const;
 const tensorSlicing = 'how the published code splits its linears; the sums are the same';
 
 /** Fields found in published configs that the class never reads. */
@@ -106,6 +107,61 @@ const qwen2Moe: Family = {
   },
   inert: routing,
   fixed: everyLayer,
+};
+
+const qwen3: Family = {
+  ...qwen2,
+  modelTypes: ['qwen3'],
+  body: 'Qwen3Model',
+  causal: 'Qwen3ForCausalLM',
+  bias: { qkv: field('attention_bias', false), out: field('attention_bias', false), mlp: false, head: false },
+  qkNorm: perHead,
+};
+
+const gemmaBias = { ...noBias, qkv: field('attention_bias', false), out: field('attention_bias', false) } as const;
+const oneSided = { is: null, else: 'rows would see those after them' } as const;
+
+const gemma: Family = {
+  ...llama,
+  modelTypes: ['gemma'],
+  body: 'GemmaModel',
+  causal: 'GemmaForCausalLM',
+  gain: 'lessOne',
+  bias: gemmaBias,
+  activation: field('hidden_act', 'gelu_pytorch_tanh'),
+  legacyActivation: { gelu: 'gelu_pytorch_tanh' },
+  factor: { embedding: 'root' },
+  tied: field('tie_word_embeddings', true),
+  inert: {},
+  fixed: { use_bidirectional_attention: oneSided, hidden_activation: { is: 'gelu_pytorch_tanh', else: 'the activation would be another' } },
+};
+
+const gemma2: Family = {
+  ...gemma,
+  modelTypes: ['gemma2'],
+  body: 'Gemma2Model',
+  causal: 'Gemma2ForCausalLM',
+  wiring: 'sandwich',
+  window: { kind: 'pattern', key: 'sliding_window', otherwise: 4096, every: 2 },
+  activation: field('hidden_activation', 'gelu_pytorch_tanh'),
+  factor: { embedding: 'root', score: { ...field('query_pre_attn_scalar', 256), root: true } },
+  cap: { scores: field('attn_logit_softcapping', 50), logits: field('final_logit_softcapping', 30) },
+  names: { ...llamaNames, attentionAfter: 'post_attention_layernorm', mlpNorm: 'pre_feedforward_layernorm', mlpAfter: 'post_feedforward_layernorm' },
+  inert: { cache_implementation: 'how the published code keeps keys and values', ...unread('hidden_act') },
+  fixed: { use_bidirectional_attention: oneSided },
+};
+
+const gemma3: Family = {
+  ...gemma2,
+  modelTypes: ['gemma3_text'],
+  body: 'Gemma3TextModel',
+  causal: 'Gemma3ForCausalLM',
+  qkNorm: perHead,
+  position: { kind: 'rope', rope: { ...halves, base: 1e6, local: { theta: 'rope_local_base_freq', base: 10000 } } },
+  window: { kind: 'pattern', key: 'sliding_window', otherwise: 4096, every: field('sliding_window_pattern', 6) },
+  cap: { scores: field('attn_logit_softcapping', 0), logits: field('final_logit_softcapping', 0) },
+  inert: { ...gemma2.inert, _sliding_window_pattern: 'how the published code keeps `sliding_window_pattern`, which `layer_types` says too' },
+  fixed: { use_bidirectional_attention: { ...oneSided, is: false } },
 };
 
 const gpt2: Family = {
@@ -217,8 +273,8 @@ const phi: Family = {
   activation: field('hidden_act', 'gelu_new'),
   gated: false,
   names: { ...llamaNames, out: 'self_attn.dense', up: { kind: 'plain', name: 'mlp.fc1' }, down: 'mlp.fc2', finalNorm: 'final_layernorm' },
+  qkNorm: { ...perHead, when: field('qk_layernorm', false), offset: true, q: 'self_attn.q_layernorm', k: 'self_attn.k_layernorm' },
   inert: {},
-  fixed: { qk_layernorm: qkNorm },
 };
 
 const opt: Family = {
@@ -307,11 +363,25 @@ const olmo: Family = {
   causal: 'OlmoForCausalLM',
   sizes: phi.sizes,
   norm: 'layer',
-  gain: false,
+  gain: 'none',
   epsilon: 1e-5,
   bias: { ...llama.bias, mlp: false },
   inert: { pretraining_tp: tensorSlicing },
   fixed: { clip_qkv: { is: null, else: 'queries, keys and values would be clamped' } },
+};
+
+const olmo2: Family = {
+  ...llama,
+  modelTypes: ['olmo2'],
+  body: 'Olmo2Model',
+  causal: 'Olmo2ForCausalLM',
+  sizes: phi.sizes,
+  epsilon: field('rms_norm_eps', 1e-5),
+  wiring: 'branch',
+  qkNorm: { ...perHead, of: 'row', gain: 'own' },
+  bias: { ...llama.bias, mlp: false },
+  names: { ...llamaNames, attentionNorm: 'post_attention_layernorm', mlpNorm: 'post_feedforward_layernorm' },
+  inert: { pretraining_tp: tensorSlicing },
 };
 
 const cohere: Family = {
@@ -328,8 +398,8 @@ const cohere: Family = {
   bias: { ...llama.bias, mlp: false },
   factor: { logits: { key: 'logit_scale', otherwise: 0.0625, divides: false } },
   tied: field('tie_word_embeddings', true),
+  qkNorm: { ...perHead, when: field('use_qk_norm', false), gain: 'own' },
   inert: { pretraining_tp: tensorSlicing },
-  fixed: { use_qk_norm: qkNorm },
 };
 
 const granite: Family = {
@@ -380,4 +450,4 @@ const seedOss: Family = {
 };
 
 /** Text decoders, a row each. Sources: transformers, models/<family>/{configuration,modeling}_<family>.py. */
-export const decoders: readonly Family[] = [llama, mistral, mixtral, qwen2, qwen2Moe, gpt2, gptj, gptNeox, phi, phi3, opt, starcoder2, stablelm, olmo, cohere, granite, helium, ernie, seedOss];
+export const decoders: readonly Family[] = [llama, mistral, mixtral, qwen2, qwen2Moe, qwen3, gemma, gemma2, gemma3, gpt2, gptj, gptNeox, phi, phi3, opt, starcoder2, stablelm, olmo, olmo2, cohere, granite, helium, ernie, seedOss];

@@ -1,5 +1,5 @@
 import type { RopeTraits } from './rope.ts';
-import type { Wiring } from './spec.ts';
+import type { QkNorm, Wiring } from './spec.ts';
 
 /** A trait a config may set: the field, and the value its class has without it (transformers, configuration_<family>.py). */
 export type Field<T> = { readonly key: string; readonly otherwise: T };
@@ -29,6 +29,9 @@ export type Names = {
   readonly layer: string;
   readonly attentionNorm: string;
   readonly mlpNorm?: string;
+  /** Norms of what a branch gives, where it has one before too. */
+  readonly attentionAfter?: string;
+  readonly mlpAfter?: string;
   /** Apart, or in one tensor: rows of q, then k, then v; or q, k, v of each head in turn. */
   readonly qkv:
     | { readonly kind: 'apart'; readonly q: string; readonly k: string; readonly v: string }
@@ -71,24 +74,31 @@ export type Family = {
   readonly causal?: string;
   readonly sizes: Sizes;
   readonly norm: 'rms' | 'layer';
-  readonly gain?: false;
+  readonly gain?: 'none' | 'lessOne';
   readonly offset?: Flag;
   readonly epsilon: Field<number> | number;
   readonly wiring: Wiring | { readonly key: string; readonly otherwise: boolean; readonly yes: Wiring; readonly no: Wiring };
   /** A learned table has `extra` rows more than its field says; position 0 is its row `offset`. */
   readonly position: { readonly kind: 'rope'; readonly rope: RopeTraits } | { readonly kind: 'learned'; readonly offset: number; readonly extra: number };
+  readonly qkNorm?: Omit<QkNorm, 'offset'> & { readonly when: Flag; readonly offset?: true };
   readonly mask: 'causal' | 'full';
   readonly window: WindowTraits;
   readonly bias: { readonly qkv: Flag; readonly out: Flag; readonly mlp: Flag; readonly head: Flag };
   readonly activation: Field<string>;
+  /** Names the published class takes for others. */
+  readonly legacyActivation?: Readonly<Record<string, string>>;
   readonly gated: boolean;
   readonly experts?: ExpertTraits;
   readonly factor?: {
-    readonly embedding?: Field<number>;
-    readonly score?: Field<number>;
+    /** `root`: the square root of the hidden size. */
+    readonly embedding?: Field<number> | 'root';
+    /** `root`: one over the square root of the field. */
+    readonly score?: Field<number> & { readonly root?: true };
     readonly residual?: Field<number>;
     readonly logits?: Field<number> & { readonly divides: boolean };
   };
+  /** Fields of what is capped softly; null there: nothing. */
+  readonly cap?: { readonly scores: Field<number>; readonly logits: Field<number> };
   readonly tied: Field<boolean>;
   readonly names: Names;
   /** Fields of this family that change nothing, with the reason. */
@@ -103,6 +113,8 @@ export type Family = {
 export type WindowTraits =
   | { readonly kind: 'none' }
   | { readonly kind: 'always'; readonly key: string; readonly otherwise: number }
-  | { readonly kind: 'switched'; readonly key: string; readonly otherwise: number; readonly switch: string; readonly from: string; readonly fromOtherwise: number };
+  | { readonly kind: 'switched'; readonly key: string; readonly otherwise: number; readonly switch: string; readonly from: string; readonly fromOtherwise: number }
+  /** All layers but every n-th. */
+  | { readonly kind: 'pattern'; readonly key: string; readonly otherwise: number; readonly every: Field<number> | number };
 
 export const field = <T>(key: string, otherwise: T): Field<T> => ({ key, otherwise });

@@ -3,8 +3,7 @@ import { isObject, type Json, type JsonObject } from './json.ts';
 
 /** What keeps known families out; signs in the config (below) add to it. */
 const byType: Readonly<Record<string, readonly FeatureId[]>> = {
-  qwen3: ['headNorm'], qwen3_moe: ['headNorm'], olmo2: ['headNorm'], olmo3: ['headNorm', 'mixedLayers'], exaone4: ['headNorm', 'mixedLayers'], hunyuan_v1_dense: ['headNorm'], apertus: ['headNorm', 'otherActivation'],
-  gemma: ['gainPlusOne'], gemma2: ['gainPlusOne', 'mixedLayers'], gemma3_text: ['gainPlusOne', 'headNorm', 'mixedLayers'], gemma3: ['gainPlusOne', 'headNorm', 'mixedLayers'],
+  olmo3: ['mixedLayers'], exaone4: ['mixedLayers'], apertus: ['otherActivation'],
   nemotron: ['gainPlusOne', 'otherActivation'], arcee: ['otherActivation'], persimmon: ['headNorm', 'otherActivation'], bitnet: ['subNorms', 'otherActivation'],
   gpt_oss: ['sinks', 'mixedLayers'], smollm3: ['mixedLayers'], cohere2: ['mixedLayers'], modernbert: ['mixedLayers'], gpt_neo: ['mixedLayers'], cwm: ['mixedLayers'],
   bloom: ['alibi'], mpt: ['alibi'], falcon: ['layout'], gpt_bigcode: ['layout'], internlm2: ['layout'], chatglm: ['layout'], qwen: ['layout'], baichuan: ['layout'], codegen: ['layout'], dbrx: ['layout'],

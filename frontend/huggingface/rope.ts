@@ -1,5 +1,5 @@
 import type { ConfigReader } from './config-reader.ts';
-import { quote } from './json.ts';
+import { isObject, quote } from './json.ts';
 import type { RopeSpec } from './spec.ts';
 
 /** What a family says of its rotary embedding. */
@@ -12,17 +12,46 @@ export type RopeTraits = {
   readonly partial: { readonly key: string; readonly otherwise: number };
   /** Field that gives the turned elements of a head as a count instead. */
   readonly count?: { readonly key: string; readonly otherwise: number };
+  /** Layers that see a window have a base of their own: the field, and its default. */
+  readonly local?: { readonly theta: string; readonly base: number };
 };
+
+/** The angles of layers that see all keys, and of those that see a window. */
+export type Ropes = { readonly full: RopeSpec | undefined; readonly sliding: RopeSpec | undefined };
 
 /**
  * Reads the three spellings of rotary settings: `rope_theta` with `rope_scaling` (transformers 4), `rope_parameters`
  * (transformers 5), and a fraction beside either. A head size that is not known (NaN) is no fault of theirs.
  */
-export function readRope(config: ConfigReader, traits: RopeTraits, headDim: number): RopeSpec | undefined {
+export function readRopes(config: ConfigReader, traits: RopeTraits, headDim: number): Ropes {
+  if (traits.local === undefined) {
+    const rope = readRope(config, traits, headDim);
+    return { full: rope, sliding: rope };
+  }
+  const { local, ...rest } = traits;
+  const own: RopeTraits = { ...rest, ...local };
+  const given = config.peek('rope_parameters');
+  if (!isObject(given) || !('full_attention' in given || 'sliding_attention' in given)) {
+    const sliding = ropeOf(config, 'rope_scaling', undefined, own, headDim);
+    return { full: readRope(config, rest, headDim), sliding };
+  }
+  config.take('rope_scaling');
+  const kinds = config.object('rope_parameters') as ConfigReader;
+  const read = (kind: string, of: RopeTraits): RopeSpec | undefined => ropeOf(config, 'rope_parameters', kinds.object(kind), of, headDim);
+  const ropes = { full: read('full_attention', rest), sliding: read('sliding_attention', own) };
+  kinds.close({});
+  return ropes;
+}
+
+function readRope(config: ConfigReader, traits: RopeTraits, headDim: number): RopeSpec | undefined {
   const key = config.peek('rope_parameters') !== undefined ? 'rope_parameters' : 'rope_scaling';
   const settings = config.object(key);
   config.take('rope_parameters');
   config.take('rope_scaling');
+  return ropeOf(config, key, settings, traits, headDim);
+}
+
+function ropeOf(config: ConfigReader, key: string, settings: ConfigReader | undefined, traits: RopeTraits, headDim: number): RopeSpec | undefined {
   const outer = config.positive(traits.theta, traits.base);
   const theta = settings?.positive('rope_theta', outer) ?? outer;
   const outerPart = config.positive(traits.partial.key, traits.partial.otherwise);

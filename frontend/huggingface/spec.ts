@@ -14,7 +14,17 @@ export type Wiring =
   /** n = N(x); x + A(n) + F(n) */
   | 'parallel'
   /** x + A(N(x)) + F(N'(x)) */
-  | 'parallel2';
+  | 'parallel2'
+  /** x += N'(A(N(x))); x += N'(F(N(x))) */
+  | 'sandwich'
+  /** x += N(A(x)); x += N(F(x)) */
+  | 'branch';
+
+/** What layers of one network may differ in. `window`: keys each query sees, 0: all. */
+export type LayerKind = { readonly window: number; readonly rope: RopeSpec | undefined };
+
+/** Norms of queries and keys before they turn: of each head, or of the row of all. The gain of each head is its own or `shared`. */
+export type QkNorm = { readonly of: 'heads' | 'row'; readonly gain: 'own' | 'shared'; readonly offset: boolean; readonly q: string; readonly k: string };
 
 /** A mixture of experts in the place of every layer's feed-forward. */
 export type ExpertsSpec = {
@@ -43,24 +53,26 @@ export type TransformerSpec = {
   readonly vocab: number;
   readonly maxPositions: number;
   readonly norm: 'rms' | 'layer';
-  /** Whether norms have a gain, and (layer norm) an offset. */
-  readonly affine: { readonly gain: boolean; readonly offset: boolean };
+  /** Whether norms have a gain, stored as it is or less one, and (layer norm) an offset. */
+  readonly affine: { readonly gain: 'none' | 'stored' | 'lessOne'; readonly offset: boolean };
+  readonly qkNorm: QkNorm | undefined;
   readonly epsilon: number;
   readonly wiring: Wiring;
-  readonly rope: RopeSpec | undefined;
+  /** Layer i is of kind i modulo their number. */
+  readonly kinds: readonly LayerKind[];
   /** Rows of a learned position table; the first `offset` of them stand for no position. */
   readonly positionTable: { readonly rows: number; readonly offset: number } | undefined;
   /** Rows of the token type table. */
   readonly typeTable: number | undefined;
   readonly mask: 'causal' | 'full';
-  /** Keys each query sees, 0: all. */
-  readonly window: number;
   readonly bias: { readonly qkv: boolean; readonly out: boolean; readonly mlp: boolean; readonly head: boolean };
   readonly activation: Activation;
   readonly gated: boolean;
   readonly experts: ExpertsSpec | undefined;
   /** Factors folded into weights: embedding rows, attention scores, what a branch adds, logits. */
   readonly factor: { readonly embedding: number; readonly score: number; readonly residual: number; readonly logits: number };
+  /** What scores and logits are softly kept below, 0: nothing. */
+  readonly cap: { readonly scores: number; readonly logits: number };
   readonly head: 'none' | 'tied' | 'own';
   readonly names: Names;
   /** Fields the config calls things by, for origins. */

@@ -105,10 +105,26 @@ describe('values', () => {
     expect(attention?.attrs).toMatchObject({ window });
   });
 
+  it('makes one body of layers that repeat, and lays out the rest', () => {
+    const { result } = read({
+      architectures: ['Gemma3ForCausalLM'], model_type: 'gemma3_text', hidden_size: 1152, intermediate_size: 6912, max_position_embeddings: 32768, num_attention_heads: 4, num_hidden_layers: 26,
+      num_key_value_heads: 1, head_dim: 256, vocab_size: 262144, sliding_window: 512, sliding_window_pattern: 6, rope_theta: 1000000, rope_local_base_freq: 10000,
+    });
+    const attentions = [...allOps(result?.module.body ?? { params: [], ops: [], yields: [] })].flatMap((op) => (op.kind === 'attention' ? [op.attrs.window] : []));
+    expect(attentions).toEqual([512, 512, 512, 512, 512, 0, 512, 512]);
+    expect(result?.module.caches.map(({ layers }) => layers)).toEqual([4, 4, 4, 4, 4, 4, 1, 1]);
+    // The sum of the published checkpoint's tensors.
+    expect(result?.module.source.parameters).toBe(999_885_952);
+  });
+
+  it('windows from some layer on', () => {
+    const { result } = read({ ...tinyQwen, use_sliding_window: true, sliding_window: 8, max_window_layers: 1 });
+    expect([...allOps(result?.module.body ?? { params: [], ops: [], yields: [] })].flatMap((op) => (op.kind === 'attention' ? [op.attrs.window] : []))).toEqual([0, 8]);
+  });
+
   it.each([
-    [{ layer_types: ['full_attention', 'sliding_attention'] }, 'E2003 layer_types[1]'],
+    [{ layer_types: ['full_attention', 'chunked_attention'] }, 'E2003 layer_types[1]'],
     [{ layer_types: ['full_attention'] }, 'E2003 layer_types'],
-    [{ use_sliding_window: true, sliding_window: 8, max_window_layers: 1 }, 'E2003 max_window_layers'],
     [{ layer_types: ['full_attention', 'linear_attention'] }, 'E2007 layer_types[1]'],
     [{ architectures: ['Qwen2ForSequenceClassification'] }, 'E2003 architectures[0]'],
     [{ hidden_act: 'xielu' }, 'E2003 hidden_act'],

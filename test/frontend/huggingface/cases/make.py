@@ -42,6 +42,13 @@ cases = {
     "bert": ("BertModel", dict(small, type_vocab_size=2)),
     "roberta": ("RobertaModel", dict(small, type_vocab_size=1)),
     "distilbert": ("DistilBertModel", dict(vocab_size=40, dim=24, n_layers=2, n_heads=4, hidden_dim=40, max_position_embeddings=32)),
+    "qwen3": ("Qwen3ForCausalLM", dict(grouped, head_dim=8, use_sliding_window=True, sliding_window=4, max_window_layers=1)),
+    "gemma": ("GemmaForCausalLM", dict(grouped, head_dim=8)),
+    "gemma2": ("Gemma2ForCausalLM", dict(grouped, num_hidden_layers=3, head_dim=8, sliding_window=4, query_pre_attn_scalar=6, attn_logit_softcapping=2.0, final_logit_softcapping=3.0, attn_implementation="eager")),
+    "gemma3": ("Gemma3ForCausalLM", dict(grouped, num_hidden_layers=3, head_dim=8, sliding_window=4, layer_types=["sliding_attention", "full_attention", "sliding_attention"])),
+    "olmo2": ("Olmo2ForCausalLM", grouped),
+    "cohere-norms": ("CohereForCausalLM", dict(grouped, use_qk_norm=True)),
+    "phi-norms": ("PhiForCausalLM", dict(grouped, hidden_size=32, qk_layernorm=True)),
 }
 
 torch.manual_seed(7)
