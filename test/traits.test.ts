@@ -7,7 +7,7 @@ import { encodeStepBlock } from '../isa-spec/step-block.ts';
 import { runStep } from '../simulator/functional/run.ts';
 import { verify } from '../verifier/verify.ts';
 import { built, machineFor, resultOf, steps, type Variant, variants } from './compiled.ts';
-import { normative, storeFor, tablesOf } from './passes/lower.ts';
+import { normative, raggedStep, smallBounds, storeFor, tablesOf } from './passes/lower.ts';
 import { small, tinyLlama, type Traits } from './passes/tiny-llama.ts';
 
 const traits: Readonly<Record<string, Traits>> = {
@@ -40,6 +40,15 @@ describe.each(Object.entries(traits))('%s', (_, trait) => {
   it('is proved by the verifier', () => {
     for (const name of machines) expect(verify(built(variants[name] as Variant, 'fp8', module).program)).toEqual([]);
   });
+});
+
+it('logits wider than a unit can say are worked on in pieces', () => {
+  const module = tinyLlama({ ...small, layers: 1, vocabulary: 140_000 }, { cappedLogits: true });
+  const step = raggedStep([{ id: 0, rows: 2, past: 0 }], 40);
+  const [wanted] = interpret(normative(module, sohu, 'bf16'), step, { weights: new WeightValues(storeFor(module), 1), arithmetic: 'normative', state: new KvState() }).values();
+  const state = machineFor(variants['the full-sized machine'] as Variant, 'bf16', undefined, module);
+  runStep(state, [encodeStepBlock(tablesOf(step, smallBounds))]);
+  expect(resultOf(state, state.program, 1, 0)).toEqual(wanted?.data);
 });
 
 it('heads whose queries are normalised together are not divided over chips', () => {

@@ -1,65 +1,11 @@
-import { type Family, field, type Names, type Sizes } from './family.ts';
-import type { RopeTraits } from './rope.ts';
-
-export const sizes: Sizes = {
-  hidden: 'hidden_size',
-  layers: 'num_hidden_layers',
-  heads: 'num_attention_heads',
-  kvHeads: 'num_key_value_heads',
-  headDim: 'head_dim',
-  intermediate: { key: 'intermediate_size' },
-  vocab: 'vocab_size',
-  positions: 'max_position_embeddings',
-};
+import { type Family, field, type Sizes } from './family.ts';
+import { gemma, gemma2, gemma3 } from './gemma.ts';
+import { allBias, halves, llama, llamaNames, noBias, noWindow, pairs, perHead, sizes, tensorSlicing, unread } from './llama.ts';
 
 /** Sizes in the spelling of GPT-2. */
 const gptSizes: Sizes = { hidden: 'n_embd', layers: 'n_layer', heads: 'n_head', intermediate: { key: 'n_inner', times: 4 }, vocab: 'vocab_size', positions: 'n_positions' };
 
-const halves: RopeTraits = { theta: 'rope_theta', base: 10000, interleaved: false, partial: { key: 'partial_rotary_factor', otherwise: 1 } };
-const pairs: RopeTraits = { ...halves, interleaved: true };
-
-const llamaNames: Names = {
-  prefix: 'model.',
-  embed: 'embed_tokens',
-  layer: 'layers.{}.',
-  attentionNorm: 'input_layernorm',
-  mlpNorm: 'post_attention_layernorm',
-  qkv: { kind: 'apart', q: 'self_attn.q_proj', k: 'self_attn.k_proj', v: 'self_attn.v_proj' },
-  out: 'self_attn.o_proj',
-  up: { kind: 'apart', gate: 'mlp.gate_proj', up: 'mlp.up_proj' },
-  down: 'mlp.down_proj',
-  finalNorm: 'norm',
-  head: 'lm_head',
-};
-
-const noBias = { qkv: false, out: false, mlp: false, head: false } as const;
-export const allBias = { qkv: true, out: true, mlp: true, head: false } as const;
-const noWindow = { kind: 'none' } as const;
 const qkNorm = { is: false, else: 'queries and keys of each head would be normalised' } as const;
-const perHead = { when: true, of: 'heads', gain: 'shared', q: 'self_attn.q_norm', k: 'self_attn.k_norm' } as const;
-const tensorSlicing = 'how the published code splits its linears; the sums are the same';
-
-/** Fields found in published configs that the class never reads. */
-const unread = (...keys: readonly string[]): Readonly<Record<string, string>> => Object.fromEntries(keys.map((key) => [key, 'no code reads it']));
-
-const llama: Family = {
-  modelTypes: ['llama'],
-  body: 'LlamaModel',
-  causal: 'LlamaForCausalLM',
-  sizes,
-  norm: 'rms',
-  epsilon: field('rms_norm_eps', 1e-6),
-  wiring: 'pre',
-  position: { kind: 'rope', rope: halves },
-  mask: 'causal',
-  window: noWindow,
-  bias: { qkv: field('attention_bias', false), out: field('attention_bias', false), mlp: field('mlp_bias', false), head: false },
-  activation: field('hidden_act', 'silu'),
-  gated: true,
-  tied: field('tie_word_embeddings', false),
-  names: llamaNames,
-  inert: { pretraining_tp: tensorSlicing, is_llama_config: 'a mark of a training tool', rope_interleaved: 'says how another format stored the weights; this one is in halves' },
-};
 
 const mistral: Family = { ...llama, modelTypes: ['mistral'], body: 'MistralModel', causal: 'MistralForCausalLM', bias: noBias, window: { kind: 'always', key: 'sliding_window', otherwise: 4096 }, inert: {} };
 
@@ -116,52 +62,6 @@ const qwen3: Family = {
   causal: 'Qwen3ForCausalLM',
   bias: { qkv: field('attention_bias', false), out: field('attention_bias', false), mlp: false, head: false },
   qkNorm: perHead,
-};
-
-const gemmaBias = { ...noBias, qkv: field('attention_bias', false), out: field('attention_bias', false) } as const;
-const oneSided = { is: null, else: 'rows would see those after them' } as const;
-
-const gemma: Family = {
-  ...llama,
-  modelTypes: ['gemma'],
-  body: 'GemmaModel',
-  causal: 'GemmaForCausalLM',
-  gain: 'lessOne',
-  bias: gemmaBias,
-  activation: field('hidden_act', 'gelu_pytorch_tanh'),
-  legacyActivation: { gelu: 'gelu_pytorch_tanh' },
-  factor: { embedding: 'root' },
-  tied: field('tie_word_embeddings', true),
-  inert: {},
-  fixed: { use_bidirectional_attention: oneSided, hidden_activation: { is: 'gelu_pytorch_tanh', else: 'the activation would be another' } },
-};
-
-const gemma2: Family = {
-  ...gemma,
-  modelTypes: ['gemma2'],
-  body: 'Gemma2Model',
-  causal: 'Gemma2ForCausalLM',
-  wiring: 'sandwich',
-  window: { kind: 'pattern', key: 'sliding_window', otherwise: 4096, every: 2 },
-  activation: field('hidden_activation', 'gelu_pytorch_tanh'),
-  factor: { embedding: 'root', score: { ...field('query_pre_attn_scalar', 256), root: true } },
-  cap: { scores: field('attn_logit_softcapping', 50), logits: field('final_logit_softcapping', 30) },
-  names: { ...llamaNames, attentionAfter: 'post_attention_layernorm', mlpNorm: 'pre_feedforward_layernorm', mlpAfter: 'post_feedforward_layernorm' },
-  inert: { cache_implementation: 'how the published code keeps keys and values', ...unread('hidden_act') },
-  fixed: { use_bidirectional_attention: oneSided },
-};
-
-const gemma3: Family = {
-  ...gemma2,
-  modelTypes: ['gemma3_text'],
-  body: 'Gemma3TextModel',
-  causal: 'Gemma3ForCausalLM',
-  qkNorm: perHead,
-  position: { kind: 'rope', rope: { ...halves, base: 1e6, local: { theta: 'rope_local_base_freq', base: 10000 } } },
-  window: { kind: 'pattern', key: 'sliding_window', otherwise: 4096, every: field('sliding_window_pattern', 6) },
-  cap: { scores: field('attn_logit_softcapping', 0), logits: field('final_logit_softcapping', 0) },
-  inert: { ...gemma2.inert, _sliding_window_pattern: 'how the published code keeps `sliding_window_pattern`, which `layer_types` says too' },
-  fixed: { use_bidirectional_attention: { ...oneSided, is: false } },
 };
 
 const gpt2: Family = {

@@ -1,4 +1,4 @@
-import { allBias, sizes } from './decoders.ts';
+import { allBias, sizes } from './llama.ts';
 import { type Family, field } from './family.ts';
 
 const bert: Family = {

@@ -36,6 +36,8 @@ export type MatmulShape = {
 
 /** Slots of the ring weights are streamed through. */
 export const weightRingDepth = 3;
+/** Most lines from a row to the next that every unit can say. */
+export const pitchFieldMax = 4095;
 /** Most rows a window's bound can say. */
 export const rowsFieldMax = 8191;
 

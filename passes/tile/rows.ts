@@ -3,6 +3,7 @@ import type { OpOf } from '../../ir/graph/module.ts';
 import type { TileAttrs } from '../../ir/tile/ops.ts';
 import type { BufferId, Region, RowBound } from '../../ir/tile/module.ts';
 import type { ValueId } from '../../ir/types.ts';
+import { pitchFieldMax } from '../plan/matmul.ts';
 import { bufferOf, instanceRow, type Lowering, overRows, type Place, rowBytes, rowLimit, rowsOf, rowTiling, stageDepth, wholeList } from './lowering.ts';
 import { stagedVector, weightNameOf, weightOf } from './weights.ts';
 import { affine } from './writer.ts';
@@ -56,11 +57,28 @@ export function lowerMap(low: Lowering, op: OpOf<'add' | 'multiply' | 'activate'
 export function lowerScale(low: Lowering, op: OpOf<'scale'>): void {
   const [x, by] = op.operands as [ValueId, ValueId];
   const same = stagedVector(low, by);
-  overRows(low, [low.place(x)], [low.place(op.results[0] as ValueId)], ([from], [out], rows) => low.write.op('map', { function: 'multiply' }, { x: from as Region, y: undefined, same, out: out as Region }, rows));
+  overPieces(low, [low.place(x), low.place(op.results[0] as ValueId)], ([source, result], first) => {
+    const numbers = same.columns === 1 ? same : { ...same, column: affine(first), columns: source.columns };
+    overRows(low, [source], [result], ([from], [out], rows) => low.write.op('map', { function: 'multiply' }, { x: from as Region, y: undefined, same: numbers, out: out as Region }, rows));
+  });
+}
+
+/** Runs `emit` over pieces of columns no wider than a unit can say, each with the number of its first column. */
+function overPieces(low: Lowering, places: readonly Place[], emit: (pieces: readonly [Place, Place, ...Place[]], first: number) => void): void {
+  const line = low.machine.sram.lineBytes.value;
+  // In every format a piece begins on a line.
+  const most = Math.floor((pitchFieldMax * line) / formatBytes.f32 / line) * line;
+  const { columns } = places[0] as Place;
+  for (let first = 0; first < columns; first += most) {
+    const size = Math.min(most, columns - first);
+    emit(places.map((place): Place => ({ ...place, column: place.column + first, columns: size })) as unknown as readonly [Place, Place, ...Place[]], first);
+  }
 }
 
 export function mapInto(low: Lowering, name: TileAttrs['map']['function'], from: readonly Place[], to: Place): void {
-  overRows(low, from, [to], ([x, y], [out], rows) => low.write.op('map', { function: name }, { x: x as Region, y, same: undefined, out: out as Region }, rows));
+  overPieces(low, [to, ...from], ([result, ...operands]) =>
+    overRows(low, operands, [result], ([x, y], [out], rows) => low.write.op('map', { function: name }, { x: x as Region, y, same: undefined, out: out as Region }, rows)),
+  );
 }
 
 export function lowerQuantise(low: Lowering, op: OpOf<'quantise'>): void {

@@ -1,6 +1,8 @@
 import type { Format } from '../../isa-spec/fields.ts';
 import { allOps, type Block, type GraphModule, type GraphOp, type OpOf } from '../../ir/graph/module.ts';
 import type { TensorType, ValueId } from '../../ir/types.ts';
+import { pitchLines } from '../../ir/tile/footprint.ts';
+import { pitchFieldMax } from '../plan/matmul.ts';
 import { sizeOf } from '../rewrite.ts';
 import type { Bounds, Homes, Place } from './lowering.ts';
 import type { TileWriter } from './writer.ts';
@@ -14,13 +16,15 @@ export class Storage {
   readonly #write: TileWriter;
   readonly #bounds: Bounds;
   readonly #homes: Homes;
+  readonly #lineBytes: number;
   readonly #places = new Map<ValueId, Place>();
   /** Values that live in the buffer of another. */
   readonly #same = new Map<ValueId, ValueId>();
   readonly #definitions = new Map<ValueId, GraphOp>();
   readonly #reads = new Map<ValueId, number>();
 
-  constructor(module: GraphModule, write: TileWriter, bounds: Bounds, homes: Homes) {
+  constructor(module: GraphModule, write: TileWriter, { bounds, homes, lineBytes }: { readonly bounds: Bounds; readonly homes: Homes; readonly lineBytes: number }) {
+    this.#lineBytes = lineBytes;
     this.#module = module;
     this.#write = write;
     this.#bounds = bounds;
@@ -85,8 +89,10 @@ export class Storage {
     const given = this.#module.inputs[this.#module.body.params.indexOf(value)];
     if (given !== undefined) return { buffer: this.#write.buffer({ name: given.name, space: 'hbm', role: 'input', format: type.dtype as Format, rows: this.#bounds[of], columns }), column: 0, columns, of };
     const name = `${op?.kind ?? 'carried'}.${value}`;
-    const space = isOutput || this.#homes.spilled.has(name) ? 'hbm' : 'sram';
-    const buffer = this.#write.buffer({ name, space, role: isOutput ? 'output' : 'value', format: type.dtype as Format, rows: this.#bounds[of], columns });
+    const format = type.dtype as Format;
+    const isWide = pitchLines({ format, columns }, this.#lineBytes) > pitchFieldMax;
+    const space = isOutput || isWide || this.#homes.spilled.has(name) ? 'hbm' : 'sram';
+    const buffer = this.#write.buffer({ name, space, role: isOutput ? 'output' : 'value', format, rows: this.#bounds[of], columns });
     return { buffer, column: 0, columns, of };
   }
 }

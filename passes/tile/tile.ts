@@ -59,7 +59,7 @@ class GraphLowering {
     this.#machine = machine;
     this.#bounds = bounds;
     this.#homes = homes;
-    this.storage = new Storage(module, this.write, bounds, homes);
+    this.storage = new Storage(module, this.write, { bounds, homes, lineBytes: machine.sram.lineBytes.value });
   }
 
   run(): void {
