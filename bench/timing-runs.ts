@@ -29,7 +29,7 @@ const llama70 = {
 function compileTo(folder: string): void {
   const diagnostics = new Diagnostics();
   const imported = importFolder(memoryFiles(new Map([['config.json', new TextEncoder().encode(JSON.stringify(llama70))]])), diagnostics);
-  const sequences = steadyStep(workload, 1);
+  const sequences = steadyStep(workload, 1, false);
   const compiled = imported && compile({ ...imported, primitive: false }, { machine: sohu8, precision: 'fp8', tp: 8, pp: 1, stageShare: 0.25, serve: (module) => ({ workload, bounds: boundsOf(module, sohu8, sequences, { context: 2176, elementBytes: 1, stages: 1 }) }) }, diagnostics);
   if (compiled === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
   writeFileSync(join(folder, 'model.sohu'), writeContainer(compiled.program));
@@ -65,7 +65,7 @@ function decodedStep(folder: string): () => number {
   const [chip] = program.code[0]!;
   const code = Object.fromEntries(queues.map((queue) => [queue, { instructions: decodeAll(chip![queue].words, queue), strideSets: chip![queue].strideSets }])) as unknown as ChipCode;
   const labels = Object.fromEntries(queues.map((queue) => [queue, []])) as unknown as QueueLabels;
-  const step = { counts: stepCounts.map((name) => counts[name]), tableBytes: hostTables.map((table) => tables[table].length), work: decodeWorklist(tables.worklist) };
+  const step = { counts: stepCounts.map((name) => counts[name]), tableBytes: hostTables.map((table) => tables[table].length), work: { worklist: decodeWorklist(tables.worklist), memoryWorklist: decodeWorklist(tables.memoryWorklist) } };
   return () => done(timeStep({ machine: program.machine, entry: 'step', chips: program.chips, simulated: [{ code, labels, step }], stands: Array.from({ length: program.chips }, () => 0), budget: 1e8 })).instructions;
 }
 

@@ -40,7 +40,7 @@ export class HostError extends Error {
   }
 }
 
-const boundNames = ['tokens', 'sequences', 'samples', 'poolPages', 'pageRows', 'pageListEntries'] as const;
+const boundNames = ['tokens', 'sequences', 'samples', 'memory', 'poolPages', 'pageRows', 'pageListEntries'] as const;
 type Bounds = Readonly<Record<(typeof boundNames)[number], number>>;
 
 const boundsOf = (program: Program, entry: number): Bounds => {
@@ -66,8 +66,8 @@ const beyond = (meta: Program['meta'], step: Step): string | undefined => {
 
 /** Why a step is too large for an entry, if it is. */
 const excess = (bounds: Bounds, tables: StepTables): string | undefined => {
-  const wanted = { ...tables.counts, pageListEntries: tables.pages.length };
-  const over = (['tokens', 'sequences', 'samples', 'pageListEntries'] as const).find((bound) => wanted[bound] > bounds[bound]);
+  const wanted = { ...tables.counts, pageListEntries: Math.max(tables.pages.length, tables.memoryPages.length) };
+  const over = (['tokens', 'sequences', 'samples', 'memory', 'pageListEntries'] as const).find((bound) => wanted[bound] > bounds[bound]);
   return over === undefined ? undefined : `a step of ${wanted[over]} ${over} where the program takes ${bounds[over]}`;
 };
 
@@ -105,11 +105,12 @@ class PagePool {
   }
 }
 
-type Planned = { readonly step: Step; readonly tables: StepTables; readonly cached: ReadonlyMap<number, Cached>; readonly taken: readonly number[] };
+type Planned = { readonly step: Step; readonly tables: StepTables; readonly cached: ReadonlyMap<number, Cached>; readonly taken: readonly number[]; readonly lent: readonly number[] };
 
 /**
  * What the host keeps of a program that runs: its machine, which pages of the KV pool each sequence has, and how far it is.
- * Entries named `encode` remember nothing: their pages are given back after each step. Sequences share no pages.
+ * Entries named `encode` remember nothing: their pages are given back after each step, and so are those of memory, which comes with every step.
+ * Sequences share no pages.
  */
 export class HostSession {
   readonly state: MachineState;
@@ -173,7 +174,10 @@ export class HostSession {
   #ended(planned: Planned, result: StepResult): SessionStep {
     const outputs = this.#outputs(planned.tables);
     if (this.#program.entries[planned.tables.entry]!.name === 'encode') this.#pool.give(planned.taken);
-    else for (const [id, cached] of planned.cached) this.#cached.set(id, cached);
+    else {
+      this.#pool.give(planned.lent);
+      for (const [id, cached] of planned.cached) this.#cached.set(id, cached);
+    }
     return { step: planned.step, tables: planned.tables, outputs, result };
   }
 
@@ -185,24 +189,26 @@ export class HostSession {
       if (problem !== undefined) throw new HostError(`sequence ${sequence.id} ${problem}`);
       const before = this.#cached.get(sequence.id) ?? { rows: 0, pages: [] };
       const rows = before.rows + sequence.ids.length;
-      return { sequence, before, rows, more: Math.ceil(rows / pageRows) - before.pages.length };
+      const memory = memoryRows(sequence.rows, this.#program.ioMap.inputs);
+      return { sequence, before, rows, memory, more: Math.ceil(rows / pageRows) - before.pages.length, besides: Math.ceil(memory / pageRows) };
     });
-    const step = stepOf(wanted.map(({ sequence, before }) => ({ sequence, past: before.rows })));
+    const step = stepOf(wanted.map(({ sequence, before, memory }) => ({ sequence, past: before.rows, memory })));
     const outside = beyond(this.#program.meta, step);
     if (outside !== undefined) throw new HostError(outside);
-    const pages = wanted.reduce((sum, { more }) => sum + more, 0);
+    const pages = wanted.reduce((sum, { more, besides }) => sum + more + besides, 0);
     if (pages > this.#pool.free) throw new HostError(`a step that takes ${pages} more pages of the KV pool, which has ${this.#pool.free} free`);
 
     const taken = this.#pool.take(pages);
     let used = 0;
     const cached = new Map(wanted.map(({ sequence, before, rows, more }) => [sequence.id, { rows, pages: [...before.pages, ...taken.slice(used, (used += more))] }]));
-    const tables = tablesOf(step, (id) => cached.get(id)!.pages, pageRows);
+    const lent = new Map(wanted.map(({ sequence, besides }) => [sequence.id, taken.slice(used, (used += besides))]));
+    const tables = tablesOf(step, (id) => ({ own: cached.get(id)!.pages, memory: lent.get(id)! }), pageRows);
     const entry = this.#bounds.findIndex((bounds) => excess(bounds, tables) === undefined);
     if (entry < 0) {
       this.#pool.give(taken);
       throw new HostError(excess(this.#bounds.at(-1)!, tables)!);
     }
-    return { step, tables: { ...tables, entry }, cached, taken };
+    return { step, tables: { ...tables, entry }, cached, taken, lent: [...lent.values()].flat() };
   }
 
   /** Writes a step's activations to every chip of the first stage, rounded to the format they are read in. */
@@ -235,15 +241,23 @@ export class HostSession {
 
 const malformed = ({ ids, positions, types, rows }: SequenceRows, inputs: Program['ioMap']['inputs']): string | undefined => {
   if (ids.length === 0) return 'brings no rows';
-  const wrong = inputs.find(({ name, columns }) => rows?.get(name)?.length !== ids.length * columns);
-  if (wrong !== undefined) return `has ${rows?.get(wrong.name)?.length ?? 'no'} elements of \`${wrong.name}\` for ${ids.length} rows of ${wrong.columns}`;
+  const memory = memoryRows(rows, inputs);
+  if (memory === 0 && inputs.some(({ rows: of }) => of === 'memory')) return 'brings nothing to attend to';
+  const wrong = inputs.find(({ name, columns, rows: of }) => rows?.get(name)?.length !== (of === 'memory' ? memory : ids.length) * columns);
+  if (wrong !== undefined) return `has ${rows?.get(wrong.name)?.length ?? 'no'} elements of \`${wrong.name}\` for ${wrong.rows === 'memory' ? memory : ids.length} rows of ${wrong.columns}`;
   if (positions !== undefined && positions.length !== ids.length) return `has ${positions.length} positions for ${ids.length} rows`;
   if (types !== undefined && types.length !== ids.length) return `has ${types.length} types for ${ids.length} rows`;
   return undefined;
 };
 
+/** How many rows a sequence brings to attend to besides its own. */
+const memoryRows = (rows: SequenceRows['rows'] | undefined, inputs: Program['ioMap']['inputs']): number => {
+  const first = inputs.find(({ rows: of }) => of === 'memory');
+  return first === undefined ? 0 : Math.floor((rows?.get(first.name)?.length ?? 0) / first.columns);
+};
+
 /** The ragged batch of sequences' new rows. */
-const stepOf = (sequences: readonly { readonly sequence: SequenceRows; readonly past: number }[]): Step => {
+const stepOf = (sequences: readonly { readonly sequence: SequenceRows; readonly past: number; readonly memory: number }[]): Step => {
   const samples: number[] = [];
   let row = 0;
   for (const { sequence: { ids, samples: wanted } } of sequences) {
@@ -252,7 +266,7 @@ const stepOf = (sequences: readonly { readonly sequence: SequenceRows; readonly 
     row += ids.length;
   }
   return {
-    sequences: sequences.map(({ sequence: { id, ids }, past }) => ({ id, rows: ids.length, past })),
+    sequences: sequences.map(({ sequence: { id, ids }, past, memory }) => ({ id, rows: ids.length, past, ...(memory === 0 ? {} : { memory }) })),
     ids: sequences.flatMap(({ sequence }) => sequence.ids),
     positions: sequences.flatMap(({ sequence: { ids, positions }, past }) => positions ?? ids.map((_, i) => past + i)),
     types: sequences.flatMap(({ sequence: { ids, types } }) => types ?? ids.map(() => 0)),

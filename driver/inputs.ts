@@ -9,12 +9,12 @@ import type { Options } from './options.ts';
 import { readBytes, UsageError } from './session.ts';
 import { type Elements, fixedRows, rowsOf, sizesIn, UnfoldError, widthOf } from './unfold.ts';
 
-/** What a sequence begins with: its token ids (zeros where the model takes none), and its activations by input, row-major. */
-export type Start = { readonly ids: readonly number[]; readonly rows: ReadonlyMap<string, Float64Array> };
+/** What a sequence begins with: its token ids (zeros where the model takes none), its activations by input, row-major, and how many rows it attends to besides. */
+export type Start = { readonly ids: readonly number[]; readonly rows: ReadonlyMap<string, Float64Array>; readonly memory: number };
 
 /**
  * The sequences a run begins with: the prompts, and the activations of files (`--input NAME=FILE`) or made-up ones. A model that takes
- * activations alone has as many sequences as its tensors, or as many as there are prompts.
+ * activations alone has as many sequences as its tensors, or as many as there are prompts. Made-up memory is longer than the prompt.
  */
 export function startsOf(unfolds: readonly Unfold[], prompts: readonly (readonly number[])[], options: Options): readonly Start[] {
   if (unfolds.length > 0 && options.generate > 0) throw new UsageError('`--generate` is for models that take token ids alone');
@@ -24,14 +24,17 @@ export function startsOf(unfolds: readonly Unfold[], prompts: readonly (readonly
     const count = given === undefined ? prompts.length : sequencesIn(given, tensors.get(given.tensor) as Elements);
     return Array.from({ length: count }, (_, id): Start => {
       const prompt = prompts[id % prompts.length] as readonly number[];
-      const length = given === undefined ? prompt.length : rowsOf(given, tensors.get(given.tensor) as Elements, id).length / widthOf(given);
+      const countOf = (of: Unfold['of'], otherwise: number): number => {
+        const stored = unfolds.find((unfold) => unfold.of === of && tensors.has(unfold.tensor));
+        if (stored !== undefined) return rowsOf(stored, tensors.get(stored.tensor) as Elements, id).length / widthOf(stored);
+        return unfolds.filter((unfold) => unfold.of === of).map(fixedRows).find((rows) => rows !== undefined) ?? otherwise;
+      };
+      const counts = { tokens: countOf('tokens', prompt.length), memory: unfolds.some(({ of }) => of === 'memory') ? countOf('memory', prompt.length + 2) : 0 };
       const rows = new Map(unfolds.map((unfold) => {
         const tensor = tensors.get(unfold.tensor);
-        return [unfold.input, tensor === undefined ? madeUp(unfold, `${unfold.input} ${id}`, length, options.seed) : rowsOf(unfold, tensor, id)] as const;
+        return [unfold.input, tensor === undefined ? madeUp(unfold, `${unfold.input} ${id}`, counts[unfold.of], options.seed) : rowsOf(unfold, tensor, id)] as const;
       }));
-      const [first] = unfolds;
-      const total = first === undefined ? prompt.length : (rows.get(first.input) as Float64Array).length / widthOf(first);
-      return { ids: total === prompt.length ? prompt : Array.from({ length: total }, (_each, i) => prompt[i] ?? 0), rows };
+      return { ids: counts.tokens === prompt.length ? prompt : Array.from({ length: counts.tokens }, (_each, i) => prompt[i] ?? 0), rows, memory: counts.memory };
     });
   } catch (error) {
     if (!(error instanceof UnfoldError)) throw error;
@@ -54,8 +57,7 @@ function tensorsOf(unfolds: readonly Unfold[], texts: readonly string[]): Readon
 }
 
 /** Elements around 0, as far from it as normed activations are. */
-function madeUp(unfold: Unfold, name: string, length: number, seed: number): Float64Array {
-  const rows = fixedRows(unfold) ?? length;
+function madeUp(unfold: Unfold, name: string, rows: number, seed: number): Float64Array {
   const store = randomStore(new Map([[name, { dtype: 'f64' as const, shape: [] }]]), seed);
   const data = Float64Array.from(store.read(name, 0, rows * widthOf(unfold)), (value) => value / 0.02);
   return data.fill(0, 0, unfold.before * widthOf(unfold));

@@ -1,6 +1,6 @@
 import type { SourceInterface, Unfold } from '../ir/graph/module.ts';
 import type { SequenceRows } from './host.ts';
-import { tensorOf } from './unfold.ts';
+import { tensorOf, widthOf } from './unfold.ts';
 
 /** The parts of onnxruntime-node used here; the package is there for developers, and need not be for users. */
 type OrtTensor = { readonly data: ArrayLike<number>; readonly dims: readonly number[] };
@@ -62,7 +62,7 @@ function paddedReference(ort: Ort, session: OrtSession, how: SourceInterface): R
       const dims = [sequences.length, width];
       const padded = (of: (ids: readonly number[], i: number) => number): readonly number[] => whole.flatMap((ids) => Array.from({ length: width }, (_, i) => of(ids, i)));
       const rows = { ids: padded((ids, i) => ids[i] ?? 0), positions: padded((_, i) => i), types: padded(() => 0), mask: padded((ids, i) => (i < ids.length ? 1 : 0)) };
-      const feeds = how.inputs.map(({ name, role }) => [name, role === 'rows' ? elementsOf(ort, how, name, sequences) : numbers(ort, typeOf(session, name), rows[role as keyof typeof rows] ?? padded(() => 0), dims)] as const);
+      const feeds = how.inputs.map(({ name, role }) => [name, role === 'rows' ? elementsOf(ort, how, name, sequences) : role === 'memoryMask' ? memoryMask(ort, typeOf(session, name), how, sequences) : numbers(ort, typeOf(session, name), rows[role as keyof typeof rows] ?? padded(() => 0), dims)] as const);
       const results = await session.run(Object.fromEntries([...others(ort, session, how), ...feeds]));
       const newRows = sequences.flatMap(({ ids }, s) => ids.map((_, i) => s * width + i));
       return rowsOf(how, results, sequences, newRows, sequences.length * width);
@@ -75,6 +75,13 @@ function elementsOf(ort: Ort, { unfolds = [] }: SourceInterface, name: string, [
   const unfold = unfolds.find(({ tensor }) => tensor === name) as Unfold;
   const { shape, data } = tensorOf(unfold, sequence?.rows?.get(unfold.input) ?? new Float64Array(0));
   return new ort.Tensor('float32', Float32Array.from(data), shape);
+}
+
+/** All of the one sequence's memory is there. */
+function memoryMask(ort: Ort, type: string, { unfolds = [] }: SourceInterface, [sequence]: readonly SequenceRows[]): OrtTensor {
+  const unfold = unfolds.find(({ of }) => of === 'memory') as Unfold;
+  const rows = (sequence?.rows?.get(unfold.input)?.length ?? 0) / widthOf(unfold);
+  return numbers(ort, type, Array.from({ length: rows }, () => 1), [1, rows]);
 }
 
 /** Sequences one at a time: their tensors are of different sizes. */

@@ -11,7 +11,7 @@ import { blankStep, freshTables, steadyStep, type Workload } from './workload.ts
 export function steadyReport(program: Program, bytes: number, workload: Workload): CostReport | string {
   const pageRows = program.entries[0]?.bounds['pageRows'];
   if (pageRows === undefined) return 'the entry does not say its page size';
-  const tables = freshTables(blankStep(steadyStep(workload, stageCount(program))), { pageRows });
+  const tables = freshTables(blankStep(steadyStep(workload, stageCount(program), program.ioMap.inputs.some(({ rows }) => rows === 'memory'))), { pageRows });
   const blocks = Array.from({ length: program.chips }, (_, chip) => encodeStepBlock({ ...tables, entry: program.entries.findIndex(({ chips }) => chips.includes(chip)) }));
   const timing = simulateTiming(program, blocks);
   return timing.kind === 'fault' ? timing.fault.message : buildReport(program, bytes, timing, workload);

@@ -1,5 +1,6 @@
 import type { GraphModule } from '../ir/graph/module.ts';
 import type { Step, StepSequence } from '../ir/step.ts';
+import type { ValueId } from '../ir/types.ts';
 import type { Machine } from '../isa-spec/machine.ts';
 import type { StepTables } from '../isa-spec/step-block.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
@@ -19,11 +20,15 @@ export function workloadOf(module: GraphModule, asked: Workload, stages: number)
 
 /**
  * The sequences of a steady-state step of continuous batching: of `batch` requests, batch/osl start in each step and bring
- * their prompts, the others each decode one token, at contexts spread evenly over their outputs. Encoders: `batch` inputs.
- * A pipeline's requests are divided over the steps under way.
+ * their prompts, the others each decode one token, at contexts spread evenly over their outputs. Encoders: `batch` inputs. Each has as many
+ * rows of memory as it had input, where there is memory. A pipeline's requests are divided over the steps under way.
  */
-export function steadyStep({ isl, osl, batch: all }: Workload, stages: number): readonly StepSequence[] {
-  const batch = Math.ceil(all / stages);
+export function steadyStep(workload: Workload, stages: number, hasMemory: boolean): readonly StepSequence[] {
+  const sequences = ownRows({ ...workload, batch: Math.ceil(workload.batch / stages) });
+  return hasMemory ? sequences.map((sequence) => ({ ...sequence, memory: workload.isl })) : sequences;
+}
+
+function ownRows({ isl, osl, batch }: Workload): readonly StepSequence[] {
   if (osl === 0) return Array.from({ length: batch }, (_, id) => ({ id, rows: isl, past: 0 }));
   const starting = Math.ceil(batch / osl);
   const prompts = Array.from({ length: starting }, (_, id) => ({ id, rows: Math.max(1, Math.round((isl * batch) / osl / starting)), past: 0 }));
@@ -40,13 +45,18 @@ export type Pool = { readonly context: number; readonly elementBytes: number; re
 /** Bounds that hold any step of these sequences. */
 export function boundsOf(module: GraphModule, machine: Machine, sequences: readonly StepSequence[], { context, elementBytes, stages }: Pool): Bounds {
   const tokens = sequences.reduce((sum, { rows }) => sum + rows, 0);
+  const memory = sequences.reduce((sum, { memory: own = 0 }) => sum + own, 0);
   const [cache] = module.caches;
   const rowBytes = cache === undefined ? 0 : Math.ceil((cache.kvHeads * cache.headDim * elementBytes) / machine.sram.lineBytes.value) * machine.sram.lineBytes.value;
   let pageRows = 16;
   while (pageRows < 256 && pageRows * rowBytes < planeBytes && pageRows < context) pageRows *= 2;
   const pages = sequences.length * Math.ceil(context / pageRows);
-  return { tokens, sequences: sequences.length, samples: sequences.length, poolPages: pages * stages, pageRows, pageListEntries: pages };
+  const others = sequences.reduce((sum, { memory: own = 0 }) => sum + Math.ceil(own / pageRows), 0);
+  return { tokens, sequences: sequences.length, samples: sequences.length, memory, poolPages: (pages + others) * stages, pageRows, pageListEntries: Math.max(pages, others) };
 }
+
+/** Whether sequences of a module attend to rows besides their own. */
+export const takesMemory = ({ inputs, body, types }: GraphModule): boolean => inputs.some((_, i) => types[body.params[i] as ValueId]?.shape[0] === 'memory');
 
 /** A step of the given sequences with nothing in it but its shape. */
 export function blankStep(sequences: readonly StepSequence[]): Step {
@@ -59,12 +69,8 @@ export function blankStep(sequences: readonly StepSequence[]): Step {
 
 /** A step's tables on a pool nobody else uses: every sequence's pages one after the other. */
 export function freshTables(step: Step, { pageRows }: Pick<Bounds, 'pageRows'>): StepTables {
-  const pages = new Map<number, readonly number[]>();
   let next = 0;
-  for (const { id, rows, past } of step.sequences) {
-    const first = next;
-    next += Math.ceil((past + rows) / pageRows);
-    pages.set(id, Array.from({ length: next - first }, (_, i) => first + i));
-  }
-  return tablesOf(step, (id) => pages.get(id) ?? [], pageRows);
+  const take = (rows: number): readonly number[] => Array.from({ length: Math.ceil(rows / pageRows) }, () => next++);
+  const pages = new Map(step.sequences.map(({ id, rows, past, memory = 0 }) => [id, { own: take(past + rows), memory: take(memory) }]));
+  return tablesOf(step, (id) => pages.get(id) ?? { own: [], memory: [] }, pageRows);
 }

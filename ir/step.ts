@@ -1,5 +1,5 @@
-/** One sequence of a step: `rows` new rows after `past` rows already cached under `id`. */
-export type StepSequence = { readonly id: number; readonly rows: number; readonly past: number };
+/** One sequence of a step: `rows` new rows after `past` rows already cached under `id`, and `memory` rows (none if absent) they may attend to besides. */
+export type StepSequence = { readonly id: number; readonly rows: number; readonly past: number; readonly memory?: number };
 
 /**
  * What one step works on: a ragged batch. Row lists hold one element a row, sequences in order, rows of a sequence in order.
@@ -11,9 +11,12 @@ export type Step = {
   readonly positions: readonly number[];
   readonly types: readonly number[];
   readonly samples: readonly number[];
-  /** Activations by the name of the input, row-major; not there where the module takes none. */
+  /** Activations by the name of the input, row-major, of rows or of rows of memory; not there where the module takes none. */
   readonly rows?: ReadonlyMap<string, Float64Array>;
 };
+
+/** Rows of memory of a step. */
+export const memoryOf = (step: Step): number => step.sequences.reduce((sum, { memory = 0 }) => sum + memory, 0);
 
 /** Rows of a step. */
 export const tokensOf = (step: Step): number => step.sequences.reduce((sum, sequence) => sum + sequence.rows, 0);

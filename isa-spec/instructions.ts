@@ -54,12 +54,19 @@ const scaling = added(oneOf(2, ['outer', ...blockScalings]));
 /** What an index means whose row is not in the region. */
 const outOfRange = added(oneOf(1, ['fault', 'skip']));
 
-/** Tables the host hands over with each step, by their index in the step-control block. */
-export const hostTables = ['ids', 'positions', 'types', 'slots', 'samples', 'worklist', 'pages'] as const;
+/**
+ * Tables the host hands over with each step, by their index in the step-control block. `memory...`: of the rows sequences attend to
+ * besides their own (an encoder's), which are in pages of their own.
+ */
+export const hostTables = ['ids', 'positions', 'types', 'slots', 'samples', 'worklist', 'pages', 'memorySlots', 'memoryWorklist', 'memoryPages'] as const;
 export type HostTable = (typeof hostTables)[number];
 
 /** Counts of the step-control block a queue may load into a register. */
-export const stepCounts = ['tokens', 'sequences', 'samples'] as const;
+export const stepCounts = ['tokens', 'sequences', 'samples', 'memory'] as const;
+/** Tables of work entries. */
+export const worklists = ['worklist', 'memoryWorklist'] as const satisfies readonly HostTable[];
+export type Worklist = (typeof worklists)[number];
+export const isWorklist = (table: HostTable): table is Worklist => (worklists as readonly string[]).includes(table);
 export type StepCount = (typeof stepCounts)[number];
 
 /**

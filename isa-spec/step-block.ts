@@ -1,4 +1,4 @@
-import { type HostTable, hostTables, type StepCount, stepCounts, workEntryBytes } from './instructions.ts';
+import { type HostTable, hostTables, isWorklist, type StepCount, stepCounts, workEntryBytes } from './instructions.ts';
 
 /** One sequence of a step, as the attention unit sees it: rows of the step, keys (past and new), position of its first row, its first page in the page list. */
 export type WorkEntry = { readonly firstRow: number; readonly rows: number; readonly keys: number; readonly firstPosition: number; readonly firstPage: number };
@@ -19,6 +19,10 @@ export type StepTables = {
   readonly samples: readonly number[];
   readonly worklist: readonly WorkEntry[];
   readonly pages: readonly number[];
+  /** As `slots`, `worklist` and `pages`, for the rows sequences attend to besides their own. Work entries: rows are the sequence's, keys and pages those of its memory. */
+  readonly memorySlots: readonly number[];
+  readonly memoryWorklist: readonly WorkEntry[];
+  readonly memoryPages: readonly number[];
 };
 
 /** Bytes that are no step-control block. */
@@ -32,14 +36,14 @@ export class StepBlockError extends Error {
 }
 
 const magic = 0x31424353; // 'SCB1'
-const version = 1;
+const version = 2;
 /** magic, version, counts, entry; then offset and length of each table. All u32, little-endian. */
 const entryAt = 8 + 4 * stepCounts.length;
 const tablesAt = entryAt + 4;
 const headerBytes = tablesAt + 8 * hostTables.length;
 const workFields = ['firstRow', 'rows', 'keys', 'firstPosition', 'firstPage'] as const;
 
-const lengthOf = (tables: StepTables, table: HostTable): number => tables[table].length * (table === 'worklist' ? workEntryBytes : 4);
+const lengthOf = (tables: StepTables, table: HostTable): number => tables[table].length * (isWorklist(table) ? workEntryBytes : 4);
 
 /** A step as bytes: header, then the tables in the order of `hostTables`, each on a multiple of 4. */
 export const encodeStepBlock = (tables: StepTables): Uint8Array => {
@@ -53,7 +57,7 @@ export const encodeStepBlock = (tables: StepTables): Uint8Array => {
   hostTables.forEach((table, i) => {
     view.setUint32(tablesAt + 8 * i, at, true);
     view.setUint32(tablesAt + 8 * i + 4, lengthOf(tables, table), true);
-    if (table === 'worklist') tables.worklist.forEach((entry, e) => workFields.forEach((field, f) => view.setUint32(at + workEntryBytes * e + 4 * f, entry[field], true)));
+    if (isWorklist(table)) tables[table].forEach((entry, e) => workFields.forEach((field, f) => view.setUint32(at + workEntryBytes * e + 4 * f, entry[field], true)));
     else tables[table].forEach((value, v) => view.setInt32(at + 4 * v, value, true));
     at += lengthOf(tables, table);
   });
@@ -72,7 +76,7 @@ export const openStepBlock = (bytes: Uint8Array): { readonly entry: number; read
       const at = tablesAt + 8 * i;
       const offset = view.getUint32(at, true);
       const length = view.getUint32(at + 4, true);
-      const unit = table === 'worklist' ? workEntryBytes : 4;
+      const unit = isWorklist(table) ? workEntryBytes : 4;
       if (offset < headerBytes || offset + length > bytes.length) throw new StepBlockError(at, `\`${table}\` takes bytes ${offset} to ${offset + length} of ${bytes.length}`);
       if (length % unit !== 0) throw new StepBlockError(at + 4, `\`${table}\` has ${length} bytes, which is not a multiple of ${unit}`);
       return [table, bytes.subarray(offset, offset + length)];
@@ -98,7 +102,7 @@ export const decodeStepBlock = (bytes: Uint8Array): StepTables => {
     return Array.from({ length: tables[table].length / 4 }, (_, i) => view.getInt32(4 * i, true));
   };
   return {
-    entry, counts, worklist: decodeWorklist(tables.worklist),
-    ids: list('ids'), positions: list('positions'), types: list('types'), slots: list('slots'), samples: list('samples'), pages: list('pages'),
+    entry, counts, worklist: decodeWorklist(tables.worklist), memoryWorklist: decodeWorklist(tables.memoryWorklist),
+    ids: list('ids'), positions: list('positions'), types: list('types'), slots: list('slots'), samples: list('samples'), pages: list('pages'), memorySlots: list('memorySlots'), memoryPages: list('memoryPages'),
   };
 };

@@ -29,9 +29,9 @@ export function programOf(imported: Extract<Imported, { primitive: true }>, fold
     const target = targetOf({ ...defaults, precision: 'bf16' });
     const serve = (module: GraphModule): Serving => {
       given = stepOf(module, stored);
-      const lengths = typeof given === 'string' ? [1] : given.step.map(({ ids }) => ids.length);
-      const longest = Math.max(...lengths);
-      return { workload: { isl: longest, osl: module.caches.length === 0 ? 0 : 1, batch: lengths.length }, bounds: boundsOf(module, target.machine, lengths.map((rows, id) => ({ id, rows, past: 0 })), { context: longest, elementBytes: operandBytes.bf16, stages: 1 }) };
+      const lengths = typeof given === 'string' ? [{ rows: 1, memory: 0 }] : given.step.map(({ ids }, i) => ({ rows: ids.length, memory: (given as Given).memory[i] as number }));
+      const longest = Math.max(...lengths.map(({ rows }) => rows));
+      return { workload: { isl: longest, osl: module.caches.length === 0 ? 0 : 1, batch: lengths.length }, bounds: boundsOf(module, target.machine, lengths.map((sequence, id) => ({ id, past: 0, ...sequence })), { context: longest, elementBytes: operandBytes.bf16, stages: 1 }) };
     };
     const diagnostics = new Diagnostics();
     const compiled = compile(imported, { ...target, serve }, diagnostics);
@@ -61,7 +61,7 @@ class Stored {
 }
 
 /** Sequences, and which of the stored rows of each they are: those that are no padding. */
-type Given = { readonly step: readonly SequenceRows[]; readonly kept: readonly (readonly number[])[]; readonly stored: number };
+type Given = { readonly step: readonly SequenceRows[]; readonly kept: readonly (readonly number[])[]; readonly memory: readonly number[]; readonly stored: number };
 
 /** The stored inputs as one step; a text says why they are none. */
 function stepOf(module: GraphModule, stored: Stored): Given | string {
@@ -75,21 +75,27 @@ function stepOf(module: GraphModule, stored: Stored): Given | string {
   const mask = byRole('mask');
   const tensors = unfolds.map((unfold) => stored.input(unfold.tensor, inputs.findIndex(({ name }) => name === unfold.tensor)));
   if (tensors.includes(undefined)) return 'an input is not stored';
-  const [first] = unfolds;
-  const sequences = lists.ids !== undefined ? (lists.ids.shape.length > 1 ? (lists.ids.shape[0] as number) : 1) : first !== undefined && first.shape.length > 2 ? ((tensors[0] as Elements).shape[0] as number) : 1;
+  const first = unfolds.find(({ of }) => of === 'tokens');
+  const memories = byRole('memoryMask');
+  const sequences = lists.ids !== undefined ? (lists.ids.shape.length > 1 ? (lists.ids.shape[0] as number) : 1) : first !== undefined && first.shape.length > 2 ? ((tensors[unfolds.indexOf(first)] as Elements).shape[0] as number) : 1;
   const whole = Array.from({ length: sequences }, (_, id) => unfolds.map((unfold, i) => rowsOf(unfold, tensors[i] as Elements, id)));
   const widths = unfolds.map(widthOf);
-  const count = lists.ids === undefined ? (whole[0]?.[0]?.length ?? 0) / (widths[0] ?? 1) : lists.ids.data.length / sequences;
+  const countOf = (of: 'tokens' | 'memory', id: number): number => {
+    const at = unfolds.findIndex((unfold) => unfold.of === of);
+    return at < 0 ? 0 : (whole[id]?.[at]?.length ?? 0) / (widths[at] as number);
+  };
+  const count = lists.ids === undefined ? countOf('tokens', 0) : lists.ids.data.length / sequences;
+  const besides = whole.map((_, id) => [...Array(countOf('memory', id)).keys()].filter((row) => memories?.data[id * countOf('memory', id) + row] !== 0));
   const samples = module.source.interface.samples;
   const kept = whole.map((_, id) => [...Array(count).keys()].filter((row) => mask?.data[id * count + row] !== 0));
   if (kept.some((rows) => rows.length === 0 || (samples === 'last' && rows.at(-1) !== count - 1) || (samples === 'first' && rows[0] !== 0))) return 'it samples rows of padding';
   const step = kept.map((rows, id): SequenceRows => {
     const list = (of: Elements | undefined): readonly number[] | undefined => (of === undefined ? undefined : rows.map((row) => of.data[(id * count + row) % of.data.length] as number));
     const [positions, types] = [list(lists.positions), list(lists.types)];
-    const given = new Map(unfolds.map(({ input }, i) => [input, picked(whole[id]?.[i] as Float64Array, rows, widths[i] as number)]));
+    const given = new Map(unfolds.map(({ input, of }, i) => [input, picked(whole[id]?.[i] as Float64Array, of === 'memory' ? (besides[id] as readonly number[]) : rows, widths[i] as number)]));
     return { id, ids: list(lists.ids) ?? rows.map(() => 0), samples: samples ?? 'last', rows: given, ...(positions === undefined ? {} : { positions }), ...(types === undefined ? {} : { types }) };
   });
-  return { step, kept, stored: count };
+  return { step, kept, memory: besides.map((rows) => rows.length), stored: count };
 }
 
 /** Rows of a matrix. */

@@ -17,7 +17,7 @@ import { type Options, type Phase, phases } from '../options.ts';
 import { findMachine, findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
 import { steadyReport } from '../steady-report.ts';
 import { Terminal } from '../terminal.ts';
-import { boundsOf, steadyStep, type Workload, workloadOf } from '../workload.ts';
+import { boundsOf, steadyStep, takesMemory, type Workload, workloadOf } from '../workload.ts';
 
 /** The text form of what a stage made, and its file ending. */
 function textOf(made: Made): { readonly text: string; readonly ending: string } {
@@ -94,7 +94,7 @@ export function targetOf(options: Options): Target {
   const serve = (module: GraphModule): Serving => {
     const workload = workloadOf(module, options, options.pp);
     checkWorkload(workload, module);
-    return { workload, bounds: boundsOf(module, machine, steadyStep(workload, options.pp), { context: workload.isl + workload.osl, elementBytes: operandBytes[precision], stages: options.pp }) };
+    return { workload, bounds: boundsOf(module, machine, steadyStep(workload, options.pp, takesMemory(module)), { context: workload.isl + workload.osl, elementBytes: operandBytes[precision], stages: options.pp }) };
   };
   return { machine, precision, tp: options.tp, pp: options.pp, stageShare: options.stageShare, serve };
 }

@@ -79,7 +79,7 @@ function compileFor(imported: Imported, begin: (module: GraphModule) => readonly
   const serve = (module: GraphModule): Serving => {
     const starts = begin(module);
     const longest = Math.max(...starts.map(({ ids }) => ids.length));
-    const rows = starts.map(({ ids }, id) => ({ id, rows: module.caches.length === 0 ? ids.length + options.generate : ids.length, past: 0 }));
+    const rows = starts.map(({ ids, memory }, id) => ({ id, rows: module.caches.length === 0 ? ids.length + options.generate : ids.length, past: 0, memory }));
     const workload = { isl: longest, osl: module.caches.length === 0 ? 0 : Math.max(1, options.generate), batch: starts.length };
     return { workload, bounds: boundsOf(module, target.machine, rows, { context: longest + options.generate, elementBytes: operandBytes[target.precision], stages: options.pp }) };
   };

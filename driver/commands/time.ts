@@ -50,7 +50,7 @@ function workloadIn(program: Program): Workload | string {
   const whole = (value: unknown, least: number, most: number): value is number => Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
   const most = Math.min(bounds?.['tokens'] ?? 0, stepRows);
   if (!whole(isl, 1, maxContext) || !whole(osl, 0, maxContext) || !whole(batch, 1, most * program.chips)) return 'it does not say what workload it is for';
-  const rows = steadyStep({ isl, osl, batch }, stageCount(program)).reduce((sum, sequence) => sum + sequence.rows, 0);
+  const rows = steadyStep({ isl, osl, batch }, stageCount(program), false).reduce((sum, sequence) => sum + sequence.rows, 0);
   return rows <= most ? { isl, osl, batch } : `its workload makes steps of ${rows} rows, and it takes ${most}`;
 }
 

@@ -61,14 +61,16 @@ const rules: { readonly [K in OpKind]: InferRule<K> } = {
     if (frequencies.length * 2 > headDim) throw new Error(`${frequencies.length} frequencies rotate more than headDim ${headDim}`);
     return [x];
   },
-  attention: ({ heads, kvHeads, headDim, softCap, sinks }, operands) => {
+  attention: ({ heads, kvHeads, headDim, softCap, sinks, mask, window, cache }, operands) => {
     const [q, k, v, sink] = exactly(operands, sinks ? 4 : 3) as [TensorType, TensorType, TensorType, TensorType | undefined];
     if (!(softCap >= 0)) throw new Error(`scores are capped at ${softCap}`);
     if (sink !== undefined) shapeIs(sink, [heads], 'sinks');
     const [rows, width] = dimsOf(q, 2, 'q');
     same(width, heads * headDim, 'the columns of q and heads*headDim');
-    shapeIs(k, [rows, kvHeads * headDim], 'k');
-    shapeIs(v, [rows, kvHeads * headDim], 'v');
+    const keys = k.shape[0] === 'memory' ? 'memory' : rows;
+    shapeIs(k, [keys, kvHeads * headDim], 'k');
+    shapeIs(v, [keys, kvHeads * headDim], 'v');
+    if (keys === 'memory' && (mask !== 'full' || window !== 0 || cache !== '')) throw new Error('rows of memory are attended to whole, and not remembered');
     multiple(heads, kvHeads, 'heads', 'kvHeads');
     return [{ dtype: computed(q.dtype), shape: [rows, width] }];
   },

@@ -1,4 +1,4 @@
-import { type Step, type StepSequence, tokensOf } from '../step.ts';
+import { memoryOf, type Step, type StepSequence, tokensOf } from '../step.ts';
 import type { DType, ValueId } from '../types.ts';
 import { isScale, isShardedWeight, type WeightValues } from '../weight-values.ts';
 import type { Weight } from '../weights.ts';
@@ -38,8 +38,8 @@ export function interpret(module: GraphModule, step: Step, run: Run, observe?: O
 /** The activations a step brings, in the format the module takes them in. */
 function given(name: string, param: ValueId, context: Context): Tensor {
   const data = context.step.rows?.get(name);
-  const width = context.module.types[param]?.shape[1];
-  const rows = tokensOf(context.step);
+  const [of, width] = context.module.types[param]?.shape ?? [];
+  const rows = of === 'memory' ? memoryOf(context.step) : tokensOf(context.step);
   if (typeof width !== 'number' || data?.length !== rows * width) throw new Error(`the step has ${data?.length ?? 'no'} elements of \`${name}\` for ${rows} rows of ${String(width)}`);
   const tensor = { shape: [rows, width], data };
   return context.arithmetic === 'real' ? tensor : map(tensor, context.numbers.roundTo(dtypeOf(param, context)));
@@ -127,14 +127,16 @@ const rules: { readonly [K in RowKind]: RowRule<K> } = {
   rope: (op, operands, context) => [rounded(rope(tensorAt(operands, 0), tensorAt(operands, 1), op.attrs, context.numbers), op, context)],
   attention: (op, operands, context, place) => {
     const { attrs } = op;
+    const ofMemory = context.module.types[op.operands[1] as ValueId]?.shape[0] === 'memory';
+    const rowsOf = ({ rows, memory = 0 }: StepSequence): number => (ofMemory ? memory : rows);
     const remember = (sequence: StepSequence, keys: Float64Array, values: Float64Array): Cached & { past: number } => {
-      if (attrs.cache === '') return { keys, values, rows: sequence.rows, past: 0 };
+      if (attrs.cache === '') return { keys, values, rows: rowsOf(sequence), past: 0 };
       const key = { cache: attrs.cache, layer: place.layer, sequence: sequence.id, chip: place.chip };
       return { ...context.state.append(key, sequence.past, keys, values, sequence.rows), past: sequence.past };
     };
     const exact = dtypeOf(op.operands[2], context) === 'e4m3';
     const head = context.arithmetic === 'real' ? realHead(attrs) : normativeHead(attrs, dotsOf('normative', dtypeOf(op.operands[0], context)), exact);
-    return [rounded(attention(operands.map(whole) as [Tensor, Tensor, Tensor, Tensor?], attrs, context.step, remember, head), op, context)];
+    return [rounded(attention(operands.map(whole) as [Tensor, Tensor, Tensor, Tensor?], attrs, context.step, { rowsOf, remember }, head), op, context)];
   },
   experts: (op, operands, context) => {
     const dots = dotsOf(context.arithmetic, dtypeOf(op.operands[2], context));

@@ -34,11 +34,12 @@ export type Stride = { readonly size: Dim; readonly stride: Dim };
 
 /**
  * Input `input` of the module, made of the source's tensor `tensor` of that shape. Row r, column c of a sequence is its element
- * r over `rows` + c over `columns`, both row-major; sequences are `batch` apart. The first `before` rows are zero, and the rest is rows.
+ * r over `rows` + c over `columns`, both row-major; they are rows `of` the sequences, or of what these attend to besides; sequences are `batch` apart. The first `before` rows are zero, and the rest is rows.
  */
 export type Unfold = {
   readonly input: string;
   readonly tensor: string;
+  readonly of: 'tokens' | 'memory';
   readonly shape: readonly Dim[];
   readonly batch: Stride;
   readonly rows: readonly Stride[];
@@ -51,7 +52,7 @@ export type Unfold = {
  * (masks become ragged rows, pasts become cache pages), for reports and for comparison with other runtimes.
  */
 export type SourceInterface = {
-  readonly inputs: readonly { readonly name: string; readonly role: 'ids' | 'positions' | 'types' | 'mask' | 'pastKey' | 'pastValue' | 'rows' | 'other'; readonly layer: number }[];
+  readonly inputs: readonly { readonly name: string; readonly role: 'ids' | 'positions' | 'types' | 'mask' | 'pastKey' | 'pastValue' | 'rows' | 'memoryMask' | 'other'; readonly layer: number }[];
   /** The tensors that rows are made of: host-side preparation (an image's patches, a transposed sequence). */
   readonly unfolds?: readonly Unfold[];
   readonly outputs: readonly { readonly name: string; readonly role: 'result' | 'presentKey' | 'presentValue'; readonly index: number }[];

@@ -26,7 +26,7 @@ export type GraphAttrs = {
   readonly rope: { readonly headDim: number; readonly frequencies: readonly number[]; readonly amplitude: number; readonly interleaved: boolean; readonly positions: number };
   /**
    * (q [t, heads*headDim], k [t, kvHeads*headDim], v likewise, sinks [heads] if there are) -> [t, heads*headDim]. softmax(cap(scale * q k^T), masked) v for
-   * each row against the keys of its own sequence: those cached plus this step's (cache given, appended first), else this step's only.
+   * each row against the keys of its own sequence: those cached plus this step's (cache given, appended first), else this step's only; or, where k and v are [memory, ...], against all of its memory.
    * Inside a loop every iteration has its own cache. `window` 0: none. cap(z) = softCap * tanh(z / softCap), softCap 0: none. A sink is the
    * logit of one more key, of value 0.
    */

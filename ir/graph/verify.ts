@@ -67,7 +67,7 @@ function verifyEnds({ module, report }: Check): void {
     const type = module.types[body.params[i] as ValueId];
     if (feed === 'tensor' || type === undefined) return;
     if (feed === 'rows') {
-      if (!isFloat(type.dtype) || type.shape.length !== 2 || type.shape[0] !== 'tokens' || typeof type.shape[1] !== 'number') report(`input \`${name}\` is ${printType(type)}, not floats[tokens, features]`, none);
+      if (!isFloat(type.dtype) || type.shape.length !== 2 || (type.shape[0] !== 'tokens' && type.shape[0] !== 'memory') || typeof type.shape[1] !== 'number') report(`input \`${name}\` is ${printType(type)}, not floats[tokens, features] or floats[memory, features]`, none);
     } else if (!(type.dtype === 'i32' && equalShapes(type.shape, ['tokens']))) report(`input \`${name}\` is ${printType(type)}, not i32[tokens]`, none);
   });
   outputs.forEach(({ name, rows }, i) => {

@@ -86,12 +86,12 @@ export type TileModule = {
   /** Side of a weight tile. */
   readonly tile: number;
   readonly chips: number;
-  /** Largest step: rows, sequences, sampled rows; pages of the KV pool and entries of the page list. */
-  readonly bounds: { readonly tokens: number; readonly sequences: number; readonly samples: number; readonly poolPages: number; readonly pageRows: number; readonly pageListEntries: number };
+  /** Largest step: rows, sequences, sampled rows, rows of memory; pages of the KV pool and entries of a page list. */
+  readonly bounds: { readonly tokens: number; readonly sequences: number; readonly samples: number; readonly memory: number; readonly poolPages: number; readonly pageRows: number; readonly pageListEntries: number };
   readonly buffers: readonly Buffer[];
   readonly body: readonly TileNode[];
   /** Activations the host brings: the graph's input and the buffer it writes its rows to. */
-  readonly inputs: readonly { readonly name: string; readonly buffer: BufferId; readonly rows: 'tokens' }[];
+  readonly inputs: readonly { readonly name: string; readonly buffer: BufferId; readonly rows: StepCount }[];
   /** The graph's results: output name and the buffer that holds it. */
-  readonly outputs: readonly { readonly name: string; readonly buffer: BufferId; readonly rows: 'tokens' | 'samples' }[];
+  readonly outputs: readonly { readonly name: string; readonly buffer: BufferId; readonly rows: StepCount }[];
 };

@@ -63,8 +63,8 @@ class Resolver {
       name, tile, chips, bounds: bound as TileModule['bounds'],
       buffers: buffers.map(bufferOf),
       body: body.map((node) => this.#node(node)),
-      inputs: inputs.map((input) => ({ name: input.name, buffer: this.#buffer(input.buffer), rows: oneOf(['tokens'] as const, input.rows, 'count') })),
-      outputs: outputs.map((output) => ({ name: output.name, buffer: this.#buffer(output.buffer), rows: oneOf(['tokens', 'samples'] as const, output.rows, 'count') })),
+      inputs: inputs.map((input) => ({ name: input.name, buffer: this.#buffer(input.buffer), rows: oneOf(stepCounts, input.rows, 'count') })),
+      outputs: outputs.map((output) => ({ name: output.name, buffer: this.#buffer(output.buffer), rows: oneOf(stepCounts, output.rows, 'count') })),
     };
   }
 

@@ -34,7 +34,7 @@ export function printTile(module: TileModule): string {
   return [...head, '', ...bodyLines(module.body, names, origins), '', ...[...origins].filter(([, { kind }]) => kind !== 'none').map(([label, origin]) => `origins @${nameText(label)} = ${originText(origin)}`), ''].join('\n');
 }
 
-export const boundNames = ['tokens', 'sequences', 'samples', 'poolPages', 'pageRows', 'pageListEntries'] as const satisfies readonly (keyof TileModule['bounds'])[];
+export const boundNames = ['tokens', 'sequences', 'samples', 'memory', 'poolPages', 'pageRows', 'pageListEntries'] as const satisfies readonly (keyof TileModule['bounds'])[];
 
 /** Words the grammar gives a meaning; a name that is one of them is quoted. */
 export const keywords = ['tile', 'side', 'chips', 'bounds', 'buffer', 'depth', 'packing', 'takes', 'output', 'by', 'loop', 'rows', 'of', 'origins', 'i0', 'i1', 'i2', 'i3'] as const;

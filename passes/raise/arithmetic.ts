@@ -64,7 +64,7 @@ function liftBias(op: GraphOp, operand: ValueId, constant: ValueId, raising: Rai
   const row = scaled(x.row, x.scale);
   const bias = parameterOf(raising.source, constant, x.layout, { width: row.width, group: 1 });
   if (bias !== undefined && row.kind === 'linear' && !row.attrs.bias && row.attrs.activation === 'none') return { ...x, row: { ...row, attrs: { ...row.attrs, bias: true }, weights: [...row.weights, bias], from: [...row.from, op] }, scale: 1 };
-  const table = row.sampled ? undefined : tableOf(raising.source, constant, x.layout, row.width);
+  const table = row.of !== 'tokens' ? undefined : tableOf(raising.source, constant, x.layout, row.width);
   if (table === undefined) return `${text} to what is not a linear that wants a bias`;
   return { ...x, row: pair('add', row, byPosition(table, [op]), op), scale: 1 };
 }
@@ -94,10 +94,10 @@ function liftPair(op: GraphOp, fn: 'add' | 'mul', raising: Raising): Lifted {
   if (left === undefined || right === undefined) return undefined;
   const [x, y] = [isolated(left), isolated(right)];
   const layout = x === undefined || y === undefined ? undefined : joined(x.layout, y.layout);
-  if (x === undefined || y === undefined || layout === undefined || x.row.width !== y.row.width || x.row.sampled !== y.row.sampled || x.past !== undefined || y.past !== undefined) return 'its operands are not rows of the same features in the same order';
+  if (x === undefined || y === undefined || layout === undefined || x.row.width !== y.row.width || x.row.of !== y.row.of || x.past !== undefined || y.past !== undefined) return 'its operands are not rows of the same features in the same order';
   if (fn === 'mul') return { row: pair('multiply', x.row, y.row, op), layout, scale: x.scale * y.scale, past: undefined };
   const [a, b] = x.scale === y.scale ? [x.row, y.row] : [scaled(x.row, x.scale), scaled(y.row, y.scale)];
   return { row: pair('add', a, b, op), layout, scale: x.scale === y.scale ? x.scale : 1, past: undefined };
 }
 
-const pair = (kind: 'add' | 'multiply', x: RowNode, y: RowNode, op: GraphOp): RowNode => ({ kind, attrs: {}, rows: [x, y], weights: [], width: x.width, sampled: x.sampled, from: [op] });
+const pair = (kind: 'add' | 'multiply', x: RowNode, y: RowNode, op: GraphOp): RowNode => ({ kind, attrs: {}, rows: [x, y], weights: [], width: x.width, of: x.of, from: [op] });

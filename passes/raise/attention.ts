@@ -1,7 +1,7 @@
 import type { OpOf } from '../../ir/graph/module.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { type Axes, type Factor, merged, offsets } from './axes.ts';
-import { findMask } from './mask.ts';
+import { findMask, findMemoryMask } from './mask.ts';
 import { type Lifted, type Raising } from './raising.ts';
 import { isolated, type RowNode, type View } from './rows.ts';
 import { sinksOf } from './sinks.ts';
@@ -18,16 +18,17 @@ export function liftAttention(op: OpOf<'tattention'>, raising: Raising): Lifted 
   const parts = headsOf(q, k, v);
   if (typeof parts === 'string') return parts;
   const lead = q.layout.axes.slice(0, -2);
-  const found = known.recall(`mask ${JSON.stringify(lead)} ${bias} ${source.type(left).shape.join()} ${source.type(middle).shape.join()}`, () => findMask(source, { q: left, k: middle, bias }, lead));
+  const find = k.row.of === 'memory' ? findMemoryMask : findMask;
+  const found = known.recall(`mask ${JSON.stringify(lead)} ${bias} ${source.type(left).shape.join()} ${source.type(middle).shape.join()}`, () => find(source, { q: left, k: middle, bias }, lead));
   if (typeof found === 'string') return found;
   const { heads, kvHeads, headDim } = parts;
   const sinks = sink === undefined ? undefined : sinksOf(source, sink, { q: left, lead, heads, headDim });
   if (sink !== undefined && sinks === undefined) return 'its sinks are not one number a head';
-  const [keys, values] = [k.past ?? presentOf(source, middle), v.past ?? presentOf(source, right)];
+  const [keys, values] = k.row.of === 'memory' ? [] : [k.past ?? presentOf(source, middle), v.past ?? presentOf(source, right)];
   const cache = keys === undefined || values === undefined ? '' : raising.cacheOf(keys, values, { kvHeads, headDim });
   const scale = nearRoot(op.attrs.scale * q.scale * k.scale, headDim);
   const attrs = { heads, kvHeads, headDim, scale, softCap: op.attrs.softCap, sinks: sinks !== undefined, mask: found.mask, window: found.window, cache };
-  const row: RowNode = { kind: 'attention', attrs, rows: [parts.q, parts.k, parts.v], weights: sinks === undefined ? [] : [sinks], width: heads * headDim, sampled: false, from: [op] };
+  const row: RowNode = { kind: 'attention', attrs, rows: [parts.q, parts.k, parts.v], weights: sinks === undefined ? [] : [sinks], width: heads * headDim, of: 'tokens', from: [op] };
   return { row, layout: { base: 0, axes: outputAxes(q, headDim) }, scale: v.scale, past: undefined };
 }
 
@@ -54,7 +55,8 @@ function headsOf(q: View, k: View, v: View): Heads | string {
   const [qRows, qDims] = qs.layout.axes.slice(-2).map(merged) as [readonly Factor[], readonly Factor[]];
   const [kRows, kDims] = ks.layout.axes.slice(-2).map(merged) as [readonly Factor[], readonly Factor[]];
   const [vRows, vDims] = vs.layout.axes.slice(-2).map(merged) as [readonly Factor[], readonly Factor[]];
-  if (!isRows(qRows, 'row') || !isRows(kRows, ks.past === undefined ? 'row' : 'key') || !isRows(vRows, vs.past === undefined ? 'row' : 'key')) return 'its queries, keys and values are not rows of one sequence';
+  const keyAxis = (side: View): 'row' | 'key' | 'memory' => (side.row.of === 'memory' ? 'memory' : side.past === undefined ? 'row' : 'key');
+  if (qs.row.of === 'memory' || ks.row.of !== vs.row.of || !isRows(qRows, 'row') || !isRows(kRows, keyAxis(ks)) || !isRows(vRows, keyAxis(vs))) return 'its queries, keys and values are not rows of one sequence';
   if ((ks.past === undefined) !== (vs.past === undefined)) return 'only one of its keys and values continues a past';
   const sizes = [qDims, kDims, vDims].map((factors) => (factors.length === 1 && factors[0]?.axis === 'feature' && factors[0].stride === 1 ? factors[0].size : factors.length === 0 ? 1 : undefined));
   const [headDim] = sizes;
@@ -72,7 +74,7 @@ function headsOf(q: View, k: View, v: View): Heads | string {
   return { heads, kvHeads, headDim, q: qs.row, k: ks.row, v: vs.row };
 }
 
-const isRows = (factors: readonly Factor[], axis: 'row' | 'key'): boolean => factors.length === 0 || (factors.length === 1 && factors[0]?.axis === axis);
+const isRows = (factors: readonly Factor[], axis: 'row' | 'key' | 'memory'): boolean => factors.length === 0 || (factors.length === 1 && factors[0]?.axis === axis);
 
 /** Leading axes as a product broadcasts them: where one side has a single head it is read again for each of the other's. */
 const spread = (axes: Axes, wanted: Axes): Axes =>

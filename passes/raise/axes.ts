@@ -3,11 +3,11 @@ import type { Dim } from '../../ir/types.ts';
 
 /**
  * A part of an axis: `batch` sequences, `row` the new rows of a sequence (those of one axis of an image `stride` apart), `key` its
- * cached and new rows, `feature` elements `stride` apart in a row, `repeat` the same element again, `element` elements of an input
+ * cached and new rows, `memory` the rows it attends to besides, `feature` elements `stride` apart in a row, `repeat` the same element again, `element` elements of an input
  * that is not cut into rows yet. Parts of size 1 are not written down.
  */
 export type Factor =
-  | { readonly axis: 'batch' | 'key'; readonly size: Dim }
+  | { readonly axis: 'batch' | 'key' | 'memory'; readonly size: Dim }
   | { readonly axis: 'row'; readonly size: Dim; readonly stride?: Dim }
   | { readonly axis: 'repeat'; readonly size: Dim }
   | { readonly axis: 'feature'; readonly size: number; readonly stride: number }
@@ -48,7 +48,7 @@ export function reshaped(layout: Layout, shape: readonly Dim[]): Layout | undefi
   return rest.length === 0 ? { ...layout, axes } : undefined;
 }
 
-const isCuttable = (factor: Factor): boolean => factor.axis !== 'batch' && factor.axis !== 'key' && typeof factor.size === 'number';
+const isCuttable = (factor: Factor): boolean => factor.axis !== 'batch' && factor.axis !== 'key' && factor.axis !== 'memory' && typeof factor.size === 'number';
 
 /** How far apart the elements of a factor are in what it is a factor of. */
 const strideOf = (factor: Factor): Dim => ('stride' in factor ? (factor.stride ?? 1) : 1);
@@ -133,7 +133,7 @@ export function joined(a: Layout, b: Layout): Layout | undefined {
   return { base: a.base, axes };
 }
 
-const isShared = (factor: Factor): boolean => factor.axis === 'batch' || factor.axis === 'row';
+const isShared = (factor: Factor): boolean => factor.axis === 'batch' || factor.axis === 'row' || factor.axis === 'memory';
 
 const sameFactors = (a: readonly Factor[], b: readonly Factor[]): boolean =>
   a.length === b.length && a.every((factor, i) => factor.axis === (b[i] as Factor).axis && equalDims(factor.size, (b[i] as Factor).size) && equalDims(strideOf(factor), strideOf(b[i] as Factor)));

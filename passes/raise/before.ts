@@ -33,7 +33,7 @@ export function liftBefore(op: OpOf<'pconcat'>, raising: Raising): Lifted {
   const moved = later(x.row, before);
   const zero = ofZeros(x.row);
   if (moved === undefined || zero === undefined) return 'the rows it puts others before are not a product of an input\'s';
-  const row: RowNode = { kind: 'add', attrs: {}, rows: [moved, byPosition(differences(constants, zero, count), [op])], weights: [], width: x.row.width, sampled: false, from: [op] };
+  const row: RowNode = { kind: 'add', attrs: {}, rows: [moved, byPosition(differences(constants, zero, count), [op])], weights: [], width: x.row.width, of: 'tokens', from: [op] };
   return { row, layout: { ...x.layout, axes: x.layout.axes.with(axis, [{ axis: 'row', size: before + count }]) }, scale: 1, past: undefined };
 }
 

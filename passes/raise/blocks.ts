@@ -22,7 +22,7 @@ export function liftNorm(op: OpOf<'tnorm'>, raising: Raising): Lifted {
   const row = scaled(x.row, x.scale);
   const weights = parameters.map((parameter) => parameterOf(source, parameter, x.layout, { width: row.width, group: only.size }));
   if (weights.includes(undefined)) return 'its gain or bias is not one number a feature';
-  return viewOf({ kind: 'norm', attrs: { norm: op.attrs.norm, groups: row.width / only.size, epsilon: op.attrs.epsilon }, rows: [row], weights: weights.flatMap((weight) => weight ?? []), width: row.width, sampled: row.sampled, from: [op] }, x);
+  return viewOf({ kind: 'norm', attrs: { norm: op.attrs.norm, groups: row.width / only.size, epsilon: op.attrs.epsilon }, rows: [row], weights: weights.flatMap((weight) => weight ?? []), width: row.width, of: row.of, from: [op] }, x);
 }
 
 /** A recognised activation of every element. */
@@ -34,7 +34,7 @@ export function liftActivation(op: OpOf<'tactivate'>, raising: Raising): Lifted 
   const x = isolated(view);
   if (x === undefined) return 'it activates irregular parts of rows';
   const row = scaled(x.row, x.scale * slope);
-  const activated: RowNode = { kind: 'activate', attrs: { activation }, rows: [row], weights: [], width: row.width, sampled: row.sampled, from: [op] };
+  const activated: RowNode = { kind: 'activate', attrs: { activation }, rows: [row], weights: [], width: row.width, of: row.of, from: [op] };
   return { ...viewOf(activated, x), scale: 1 / slope };
 }
 
@@ -52,9 +52,10 @@ export function liftRope(op: OpOf<'trope'>, raising: Raising): Lifted {
   const [last, ...more] = merged(axes.at(-1) ?? []);
   if (last?.axis !== 'feature' || last.stride !== 1 || more.length > 0 || axes.flat().some(({ axis }) => axis === 'key')) return 'its last axis is not the features of one head';
   if (op.attrs.pairs === 'unzipped') return 'it writes the halves of its pairs apart, which is not lowered yet';
+  if (root.row.of !== 'tokens') return 'it rotates rows whose positions the host does not say';
   if (source.dependence(cos) === 'active' || source.dependence(sin) === 'active') return 'its angles depend on activations';
   const found = known.recall(`rope ${JSON.stringify(axes)} ${cos} ${sin} ${op.attrs.pairs}`, () => findRope(source, operand, op.results[0] as ValueId, axes));
   if (found === undefined) return 'its angles are not positions times frequencies';
   const attrs = { headDim: last.size, ...found.rope, positions: found.positions ?? unlimitedPositions };
-  return { ...x, row: { kind: 'rope', attrs, rows: [x.row, 'positions'], weights: [], width: x.row.width, sampled: x.row.sampled, from: [op] } };
+  return { ...x, row: { kind: 'rope', attrs, rows: [x.row, 'positions'], weights: [], width: x.row.width, of: x.row.of, from: [op] } };
 }

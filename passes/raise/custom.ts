@@ -22,9 +22,9 @@ export function liftCustom(op: OpOf<'custom'>, raising: Raising): Lifted {
   const weights = constants.map((constant) => weightOf(source, constant));
   const fit = rows.flatMap((row) => row ?? []);
   const given = weights.flatMap((weight) => weight ?? []);
-  if (fit.length !== rows.length || given.length !== weights.length) return 'its operands are not whole rows, then constants';
+  if (fit.some(({ of }) => of !== fit[0]?.of) || fit.length !== rows.length || given.length !== weights.length) return 'its operands are not whole rows, then constants';
   return {
-    row: { kind: 'custom', attrs: op.attrs, rows: fit, weights: given, width, sampled: fit.some(({ sampled }) => sampled), from: [op] },
+    row: { kind: 'custom', attrs: op.attrs, rows: fit, weights: given, width, of: fit[0]?.of ?? 'tokens', from: [op] },
     layout: { base: 0, axes: [...axes, [{ axis: 'feature', size: width, stride: 1 }]] },
     scale: 1,
     past: undefined,

@@ -53,10 +53,12 @@ export function rowsOfElements({ param, layout }: Elements, { source, known }: R
   const strides = (factors: readonly Element[]): readonly Stride[] => factors.map(({ size, stride }) => ({ size, stride }));
   const each = shape.length > 2 ? shape.slice(1) : shape;
   const attrs: InputNode['attrs'] = { tensor, shape, batch: { size: shape.length > 2 ? (shape[0] as Dim) : 1, stride: each.reduce<Dim>(mulDims, 1) }, rows: strides(rows), columns: strides(columns), before: 0 };
-  const row = known.recall(`input ${JSON.stringify(attrs)}`, (): InputNode => ({ kind: 'input', attrs, rows: [], weights: [], width, sampled: false, from: [] }));
+  const of = source.axes.memory !== undefined && equalDims(total, source.axes.memory) ? 'memory' : 'tokens';
+  const row = known.recall(`input ${JSON.stringify(attrs)}`, (): InputNode => ({ kind: 'input', attrs, rows: [], weights: [], width, of, from: [] }));
   let left = total;
   const place = (factor: Factor): Factor => {
     if (factor.axis !== 'element') return factor;
+    if (of === 'memory') return { axis: 'memory', size: factor.size };
     left = divDims(left, factor.size) ?? 1;
     return rowFactor(factor.size, left);
   };

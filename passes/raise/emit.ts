@@ -15,10 +15,10 @@ export function emit(outputs: readonly RowNode[]): Emitted {
   const order = postorder(outputs, ordered);
   const feeds = (['ids', 'positions', 'types'] as const).filter((feed) => order.some((node) => node.rows.includes(feed)));
   const given = order.filter((node): node is InputNode => node.kind === 'input');
-  const unfolds = given.map(({ attrs }, i): Unfold => ({ input: nameOf(attrs.tensor, given.slice(0, i)), ...attrs }));
+  const unfolds = given.map(({ attrs, of }, i): Unfold => ({ input: nameOf(attrs.tensor, given.slice(0, i)), of: of === 'memory' ? of : 'tokens', ...attrs }));
   const weights = new Weights(build);
   const values = new Map<RowNode | RowFeed, ValueId>();
-  const types = [...feeds.map((): TensorType => ({ dtype: 'i32', shape: ['tokens'] })), ...given.map(({ width }): TensorType => ({ dtype: 'f32', shape: ['tokens', width] }))];
+  const types = [...feeds.map((): TensorType => ({ dtype: 'i32', shape: ['tokens'] })), ...given.map(({ of, width }): TensorType => ({ dtype: 'f32', shape: [of, width] }))];
   const made = build.block(types, (params) => {
     [...feeds, ...given].forEach((each, i) => values.set(each, params[i] as ValueId));
     for (const node of order) {
@@ -26,7 +26,7 @@ export function emit(outputs: readonly RowNode[]): Emitted {
       const origins = [...new Map(node.from.map((op) => [JSON.stringify(op.origin), op.origin])).values()];
       build.origin = { kind: 'derived', by: 'raise', from: origins } satisfies Origin;
       const operands = [...ordered.rows(node).map((row) => values.get(row) as ValueId), ...node.weights.map((weight) => weights.value(weight))];
-      const type: TensorType = { dtype: 'f32', shape: [node.sampled ? 'samples' : 'tokens', node.width] };
+      const type: TensorType = { dtype: 'f32', shape: [node.of, node.width] };
       values.set(node, build.op(node.kind, node.attrs, operands, type));
     }
     return outputs.map((node) => values.get(node) as ValueId);

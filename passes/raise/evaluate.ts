@@ -1,4 +1,4 @@
-import { type SizeEnv, sizesOf } from '../../ir/dims.ts';
+import { equalDims, type SizeEnv, sizesOf } from '../../ir/dims.ts';
 import type { Tensor } from '../../ir/graph/interpret/tensor.ts';
 import type { GraphOp } from '../../ir/graph/module.ts';
 import type { Dim, ValueId } from '../../ir/types.ts';
@@ -11,17 +11,20 @@ export type Scenario = {
   readonly batch: number;
   readonly rows: number;
   readonly past: number;
+  readonly memory: number;
   readonly sizes: ReadonlyMap<string, number>;
   /** Position of each row, sequences in order. */
   readonly positions: readonly number[];
   /** One for each key of each sequence: 0 is padding. */
   readonly mask: readonly number[];
+  /** One for each row of each sequence's memory, likewise. */
+  readonly memoryMask: readonly number[];
   readonly inputs: ReadonlyMap<ValueId, Tensor>;
   readonly known: Map<ValueId, Tensor>;
 };
 
 /** Sizes wanted; those the source fixes stay as they are. Positions count up from the past unless given, nothing is padding unless said. */
-export type Wanted = { readonly batch: number; readonly rows: number; readonly past: number; readonly positions?: readonly number[]; readonly mask?: readonly number[] };
+export type Wanted = { readonly batch: number; readonly rows: number; readonly past: number; readonly positions?: readonly number[]; readonly mask?: readonly number[]; readonly memoryMask?: readonly number[] };
 
 /** Sizes at which all sequences are as long as they can be. */
 export const unpadded: readonly Wanted[] = [{ batch: 2, rows: 6, past: 3 }, { batch: 1, rows: 1, past: 4 }, { batch: 2, rows: 4, past: 0 }];
@@ -37,6 +40,7 @@ export function scenarioOf(source: Source, wanted: Wanted): Scenario {
   const batch = fixed(axes.batch, wanted.batch);
   const rows = fixed(axes.row, wanted.rows);
   const past = axes.past === undefined ? 0 : fixed(axes.past, wanted.past);
+  const memory = fixed(axes.memory, 5);
   const sizes = new Map<string, number>();
   const bind = (dim: Dim | undefined, size: number): void => {
     if (typeof dim === 'string' && sizesOf(dim)[0] === dim && !sizes.has(dim)) sizes.set(dim, size);
@@ -44,6 +48,7 @@ export function scenarioOf(source: Source, wanted: Wanted): Scenario {
   bind(axes.batch, batch);
   bind(axes.row, rows);
   bind(axes.past, past);
+  bind(axes.memory, memory);
   for (const param of module.body.params) {
     const { shape } = source.type(param);
     if (source.role(param) === 'past') [batch, 0, past].forEach((size, i) => i !== 1 && bind(shape[i], size));
@@ -51,6 +56,7 @@ export function scenarioOf(source: Source, wanted: Wanted): Scenario {
   }
   const positions = wanted.positions?.length === batch * rows ? wanted.positions : Array.from({ length: batch * rows }, (_, i) => past + (i % rows));
   const mask = wanted.mask?.length === batch * (past + rows) ? wanted.mask : Array.from({ length: batch * (past + rows) }, () => 1);
+  const memoryMask = wanted.memoryMask?.length === batch * memory ? wanted.memoryMask : Array.from({ length: batch * memory }, () => 1);
   const fill: Partial<Record<Role, (i: number) => number>> = {
     ids: (i) => 3 + ((i * 7) % 11),
     positions: (i) => positions[i] as number,
@@ -63,9 +69,10 @@ export function scenarioOf(source: Source, wanted: Wanted): Scenario {
     const { shape } = source.type(param);
     if (value === undefined || !shape.flatMap(sizesOf).every((name) => sizes.has(name))) continue;
     const concrete = shapeUnder(shape, sizes);
-    inputs.set(param, { shape: concrete, data: Float64Array.from({ length: concrete.reduce((a, b) => a * b, 1) }, (_, i) => value(i)) });
+    const isOfMemory = source.role(param) === 'mask' && axes.memory !== undefined && equalDims(shape.at(-1) as Dim, axes.memory);
+    inputs.set(param, { shape: concrete, data: Float64Array.from({ length: concrete.reduce((a, b) => a * b, 1) }, (_, i) => (isOfMemory ? (memoryMask[i] as number) : value(i))) });
   }
-  return { batch, rows, past, sizes, positions, mask, inputs, known: new Map() };
+  return { batch, rows, past, memory, sizes, positions, mask, memoryMask, inputs, known: new Map() };
 }
 
 /**
@@ -103,7 +110,7 @@ function run(source: Source, op: GraphOp, operands: readonly Tensor[], { sizes }
   return runOp(source, op, operands, { shape: shapeUnder(source.type(op.results[0] as ValueId).shape, sizes), sizes });
 }
 
-const nothing: Scenario = { batch: 1, rows: 1, past: 0, sizes: new Map(), positions: [], mask: [], inputs: new Map(), known: new Map() };
+const nothing: Scenario = { batch: 1, rows: 1, past: 0, memory: 0, sizes: new Map(), positions: [], mask: [], memoryMask: [], inputs: new Map(), known: new Map() };
 
 /** The data of a value that depends on nothing. */
 export const constantOf = (source: Source, value: ValueId): Tensor | undefined => (source.dependence(value) === 'constant' ? evaluate(source, value, { ...nothing, known: new Map() }, new Map()) : undefined);

@@ -47,7 +47,7 @@ export function liftExperts(op: OpOf<'tmoe'>, raising: Raising): Lifted {
   const attrs: RowNode['attrs'] & object = {
     experts, k, scores: scores === 'sigmoid' ? 'sigmoid' : 'softmax', normalise: normalise || scores === 'chosen', activation, scaled: false, biased, bias: expertBias,
   } as const;
-  const row = { kind: 'experts', attrs, rows: [x, logits], weights, width, sampled: x.sampled, from: [op] } as RowNode;
+  const row = { kind: 'experts', attrs, rows: [x, logits], weights, width, of: x.of, from: [op] } as RowNode;
   return { row, layout: { base: 0, axes: [...view.layout.axes.slice(0, -1), [{ axis: 'feature', size: width, stride: 1 }]] }, scale: 1, past: undefined };
 }
 

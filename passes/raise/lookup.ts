@@ -81,7 +81,7 @@ export function liftLookup(op: OpOf<'pgather'>, raising: Raising): Lifted {
   const [size, width] = weight.shape as readonly [number, number];
   const of = weight.instances[0] as WeightExpr;
   const rows: Weight = found.offset === 0 ? weight : { ...weight, name: `${weight.name}[${found.offset}:]`, shape: [size - found.offset, width], instances: [{ kind: 'slice', of, axis: 0, start: found.offset, end: size }] };
-  const row: RowNode = { kind: 'embed', attrs: {}, rows: [found.feed], weights: [rows], width, sampled: false, from: [op] };
+  const row: RowNode = { kind: 'embed', attrs: {}, rows: [found.feed], weights: [rows], width, of: 'tokens', from: [op] };
   return { row, layout: { base: 0, axes: [...axes, [{ axis: 'feature', size: width, stride: 1 }]] }, scale: 1, past: undefined };
 }
 
@@ -100,6 +100,6 @@ export function liftPositions(op: OpOf<'pslice'>, raising: Raising): Lifted {
   const offset = past === undefined ? start : 0;
   const of: WeightExpr = { kind: 'reshape', of: weight.instances[0] as WeightExpr, shape: [size, width] };
   const rows: Weight = { name: `${weight.name}[${offset}:]`, dtype: weight.dtype, shape: [size - offset, width], instances: [{ kind: 'slice', of, axis: 0, start: offset, end: size }] };
-  const row: RowNode = { kind: 'embed', attrs: {}, rows: ['positions'], weights: [rows], width, sampled: false, from: [op] };
+  const row: RowNode = { kind: 'embed', attrs: {}, rows: ['positions'], weights: [rows], width, of: 'tokens', from: [op] };
   return { row, layout: { base: 0, axes: [...axes, [{ axis: 'feature', size: width, stride: 1 }]] }, scale: 1, past: undefined };
 }

@@ -53,6 +53,31 @@ function maskAt(source: Source, scores: Scores, lead: Axes, sizes: readonly Want
   return common ?? 'the mask cannot be read';
 }
 
+/** Sizes at which memory is as long as it can be, and filled up. */
+const memories: readonly Wanted[] = [{ batch: 2, rows: 3, past: 0 }, { batch: 2, rows: 3, past: 0, memoryMask: [1, 1, 1, 0, 0, 1, 1, 1, 1, 1] }];
+
+/** That a bias hides nothing of what sequences attend to besides their own rows, padding aside. A string says what it does instead. */
+export function findMemoryMask(source: Source, { q, k, bias }: Scores, lead: Axes): FoundMask | string {
+  for (const wanted of bias === undefined ? [] : memories) {
+    const scenario = scenarioOf(source, wanted);
+    const leadSizes = shapeUnder(source.type(q).shape, scenario.sizes).slice(0, -2);
+    const [rows, keys] = [q, k].map((side) => shapeUnder(source.type(side).shape, scenario.sizes).at(-2)) as [number, number];
+    if (keys !== scenario.memory) return `the scores are of ${keys} keys for ${scenario.memory} rows of memory`;
+    const added = expand(evaluate(source, bias as ValueId, scenario, new Map()), [...leadSizes, rows, keys]).data;
+    const sequences = sequencesOf(lead, scenario.batch);
+    const wrong = added.findIndex((value, at) => {
+      const hidden = scenario.memoryMask[(sequences[Math.floor(at / (rows * keys))] as number) * keys + (at % keys)] === 0;
+      return hidden ? value > masked : Math.abs(value) > 1e-6;
+    });
+    if (wrong >= 0) return `a bias of ${added[wrong]} is added to the scores`;
+  }
+  return { mask: 'full', window: 0 };
+}
+
+/** Of each index of the leading axes: its sequence. */
+const sequencesOf = (lead: Axes, batch: number): readonly number[] =>
+  offsets(lead.flat().map((factor) => ({ axis: 'feature' as const, size: factor.axis === 'batch' ? batch : (factor.size as number), stride: factor.axis === 'batch' ? 1 : 0 })));
+
 type At = { readonly scenario: Scenario; readonly overrides: ReadonlyMap<ValueId, Tensor> };
 
 function look(source: Source, { q, k, bias }: Scores, lead: Axes, { scenario, overrides }: At): Seen | string {
@@ -61,7 +86,7 @@ function look(source: Source, { q, k, bias }: Scores, lead: Axes, { scenario, ov
   if (rows !== scenario.rows || keys !== scenario.rows + scenario.past) return `the scores are [${rows}, ${keys}] for ${scenario.rows} rows after ${scenario.past}`;
   const leads = volume(leadSizes);
   const added = bias === undefined ? new Float64Array(leads * rows * keys) : expand(evaluate(source, bias, scenario, overrides), [...leadSizes, rows, keys]).data;
-  const sequences = offsets(lead.flat().map((factor) => ({ axis: 'feature' as const, size: factor.axis === 'batch' ? scenario.batch : (factor.size as number), stride: factor.axis === 'batch' ? 1 : 0 })));
+  const sequences = sequencesOf(lead, scenario.batch);
   const allowed: (boolean[] | undefined)[][] = Array.from({ length: scenario.batch }, () => []);
   for (let at = 0; at < leads * rows; at++) {
     const sequence = sequences[Math.floor(at / rows)] as number;

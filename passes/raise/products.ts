@@ -19,7 +19,7 @@ export function liftProduct(op: OpOf<'pmatmul'>, raising: Raising): Lifted {
   if (matrix === undefined) return `its second operand, [${source.type(right).shape.join(', ')}], is not one matrix`;
   const w = view.scale === 1 ? matrix : { ...matrix, name: `${matrix.name}*${view.scale}`, instances: matrix.instances.map((of): WeightExpr => ({ kind: 'scale', of, by: view.scale })) };
   const [width] = w.shape as readonly [number];
-  const row: RowNode = { kind: 'linear', attrs: { activation: 'none', gated: false, scaled: false, bias: false, residual: false }, rows: [x], weights: [w], width, sampled: x.sampled, from: [op] };
+  const row: RowNode = { kind: 'linear', attrs: { activation: 'none', gated: false, scaled: false, bias: false, residual: false }, rows: [x], weights: [w], width, of: x.of, from: [op] };
   return { row, layout: { base: 0, axes: [...view.layout.axes.slice(0, -1), [{ axis: 'feature', size: width, stride: 1 }]] }, scale: 1, past: undefined };
 }
 

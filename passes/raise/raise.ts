@@ -1,7 +1,8 @@
+import { equalDims } from '../../ir/dims.ts';
 import { type Diagnostics, type Origin, sourcesOf } from '../../diagnostics/diagnostic.ts';
 import type { Cache, GraphModule, GraphOp, Output, SourceInterface, Unfold } from '../../ir/graph/module.ts';
 import { isWide } from '../../ir/graph/interpret/casts.ts';
-import type { ValueId } from '../../ir/types.ts';
+import type { Dim, ValueId } from '../../ir/types.ts';
 import type { TensorStore } from '../../ir/weights.ts';
 import { nearMisses } from '../recognise/recognise.ts';
 import { accountFor } from './accounts.ts';
@@ -42,14 +43,14 @@ export function raise(module: GraphModule, store: TensorStore, diagnostics: Diag
   const { unfolds, ...emitted } = emit(rows.map(({ row }) => row));
   const layers = emitted.body.ops.filter((op) => op.kind === 'attention').length;
   const tables = emitted.body.ops.flatMap((op) => (op.kind === 'embed' && isPositional(op, emitted.body.params, emitted.inputs) ? [emitted.types[op.operands[1] as ValueId]?.shape[0] as number] : []));
-  const fixed = unfolds.flatMap(({ before, rows: parts }) => (parts.every(({ size }) => typeof size === 'number') ? [before + parts.reduce((count, { size }) => count * (size as number), 1)] : []));
+  const fixed = unfolds.flatMap(({ before, of, rows: parts }) => (of === 'tokens' && parts.every(({ size }) => typeof size === 'number') ? [before + parts.reduce((count, { size }) => count * (size as number), 1)] : []));
   const ropes = emitted.body.ops.flatMap((op) => (op.kind === 'rope' ? [op.attrs.positions] : []));
   return {
     name: module.name,
     family: module.family,
     customLayers: module.customLayers,
     ...emitted,
-    outputs: rows.map(({ row, name }) => ({ name, rows: row.sampled ? 'samples' : 'tokens' })),
+    outputs: rows.map(({ row, name }) => ({ name, rows: row.of === 'samples' ? row.of : 'tokens' })),
     caches: lifting.caches,
     source: {
       interface: interfaceOf(source, lifting, { results: results as readonly Result[], unfolds }),
@@ -122,6 +123,10 @@ class Lifting implements Raising {
     const kinds = merged(isolated(view)?.layout.axes.flat() ?? []).map(({ axis }) => axis).join(' ');
     if (half !== undefined && view.scale === 1 && /^(batch )?(feature )?(key|row)( feature)?$/.test(kinds)) return { role: `present${half.half}`, index: half.layer };
     const row = wholeRows(view);
+    if (row?.of === 'memory') {
+      this.problems.push({ op: this.source.definition(value), value, reason: `output \`${name}\` is of rows that are only attended to` });
+      return undefined;
+    }
     if (row !== undefined) return { role: 'result', row };
     // Keys and values of an attention that was not recognised: that has been told.
     if (this.problems.length > 0 && this.source.type(value).shape.length === 4) return undefined;
@@ -194,7 +199,8 @@ function interfaceOf(source: Source, lifting: Lifting, { results, unfolds }: { r
     const name = source.name(param) as string;
     const half = lifting.halves.get(name);
     const role = source.role(param);
-    return { name, role: half === undefined ? (role === 'past' || role === undefined ? 'other' : role) : `past${half.half}`, layer: half?.layer ?? 0 };
+    const isOfMemory = role === 'mask' && source.axes.memory !== undefined && equalDims(source.type(param).shape.at(-1) as Dim, source.axes.memory);
+    return { name, role: half === undefined ? (isOfMemory ? 'memoryMask' : role === 'past' || role === undefined ? 'other' : role) : `past${half.half}`, layer: half?.layer ?? 0 };
   });
   const outputs = results.map((result, i): SourceInterface['outputs'][number] => ({
     name: (source.module.outputs[i] as Output).name,

@@ -6,17 +6,20 @@ import { features, merged } from './axes.ts';
 
 type RowKind = 'embed' | 'norm' | 'linear' | 'rope' | 'attention' | 'activate' | 'add' | 'multiply' | 'scale' | 'sampleRows' | 'columns' | 'custom' | 'experts';
 
+/** What rows there is one of: tokens of the step, those of them that are sampled, or what sequences attend to besides. */
+export type RowsOf = 'tokens' | 'samples' | 'memory';
+
 /** A row list the host makes. */
 export type RowFeed = 'ids' | 'positions' | 'types';
 
 /**
- * An op of the raised module: rows (or a row list) in, then its weights; `width` features out for every token, or for every
- * sampled row. `from` are the source ops it stands for.
+ * An op of the raised module: rows (or a row list) in, then its weights; `width` features out for every row.
+ * `from` are the source ops it stands for.
  */
 export type RowNode = InputNode | OpNode;
 
 /** Activations the host brings, made of the elements of one of the source's inputs. */
-export type InputNode = { readonly kind: 'input'; readonly attrs: Omit<Unfold, 'input'>; readonly rows: readonly (RowNode | RowFeed)[]; readonly weights: readonly Weight[]; readonly width: number; readonly sampled: boolean; readonly from: readonly GraphOp[] };
+export type InputNode = { readonly kind: 'input'; readonly attrs: Omit<Unfold, 'input' | 'of'>; readonly rows: readonly (RowNode | RowFeed)[]; readonly weights: readonly Weight[]; readonly width: number; readonly of: RowsOf; readonly from: readonly GraphOp[] };
 
 type OpNode = {
   readonly [K in RowKind]: {
@@ -25,7 +28,7 @@ type OpNode = {
     readonly rows: readonly (RowNode | RowFeed)[];
     readonly weights: readonly Weight[];
     readonly width: number;
-    readonly sampled: boolean;
+    readonly of: RowsOf;
     readonly from: readonly GraphOp[];
   };
 }[RowKind];
@@ -64,7 +67,7 @@ function selected(row: RowNode, base: number, used: readonly Factor[]): RowNode 
   }
   const [only] = parts;
   if (only === undefined || parts.length > 1 || only.stride !== 1) return undefined;
-  return { kind: 'columns', attrs: { start: base, end: base + size }, rows: [row], weights: [], width: size, sampled: row.sampled, from: [] };
+  return { kind: 'columns', attrs: { start: base, end: base + size }, rows: [row], weights: [], width: size, of: row.of, from: [] };
 }
 
 /** Rows base, base + ... of a weight, factor by factor: each cuts its rows into runs and takes the start of each. */
@@ -103,7 +106,7 @@ export function scaled(row: RowNode, by: number): RowNode {
 }
 
 /** Rows times a number for each feature, or one for all. */
-export const gained = (row: RowNode, by: Weight, from: readonly GraphOp[]): RowNode => ({ kind: 'scale', attrs: {}, rows: [row], weights: [by], width: row.width, sampled: row.sampled, from });
+export const gained = (row: RowNode, by: Weight, from: readonly GraphOp[]): RowNode => ({ kind: 'scale', attrs: {}, rows: [row], weights: [by], width: row.width, of: row.of, from });
 
 /** The rows a view shows when it shows them whole: sequences, then rows, then all features in order. */
 export function wholeRows(view: View): RowNode | undefined {

@@ -1,3 +1,4 @@
+import { equalDims } from '../../ir/dims.ts';
 import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
 import { type Dim, type TensorType, type ValueId, isFloat } from '../../ir/types.ts';
 import type { TensorStore } from '../../ir/weights.ts';
@@ -23,8 +24,8 @@ export type Source = {
   readonly dominator: (value: ValueId) => ValueId | undefined;
   readonly name: (input: ValueId) => string | undefined;
   readonly role: (input: ValueId) => Role | undefined;
-  /** Sizes of the axes: sequences, new rows, and cached rows where there is a past. */
-  readonly axes: { readonly batch: Dim; readonly row: Dim; readonly past: Dim | undefined };
+  /** Sizes of the axes: sequences, new rows, cached rows where there is a past, and rows attended to besides where there are any. */
+  readonly axes: { readonly batch: Dim; readonly row: Dim; readonly past: Dim | undefined; readonly memory: Dim | undefined };
 };
 
 export function indexSource(module: GraphModule, store: TensorStore): Source {
@@ -50,6 +51,7 @@ export function indexSource(module: GraphModule, store: TensorStore): Source {
     const param = module.body.params.find((candidate) => roles.get(candidate) === role);
     return param === undefined ? undefined : type(param);
   };
+  const sequences = sequencesOf(module, find);
   return {
     module, store, type, dependence,
     definition: (value) => definitions.get(value),
@@ -58,7 +60,7 @@ export function indexSource(module: GraphModule, store: TensorStore): Source {
     dominator: (value) => dominators.get(value),
     name: (input) => names.get(input),
     role: (input) => roles.get(input),
-    axes: { ...sequencesOf(module, find), past: find('past')?.shape[2] },
+    axes: { ...sequences, past: find('past')?.shape[2], memory: memoryIn(module, roles, sequences.row) },
   };
 }
 
@@ -71,6 +73,12 @@ function sequencesOf({ body, types }: GraphModule, find: (role: Role) => TensorT
   const queries = shapeOf(body.ops.find(({ kind }) => kind === 'tattention')?.operands[0]);
   const row = queries.at(-2) ?? (elements.length > 3 ? shapeOf(body.yields[0]) : elements).at(-2) ?? 1;
   return { batch: elements.length > 2 ? (elements[0] as Dim) : 1, row };
+}
+
+/** The rows of a tensor of rows that are not those of the sequences: what these attend to besides. */
+function memoryIn({ body, types }: GraphModule, roles: ReadonlyMap<ValueId, Role>, row: Dim): Dim | undefined {
+  const shapes = body.params.flatMap((param) => (roles.get(param) === 'rows' ? [(types[param] as TensorType).shape] : []));
+  return shapes.find((shape) => shape.length === 3 && typeof shape[2] === 'number' && !equalDims(shape[1] as Dim, row))?.[1];
 }
 
 function dependencesOf(module: GraphModule, roles: ReadonlyMap<ValueId, Role>): ReadonlyMap<ValueId, Dependence> {

@@ -28,4 +28,4 @@ export function tableOf(source: Source, value: ValueId, { axes }: Layout, width:
 }
 
 /** The rows of a table by position. */
-export const byPosition = (table: Weight, from: readonly GraphOp[]): RowNode => ({ kind: 'embed', attrs: {}, rows: ['positions'], weights: [table], width: table.shape[1] as number, sampled: false, from });
+export const byPosition = (table: Weight, from: readonly GraphOp[]): RowNode => ({ kind: 'embed', attrs: {}, rows: ['positions'], weights: [table], width: table.shape[1] as number, of: 'tokens', from });

@@ -83,7 +83,7 @@ function sliced(view: View, { axis, start, step, from, count }: Slice, raising: 
 
 function sampled(view: View, axis: number): Lifted {
   if (view.past !== undefined) return 'it picks a row of cached keys or values';
-  const row = view.row.sampled ? view.row : ({ kind: 'sampleRows', attrs: {}, rows: [view.row], weights: [], width: view.row.width, sampled: true, from: [] } as const);
+  const row = view.row.of === 'samples' ? view.row : ({ kind: 'sampleRows', attrs: {}, rows: [view.row], weights: [], width: view.row.width, of: 'samples', from: [] } as const);
   return { ...view, row, layout: { ...view.layout, axes: view.layout.axes.with(axis, []) } };
 }
 

@@ -1,4 +1,5 @@
 import type { Format } from '../../isa-spec/fields.ts';
+import type { StepCount } from '../../isa-spec/instructions.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
 import type { GraphModule } from '../../ir/graph/module.ts';
 import { pitchLines } from '../../ir/tile/footprint.ts';
@@ -13,8 +14,8 @@ export type Bounds = TileModule['bounds'];
 /** Where the planner keeps things: values whose buffers are named here live in HBM, the others in SRAM; bytes of SRAM an op may stage in. */
 export type Homes = { readonly spilled: ReadonlySet<string>; readonly stageBytes: number };
 
-/** A value in memory: columns of a buffer, a row for every token or for every sampled row. */
-export type Place = { readonly buffer: BufferId; readonly column: number; readonly columns: number; readonly of: 'tokens' | 'samples' };
+/** A value in memory: columns of a buffer, a row for everything a step counts (tokens, sampled rows, ...). */
+export type Place = { readonly buffer: BufferId; readonly column: number; readonly columns: number; readonly of: StepCount };
 
 /** What lowering an op needs: the writer, where values are, and in which loop it is. */
 export type Lowering = {
@@ -42,7 +43,7 @@ export class MustSpill extends Error {
   }
 }
 
-export const rowLimit = (low: Lowering, of: 'tokens' | 'samples'): number => low.bounds[of];
+export const rowLimit = (low: Lowering, of: StepCount): number => low.bounds[of];
 
 export const bufferOf = (low: Lowering, id: BufferId): Buffer => low.write.buffers[id] as Buffer;
 
@@ -97,7 +98,7 @@ export function overRows(low: Lowering, reads: readonly Place[], writes: readonl
 }
 
 /** Equal row tiles, as tall as `bytesPerRow` of stage each lets them be. */
-export function rowTiling(low: Lowering, of: 'tokens' | 'samples', bytesPerRow: number): { rowTile: number; rowTiles: number } {
+export function rowTiling(low: Lowering, of: StepCount, bytesPerRow: number): { rowTile: number; rowTiles: number } {
   const limit = rowLimit(low, of);
   const most = Math.min(limit, rowsFieldMax, bytesPerRow === 0 ? limit : Math.floor(low.homes.stageBytes / bytesPerRow));
   if (most < 1) throw new DoesNotFit();

@@ -1,4 +1,5 @@
 import type { Format } from '../../isa-spec/fields.ts';
+import type { StepCount } from '../../isa-spec/instructions.ts';
 import { allOps, type Block, type GraphModule, type GraphOp, type OpOf } from '../../ir/graph/module.ts';
 import type { TensorType, ValueId } from '../../ir/types.ts';
 import { pitchLines } from '../../ir/tile/footprint.ts';
@@ -83,7 +84,7 @@ export class Storage {
       return { ...source, column: source.column + op.attrs.start, columns: op.attrs.end - op.attrs.start };
     }
     const type = this.#module.types[value] as TensorType;
-    const of = type.shape[0] === 'samples' ? 'samples' : 'tokens';
+    const of = countOf(type);
     const columns = sizeOf(type.shape[1]);
     const isOutput = this.#module.body.yields.includes(value);
     const given = this.#module.inputs[this.#module.body.params.indexOf(value)];
@@ -96,6 +97,9 @@ export class Storage {
     return { buffer, column: 0, columns, of };
   }
 }
+
+/** What a value has a row for. */
+export const countOf = ({ shape: [rows] }: TensorType): StepCount => (rows === 'samples' || rows === 'memory' ? rows : 'tokens');
 
 /** True when `next` may be written over `param`: nobody reads `param` later, and the op that makes `next` reads it row by row at most. */
 function deadBefore(block: Block, param: ValueId, next: ValueId): boolean {

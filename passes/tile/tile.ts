@@ -11,7 +11,7 @@ import { lowerExperts } from './experts.ts';
 import { type Bounds, type Homes, listBuffer, type Lowering, type Place, wholeList } from './lowering.ts';
 import { lowerLinear } from './matmul.ts';
 import { gatherInto, lowerAllgather, lowerEmbed, lowerMap, lowerNorm, lowerQuantise, lowerRope, lowerSampleRows, lowerScale, lowerTake, mapInto, storeRows } from './rows.ts';
-import { Storage } from './storage.ts';
+import { countOf, Storage } from './storage.ts';
 import { TileWriter } from './writer.ts';
 
 /** A tile module and the graph module it serves, whose weights now include the tables lowering asked for. */
@@ -27,7 +27,7 @@ export function tile(module: GraphModule, machine: Machine, bounds: Bounds, home
   const tiled: TileModule = {
     name: module.name, tile: machine.arrays.size.value, chips, bounds,
     buffers: lowering.write.buffers, body: lowering.write.nodes,
-    inputs: module.inputs.flatMap(({ name, feed }, i) => (feed === 'rows' ? [{ name, buffer: lowering.storage.place(module.body.params[i] as ValueId).buffer, rows: 'tokens' as const }] : [])),
+    inputs: module.inputs.flatMap(({ name, feed }, i) => (feed === 'rows' ? [{ name, buffer: lowering.storage.place(module.body.params[i] as ValueId).buffer, rows: countOf(module.types[module.body.params[i] as ValueId] as TensorType) }] : [])),
     outputs: module.outputs.map((output, i) => {
       const place = lowering.outputs[i] as Place;
       return { name: output.name, buffer: place.buffer, rows: place.of };
@@ -68,7 +68,7 @@ class GraphLowering {
     this.module.inputs.forEach((input) => {
       if (input.feed !== 'tensor' && input.feed !== 'rows') this.#hostList(input.feed);
     });
-    if (ops.some((op) => op.kind === 'attention')) for (const table of ['slots', 'worklist', 'pages'] as const) this.#hostList(table);
+    for (const op of ops) if (op.kind === 'attention') for (const table of tablesOfAttention(countOf(this.module.types[op.operands[1] as ValueId] as TensorType) === 'memory')) this.#hostList(table);
     if (ops.some((op) => op.kind === 'sampleRows')) this.#hostList('samples');
     for (const op of ops) if (op.kind === 'rope') this.#anglesOf(op);
     this.#block(this.module.body, false, '');
@@ -152,7 +152,7 @@ class GraphLowering {
   #list(value: ValueId): Region {
     const input = this.module.inputs[this.module.body.params.indexOf(value)];
     if (input !== undefined && input.feed !== 'tensor' && input.feed !== 'rows') return wholeList(this.write, this.#hostList(input.feed));
-    const of = (this.module.types[value] as TensorType).shape[0] === 'samples' ? 'samples' : 'tokens';
+    const of = countOf(this.module.types[value] as TensorType);
     const buffer = this.#scaleLists.get(value) ?? listBuffer(this.write, `scale.${value}`, 'f32', this.#bounds[of]);
     this.#scaleLists.set(value, buffer);
     return wholeList(this.write, buffer);
@@ -161,8 +161,9 @@ class GraphLowering {
   #hostList(table: HostTable): BufferId {
     const known = this.#hostLists.get(table);
     if (known !== undefined) return known;
-    const { tokens, sequences, samples, pageListEntries } = this.#bounds;
-    const words = { ids: tokens, positions: tokens, types: tokens, slots: tokens, samples, worklist: (sequences * workEntryBytes) / 4, pages: pageListEntries }[table];
+    const { tokens, sequences, samples, memory, pageListEntries } = this.#bounds;
+    const worklist = (sequences * workEntryBytes) / 4;
+    const words = { ids: tokens, positions: tokens, types: tokens, slots: tokens, samples, worklist, pages: pageListEntries, memorySlots: memory, memoryWorklist: worklist, memoryPages: pageListEntries }[table];
     const buffer = listBuffer(this.write, table, 'i32', words);
     this.#hostLists.set(table, buffer);
     this.write.op('input', { table }, { out: wholeList(this.write, buffer) }, { max: 1, of: 'all' });
@@ -189,16 +190,21 @@ class GraphLowering {
 
   #site(op: OpOf<'attention'>): AttentionSite {
     const cache = this.module.caches.find((candidate) => candidate.name === op.attrs.cache);
-    const key = op.attrs.cache === '' ? `scratch.${op.attrs.kvHeads}x${op.attrs.headDim}` : op.attrs.cache;
+    const ofMemory = countOf(this.module.types[op.operands[1] as ValueId] as TensorType) === 'memory';
+    const key = ofMemory ? `memory.${op.attrs.kvHeads}x${op.attrs.headDim}` : op.attrs.cache === '' ? `scratch.${op.attrs.kvHeads}x${op.attrs.headDim}` : op.attrs.cache;
     const format = (this.module.types[op.operands[1] as ValueId] as TensorType).dtype as Format;
     const { poolPages, pageRows } = this.#bounds;
     const kv =
       this.#pools.get(key) ??
       this.write.buffer({ name: `kv.${key}`, space: 'hbm', role: 'kv', format, rows: (cache?.layers ?? 1) * poolPages * pageRows * 2, columns: op.attrs.kvHeads * op.attrs.headDim });
     this.#pools.set(key, kv);
-    return { kv, slots: this.#hostList('slots'), worklist: this.#hostList('worklist'), pages: this.#hostList('pages'), layered: (cache?.layers ?? 1) > 1 };
+    const [slots, worklist, pages] = tablesOfAttention(ofMemory).map((table) => this.#hostList(table)) as [BufferId, BufferId, BufferId];
+    return { kv, slots, worklist, pages, layered: (cache?.layers ?? 1) > 1 };
   }
 }
+
+/** Where the keys and values of sequences go, who attends to them, and where they are: their own, or those of their memory. */
+const tablesOfAttention = (ofMemory: boolean): readonly HostTable[] => (ofMemory ? ['memorySlots', 'memoryWorklist', 'memoryPages'] : ['slots', 'worklist', 'pages']);
 
 /** Ops lowering has no way for, as diagnostics: what recognition left over. */
 export function reportUnlowerable(module: GraphModule, diagnostics: Diagnostics): void {

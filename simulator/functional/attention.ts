@@ -11,8 +11,8 @@ import type { Execute } from './execute.ts';
 import { addPart, clearedSums, type Sums, withSink } from './softmax.ts';
 import { addressOf, type Chip, hbmOf, windowOf } from './state.ts';
 
-/** Rows of the loaded window that are of one sequence: [row, row + rows); the first of them is row `position` of the sequence. */
-type Segment = { readonly row: number; readonly rows: number; readonly position: number; readonly keys: number; readonly firstPage: number };
+/** Rows of the loaded window that are of one sequence: [row, row + rows); the first of them is row `position` of the sequence. `short`: not all rows are among the keys. */
+type Segment = { readonly row: number; readonly rows: number; readonly position: number; readonly keys: number; readonly firstPage: number; readonly short: boolean };
 
 /** What `aq` loads, and what its softmax has come to. */
 export type AttentionRows = Omit<Queries, 'softCap' | 'exact'> & {
@@ -31,11 +31,10 @@ const segmentsOf = (chip: Chip, line: number, first: number, rows: number): read
     const at = chip.sram.range(line * chip.geometry.lineBytes + entry * workEntryBytes, workEntryBytes) / 4;
     const [firstRow, count, keys, firstPosition, firstPage] = chip.sram.views.u32.subarray(at, at + 5) as unknown as [number, number, number, number, number];
     if (firstRow !== next) throw new SimulationFault('table', `work-list entry ${entry} starts at row ${firstRow}, the one before it ends at ${next}`);
-    if (keys < firstPosition + count && keys !== count) throw new SimulationFault('table', `work-list entry ${entry} has ${keys} keys for rows ${firstPosition} to ${firstPosition + count}`);
     next = firstRow + count;
     const from = Math.max(first, firstRow);
     const to = Math.min(first + rows, next);
-    if (from < to) segments.push({ row: from - first, rows: to - from, position: firstPosition + from - firstRow, keys, firstPage });
+    if (from < to) segments.push({ row: from - first, rows: to - from, position: firstPosition + from - firstRow, keys, firstPage, short: keys < firstPosition + count && keys !== count });
   }
   return segments;
 };
@@ -83,6 +82,8 @@ export const attn: Execute<'attn'> = (chip, queue, fields) => {
   const { lineBytes } = chip.geometry;
   const group = heads / kvHeads;
   if (format !== state.format) throw new SimulationFault('operand', `keys are ${format}, the queries ${state.format}`);
+  const short = mask === 'causal' ? segments.find((segment) => segment.short) : undefined;
+  if (short !== undefined) throw new SimulationFault('table', `a causal mask over ${short.keys} keys for rows from ${short.position} on, which are not among them`);
   if (heads % kvHeads !== 0) throw new SimulationFault('operand', `${heads} heads do not share ${kvHeads} heads of keys`);
   if (latent && valueDim > headDim) throw new SimulationFault('operand', `values of ${valueDim} elements are to be part of keys of ${headDim}`);
   const keyBytes = kvHeads * headDim * formatBytes[format];

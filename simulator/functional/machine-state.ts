@@ -1,5 +1,5 @@
 import { decodeAll, still } from '../../isa-spec/encoding.ts';
-import { type HbmBase, queues } from '../../isa-spec/instructions.ts';
+import { type HbmBase, type HostTable, hostTables, queues } from '../../isa-spec/instructions.ts';
 import type { ChipCode, Program } from '../../isa-spec/program.ts';
 import { type ByteSource, HbmRegion, Sram } from '../memory.ts';
 import { simdEngine } from '../wasm/engine.ts';
@@ -20,8 +20,8 @@ export const imageSource = (image: Uint8Array): ByteSource => (offset, length) =
 
 const noStep: StepData = {
   entry: 0,
-  counts: { tokens: 0, sequences: 0, samples: 0 },
-  tables: { ids: new Uint8Array(0), positions: new Uint8Array(0), types: new Uint8Array(0), slots: new Uint8Array(0), samples: new Uint8Array(0), worklist: new Uint8Array(0), pages: new Uint8Array(0) },
+  counts: { tokens: 0, sequences: 0, samples: 0, memory: 0 },
+  tables: Object.fromEntries(hostTables.map((table) => [table, new Uint8Array(0)])) as Record<HostTable, Uint8Array>,
 };
 
 const geometryOf = ({ machine }: Program): Geometry => {

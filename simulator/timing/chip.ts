@@ -1,4 +1,4 @@
-import { hbmBases, queues } from '../../isa-spec/instructions.ts';
+import { hbmBases, isWorklist, queues, type Worklist } from '../../isa-spec/instructions.ts';
 import type { WorkEntry } from '../../isa-spec/step-block.ts';
 import type { AttentionCost } from './attention.ts';
 import { WeightFifo } from './fifo.ts';
@@ -9,11 +9,11 @@ import { type ChipStreams, postersOf } from './stream.ts';
 
 /** What the host gave a chip for the step. */
 export type StepInput = {
-  /** tokens, sequences, samples: in the order of `stepCounts`. */
+  /** tokens, sequences, samples, memory: in the order of `stepCounts`. */
   readonly counts: readonly number[];
   /** Bytes of each host table, in the order of `hostTables`. */
   readonly tableBytes: readonly number[];
-  readonly work: readonly WorkEntry[];
+  readonly work: Readonly<Record<Worklist, readonly WorkEntry[]>>;
 };
 
 /** Where the peak goes that is not achieved. */
@@ -53,6 +53,7 @@ export class Chip {
   readonly accumulated = new Float64Array(1024);
   /** 1 where they come from bf16 operands. */
   readonly slowAccumulators = new Uint8Array(1024);
+  readonly #worklists = new Map<number, Worklist>();
   /** When this chip reached the collective it is joining. */
   joined = 0;
 
@@ -75,5 +76,15 @@ export class Chip {
     this.poster = postersOf(streams);
     this.hbm = new SharedHbm(rates.hbm, 3);
     this.fifo = new WeightFifo(rates.fifoTiles);
+    for (const stream of streams) {
+      for (const instruction of stream.instructions) {
+        if (instruction.op === 'hostw' && isWorklist(instruction.fields.table)) this.#worklists.set(instruction.fields.dst.addr, instruction.fields.table);
+      }
+    }
+  }
+
+  /** The work list at a line of SRAM; of programs that do not say where the host's lists go, the sequences' own. */
+  workOf(line: number): readonly WorkEntry[] {
+    return this.step.work[this.#worklists.get(line) ?? 'worklist'];
   }
 }

@@ -35,7 +35,7 @@ export function timeStep(input: TimingInput): TimingResult {
     entry: input.entry,
     tokens: tokens!,
     samples: samples!,
-    inputTokens: tokens! - input.simulated[0]!.step.work.filter(({ rows, firstPosition }) => rows === 1 && firstPosition > 0).length,
+    inputTokens: tokens! - input.simulated[0]!.step.work.worklist.filter(({ rows, firstPosition }) => rows === 1 && firstPosition > 0).length,
     chips: input.chips,
     symmetric: perChip.length < input.chips,
     cycles,

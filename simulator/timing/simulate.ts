@@ -70,7 +70,7 @@ function stepInput(block: Uint8Array): StepInput {
   return {
     counts: stepCounts.map((name) => counts[name]),
     tableBytes: hostTables.map((table) => tables[table].length),
-    work: decodeWorklist(tables.worklist),
+    work: { worklist: decodeWorklist(tables.worklist), memoryWorklist: decodeWorklist(tables.memoryWorklist) },
   };
 }
 

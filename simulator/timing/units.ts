@@ -79,7 +79,7 @@ export function windowCost(chip: Chip, lane: Lane): WindowCost | undefined {
   const at = window.first / (rowsMax[window.pc]! || 1);
   const known = costs[at];
   if (known !== undefined && known.pc === window.pc && known.rows === window.rows) return known;
-  const cost = attentionCost({ query: query.fields, keys: keys.fields, rates: chip.rates }, chip.step.work, window.first, window.rows);
+  const cost = attentionCost({ query: query.fields, keys: keys.fields, rates: chip.rates }, chip.workOf(query.fields.worklist), window.first, window.rows);
   return (costs[at] = { ...cost, pc: window.pc, rows: window.rows });
 }
 

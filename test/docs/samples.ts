@@ -50,7 +50,7 @@ const tinyWeights = example('llama/hf/model.safetensors');
 const compiled = (changes: object, target: Partial<Target>): Sample => (diagnostics) => {
   const imported = importFolder(folder({ ...llama70, ...changes }), diagnostics);
   if (imported === undefined) return;
-  const bounds = { tokens: 64, sequences: 64, samples: 64, poolPages: 1024, pageRows: 128, pageListEntries: 1024 };
+  const bounds = { tokens: 64, sequences: 64, samples: 64, memory: 0, poolPages: 1024, pageRows: 128, pageListEntries: 1024 };
   const serve = (): Serving => ({ workload: { isl: 2048, osl: 128, batch: 64 }, bounds });
   compile({ ...imported, primitive: false }, { machine: sohu, precision: 'fp8', tp: 1, pp: 1, stageShare: 0.25, serve, ...target }, diagnostics);
 };

@@ -15,6 +15,7 @@ const programs = [
   'modules/SdpaCausal-ts-eager-op17-plain', 'modules/GqaExpand-dyn-eager-op18-plain', 'modules/RopeHalfInline-ts-eager-op17-plain', 'modules/Bmm3D-dyn-eager-op23-plain', 'modules/PadMask-ts-eager-op17-plain',
   'modules/glu_swiglu-dyn-eager-op18-plain', 'modules/ln_native-ts-eager-op17-plain', 'modules/act_gelu_erf-dyn-eager-op23-plain',
   'modules/PatchConv-ts-eager-op17-plain', 'modules/PatchUnfold-dyn-eager-op18-plain', 'hf/vit-dyn-sdpa-op18-plain', 'hf/clip_vision-ts-sdpa-op17-plain', 'hf/dinov2-dyn-sdpa-op23-plain',
+  'modules/FusedKvCross-ts-eager-op17-plain', 'modules/NNDecLayer-dyn-eager-op18-plain', 'hf/bart_decoder-ts-sdpa-op17-plain', 'hf/whisper_decoder-dyn-sdpa-op23-plain',
 ];
 
 describe.skipIf(!existsSync(exports))('exports that take activations', () => {
@@ -28,7 +29,7 @@ describe.skipIf(!existsSync(exports))('exports that take activations', () => {
     expect(made).toHaveProperty('cosine');
     expect(made).toSatisfy(({ cosine }: { cosine: number }) => cosine >= leastCosine);
   });
-  test.each([['modules/SdpaCausal-ts-eager-op17-plain', 'x'], ['hf/vit-dyn-sdpa-op18-plain', 'pixel_values']])('`run %s` makes activations up, or takes those of a file, and compares to the bit and with ONNX Runtime', async (name, input) => {
+  test.each([['modules/SdpaCausal-ts-eager-op17-plain', 'x'], ['hf/vit-dyn-sdpa-op18-plain', 'pixel_values'], ['hf/whisper_decoder-dyn-sdpa-op18-plain', 'encoder_hidden_states']])('`run %s` makes activations up, or takes those of a file, and compares to the bit and with ONNX Runtime', async (name, input) => {
     const folder = join(exports, name);
     for (const flags of [[], ['--input', `${input}=${join(folder, 'test_data_set_0/input_0.pb')}`]]) {
       const { code, stdout } = await sohuc('run', join(folder, 'model.onnx'), '--compare', '--json', ...flags);

@@ -9,12 +9,12 @@ import { folder } from './command.ts';
 
 /** Images of 2 channels, 4 x 6 pixels, in patches of 2 x 3: a row a patch, channel by channel. */
 const patches: Unfold = {
-  input: 'pixels', tensor: 'pixels', shape: ['batch', 2, 4, 6], batch: { size: 'batch', stride: 48 }, before: 0,
+  input: 'pixels', tensor: 'pixels', of: 'tokens', shape: ['batch', 2, 4, 6], batch: { size: 'batch', stride: 48 }, before: 0,
   rows: [{ size: 2, stride: 12 }, { size: 2, stride: 3 }],
   columns: [{ size: 2, stride: 24 }, { size: 2, stride: 6 }, { size: 3, stride: 1 }],
 };
 /** Features first, then rows, as a convolution over frames has them. */
-const turned: Unfold = { input: 'x', tensor: 'x', shape: ['batch', 3, 'frames'], batch: { size: 'batch', stride: '3*frames' }, before: 0, rows: [{ size: 'frames', stride: 1 }], columns: [{ size: 3, stride: 'frames' }] };
+const turned: Unfold = { input: 'x', tensor: 'x', of: 'tokens', shape: ['batch', 3, 'frames'], batch: { size: 'batch', stride: '3*frames' }, before: 0, rows: [{ size: 'frames', stride: 1 }], columns: [{ size: 3, stride: 'frames' }] };
 
 const counting = (shape: readonly number[]) => ({ shape, data: Float64Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => i) });
 

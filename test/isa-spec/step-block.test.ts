@@ -4,8 +4,9 @@ import { decodeStepBlock, encodeStepBlock, openStepBlock, StepBlockError, type S
 
 const step: StepTables = {
   entry: 1,
-  counts: { tokens: 3, sequences: 2, samples: 2 },
-  ids: [5, 7, -1], positions: [0, 1, 9], types: [0, 0, 0], slots: [0, 1, 41], samples: [1, 2], pages: [0, 5, 2],
+  counts: { tokens: 3, sequences: 2, samples: 2, memory: 0 },
+  ids: [5, 7, -1], positions: [0, 1, 9], types: [0, 0, 0], slots: [0, 1, 41], samples: [1, 2], pages: [0, 5, 2], memorySlots: [64, 65], memoryPages: [2],
+  memoryWorklist: [{ firstRow: 0, rows: 2, keys: 2, firstPosition: 0, firstPage: 0 }, { firstRow: 2, rows: 1, keys: 0, firstPosition: 9, firstPage: 1 }],
   worklist: [{ firstRow: 0, rows: 2, keys: 2, firstPosition: 0, firstPage: 0 }, { firstRow: 2, rows: 1, keys: 10, firstPosition: 9, firstPage: 1 }],
 };
 

@@ -142,7 +142,7 @@ const parts = ({ format, scale, window, splitBlocks, q, k, v, out }: PartsCase):
     ins('afin', { format: 'f32', out: at(result), pitch: 1, rows }, [], done),
   ];
   const ctl = [ins('hostw', { table: 'worklist', dst: at(second), bytes: 64 }), ins('hostw', { table: 'pages', dst: at(third), bytes: 1024 }, [], [token(5)])];
-  const step = { counts: { tokens: 1, sequences: 1, samples: 0 }, worklist: [{ firstRow: 0, rows: 1, keys: k.length, firstPosition: k.length - 1, firstPage: 0 }], pages };
+  const step = { counts: { tokens: 1, sequences: 1, samples: 0, memory: 0 }, worklist: [{ firstRow: 0, rows: 1, keys: k.length, firstPosition: k.length - 1, firstPage: 0 }], pages };
   return take(runOnImage(image, ['att', 'ctl'], { att, ctl }, step, { kv }).image, 'f32', result, valueDim);
 };
 

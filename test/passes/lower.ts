@@ -15,7 +15,7 @@ import { type Fit, fit } from '../../passes/plan/fit.ts';
 import { shard } from '../../passes/shard.ts';
 import type { Bounds } from '../../passes/tile/lowering.ts';
 
-export const smallBounds: Bounds = { tokens: 20, sequences: 3, samples: 3, poolPages: 9, pageRows: 16, pageListEntries: 9 };
+export const smallBounds: Bounds = { tokens: 20, sequences: 3, samples: 3, memory: 0, poolPages: 9, pageRows: 16, pageListEntries: 9 };
 
 /** A frontend's rows down to the normative graph. */
 export function normative(module: GraphModule, machine: Machine, precision: Precision, tp = 1): GraphModule {
@@ -36,7 +36,7 @@ export function fitted(module: GraphModule, machine: Machine, stageShare: number
 /** A step's tables when sequence i owns the i-th run of pages. */
 export function tablesOf(step: Step, { pageRows, poolPages }: Bounds): StepTables {
   const each = Math.floor(poolPages / 3);
-  return tablesWithPages(step, (id) => Array.from({ length: each }, (_, i) => id * each + i), pageRows);
+  return tablesWithPages(step, (id) => ({ own: Array.from({ length: each }, (_, i) => id * each + i), memory: [] }), pageRows);
 }
 
 /** The tensors a module of plain tensor weights names, made up. */

@@ -10,7 +10,7 @@ import { programOf } from '../verifier/programs.ts';
 
 const vec = (code: string): Program => programOf(`.queue vec\n${code}\n`);
 const texts = (program: Program): readonly string[] => prove(program).findings.flatMap(({ rule, message, notes }) => [`${rule} ${message}`, ...notes.map((note) => `  ${note}`)]);
-const block = (tokens: number): Uint8Array => encodeStepBlock({ ...emptyStep, counts: { tokens, sequences: 1, samples: 1 } });
+const block = (tokens: number): Uint8Array => encodeStepBlock({ ...emptyStep, counts: { tokens, sequences: 1, samples: 1, memory: 0 } });
 const run = (program: Program, tokens: number): unknown => runStep(createMachineState(program, [imageSource(new Uint8Array(4096))]), [block(tokens)]);
 const assertion = (reg: number, value: number): string => `trace kind=assert tag=${value} reg=${reg} least=${value} most=${value}`;
 const fill = (rows: string): string => `vmap function=copy xFormat=f32 yFormat=f32 format=f32 x=@0 xPitch=1 y=@0 yPitch=0 out=@512+ss1 outPitch=1 columns=2 rows=${rows}`;

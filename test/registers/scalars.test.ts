@@ -51,8 +51,8 @@ type Salu = InstructionOf<'salu'>['fields'];
 const salu = (fields: Partial<Salu> & Pick<Salu, 'function'>): Instruction => ins('salu', { reg: 1, a: 0, b: 0, value: 0, least: 0, most, ...fields });
 
 /** R1 to R3 from the step's counts, then whatever is drawn: of registers that are set. */
-const bounds = { tokens: 60, sequences: 7, samples: 1 };
-const counts = fc.record({ tokens: fc.nat({ max: 60 }), sequences: fc.nat({ max: 7 }), samples: fc.nat({ max: 1 }) });
+const bounds = { tokens: 60, sequences: 7, samples: 1, memory: 5 };
+const counts = fc.record({ tokens: fc.nat({ max: 60 }), sequences: fc.nat({ max: 7 }), samples: fc.nat({ max: 1 }), memory: fc.nat({ max: 5 }) });
 const registers = fc.integer({ min: 1, max: 8 });
 const drawn = fc.array(fc.record({ function: name, reg: registers, a: registers, b: fc.oneof(fc.constant(0), registers), value: fc.nat({ max: 20 }) }), { minLength: 1, maxLength: 8 });
 

@@ -55,7 +55,7 @@ const prompt = { firstRow: 0, rows: 9, keys: 9, firstPosition: 0, firstPage: 0 }
 const going = { firstRow: 9, rows: 1, keys: 40, firstPosition: 39, firstPage: 1 };
 const row = Array.from({ length: 10 }, () => 0);
 const block = encodeStepBlock({
-  entry: 0, counts: { tokens: 10, sequences: 2, samples: 2 }, ids: row, positions: row, types: row, slots: row, samples: [8, 9], worklist: [prompt, going], pages: [0, 1, 2, 3],
+  entry: 0, counts: { tokens: 10, sequences: 2, samples: 2, memory: 0 }, ids: row, positions: row, types: row, slots: row, samples: [8, 9], worklist: [prompt, going], pages: [0, 1, 2, 3], memorySlots: [], memoryWorklist: [], memoryPages: [],
 });
 
 export const timing = (): Timing => done(simulateTiming(program, [block]));

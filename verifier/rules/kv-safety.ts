@@ -1,9 +1,14 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
-import { type HbmBase, hbmBases, type HostTable, type InstructionOf, workEntryBytes } from '../../isa-spec/instructions.ts';
+import { type HbmBase, hbmBases, type HostTable, type InstructionOf, isWorklist, workEntryBytes } from '../../isa-spec/instructions.ts';
 import { type ChipView, type Finding, nameOf, placeOf, type QueueView } from '../chip.ts';
 import { still } from '../../isa-spec/encoding.ts';
 
-type Kv = { readonly off: number; readonly strides: string; readonly fields: InstructionOf<'attn'>['fields'] };
+/** A pool some attention reads, and the host's table of its pages. */
+type Kv = { readonly off: number; readonly strides: string; readonly fields: InstructionOf<'attn'>['fields']; readonly pages: HostTable | undefined };
+
+/** The tables that go with a table of pages: one is of the sequences' own rows, the other of their memory. */
+const lists = { pages: { slots: 'slots', worklist: 'worklist' }, memoryPages: { slots: 'memorySlots', worklist: 'memoryWorklist' } } as const;
+const listsWith = (pages: HostTable | undefined): (typeof lists)[keyof typeof lists] | undefined => (pages === 'pages' || pages === 'memoryPages' ? lists[pages] : undefined);
 
 /**
  * V19, as far as it can be known before a step. Keys and values go to, and come from, pages of one layout; rows, pages and work
@@ -12,13 +17,13 @@ type Kv = { readonly off: number; readonly strides: string; readonly fields: Ins
  * the host's promise for each step, which the loader's step-control block is checked for.
  */
 export function kvSafety(chip: ChipView): readonly Finding[] {
-  const lists = listsOf(chip);
+  const hosts = listsOf(chip);
   const binned = binListsOf(chip);
   const { bounds } = chip.program.entries[chip.entry]!;
-  const pools = chip.queues.flatMap(({ code, strideSets }) => code.flatMap((instruction): readonly Kv[] => (instruction.op === 'attn' ? [kvOf(instruction.fields, strideSets)] : [])));
+  const pools = chip.queues.flatMap(({ code, strideSets }) => code.flatMap((instruction): readonly Kv[] => (instruction.op === 'attn' ? [kvOf(instruction.fields, strideSets, hosts)] : [])));
   return chip.queues.flatMap((view) => view.code.flatMap((instruction, pc): readonly Finding[] => {
     const from = (field: string, line: number, tables: readonly HostTable[]): readonly string[] => {
-      const table = lists.get(line);
+      const table = hosts.get(line);
       return table !== undefined && tables.includes(table) ? [] : [`\`${field}\` is ${table === undefined ? 'no list of the host\'s' : `the host's list of ${table}`}, not that of ${tables.join(' or ')}`];
     };
     const problems = ((): readonly string[] => {
@@ -29,12 +34,16 @@ export function kvSafety(chip: ChipView): readonly Finding[] {
           const problems = from('index', index, ['ids', 'positions', 'types', 'samples']);
           return problems.length > 0 && binned.has(index) ? binProblems(oob, hbmBases[src.base], binned.get(index)!.has('owners') ? ['scratch', 'weights'] : ['scratch']) : problems;
         }
-        case 'dsct':
-          if (lists.get(instruction.fields.index) !== 'slots' && binned.get(instruction.fields.index)?.has('targets') === true) return binProblems(instruction.fields.oob, hbmBases[instruction.fields.dst.base], ['scratch']);
-          return [...from('index', instruction.fields.index, ['slots']), ...appendProblems(instruction.fields, view, pools)];
-        case 'aq': return from('worklist', instruction.fields.worklist, ['worklist']);
+        case 'dsct': {
+          const { index, oob, dst } = instruction.fields;
+          const slots = hosts.get(index);
+          if (slots !== 'slots' && slots !== 'memorySlots' && binned.get(index)?.has('targets') === true) return binProblems(oob, hbmBases[dst.base], ['scratch']);
+          return [...from('index', index, ['slots', 'memorySlots']), ...appendProblems(instruction.fields, view, pools, slots)];
+        }
+        case 'aq': return from('worklist', instruction.fields.worklist, ['worklist', 'memoryWorklist']);
         case 'attn': return [
-          ...from('pages', instruction.fields.pages, ['pages']),
+          ...from('pages', instruction.fields.pages, ['pages', 'memoryPages']),
+          ...otherQueries(view, pc, hosts, hosts.get(instruction.fields.pages)),
           ...(instruction.fields.pageRows === bounds['pageRows'] ? [] : [`has pages of ${instruction.fields.pageRows} rows; the entry's have ${bounds['pageRows']}`]),
           ...(planesOf(instruction.fields) === (bounds['pagePlanes'] ?? 2) ? [] : [`has pages of ${planesOf(instruction.fields)} planes; the entry's have ${bounds['pagePlanes'] ?? 2}`]),
         ];
@@ -66,20 +75,29 @@ const binProblems = (oob: 'fault' | 'skip' | undefined, base: HbmBase | undefine
 const planesOf = ({ latent }: Kv['fields']): number => (latent === true ? 1 : 2);
 
 const stridesText = (ss: number, strideSets: QueueView['strideSets']): string => (strideSets[ss] ?? still).strides.join(' ');
-const kvOf = (fields: InstructionOf<'attn'>['fields'], strideSets: QueueView['strideSets']): Kv => ({ off: fields.kv.off, strides: stridesText(fields.kv.ss, strideSets), fields });
+const kvOf = (fields: InstructionOf<'attn'>['fields'], strideSets: QueueView['strideSets'], hosts: ReadonlyMap<number, HostTable>): Kv => ({ off: fields.kv.off, strides: stridesText(fields.kv.ss, strideSets), fields, pages: hosts.get(fields.pages) });
+
+/** The queries before an attention are by the work list that goes with its pages. */
+function otherQueries({ code }: QueueView, pc: number, hosts: ReadonlyMap<number, HostTable>, pages: HostTable | undefined): readonly string[] {
+  const query = code.slice(0, pc).findLast(({ op }) => op === 'aq');
+  const wanted = listsWith(pages)?.worklist;
+  const table = query?.op === 'aq' ? hosts.get(query.fields.worklist) : undefined;
+  return wanted === undefined || table === undefined || table === wanted ? [] : [`reads ${pages ?? ''} for queries by ${table}`];
+}
 
 function wholeProblems({ table, bytes }: InstructionOf<'hostw'>['fields'], bounds: Readonly<Record<string, number>>): readonly string[] {
-  const elements = { ids: 'tokens', positions: 'tokens', types: 'tokens', slots: 'tokens', samples: 'samples', worklist: 'sequences', pages: 'pageListEntries' } as const;
+  const elements = { ids: 'tokens', positions: 'tokens', types: 'tokens', slots: 'tokens', samples: 'samples', worklist: 'sequences', pages: 'pageListEntries', memorySlots: 'memory', memoryWorklist: 'sequences', memoryPages: 'pageListEntries' } as const satisfies Record<HostTable, string>;
   const count = bounds[elements[table]];
-  const each = table === 'worklist' ? workEntryBytes : formatBytes.i32;
+  const each = isWorklist(table) ? workEntryBytes : formatBytes.i32;
   return count === undefined || bytes === count * each ? [] : [`copies ${bytes} bytes of ${table}; a step has up to ${count * each}`];
 }
 
 /** A scatter to the pool writes the key plane, or the value plane, of the pool some attention reads, in its pitch. */
-function appendProblems({ dst, dstPitch, lines }: InstructionOf<'dsct'>['fields'], { strideSets }: QueueView, pools: readonly Kv[]): readonly string[] {
+function appendProblems({ dst, dstPitch, lines }: InstructionOf<'dsct'>['fields'], { strideSets }: QueueView, pools: readonly Kv[], slots: HostTable | undefined): readonly string[] {
   if (hbmBases[dst.base] !== 'kv') return [`scatters to \`${hbmBases[dst.base]}\`, not to a pool of keys and values`];
   const strides = stridesText(dst.ss, strideSets);
   const near = pools.filter(({ off, strides: moves, fields }) => moves === strides && (dst.off === off || (planesOf(fields) === 2 && dst.off === off + fields.pageRows * fields.kvLines)));
   if (pools.length > 0 && near.length === 0) return ['scatters to neither plane of a pool that is read'];
+  if (near.some(({ pages }) => (listsWith(pages)?.slots ?? slots) !== slots)) return [`scatters by ${slots ?? 'no slots'} to a pool whose pages are others`];
   return near.some(({ fields: { kvLines } }) => dstPitch !== kvLines || lines > kvLines) ? ['scatters rows of another pitch than attention reads'] : [];
 }

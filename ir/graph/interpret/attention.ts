@@ -21,15 +21,18 @@ type Seen = {
   readonly sink: number;
 };
 
-/**
- * Attention of every row of a step over its own sequence. `remember` gives the keys and values a sequence has once this
- * step's are there, and how many of them are past.
- */
+/** Where keys and values come from: how many rows a sequence brings, and what it has once they are there, with how many of them are past. */
+type Keys = {
+  readonly rowsOf: (sequence: Step['sequences'][number]) => number;
+  readonly remember: (sequence: Step['sequences'][number], keys: Float64Array, values: Float64Array) => Cached & { readonly past: number };
+};
+
+/** Attention of every row of a step over its own sequence, or over what is given it to attend to. */
 export function attention(
   [q, k, v, sinks]: readonly [Tensor, Tensor, Tensor, Tensor?],
   attrs: GraphAttrs['attention'],
   step: Step,
-  remember: (sequence: Step['sequences'][number], keys: Float64Array, values: Float64Array) => Cached & { readonly past: number },
+  { rowsOf: keysOf, remember }: Keys,
   head: Head,
 ): Tensor {
   const { heads, kvHeads, headDim } = attrs;
@@ -37,8 +40,10 @@ export function attention(
   const kvWidth = kvHeads * headDim;
   const data = new Float64Array(q.data.length);
   let first = 0;
+  let firstKey = 0;
   for (const sequence of step.sequences) {
-    const rowsOf = (of: Tensor): Float64Array => of.data.subarray(first * kvWidth, (first + sequence.rows) * kvWidth);
+    const brought = keysOf(sequence);
+    const rowsOf = (of: Tensor): Float64Array => of.data.subarray(firstKey * kvWidth, (firstKey + brought) * kvWidth);
     const cached = remember(sequence, rowsOf(k), rowsOf(v));
     for (let kvHead = 0; kvHead < kvHeads; kvHead++) {
       const keys = headOf(cached.keys, cached.rows, kvWidth, kvHead * headDim, headDim);
@@ -55,6 +60,7 @@ export function attention(
       }
     }
     first += sequence.rows;
+    firstKey += brought;
   }
   if (first !== extent(q)[0]) throw new Error(`the step has ${first} rows, the queries ${extent(q)[0]}`);
   return { shape: q.shape, data };

@@ -1,5 +1,5 @@
 import type { Format } from '../../../isa-spec/fields.ts';
-import { type HostTable, workEntryBytes } from '../../../isa-spec/instructions.ts';
+import { type HostTable, isWorklist, workEntryBytes } from '../../../isa-spec/instructions.ts';
 import type { StepTables } from '../../../isa-spec/step-block.ts';
 import type { Affine, Buffer, BufferId, Region, RowBound, TileModule } from '../module.ts';
 
@@ -103,8 +103,8 @@ export const entryWords = workEntryBytes / 4;
 
 /** A host table as the 4-byte words the control queue copies. */
 export function wordsOf(step: StepTables, table: HostTable): readonly number[] {
-  if (table !== 'worklist') return step[table];
-  return step.worklist.flatMap(({ firstRow, rows, keys, firstPosition, firstPage }) => {
+  if (!isWorklist(table)) return step[table];
+  return step[table].flatMap(({ firstRow, rows, keys, firstPosition, firstPage }) => {
     const used = [firstRow, rows, keys, firstPosition, firstPage];
     return [...used, ...Array.from({ length: entryWords - used.length }, () => 0)];
   });

@@ -76,9 +76,9 @@ export const anyTileModule: fc.Arbitrary<TileModule> = fc
   .chain(([buffers, labels]) =>
     record({
       name: fc.string(), tile: count, chips: count,
-      bounds: record({ tokens: count, sequences: count, samples: count, poolPages: count, pageRows: count, pageListEntries: count }),
+      bounds: record({ tokens: count, sequences: count, samples: count, memory: count, poolPages: count, pageRows: count, pageListEntries: count }),
       buffers: fc.constant(buffers), body: nodes(buffers.length, labels, 2),
-      inputs: fc.array(record({ name, buffer: fc.nat({ max: buffers.length - 1 }).map((id) => id as BufferId), rows: fc.constant('tokens' as const) }), { maxLength: 2 }),
-      outputs: fc.array(record({ name, buffer: fc.nat({ max: buffers.length - 1 }).map((id) => id as BufferId), rows: fc.constantFrom('tokens' as const, 'samples' as const) }), { maxLength: 2 }),
+      inputs: fc.array(record({ name, buffer: fc.nat({ max: buffers.length - 1 }).map((id) => id as BufferId), rows: fc.constantFrom(...stepCounts) }), { maxLength: 2 }),
+      outputs: fc.array(record({ name, buffer: fc.nat({ max: buffers.length - 1 }).map((id) => id as BufferId), rows: fc.constantFrom(...stepCounts) }), { maxLength: 2 }),
     }),
   );

@@ -16,6 +16,6 @@ export const moduleOf = (text: string): TileModule => {
 
 /** A step of `tokens` rows, all of them sampled, with nothing in its tables but what is given. */
 export const stepOf = (tokens: number, tables: Partial<StepTables> = {}): StepTables => ({
-  entry: 0, counts: { tokens, sequences: tables.worklist?.length ?? 0, samples: tokens },
-  ids: [], positions: [], types: [], slots: [], samples: [], worklist: [], pages: [], ...tables,
+  entry: 0, counts: { tokens, sequences: tables.worklist?.length ?? 0, samples: tokens, memory: 0 },
+  ids: [], positions: [], types: [], slots: [], samples: [], worklist: [], pages: [], memorySlots: [], memoryWorklist: [], memoryPages: [], ...tables,
 });

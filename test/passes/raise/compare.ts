@@ -26,7 +26,7 @@ export function feed(module: GraphModule, rows: GraphModule, given: Rows, presen
         return [name, presents.get(output?.name ?? '') ?? { shape: [given.length, shape[1] as number, 0, shape[3] as number], data: new Float64Array(0) }];
       }
       if (role === 'mask') return [name, { shape: [given.length, past + length], data: new Float64Array(given.length * (past + length)).fill(1) }];
-      if (role === 'rows') throw new Error(`\`${name}\` is no list of rows`);
+      if (role === 'rows' || role === 'memoryMask') throw new Error(`\`${name}\` is no list of rows`);
       const value = { ids: (id: number) => id, positions: (_id: number, at: number) => past + at, types: (_id: number, at: number) => typeOf(at), other: () => 0 }[role];
       return [name, { shape: [given.length, length], data: Float64Array.from(given.flatMap((row) => row.map(value))) }];
     }),

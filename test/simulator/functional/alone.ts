@@ -21,7 +21,7 @@ export const setting = (I: readonly number[], tokens: number): { readonly chips:
   const { chips } = stateOf(programOf([{}, {}], { machine: tiny2, regions: [{ base: 'kv', bytes: 2 ** 17 }, { base: 'io', bytes: 2 ** 17 }] }));
   for (const chip of chips) {
     chip.sram.views.u8.fill(0, chip.sram.at(0, chip.sram.bytes));
-    chip.step = { entry: 0, counts: { tokens: 3, sequences: 1, samples: 2 }, tables: Object.fromEntries(hostTables.map((table) => [table, new Uint8Array(tableBytes)])) as Record<HostTable, Uint8Array> };
+    chip.step = { entry: 0, counts: { tokens: 3, sequences: 1, samples: 2, memory: 0 }, tables: Object.fromEntries(hostTables.map((table) => [table, new Uint8Array(tableBytes)])) as Record<HostTable, Uint8Array> };
   }
   const R = new Float64Array(32).fill(tokens);
   R[0] = 2 ** 32 - 1;

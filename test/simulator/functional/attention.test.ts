@@ -97,7 +97,7 @@ describe.each(['e4m3', 'bf16'] as const)('attention over paged %s keys', (format
       image,
       ['att', 'ctl'],
       { att, ctl: [ins('hostw', { table: 'worklist', dst: at(400), bytes: 4096 }), ins('hostw', { table: 'pages', dst: at(460), bytes: 4096 }, [], [token(5)])] },
-      { counts: { tokens: q.length, sequences: 3, samples: 0 }, worklist, pages },
+      { counts: { tokens: q.length, sequences: 3, samples: 0, memory: 0 }, worklist, pages },
       { kv, strideSets: { att: [{ strides: [0, 4 * pitch, 0, 0], ring }, { strides: [0, 48, 0, 0], ring }] } },
     ).image;
   };

@@ -41,7 +41,7 @@ export const programOf = (chips: readonly Code[], { machine = tiny, regions = [{
   weightMap: null, ioMap: { inputs: [], outputs: [], kv: null }, debugMap: { labels: [], entries: [] }, life: null, semaphores,
 });
 
-export const emptyStep: StepTables = { entry: 0, counts: { tokens: 0, sequences: 0, samples: 0 }, ids: [], positions: [], types: [], slots: [], samples: [], worklist: [], pages: [] };
+export const emptyStep: StepTables = { entry: 0, counts: { tokens: 0, sequences: 0, samples: 0, memory: 0 }, ids: [], positions: [], types: [], slots: [], samples: [], worklist: [], pages: [], memorySlots: [], memoryWorklist: [], memoryPages: [] };
 
 export const stateOf = (program: Program): MachineState => createMachineState(program, Array.from({ length: program.chips }, () => imageSource(new Uint8Array(0))));
 

@@ -65,7 +65,7 @@ describe('e4m3 products', () => {
       mxu: [linear([0, 12, 0, 1]), linear([0, 2, 0, 0])],
       epi: [linear([0, 2, 0, 0]), linear([0, 28, 0, 0])],
     };
-    const { image: after } = runOnImage(padded, ['wld', 'mxu'], code, { counts: { tokens: 6, sequences: 0, samples: 0 } }, { strideSets });
+    const { image: after } = runOnImage(padded, ['wld', 'mxu'], code, { counts: { tokens: 6, sequences: 0, samples: 0, memory: 0 } }, { strideSets });
     for (let r = 0; r < 6; r++) expect(after.readF32(500 + 7 * r, N)).toEqual(Array.from({ length: N }, (_, n) => dot(r, n)));
     expect(after.read8(500 + 7 * 6, 8)).toEqual(Array(8).fill(0xff));
   });

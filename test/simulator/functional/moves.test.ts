@@ -55,7 +55,7 @@ test('nop waits and posts', () => {
 
 test('trace asserts bounds of a register', () => {
   const run = (least: number, most: number, tokens: number) => (): unknown =>
-    runProgram([{ vec: [ins('sreg', { reg: 3, count: 'tokens' }), ins('trace', { kind: 'assert', tag: 77, reg: 3, least, most })] }], {}, { counts: { tokens, sequences: 0, samples: 0 } });
+    runProgram([{ vec: [ins('sreg', { reg: 3, count: 'tokens' }), ins('trace', { kind: 'assert', tag: 77, reg: 3, least, most })] }], {}, { counts: { tokens, sequences: 0, samples: 0, memory: 0 } });
   expect(run(2, 5, 2)).not.toThrow();
   expect(run(2, 5, 5)).not.toThrow();
   expect(run(2, 5, 1)).toThrow('assert: assertion 77: R3 is 1, not from 2 to 5');

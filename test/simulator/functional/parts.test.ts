@@ -163,7 +163,7 @@ const run = (program: Program, schedule: Schedule = roundRobin, poolOf: (rank: n
     hbm.io!.write(0, queries);
     hbm.kv!.write(0, poolOf(rank));
   }
-  runStep(state, [encodeStepBlock({ ...emptyStep, counts: { tokens: 4, sequences: 2, samples: 0 }, worklist, pages })], schedule, undefined, { races: true, instructions: 1000 });
+  runStep(state, [encodeStepBlock({ ...emptyStep, counts: { tokens: 4, sequences: 2, samples: 0, memory: 0 }, worklist, pages })], schedule, undefined, { races: true, instructions: 1000 });
   return state.chips.map(({ rank }) => readHbm(state, rank, 'io', 800, 4 * heads * valueDim * 4));
 };
 
@@ -204,7 +204,7 @@ test('a partial is m of each head, l of each head, then O', () => {
     ins('afin', { format: 'f32', partial: true, out: at(32), pitch: 3, rows: all(1) }, [], [token(10)]),
   ];
   const ctl = [ins('hostw', { table: 'worklist', dst: at(16), bytes: 64 }), ins('hostw', { table: 'pages', dst: at(24), bytes: 4 }, [], [token(5)])];
-  const step = { counts: { tokens: 1, sequences: 1, samples: 0 }, worklist: [{ firstRow: 0, rows: 1, keys: 2, firstPosition: 1, firstPage: 0 }], pages: [0] };
+  const step = { counts: { tokens: 1, sequences: 1, samples: 0, memory: 0 }, worklist: [{ firstRow: 0, rows: 1, keys: 2, firstPosition: 1, firstPage: 0 }], pages: [0] };
   expect(runOnImage(image, ['att', 'ctl'], { att, ctl }, step, { kv: new Uint8Array(pool.buffer) }).image.readF32(32, 6)).toEqual([3, 6, 1 + 1 / 2, 1 + 1 / 4, 5 + 7 / 2, 5 + 7 / 4]);
 });
 

@@ -17,7 +17,7 @@ describe('setp and predicates', () => {
   ] as const satisfies readonly (readonly [Compare, readonly boolean[]])[])('%s', (compare, wanted) => {
     [6, 7, 8].forEach((tokens, i) => {
       const ctl = [ins('sreg', { reg: 4, count: 'tokens' }), ins('setp', { compare, target: 3, reg: 4, value: 7 }), under(3, event(1)), under(2, event(2)), event(3)];
-      expect(runProgram([{ ctl }], {}, { counts: { tokens, sequences: 0, samples: 0 } }).result.events).toEqual([wanted[i] ? [1, 3] : [3]]);
+      expect(runProgram([{ ctl }], {}, { counts: { tokens, sequences: 0, samples: 0, memory: 0 } }).result.events).toEqual([wanted[i] ? [1, 3] : [3]]);
     });
   });
 

@@ -56,7 +56,7 @@ describe('vmap', () => {
     const fields = { ...common, function: 'divide', second: 'square', third: 'add', yFormat: 'f32', zFormat: 'f32', x: at(0, 1), out: at(200, 2), rows: { max: 2, reg: 1, level: 1 } } as const;
     const still = { stride: 0, depth: 0, base: 0, steps: [0, 0, 0, 0] } as const;
     const strideSets = { vec: [{ strides: [0, 6, 0, 0], ring: still }, { strides: [0, 4, 0, 0], ring: still }] } as const;
-    const step = { counts: { tokens: 3, sequences: 0, samples: 0 } };
+    const step = { counts: { tokens: 3, sequences: 0, samples: 0, memory: 0 } };
     const { image: two } = runOnImage(listed, ['vec'], code(ins('vmap', { ...fields, y: at(100), yIs: 'list', yPitch: 0, xPitch: 3, outPitch: 2 })), step, { strideSets });
     const { image: three } = runOnImage(listed, ['vec'], code(ins('vmap3', { ...fields, y: at(100), yIs: 'list', z: at(110), zIs: 'number' })), step, { strideSets });
     rows.forEach((row, r) => {
@@ -166,7 +166,7 @@ test('vqnt scales each row by its largest element and lists the scales by row of
     image,
     ['vec'],
     { vec: [ins('sreg', { reg: 1, count: 'tokens' }), ins('loop', { level: 1, count: 4, body: 1 }), vqnt, ins('loop', { level: 0, count: 1, body: 1 }, [], [token(10)]), ins('sreg', { reg: 1, count: 'samples' })] },
-    { counts: { tokens: 3, samples: 0, sequences: 0 } },
+    { counts: { tokens: 3, samples: 0, sequences: 0, memory: 0 } },
     { strideSets: { vec: [{ strides: [0, 6, 0, 0], ring: still }, { strides: [0, 4, 0, 0], ring: still }] } },
   );
   const scales = x.map((row) => Math.max(...row.map(Math.abs))).map((most) => (most === 0 ? 1 : fround(most / 448)));
@@ -188,7 +188,7 @@ const gatherScatter = (image: Image, code: Record<'dma0' | 'dma1', readonly Retu
   const state = stateOf(program);
   state.chips[0]!.hbm.io!.write(0, image.bytes);
   state.chips[0]!.hbm.kv!.write(0, kv);
-  runStep(state, [encodeStepBlock({ ...emptyStep, counts: { tokens: 5, sequences: 0, samples: 0 } })]);
+  runStep(state, [encodeStepBlock({ ...emptyStep, counts: { tokens: 5, sequences: 0, samples: 0, memory: 0 } })]);
   return { state };
 };
 

@@ -13,7 +13,7 @@ import { compiled, linearLayers } from './model.ts';
 import { oneArray, type Products, programFor, usual } from './products.ts';
 import { suite } from './suite.ts';
 
-const stepFor = ({ tokens }: Products): StepTables => ({ ...emptyStep, counts: { tokens, sequences: 1, samples: 0 } });
+const stepFor = ({ tokens }: Products): StepTables => ({ ...emptyStep, counts: { tokens, sequences: 1, samples: 0, memory: 0 } });
 const run = (products: Products): Measured => measure(programFor(products), stepFor(products));
 
 /** The values are the functional simulator's, nothing met in a bank, and the cycles agree. */

@@ -61,7 +61,7 @@ export const make = <M extends Mnemonic>(op: M, fields: Partial<InstructionOf<M>
 export const codeOf = (streams: Partial<Record<Queue, readonly Instruction[]>>, strideSets: readonly StrideSet[] = []): ChipCode =>
   Object.fromEntries(queues.map((queue) => [queue, { instructions: streams[queue] ?? [], strideSets }])) as unknown as ChipCode;
 
-export const stepOf = (tokens: number, work: readonly WorkEntry[] = []): StepInput => ({ counts: [tokens, work.length, work.length], tableBytes: [4 * tokens, 4 * tokens, 0, 0, 0, 0, 0], work });
+export const stepOf = (tokens: number, work: readonly WorkEntry[] = []): StepInput => ({ counts: [tokens, work.length, work.length, 0], tableBytes: [4 * tokens, 4 * tokens, 0, 0, 0, 0, 0, 0, 0, 0], work: { worklist: work, memoryWorklist: [] } });
 
 const noLabels = Object.fromEntries(queues.map((queue) => [queue, []])) as unknown as Record<Queue, readonly string[]>;
 
