@@ -1,4 +1,4 @@
-import type { GraphModule, GraphOp } from '../ir/graph/module.ts';
+import type { Block, GraphModule, GraphOp } from '../ir/graph/module.ts';
 import { allOps } from '../ir/graph/module.ts';
 import type { DType, TensorType, ValueId } from '../ir/types.ts';
 import type { Weight } from '../ir/weights.ts';
@@ -42,7 +42,8 @@ export function assignFormats(module: GraphModule, precision: Precision): GraphM
     if (op.kind === 'loop') for (const param of op.body.params) set(param, 'bf16');
   }
 
-  const quantised = new Map<ValueId, readonly [ValueId, ValueId]>();
+  // What a loop quantises is not there after it; what was quantised before it is there within.
+  const quantised = new Map<Block, Map<ValueId, readonly [ValueId, ValueId]>>([[module.body, new Map()]]);
   return rewrite({ ...module, types }, 'formats', {
     embed: (op, near) => [near.build.op('embed', {}, [near.now(op.operands[0] as ValueId), stored(op.operands[1] as ValueId, 'bf16', near)], types[op.results[0] as ValueId])],
     norm: (op, near) => [near.build.op('norm', op.attrs, [near.now(op.operands[0] as ValueId), ...op.operands.slice(1).map((value) => stored(value, 'f32', near))], types[op.results[0] as ValueId])],
@@ -53,9 +54,11 @@ export function assignFormats(module: GraphModule, precision: Precision): GraphM
       const type = types[op.results[0] as ValueId];
       if (precision === 'bf16' || isLogits(op.results[0] as ValueId, near.users)) return [near.build.op('linear', op.attrs, [near.now(x), stored(w, 'bf16', near), ...others], type)];
       const weight = near.weightOf(w) as Weight;
-      const known = quantised.get(x) ?? quantise(x, near);
+      const block = near.blockOf(op);
+      const here = quantised.get(block) ?? new Map<ValueId, readonly [ValueId, ValueId]>();
+      const known = here.get(x) ?? quantised.get(module.body)?.get(x) ?? quantise(x, near);
       const [codes, rowScale] = known;
-      quantised.set(x, known);
+      quantised.set(block, here.set(x, known));
       return [near.build.op('linear', { ...op.attrs, scaled: true }, [codes, stored(w, 'e4m3', near), rowScale, columnScale(weight, near), ...others], type)];
     },
     experts: (op, near) => {

@@ -11,6 +11,8 @@ export type Near = {
   readonly build: GraphBuilder;
   /** The op that defines a value of the old module; undefined for block parameters. */
   readonly definition: (value: ValueId) => GraphOp | undefined;
+  /** The block of the old module an op is in. */
+  readonly blockOf: (op: GraphOp) => Block;
   /** How many operands and yields read a value of the old module. */
   readonly uses: (value: ValueId) => number;
   readonly users: (value: ValueId) => readonly GraphOp[];
@@ -36,8 +38,10 @@ export function rewrite(module: GraphModule, by: string, rule: Rule): GraphModul
   const definitions = new Map<ValueId, GraphOp>();
   const users = new Map<ValueId, GraphOp[]>();
   const yielded = new Map<ValueId, number>();
+  const blocks = new Map<GraphOp, Block>();
   const index = (block: Block): void => {
     for (const op of block.ops) {
+      blocks.set(op, block);
       for (const result of op.results) definitions.set(result, op);
       for (const operand of op.operands) {
         const known = users.get(operand);
@@ -56,6 +60,7 @@ export function rewrite(module: GraphModule, by: string, rule: Rule): GraphModul
     build,
     now,
     definition: (value) => definitions.get(value),
+    blockOf: (op) => blocks.get(op) as Block,
     users: (value) => users.get(value) ?? [],
     uses: (value) => (users.get(value)?.length ?? 0) + (yielded.get(value) ?? 0),
     type: (value) => build.types[value] as TensorType,

@@ -18,6 +18,11 @@ export function shard(module: GraphModule, tp: number, diagnostics: Diagnostics)
   if (problems.length > 0) return module;
 
   const parts = partsOfValues(module, tp);
+  for (const op of allOps(module.body)) {
+    if (op.kind !== 'attention' || op.operands.slice(0, 3).every((operand) => parts.has(operand))) continue;
+    diagnostics.report({ code: 'E4002', message: `queries, keys or values that are whole on every chip cannot be divided over \`--tp ${tp}\``, origin: op.origin, help: 'use `--tp 1`: the model attends with rows it is given as they are' });
+    return module;
+  }
   const entire = [...allOps(module.body)].filter((op): op is OpOf<'attention'> => op.kind === 'attention' && !isDivided(op, parts, tp));
   for (const { origin } of entire) {
     diagnostics.report({ code: 'E4002', message: `heads whose queries or keys are normalised together cannot be divided over \`--tp ${tp}\``, origin, help: 'use --tp 1: a chip has no part of a row that is whole on every chip' });
@@ -105,7 +110,8 @@ function partsOfValues(module: GraphModule, tp: number, whole: ReadonlySet<Value
       else if (op.kind === 'linear') {
         const width = sizeOf((module.types[result] as TensorType).shape[1]);
         const count = Math.min(tp, kvHeads.get(result) ?? tp);
-        set(result, width % count === 0 ? count : 1);
+        const residual = op.attrs.residual ? of(op.operands.at(-1)) : tp;
+        set(result, width % count === 0 && residual > 1 ? count : 1);
       } else if (op.kind === 'rope' || op.kind === 'sampleRows' || op.kind === 'scale') set(result, of(op.operands[0]));
       else if (op.kind === 'norm') set(result, op.attrs.groups % of(op.operands[0]) === 0 ? of(op.operands[0]) : 1);
       else if (op.kind === 'add' || op.kind === 'multiply' || op.kind === 'activate') set(result, Math.min(...op.operands.map(of)));

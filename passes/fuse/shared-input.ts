@@ -17,7 +17,7 @@ export const fuseSharedInput = (module: GraphModule, align: number): GraphModule
       if (done !== undefined) return [done];
       const parts = near
         .users(op.operands[0] as ValueId)
-        .filter((user): user is OpOf<'linear'> => user.kind === 'linear' && plainLinear(user.results[0] as ValueId, near) !== undefined && near.weightOf(user.operands[1] as ValueId) !== undefined && !isLogits(user.results[0] as ValueId, near.users));
+        .filter((user): user is OpOf<'linear'> => user.kind === 'linear' && near.blockOf(user) === near.blockOf(op) && plainLinear(user.results[0] as ValueId, near) !== undefined && near.weightOf(user.operands[1] as ValueId) !== undefined && !isLogits(user.results[0] as ValueId, near.users));
       if (parts.length < 2 || !parts.includes(op)) return undefined;
       const bias = parts.some((part) => part.attrs.bias);
       const widths = parts.map((part) => sizeOf(near.type(part.results[0] as ValueId).shape[1]));

@@ -67,7 +67,7 @@ export function findMemoryMask(source: Source, { q, k, bias }: Scores, lead: Axe
     const sequences = sequencesOf(lead, scenario.batch);
     const wrong = added.findIndex((value, at) => {
       const hidden = scenario.memoryMask[(sequences[Math.floor(at / (rows * keys))] as number) * keys + (at % keys)] === 0;
-      return hidden ? value > masked : Math.abs(value) > 1e-6;
+      return hidden ? !(value <= masked) : !(Math.abs(value) <= 1e-6);
     });
     if (wrong >= 0) return `a bias of ${added[wrong]} is added to the scores`;
   }

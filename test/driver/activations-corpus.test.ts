@@ -29,9 +29,9 @@ describe.skipIf(!existsSync(exports))('exports that take activations', () => {
     expect(made).toHaveProperty('cosine');
     expect(made).toSatisfy(({ cosine }: { cosine: number }) => cosine >= leastCosine);
   });
-  test.each([['modules/SdpaCausal-ts-eager-op17-plain', 'x'], ['hf/vit-dyn-sdpa-op18-plain', 'pixel_values'], ['hf/whisper_decoder-dyn-sdpa-op18-plain', 'encoder_hidden_states']])('`run %s` makes activations up, or takes those of a file, and compares to the bit and with ONNX Runtime', async (name, input) => {
+  test.each([['modules/SdpaCausal-ts-eager-op17-plain', 'x', 0], ['hf/vit-dyn-sdpa-op18-plain', 'pixel_values', 0], ['hf/whisper_decoder-dyn-sdpa-op18-plain', 'encoder_hidden_states', 1]])('`run %s` makes activations up, or takes those of a file, and compares to the bit and with ONNX Runtime', async (name, input, place) => {
     const folder = join(exports, name);
-    for (const flags of [[], ['--input', `${input}=${join(folder, 'test_data_set_0/input_0.pb')}`]]) {
+    for (const flags of [[], ['--input', `${input}=${join(folder, 'test_data_set_0', `input_${place}.pb`)}`]]) {
       const { code, stdout } = await sohuc('run', join(folder, 'model.onnx'), '--compare', '--json', ...flags);
       const [result] = (JSON.parse(stdout) as { comparison: { results: readonly { values: number; equalBits: number; graphToRuntime: { largest: number } }[] } }).comparison.results;
       expect(code).toBe(0);

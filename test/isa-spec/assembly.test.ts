@@ -117,7 +117,7 @@ sub_6:
     ['ctl\n.queue ctl', line + 1, 8, 'queue ctl of chip 0 is there already'],
     ['ctl\n  event tag=', line + 1, 13, 'expected a number, found the end of the text'],
     ['ctl\n  event tag=$', line + 1, 13, '`$` starts nothing known'],
-    ['vec\n  sreg reg=1 count=rows', line + 1, 20, 'expected `tokens` or `sequences` or `samples`, found `rows`'],
+    ['vec\n  sreg reg=1 count=rows', line + 1, 20, 'expected `tokens` or `sequences` or `samples` or `memory`, found `rows`'],
     ['ctl\n  hostw table=ids dst=@0x1000000 bytes=4', line + 1, 24, 'is not a line from 0 to 16777215'],
   ])('%j: line and column', (code, at, column, reason) => {
     try {

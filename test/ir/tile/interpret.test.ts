@@ -71,7 +71,7 @@ describe('attention', () => {
 
 it('refuses a collective of several chips', () => {
   const module = moduleOf(`tile "t" side 2 chips 2
-bounds tokens 1 sequences 1 samples 1 poolPages 1 pageRows 1 pageListEntries 1
+bounds tokens 1 sequences 1 samples 1 memory 0 poolPages 1 pageRows 1 pageListEntries 1
 buffer a sram value bf16[1, 2]
 buffer b sram value bf16[1, 4]
 @gather

@@ -10,7 +10,7 @@ const parse = (text: string) => {
   return { module: parseTile(text, 'a.tir', diagnostics), problems: diagnostics.all.map(({ code, message, origin }) => ({ code, message, origin })) };
 };
 
-const head = 'tile "t" side 2 chips 1\nbounds tokens 4 sequences 1 samples 4 poolPages 1 pageRows 4 pageListEntries 1\n';
+const head = 'tile "t" side 2 chips 1\nbounds tokens 4 sequences 1 samples 4 memory 0 poolPages 1 pageRows 4 pageListEntries 1\n';
 
 describe('tile text', () => {
   it('parse(print(m)) is m', () => {

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { costs } from '../../../isa-spec/costs.ts';
 import { cyclesOf } from '../../../isa-spec/declared.ts';
 import type { Names } from '../../../isa-spec/formula.ts';
-import { type Instruction, instructions, type InstructionOf, type Mnemonic, mnemonics } from '../../../isa-spec/instructions.ts';
+import { hostTables, type Instruction, instructions, type InstructionOf, type Mnemonic, mnemonics } from '../../../isa-spec/instructions.ts';
 import type { Machine } from '../../../isa-spec/machine.ts';
 import { sohu8 } from '../../../isa-spec/machines/sohu.ts';
 import { tiny2 } from '../../../isa-spec/machines/tiny.ts';
@@ -65,7 +65,7 @@ const simulated = (instruction: Instruction, machine: Machine, queries: Fields<'
   const format = op === 'mm' ? (fields.weightFormat ?? fields.format) : undefined;
   const weights = op === 'mm' && format !== undefined ? { wld: [make('wld', { format, kTiles: fields.kTiles, nTiles: fields.nTiles, split: fields.split })] } : {};
   const code = codeOf({ ...weights, [instructions[op].queues[0]!]: [...before, instruction] });
-  const step = { ...stepOf(0, work), tableBytes: Array.from({ length: 7 }, () => tableBytes) };
+  const step = { ...stepOf(0, work), tableBytes: hostTables.map(() => tableBytes) };
   const { cycles } = done(time(machine, code, step, machine.chips));
   const load = format === undefined ? 0 : Math.ceil(machine.arrays.size.value * (format === 'bf16' ? 1 / machine.arrays.bf16Rate.value : 1));
   return cycles - load - (before.length === 0 ? 0 : costOf(query, queries.rows.max, ratesOf(machine, machine.chips)).cycles);
