@@ -71,7 +71,7 @@ const excess = (bounds: Bounds, tables: StepTables): string | undefined => {
   return over === undefined ? undefined : `a step of ${wanted[over]} ${over} where the program takes ${bounds[over]}`;
 };
 
-const noRows: StepTables = { entry: 0, counts: { tokens: 0, sequences: 0, samples: 0 }, ids: [], positions: [], types: [], slots: [], samples: [], worklist: [], pages: [] };
+const noRows: StepTables = { entry: 0, counts: { tokens: 0, sequences: 0, samples: 0, memory: 0 }, ids: [], positions: [], types: [], slots: [], samples: [], worklist: [], pages: [], memorySlots: [], memoryWorklist: [], memoryPages: [] };
 
 const merged = (results: readonly StepResult[]): StepResult => ({
   events: (results[0]?.events ?? []).map((_, chip) => results.flatMap(({ events }) => events[chip] ?? [])),

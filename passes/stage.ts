@@ -33,13 +33,16 @@ export function stagesOf(module: GraphModule, count: number, diagnostics: Diagno
 type Span = { readonly from: number; readonly to: number };
 
 /** Why a loop cannot be divided between chips. */
-function obstacle({ body, types }: GraphModule, loop: OpOf<'loop'>, count: number): string | undefined {
+function obstacle({ body, inputs, types }: GraphModule, loop: OpOf<'loop'>, count: number): string | undefined {
   const { trip } = loop.attrs;
   if (trip < count) return `only ${trip} of its layers are alike`;
   if (loop.operands.some((value) => types[value]?.shape.length !== 2)) return 'a layer hands more than rows to the next';
   const at = body.ops.indexOf(loop);
   const before = new Set(body.ops.slice(0, at).flatMap((op) => (op.kind === 'weight' ? [] : op.results)));
   const far = [...allOps(loop.body), ...body.ops.slice(at + 1)].flatMap(({ operands }) => operands).find((operand) => before.has(operand)) ?? body.yields.find((value) => before.has(value));
+  const later = new Set([...allOps(loop.body), ...body.ops.slice(at + 1)].flatMap(({ operands }) => operands));
+  const given = inputs.find(({ feed }, i) => feed === 'rows' && later.has(body.params[i] as ValueId));
+  if (given !== undefined) return `\`${given.name}\`, which the host brings to the first, is read by others`;
   return far === undefined ? undefined : `%${far} is made before its layers and read within or after them`;
 }
 
