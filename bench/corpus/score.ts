@@ -19,7 +19,7 @@ import { type Programmed, programOf } from './programs.ts';
 import { type Anchors, blockKinds, type Counts, type Manifest } from './truth.ts';
 
 /**
- * One file. `recognised`: every block that is known to be there was found; `partial`: not all; `refused`: with diagnostics; `failed`: the compiler is at fault.
+ * One file. `truth`: blocks known to be there; nothing is of what only resembles them, or is malformed. `recognised`: every block that is known to be there was found; `partial`: not all; `refused`: with diagnostics; `failed`: the compiler is at fault.
  * `error`: the largest difference, relative above 1, between the lifted graph in double precision and the results stored beside the file.
  */
 export type Score = {
@@ -44,7 +44,7 @@ export type Score = {
 const tolerance = { single: 1e-4, half: 2e-2 } as const;
 
 export function score(folder: string, file: string, manifest: Manifest, programs: boolean): Score {
-  const counted = manifest.truth(file);
+  const counted = manifest.isNegative(file) ? undefined : manifest.truth(file);
   const anchors = manifest.anchors(file);
   const nothing = { file, found: undefined, truth: counted, error: undefined, unsound: false, rows: false, program: undefined, nodes: 0, ops: 0, anchors };
   const start = performance.now();
@@ -53,14 +53,16 @@ export function score(folder: string, file: string, manifest: Manifest, programs
   try {
     const diagnostics = new Diagnostics();
     const imported = importOnnx(files, basename(file), [], diagnostics);
-    if (imported === undefined) return { ...nothing, status: 'refused', milliseconds: elapsed(), notes: diagnostics.all.map(({ code, message }) => `${code} ${message}`) };
+    // What contradicts itself is no model: nothing can be known to be in it.
+    const isMalformed = diagnostics.all.some(({ code }) => code === 'E1003');
+    if (imported === undefined) return { ...nothing, truth: isMalformed ? undefined : counted, status: 'refused', milliseconds: elapsed(), notes: diagnostics.all.map(({ code, message }) => `${code} ${message}`) };
     const { module, nearly, rows } = lifted(imported.module, imported.store);
     const milliseconds = elapsed();
     const found = countBlocks(module, imported.store);
     const truth = counted === undefined ? undefined : { ...counted, activation: Math.min(counted.activation, bentOps(imported.module)) };
     const error = errorOf(module, imported.store, join(folder, dirname(file), 'test_data_set_0'));
     const isHalf = module.types.some(({ dtype }) => dtype === 'f16' || dtype === 'bf16') || /bf16|fp16/.test(file);
-    const isWhole = truth === undefined || manifest.isNegative(file) || blockKinds.every((kind) => found[kind] >= truth[kind]);
+    const isWhole = truth === undefined || blockKinds.every((kind) => found[kind] >= truth[kind]);
     const unsound = error !== undefined && !(error <= tolerance[isHalf ? 'half' : 'single']);
     const program = rows && programs ? programOf({ ...imported, primitive: true }, join(folder, dirname(file), 'test_data_set_0')) : undefined;
     return { ...nothing, status: isWhole ? 'recognised' : 'partial', truth, found, program, error, unsound, rows, nodes: imported.module.source.nodes.length, ops: module.body.ops.length, milliseconds, notes: nearly };
