@@ -66,8 +66,8 @@ export class Comparing {
     const results = [...this.#samples].map(([name, { program, normative, real, runtime }]): ResultComparison => ({
       name, values: program.length,
       equalBits: program.filter((value, i) => Object.is(value, normative[i])).length,
-      graphToRuntime: runtime.length === 0 ? undefined : similarity(real, runtime),
-      programToTruth: similarity(program, runtime.length === 0 ? real : runtime),
+      graphToRuntime: runtime.length === 0 ? undefined : similarity(real.slice(0, runtime.length), runtime),
+      programToTruth: similarity(program, runtime.length === program.length ? runtime : real),
     }));
     const tensors = [...this.#tensors.values()].map((tensor) => ({ ...similarity(tensor.normative, tensor.real), op: tensor.op, layer: tensor.layer, isLayerEnd: tensor.isLayerEnd }));
     const worst = tensors.reduce<(typeof tensors)[number] | undefined>((least, tensor) => (least === undefined || tensor.cosine < least.cosine ? tensor : least), undefined);

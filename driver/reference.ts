@@ -13,7 +13,10 @@ type OrtSession = {
   readonly run: (feeds: Readonly<Record<string, OrtTensor>>) => Promise<Readonly<Record<string, OrtTensor>>>;
 };
 
-/** ONNX Runtime on the source file: the same ragged steps as the program takes, one sequence at a time or one padded batch. */
+/** ONNX Runtime has opened a file and cannot run it: some exports are wrong. */
+export class RuntimeRefusal extends Error {}
+
+/** ONNX Runtime on the source file: the same ragged steps as the program takes, one sequence at a time or one padded batch. `step` throws RuntimeRefusal. */
 export type Reference = { readonly step: (sequences: readonly SequenceRows[]) => Promise<ReadonlyMap<string, Float64Array>> };
 
 /**
@@ -33,6 +36,14 @@ export async function openReference(path: string, how: SourceInterface): Promise
   const hasPast = how.inputs.some(({ role }) => role === 'pastKey');
   if (hasPast) return cachedReference(ort, session, how);
   return how.unfolds === undefined ? paddedReference(ort, session, how) : oneByOne(paddedReference(ort, session, how));
+}
+
+async function runOn(session: OrtSession, feeds: Readonly<Record<string, OrtTensor>>): Promise<Readonly<Record<string, OrtTensor>>> {
+  try {
+    return await session.run(feeds);
+  } catch (error) {
+    throw new RuntimeRefusal(error instanceof Error ? error.message : String(error));
+  }
 }
 
 async function loadOrt(): Promise<Ort | undefined> {
@@ -63,7 +74,7 @@ function paddedReference(ort: Ort, session: OrtSession, how: SourceInterface): R
       const padded = (of: (ids: readonly number[], i: number) => number): readonly number[] => whole.flatMap((ids) => Array.from({ length: width }, (_, i) => of(ids, i)));
       const rows = { ids: padded((ids, i) => ids[i] ?? 0), positions: padded((_, i) => i), types: padded(() => 0), mask: padded((ids, i) => (i < ids.length ? 1 : 0)) };
       const feeds = how.inputs.map(({ name, role }) => [name, role === 'rows' ? elementsOf(ort, how, name, sequences) : role === 'memoryMask' ? memoryMask(ort, typeOf(session, name), how, sequences) : numbers(ort, typeOf(session, name), rows[role as keyof typeof rows] ?? padded(() => 0), dims)] as const);
-      const results = await session.run(Object.fromEntries([...others(ort, session, how), ...feeds]));
+      const results = await runOn(session, Object.fromEntries([...others(ort, session, how), ...feeds]));
       const newRows = sequences.flatMap(({ ids }, s) => ids.map((_, i) => s * width + i));
       return rowsOf(how, results, sequences, newRows, sequences.length * width);
     },
@@ -111,7 +122,7 @@ function cachedReference(ort: Ort, session: OrtSession, how: SourceInterface): R
       const values = role === 'ids' ? sequence.ids : role === 'positions' ? sequence.ids.map((_, i) => past + i) : role === 'mask' ? Array.from({ length: past + count }, () => 1) : sequence.ids.map(() => 0);
       return [name, numbers(ort, typeOf(session, name), values, [1, values.length])] as const;
     });
-    const results = await session.run(Object.fromEntries([...others(ort, session, how), ...feeds]));
+    const results = await runOn(session, Object.fromEntries([...others(ort, session, how), ...feeds]));
     presents.set(sequence.id, results);
     return rowsOf(how, results, [sequence], sequence.ids.map((_, i) => i), count);
   };

@@ -10,7 +10,7 @@ import { compile, type Compiled, type Imported, type Serving } from '../compile.
 import { HostSession } from '../host.ts';
 import { type Start, startsOf } from '../inputs.ts';
 import type { Options } from '../options.ts';
-import { openReference, type Reference } from '../reference.ts';
+import { openReference, type Reference, RuntimeRefusal } from '../reference.ts';
 import { withinFloat32 } from '../similarity.ts';
 import { conductOf, promptsOf, Running } from '../running.ts';
 import { findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
@@ -46,14 +46,19 @@ export async function runCommand(path: string, options: Options): Promise<boolea
   const conduct = conductOf(options, session, terminal);
   const running = new Running(program, session, starts, conduct);
   const comparing = options.compare ? new Comparing(compiled, store, options.tp) : undefined;
-  const reference = options.compare ? await referenceFor(source, compiled, terminal) : undefined;
+  let reference = options.compare ? await referenceFor(source, compiled, terminal) : undefined;
   checkIds(starts.map(({ ids }) => ids), compiled.rows);
   try {
     for (let step = 0; step <= options.generate; step++) {
       const ran = await running.step();
       if (ran === undefined) return true;
       const { rows, made } = ran;
-      const runtime = await reference?.step(rows);
+      const runtime = await reference?.step(rows).catch((error: unknown) => {
+        if (!(error instanceof RuntimeRefusal)) throw error;
+        reference = undefined;
+        terminal.note(noReference(error.message));
+        return undefined;
+      });
       comparing?.add(made, runtime);
       terminal.stage(step === 0 ? 'prefill' : `decode ${step}`, `${rows.reduce((sum, { ids }) => sum + ids.length, 0)} rows, ${made.result.instructions} instructions`);
     }
@@ -86,11 +91,13 @@ function compileFor(imported: Imported, begin: (module: GraphModule) => readonly
   return compile(imported, { ...target, serve }, diagnostics, { until: 'time', ended: (_, name) => terminal.stage(name) });
 }
 
+const noReference = (why: string): string => `ONNX Runtime takes no part in the comparison: ${why}`;
+
 async function referenceFor(source: Source, { rows }: Compiled, terminal: Terminal): Promise<Reference | undefined> {
   if (source.file?.endsWith('.onnx') !== true) return undefined;
   const opened = await openReference(join(source.folder, source.file), rows.source.interface);
   if (typeof opened !== 'string') return opened;
-  terminal.note(`ONNX Runtime takes no part in the comparison: ${opened}`);
+  terminal.note(noReference(opened));
   return undefined;
 }
 
