@@ -29,13 +29,14 @@ export type MatmulShape = {
   readonly columns: number;
   readonly gated: boolean;
   readonly elementBytes: number;
+  /** Most bytes of weights that are brought at once. */
+  readonly chunkBytes: number;
   /** SRAM bytes a row of a row tile takes besides the weight ring, and a row's column of output does (staged operands only). */
   readonly stagedBytesPerRow: number;
   readonly stagedBytesPerRowAndColumn: number;
 };
 
-/** Slots of the ring weights are streamed through. */
-export const weightRingDepth = 3;
+const weightRingDepth = 3;
 /** Most lines from a row to the next that every unit can say. */
 export const pitchFieldMax = 4095;
 /** Most rows a window's bound can say. */
@@ -49,6 +50,7 @@ export function planMatmul(shape: MatmulShape, machine: Machine, stageBytes: num
   const side = machine.arrays.size.value;
   const tileBytes = side * Math.ceil((side * shape.elementBytes) / machine.sram.lineBytes.value) * machine.sram.lineBytes.value;
   const tilesPerUnit = shape.gated ? 2 : 1;
+  const slotTiles = Math.floor(Math.min(stageBytes / 2 / weightRingDepth, shape.chunkBytes) / tileBytes);
   const units = Math.ceil(shape.columns / side);
   const kTiles = Math.ceil(shape.k / side);
   const bytesPerCycle = machine.hbm.bytesPerSecond.value / machine.clockHz.value;
@@ -56,7 +58,7 @@ export function planMatmul(shape: MatmulShape, machine: Machine, stageBytes: num
 
   let best: MatmulPlan | undefined;
   for (let split = 0; 2 ** split <= machine.arrays.count.value; split++) {
-    const unitsMax = Math.min(units, Math.floor(machine.arrays.count.value / 2 ** split / tilesPerUnit), Math.floor(stageBytes / 2 / weightRingDepth / tileBytes / tilesPerUnit), 64 / tilesPerUnit);
+    const unitsMax = Math.min(units, Math.floor(machine.arrays.count.value / 2 ** split / tilesPerUnit), Math.floor(slotTiles / tilesPerUnit), 64 / tilesPerUnit);
     if (unitsMax < 1) continue;
     const groupCount = Math.ceil(units / unitsMax);
     const groupUnits = Math.ceil(units / groupCount);
@@ -69,7 +71,7 @@ export function planMatmul(shape: MatmulShape, machine: Machine, stageBytes: num
     const streamCycles = (units * tilesPerUnit * kTiles * tileBytes) / bytesPerCycle;
     const cycles = rowTiles * Math.max(arrayCycles, streamCycles);
     if (best !== undefined && best.cycles <= cycles) continue;
-    const chunkTiles = Math.min(kTiles, 256, Math.floor(stageBytes / 2 / weightRingDepth / tileBytes / (groupUnits * tilesPerUnit)), Math.floor(rowsFieldMax / (groupUnits * tilesPerUnit)));
+    const chunkTiles = Math.min(kTiles, 256, Math.floor(slotTiles / (groupUnits * tilesPerUnit)), Math.floor(rowsFieldMax / (groupUnits * tilesPerUnit)));
     best = {
       rowTile, rowTiles, split, tilesPerUnit,
       groups: pieces(units, groupUnits, shape.columns % side !== 0),

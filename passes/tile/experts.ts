@@ -4,7 +4,7 @@ import type { ValueId } from '../../ir/types.ts';
 import { binsOf } from '../../isa-spec/bins.ts';
 import { formatBytes, type Format } from '../../isa-spec/fields.ts';
 import type { Activation } from '../../isa-spec/instructions.ts';
-import { type MatmulPlan, pieceCount, pieceTotal, planMatmul, rowsFieldMax, weightRingDepth } from '../plan/matmul.ts';
+import { type MatmulPlan, pieceCount, pieceTotal, planMatmul, rowsFieldMax } from '../plan/matmul.ts';
 import { bufferOf, DoesNotFit, instanceRow, listBuffer, type Lowering, type Place, rowBytes, rowLimit, rowsOf, wholeList } from './lowering.ts';
 import { eachChunk, eachGroup, scale } from './matmul.ts';
 import { tableOf } from './rows.ts';
@@ -130,16 +130,20 @@ type Sizes = { readonly limit: number; readonly experts: number; readonly k: num
 
 /** Places of a bin, and how its two products are cut: the fewest estimated cycles for all bins together. A bin is one row tile. */
 function binning(low: Lowering, { limit, experts, k, width, inner, format }: Sizes): { readonly size: number; readonly plans: readonly [MatmulPlan, MatmulPlan] } {
-  const line = low.machine.sram.lineBytes.value;
-  // A gather brings a chunk of weights as one row, and has sixteen bits for its lines.
-  const stageBytes = Math.min(low.homes.stageBytes, 2 * weightRingDepth * (2 ** 16 - 1) * line);
   const codes = (columns: number): number => (format === 'e4m3' ? rowBytes(low, 'e4m3', columns) : 0);
   const perRow = 4 * rowBytes(low, 'bf16', width) + codes(width) + rowBytes(low, 'bf16', inner) + codes(inner) + 4 * formatBytes.i32;
-  const shape = { elementBytes: formatBytes[format], stagedBytesPerRow: perRow, stagedBytesPerRowAndColumn: 0 };
+  const shape = {
+    elementBytes: formatBytes[format],
+    // A gather brings a chunk of weights as one row, and has sixteen bits for its lines.
+    chunkBytes: (2 ** 16 - 1) * low.machine.sram.lineBytes.value,
+    // Both products have these rows, and room for rows.
+    stagedBytesPerRow: perRow / 2, stagedBytesPerRowAndColumn: 0,
+  };
   let best: { readonly size: number; readonly plans: readonly [MatmulPlan, MatmulPlan]; readonly cycles: number } | undefined;
-  for (let size = Math.min(limit, rowsFieldMax); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
-    const gate = planMatmul({ ...shape, rows: size, k: width, columns: inner, gated: true }, low.machine, stageBytes);
-    const down = planMatmul({ ...shape, rows: size, k: inner, columns: width, gated: false }, low.machine, stageBytes);
+  for (let parts = 1, size = 0; size !== 1; parts = parts < 8 ? parts + 1 : 2 * parts) {
+    size = Math.ceil(limit / parts);
+    const gate = planMatmul({ ...shape, rows: size, k: width, columns: inner, gated: true }, low.machine, low.homes.stageBytes);
+    const down = planMatmul({ ...shape, rows: size, k: inner, columns: width, gated: false }, low.machine, low.homes.stageBytes);
     if (gate === undefined || down === undefined || gate.rowTiles > 1 || down.rowTiles > 1) continue;
     const cycles = binsOf({ max: limit, k, experts, size }) * (gate.cycles + down.cycles);
     if (best === undefined || cycles < best.cycles) best = { size, plans: [gate, down], cycles };

@@ -29,7 +29,7 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
 
   const plan = planMatmul(
     {
-      rows: rowLimit(low, out.of), k: a.columns, columns: out.columns, gated: op.attrs.gated, elementBytes: formatBytes[format],
+      rows: rowLimit(low, out.of), k: a.columns, columns: out.columns, gated: op.attrs.gated, elementBytes: formatBytes[format], chunkBytes: Infinity,
       stagedBytesPerRow: inHbm(a) ? rowBytes(low, format, a.columns) : 0, stagedBytesPerRowAndColumn: stagedColumns,
     },
     low.machine,
