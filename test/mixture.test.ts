@@ -11,12 +11,15 @@ import { early, late, randomSchedule } from '../simulator/functional/schedule.ts
 import { buildProgram, placedOn } from '../backend-sohu/program.ts';
 import { freshState } from '../ir/tile/interpret/memory.ts';
 import { verifyTile } from '../ir/tile/verify.ts';
+import { stepFlops } from '../ir/graph/flops.ts';
+import { simulateTiming } from '../simulator/timing/simulate.ts';
 import { tiny } from '../isa-spec/machines/tiny.ts';
 import { prove } from '../verifier/verify.ts';
 import { machineFor, resultOf, type Variant, variants as usual } from './compiled.ts';
 import { fitted, normative, raggedStep, storeFor, tablesOf } from './passes/lower.ts';
 import { runTiles } from './passes/on-tiles.ts';
 import { tinyMixture } from './passes/tiny-mixture.ts';
+import { done } from './simulator/timing/build.ts';
 
 const steps: readonly Step[] = [
   raggedStep([{ id: 0, rows: 7, past: 0 }, { id: 1, rows: 12, past: 0 }], 40),
@@ -81,4 +84,16 @@ it('a row is what it is alone: neither its mates nor their choices change a bit'
   const alone = together.ids.map((id): Step => ({ sequences: [{ id: 0, rows: 1, past: 0 }], ids: [id], positions: [0], types: [0], samples: [0] }));
   const [all] = bitsOf(source, 'fp8', [{ ...together, samples }]);
   expect(bitsOf(source, 'fp8', alone)).toEqual(together.ids.map((_, row) => all?.slice(row * 40, (row + 1) * 40)));
+});
+
+it('only the work of pairs is useful, and it adds up with what is lost', () => {
+  const source = models['two of eight, of a softmax'] as GraphModule;
+  const step = steps[0] as Step;
+  for (const { machine, stageShare, bounds } of [usual['the full-sized machine'], usual['a machine of 8x8 arrays and 8 KiB'], inHbm] as readonly Variant[]) {
+    const { tile, graph } = fitted(normative(source, machine, 'fp8'), machine, stageShare, 1, bounds);
+    const [chip] = done(simulateTiming(buildProgram([placedOn(tile, machine)], machine, 'step', {}), [encodeStepBlock(tablesOf(step, bounds))])).perChip;
+    const useful = chip?.usefulMatrixFlops ?? 0;
+    expect(useful / stepFlops(graph, step).gemm).toBeCloseTo(1, 3);
+    expect(useful + Object.values(chip?.losses ?? {}).reduce((sum, flops) => sum + flops, 0)).toBe(chip?.capacityFlops);
+  }
 });

@@ -160,9 +160,10 @@ function mixTiling(low: Lowering, { limit, k, width, out }: { readonly limit: nu
   const perRow = 2 * k * rowBytes(low, 'bf16', width) + 2 * rowBytes(low, bufferOf(low, out.buffer).format, width);
   const most = Math.min(Math.floor(low.homes.stageBytes / 2 / perRow), Math.floor(rowsFieldMax / k));
   if (most >= limit) return { rowTile: limit, rowTiles: 1 };
-  const rowTile = Math.floor(most / words) * words;
-  if (rowTile < 1) throw new DoesNotFit();
-  return { rowTile, rowTiles: Math.ceil(limit / rowTile) };
+  const tallest = Math.floor(most / words) * words;
+  if (tallest < 1) throw new DoesNotFit();
+  const rowTiles = Math.ceil(limit / tallest);
+  return { rowTile: Math.ceil(limit / rowTiles / words) * words, rowTiles };
 }
 
 /** Adds up what the experts of each row have made of it. */

@@ -1,6 +1,7 @@
 import { hbmBases, isWorklist, queues, type Worklist } from '../../isa-spec/instructions.ts';
 import type { WorkEntry } from '../../isa-spec/step-block.ts';
 import type { AttentionCost } from './attention.ts';
+import { usefulShares } from './bins.ts';
 import { WeightFifo } from './fifo.ts';
 import { SharedHbm } from './hbm.ts';
 import { Lane } from './lane.ts';
@@ -34,6 +35,8 @@ const none = -1;
 export class Chip {
   readonly rates: Rates;
   readonly step: StepInput;
+  /** By queue and pc: the share of the work that is of use, where bins have places nobody takes. */
+  readonly useful: readonly Float64Array[];
   readonly lanes: readonly Lane[];
   readonly poster: Int8Array;
   readonly hbm: SharedHbm;
@@ -72,6 +75,7 @@ export class Chip {
   constructor(index: number, streams: ChipStreams, step: StepInput, rates: Rates) {
     this.rates = rates;
     this.step = step;
+    this.useful = usefulShares(streams, step.counts);
     this.lanes = queues.map((_, queue) => new Lane(index, queue, streams[queue]!));
     this.poster = postersOf(streams);
     this.hbm = new SharedHbm(rates.hbm, 3);

@@ -30,7 +30,7 @@ export function transferWork(chip: Chip, lane: Lane): number {
   const work = bytes / hbmEfficiency(chip.rates, stream.runBytes[lane.slot]!);
   chip.regionBytes[region]! += bytes;
   chip.totals.hbmWork += work;
-  if (region !== scratch && isCompulsory(lane, region)) chip.totals.compulsoryBytes += bytes;
+  if (region !== scratch && isCompulsory(lane, region)) chip.totals.compulsoryBytes += bytes * chip.useful[lane.queue]![pc]!;
   return work;
 }
 
@@ -56,14 +56,14 @@ export function accumulate(chip: Chip, lane: Lane): void {
   const row = accumulatorRow(chip, lane);
   const mode = stream.accumulate[pc];
   const overwrites = mode === 0 || (mode === 2 && lane.indices[chunkLevel] === 0);
-  chip.accumulated[row] = (overwrites ? 0 : chip.accumulated[row]!) + stream.work[lane.slot]! / stream.b[pc]!;
+  chip.accumulated[row] = (overwrites ? 0 : chip.accumulated[row]!) + (stream.work[lane.slot]! / stream.b[pc]!) * chip.useful[lane.queue]![pc]!;
   chip.slowAccumulators[row] = stream.slow[pc]!;
 }
 
 /** Counts the useful multiply-adds of the accumulators an `epi` drains. */
 export function drain(chip: Chip, lane: Lane): void {
   const row = accumulatorRow(chip, lane);
-  const useful = chip.accumulated[row]! * lane.stream.a[lane.pc]!;
+  const useful = Math.round(chip.accumulated[row]! * lane.stream.a[lane.pc]!);
   chip.totals.matrixUseful += useful;
   if (chip.slowAccumulators[row] === 1) chip.totals.matrixUsefulSlow += useful;
 }
