@@ -18,7 +18,7 @@ export type SequenceRows = {
   readonly ids: readonly number[];
   readonly positions?: readonly number[];
   readonly types?: readonly number[];
-  readonly samples: 'last' | 'first' | 'all' | 'none';
+  readonly samples: 'last' | 'first' | 'largest' | 'all' | 'none';
   /** Activations by the name of the input, row-major, where the program takes any. */
   readonly rows?: ReadonlyMap<string, Float64Array>;
 };
@@ -262,7 +262,7 @@ const stepOf = (sequences: readonly { readonly sequence: SequenceRows; readonly 
   let row = 0;
   for (const { sequence: { ids, samples: wanted } } of sequences) {
     if (wanted === 'all') samples.push(...ids.map((_, i) => row + i));
-    else if (wanted !== 'none') samples.push(wanted === 'last' ? row + ids.length - 1 : row);
+    else if (wanted !== 'none') samples.push(row + { first: 0, last: ids.length - 1, largest: ids.indexOf(ids.reduce((most, id) => Math.max(most, id), -Infinity)) }[wanted]);
     row += ids.length;
   }
   return {

@@ -58,7 +58,7 @@ export function promptsOf({ prompt }: Options): readonly (readonly number[])[] {
 export class Running {
   readonly sequences: { readonly prompt: readonly number[]; readonly generated: number[] }[];
   readonly #starts: readonly Start[];
-  readonly #samples: 'first' | 'last';
+  readonly #samples: 'first' | 'last' | 'largest';
   readonly #program: Program;
   readonly #session: HostSession;
   readonly #conduct: Conduct;
@@ -69,7 +69,7 @@ export class Running {
     this.#session = session;
     this.#conduct = conduct;
     this.#starts = starts;
-    this.#samples = program.meta['samples'] === 'first' ? 'first' : 'last';
+    this.#samples = (['first', 'largest'] as const).find((sample) => program.meta['samples'] === sample) ?? 'last';
     this.sequences = starts.map(({ ids }) => ({ prompt: ids, generated: [] }));
   }
 
@@ -105,7 +105,7 @@ export class Running {
     const lm = this.#program.ioMap.outputs.some(({ name }) => /logits/i.test(name));
     if (lm) return this.sequences.map(({ prompt, generated }, i) => `sequence ${i}: ${prompt.join(',')} -> ${generated.join(',')}`).join('\n');
     const shown = (row: Float64Array): string => `[${[...row.subarray(0, 4)].map((value) => value.toFixed(4)).join(', ')}, ...]`;
-    return (this.#last?.rows ?? []).map((row, i) => `sequence ${i}: ${this.#last?.name ?? ''}, ${this.#samples} row of ${this.#last?.columns ?? 0}: ${shown(row)}`).join('\n');
+    return (this.#last?.rows ?? []).map((row, i) => `sequence ${i}: ${this.#last?.name ?? ''}, ${this.#samples === 'largest' ? 'row of the largest id,' : `${this.#samples} row of`} ${this.#last?.columns ?? 0}: ${shown(row)}`).join('\n');
   }
 }
 

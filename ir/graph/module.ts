@@ -59,7 +59,7 @@ export type SourceInterface = {
   /** Inputs the source has and the entry has not: what they are in every run. */
   readonly fixed?: readonly { readonly name: string; readonly values: readonly number[] }[];
   /** Which row of each sequence the source's sampled outputs are of, where it says. */
-  readonly samples?: 'first' | 'last';
+  readonly samples?: 'first' | 'last' | 'largest';
 };
 
 /** The accounting of source nodes: each ends as hardware, folded, host preparation, or refused. */

@@ -18,6 +18,7 @@ import { liftCustom } from './custom.ts';
 import { liftExperts } from './experts.ts';
 import { Known } from './known.ts';
 import { liftLookup, liftPositions } from './lookup.ts';
+import { liftMean } from './pool.ts';
 import { liftProduct } from './products.ts';
 import { type Lifted, type Raising, unlimitedPositions } from './raising.ts';
 import { isolated, type RowNode, type Sample, type View, wholeRows } from './rows.ts';
@@ -184,9 +185,11 @@ class Lifting implements Raising {
         return liftActivation(op, this);
       case 'custom':
         return liftCustom(op, this);
+      case 'preduce':
+        return liftMean(op, this) ?? 'it is part of nothing a transformer computes';
       case 'pbinary':
       case 'punary':
-        return (liftFactor(op, this) ?? { lifted: liftArithmetic(op, this) }).lifted;
+        return (op.attrs.fn === 'div' ? liftMean(op, this) : undefined) ?? (liftFactor(op, this) ?? { lifted: liftArithmetic(op, this) }).lifted;
       default:
         return 'it is part of nothing a transformer computes';
     }

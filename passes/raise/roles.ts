@@ -1,3 +1,4 @@
+import { equalShapes } from '../../ir/dims.ts';
 import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
 import { type TensorType, type ValueId, isFloat } from '../../ir/types.ts';
 
@@ -9,7 +10,7 @@ const mostTypes = 32;
 
 /**
  * What the inputs of a recognised source are, told by what becomes of them and by nothing else: a past is continued by new rows; positions make
- * angles; a mask is added to scores; ids look up rows of the largest table, types those of the smallest, positions those of any between;
+ * angles; a mask is added to scores, or is one number for each id that looks nothing up; ids look up rows of the largest table, types those of the smallest, positions those of any between;
  * what is left of floats are the elements of rows.
  */
 export function rolesOf(module: GraphModule): ReadonlyMap<ValueId, Role> {
@@ -38,6 +39,9 @@ export function rolesOf(module: GraphModule): ReadonlyMap<ValueId, Role> {
     else if (rows > 0) roles.set(param, 'types');
   }
   for (const param of module.body.params) if (roles.get(param) === 'other' && biases.has(param) && type(param).shape.length === 2) roles.set(param, 'mask');
+  const ids = module.body.params.find((param) => roles.get(param) === 'ids');
+  const isLikeIds = (param: ValueId): boolean => ids !== undefined && isWhole(param) && type(param).shape.length === 2 && equalShapes(type(param).shape, type(ids).shape);
+  for (const param of module.body.params) if (roles.get(param) === 'other' && isLikeIds(param)) roles.set(param, 'mask');
   for (const param of module.body.params) if (roles.get(param) === 'other' && isFloat(type(param).dtype) && type(param).shape.length > 1) roles.set(param, 'rows');
   return roles;
 }

@@ -36,8 +36,8 @@ type OpNode = {
 /** A source tensor whose elements are those of rows, times `scale`. `past`: the input whose rows come before the step's own along `key`. */
 export type View = { readonly row: RowNode; readonly layout: Layout; readonly scale: number; readonly past: string | undefined };
 
-/** The first or last row of each sequence. */
-export type Sample = 'first' | 'last';
+/** A row of each sequence: the first, the last, or the first of those with the largest token id (where a vocabulary ends with the token that ends a text). */
+export type Sample = 'first' | 'last' | 'largest';
 
 /** The rows that hold just the features a view takes, in the view's order of strides, and the view of them. */
 export function isolated(view: View): View | undefined {

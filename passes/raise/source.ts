@@ -64,14 +64,14 @@ export function indexSource(module: GraphModule, store: TensorStore): Source {
   };
 }
 
-/** The sizes of sequences and their rows: those of the token ids, or else of what attends and of the first tensor of elements. */
+/** The sizes of sequences and their rows: those of the token ids, or else of what attends, or of the first tensor of elements, or what is made of an image first. */
 function sequencesOf({ body, types }: GraphModule, find: (role: Role) => TensorType | undefined): { readonly batch: Dim; readonly row: Dim } {
   const ids = find('ids')?.shape;
   if (ids !== undefined) return { batch: ids.length > 1 ? (ids[0] as Dim) : 1, row: ids.at(-1) ?? 1 };
   const elements = find('rows')?.shape ?? [1, 1];
   const shapeOf = (value: ValueId | undefined): readonly Dim[] => (value === undefined ? [] : (types[value] as TensorType).shape);
-  const queries = shapeOf(body.ops.find(({ kind }) => kind === 'tattention')?.operands[0]);
-  const row = queries.at(-2) ?? (elements.length > 3 ? shapeOf(body.yields[0]) : elements).at(-2) ?? 1;
+  const firstOf = (wanted: GraphOp['kind']): readonly Dim[] => shapeOf(body.ops.find(({ kind }) => kind === wanted)?.operands[0]);
+  const row = firstOf('tattention').at(-2) ?? (elements.length > 3 ? firstOf('pmatmul') : elements).at(-2) ?? 1;
   return { batch: elements.length > 2 ? (elements[0] as Dim) : 1, row };
 }
 

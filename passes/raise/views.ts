@@ -8,6 +8,7 @@ import { sourcesOf } from '../../diagnostics/diagnostic.ts';
 import { liftBefore } from './before.ts';
 import { constantOf, evaluate, scenarioOf, unpadded } from './evaluate.ts';
 import type { Lifted, Raising } from './raising.ts';
+import { findSample } from './pool.ts';
 import type { Sample, View } from './rows.ts';
 
 type ViewOp = OpOf<'ptranspose' | 'preshape' | 'pexpand' | 'pslice' | 'pgather'>;
@@ -34,7 +35,9 @@ export function liftView(op: ViewOp, raising: Raising): Lifted {
     }
     case 'pgather': {
       const axis = axisOf(op.attrs.axis, from.length);
-      const indices = constantOf(source, op.operands[1] as ValueId);
+      const index = op.operands[1] as ValueId;
+      if (source.dependence(index) === 'prepared' && source.type(index).shape.length === 1) return picked(view, axis, index, raising);
+      const indices = constantOf(source, index);
       if (indices === undefined || indices.shape.length > 1) return isConvolution(op) ? overlapping : 'it looks rows up by an index that is no row list';
       const [first = 0, second] = indices.data;
       const step = second === undefined ? 1 : second - first;
@@ -74,11 +77,22 @@ function sliced(view: View, { axis, start, step, from, count }: Slice, raising: 
   if (only?.axis === 'row' && more.length === 0 && equalDims(count, 1)) {
     const sample: Sample | undefined = equalDims(start, 0) ? 'first' : equalDims(start, subDims(from, 1)) ? 'last' : undefined;
     if (sample === undefined) return 'it picks a row that is neither the first nor the last of each sequence';
-    return raising.samples(sample) ? sampled(view, axis) : 'outputs are of the first row of each sequence and of the last';
+    return raising.samples(sample) ? sampled(view, axis) : 'outputs are of different rows of each sequence';
   }
   if (typeof start !== 'number' || typeof count !== 'number') return 'it picks some of the rows of each sequence';
   const layout = strided({ ...view.layout, axes: view.layout.axes.with(axis, merged(view.layout.axes[axis] ?? [])) }, axis, start, step, count);
   return layout === undefined ? 'it picks features across the parts of an axis' : { ...view, layout };
+}
+
+/** One row of each sequence, by its place among all rows. */
+function picked(view: View, axis: number, index: ValueId, raising: Raising): Lifted {
+  const [batch, row, ...more] = view.layout.axes[axis] ?? [];
+  if (batch?.axis !== 'batch' || row?.axis !== 'row' || more.length > 0) return 'it looks rows up by an index that is no row list';
+  const sample = findSample(raising.source, index);
+  if (sample === undefined) return 'it picks a row of each sequence that is neither the first nor the last, nor that of the largest id';
+  if (!raising.samples(sample)) return 'outputs are of different rows of each sequence';
+  const one = sampled(view, axis);
+  return typeof one === 'object' ? { ...one, layout: { ...one.layout, axes: one.layout.axes.with(axis, [batch]) } } : one;
 }
 
 function sampled(view: View, axis: number): Lifted {

@@ -8,8 +8,8 @@ import type { GraphModule } from '../../../ir/graph/module.ts';
 import type { Dim, TensorType, ValueId } from '../../../ir/types.ts';
 import { WeightValues } from '../../../ir/weight-values.ts';
 import { asRows } from './as-rows.ts';
-import { expectClose } from './compare.ts';
-import { SourceWriter } from './source-module.ts';
+import { expectClose, expectSame } from './compare.ts';
+import { ids, SourceWriter } from './source-module.ts';
 
 /** A source graph of one input of floats. */
 class Activations extends SourceWriter {
@@ -94,8 +94,54 @@ describe('activations as rows', () => {
     });
     expect(source.interface.samples).toBe('first');
   });
+  test.each([[false], [true]])('the mean of the rows, its axis kept: %s', (keepDims) => {
+    const { body } = expectAgree(image, (write, x) => write.product(write.build.op('preduce', { fn: 'mean', axes: [1], keepDims }, [write.patches(x)]), 'head', [8, 3]));
+    expect(body.ops.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['attention', 'sampleRows']));
+  });
   test.each([
     ['products along the rows', (write: Activations, x: ValueId) => write.product(write.transpose(write.patches(x), [0, 2, 1]), 'mix', [4, 4]), 'does not have the features of a row along its last axis'],
+    ['the largest of the rows', (write: Activations, x: ValueId) => write.build.op('preduce', { fn: 'max', axes: [1], keepDims: false }, [write.patches(x)]), 'is part of nothing a transformer computes'],
     ['rows before those an activation made', (write: Activations, x: ValueId) => write.concat([write.repeated(write.weight('class', [1, 1, 8]), 1), write.unary('tanh', write.patches(x))], 1), 'are not a product of an input'],
   ] as const)('%s are refused', (_, fill, reason) => expect(raised(image, fill).messages.join()).toContain(reason));
+});
+
+const asked = [ids, { name: 'attention_mask', type: { dtype: 'i64', shape: ['batch', 'sequence'] } }] as const;
+
+/** A graph that embeds ids and makes one row of each sequence. */
+function pooled(fill: (write: Activations, parts: { readonly x: ValueId; readonly ids: ValueId; readonly mask: ValueId }) => ValueId): { readonly samples: string | undefined; readonly messages: readonly string[] } {
+  const write = new Activations();
+  const source = write.module(asked, ([param, mask]) => {
+    const x = write.build.op('pgather', { axis: 0 }, [write.weight('table', [32, 8]), param as ValueId]);
+    return [write.product(fill(write, { x, ids: param as ValueId, mask: mask as ValueId }), 'head', [8, 8])];
+  });
+  const diagnostics = new Diagnostics();
+  const rows = asRows(source, write.store, diagnostics);
+  if (!diagnostics.hasErrors) expectSame(source, rows, write.store, [[[5, 7, 10, 3, 4], [11, 9, 2, 6, 8]]]);
+  return { samples: rows.source.interface.samples, messages: diagnostics.all.map(({ message }) => message) };
+}
+
+describe('a row of each sequence', () => {
+  const real = (write: Activations, mask: ValueId): ValueId => write.build.op('pcast', {}, [mask], { dtype: 'f32', shape: ['batch', 'sequence'] });
+  const total = (write: Activations, x: ValueId, keepDims: boolean): ValueId => write.build.op('preduce', { fn: 'sum', axes: [1], keepDims }, [x]);
+  /** Rows of all sequences, one after the other, at places. */
+  const at = (write: Activations, x: ValueId, places: ValueId): ValueId => {
+    const first = write.build.op('piota', { start: '0', step: 1 }, [], { dtype: 'i64', shape: ['batch'] });
+    const length = write.build.op('preshape', {}, [write.build.op('psizes', { sizes: ['sequence'] }, [])], { dtype: 'i64', shape: [] });
+    const index = write.binary('add', write.binary('mul', first, length), places);
+    return write.build.op('pgather', { axis: 0 }, [write.reshape(x, ['batch*sequence', 8]), index]);
+  };
+  test('the mean of those that are no padding', () => {
+    const { samples, messages } = pooled((write, { x, mask }) => {
+      const there = real(write, mask);
+      return write.binary('div', total(write, write.binary('mul', x, write.reshape(there, ['batch', 'sequence', 1])), false), write.binary('max', total(write, there, true), write.number(1e-9)));
+    });
+    expect([samples, messages]).toEqual(['first', []]);
+  });
+  test('that of the largest id', () => {
+    const { samples, messages } = pooled((write, { x, ids: given }) => at(write, x, write.build.op('preshape', {}, [write.build.op('ptopk', { axis: 1, k: '1', largest: true }, [given])], { dtype: 'i64', shape: ['batch'] })));
+    expect([samples, messages]).toEqual(['largest', []]);
+  });
+  test('the second is none the host knows of', () => {
+    expect(pooled((write, { x, ids: given }) => at(write, x, write.build.op('preshape', {}, [write.build.op('pslice', { axis: 1, start: '1', end: '2', step: 1 }, [given])], { dtype: 'i64', shape: ['batch'] }))).messages.join()).toContain('neither the first nor the last, nor that of the largest id');
+  });
 });
