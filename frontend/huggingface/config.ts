@@ -136,14 +136,16 @@ const expertCount: Range = { from: 1, to: 1024 };
 const chosenMost = 16;
 
 function readExperts({ count, k, inner, normalise, shared, names }: ExpertTraits, config: ConfigReader, flag: (trait: Flag) => boolean): ExpertsSpec {
-  const experts = config.integer(count.key, expertCount, count.otherwise);
+  const key = count.also !== undefined && config.has(count.also) ? count.also : count.key;
+  const experts = config.integer(key, expertCount, count.otherwise);
+  if (config.integer(count.key, expertCount, experts) !== experts) config.wrong(count.key, config.peek(count.key), `\`${key}\` is ${experts}`);
   const chosen = config.integer(k.key, { from: 1, to: chosenMost }, k.otherwise);
-  if (chosen > experts) config.wrong(k.key, chosen, `there are only \`${count.key}\` ${experts}`);
+  if (chosen > experts) config.wrong(k.key, chosen, `there are only \`${key}\` ${experts}`);
   const dense = config.take('mlp_only_layers');
   if (isList(dense) && dense.length > 0) config.wrong('mlp_only_layers', dense, 'every layer has to have experts');
   return {
     count: experts, k: chosen, inner: config.integer(inner, size), normalise: flag(normalise),
-    shared: shared === undefined ? undefined : config.integer(shared, size), names, field: count.key,
+    shared: shared === undefined ? undefined : config.integer(shared, size), names, field: key,
   };
 }
 

@@ -7,9 +7,9 @@ const gptSizes: Sizes = { hidden: 'n_embd', layers: 'n_layer', heads: 'n_head', 
 
 const qkNorm = { is: false, else: 'queries and keys of each head would be normalised' } as const;
 
-const mistral: Family = { ...llama, modelTypes: ['mistral'], body: 'MistralModel', causal: 'MistralForCausalLM', bias: noBias, window: { kind: 'always', key: 'sliding_window', otherwise: 4096 }, inert: {} };
+export const mistral: Family = { ...llama, modelTypes: ['mistral'], body: 'MistralModel', causal: 'MistralForCausalLM', bias: noBias, window: { kind: 'always', key: 'sliding_window', otherwise: 4096 }, inert: {} };
 
-const qwen2: Family = {
+export const qwen2: Family = {
   ...llama,
   modelTypes: ['qwen2'],
   body: 'Qwen2Model',
@@ -19,43 +19,7 @@ const qwen2: Family = {
   inert: {},
 };
 
-/** Fields of routers that training alone reads. */
-const routing = { output_router_logits: 'what the published code hands back, not what it computes', router_aux_loss_coef: 'used in training alone', router_jitter_noise: 'used in training alone' } as const;
-
-const mixtral: Family = {
-  ...mistral,
-  modelTypes: ['mixtral'],
-  body: 'MixtralModel',
-  causal: 'MixtralForCausalLM',
-  epsilon: field('rms_norm_eps', 1e-5),
-  position: { kind: 'rope', rope: { ...halves, base: 1000000 } },
-  window: { kind: 'always', key: 'sliding_window', otherwise: 0 },
-  experts: {
-    count: field('num_local_experts', 8), k: field('num_experts_per_tok', 2), inner: 'intermediate_size', normalise: true,
-    names: { router: 'block_sparse_moe.gate', gate: 'block_sparse_moe.experts.{}.w1', up: 'block_sparse_moe.experts.{}.w3', down: 'block_sparse_moe.experts.{}.w2' },
-  },
-  inert: routing,
-};
-
-/** Linears of experts in the spelling of Qwen. */
-const qwenExperts = { router: 'mlp.gate', gate: 'mlp.experts.{}.gate_proj', up: 'mlp.experts.{}.up_proj', down: 'mlp.experts.{}.down_proj' } as const;
-const everyLayer = { decoder_sparse_step: { is: 1, else: 'some layers would have no experts' } } as const;
-
-const qwen2Moe: Family = {
-  ...qwen2,
-  modelTypes: ['qwen2_moe'],
-  body: 'Qwen2MoeModel',
-  causal: 'Qwen2MoeForCausalLM',
-  bias: { ...qwen2.bias, qkv: field('qkv_bias', true) },
-  experts: {
-    count: field('num_experts', 60), k: field('num_experts_per_tok', 4), inner: 'moe_intermediate_size', normalise: field('norm_topk_prob', false), shared: 'shared_expert_intermediate_size',
-    names: { ...qwenExperts, shared: { router: 'mlp.shared_expert_gate', gate: 'mlp.shared_expert.gate_proj', up: 'mlp.shared_expert.up_proj', down: 'mlp.shared_expert.down_proj' } },
-  },
-  inert: routing,
-  fixed: everyLayer,
-};
-
-const qwen3: Family = {
+export const qwen3: Family = {
   ...qwen2,
   modelTypes: ['qwen3'],
   body: 'Qwen3Model',
@@ -270,7 +234,7 @@ const olmo: Family = {
   fixed: { clip_qkv: { is: null, else: 'queries, keys and values would be clamped' } },
 };
 
-const olmo2: Family = {
+export const olmo2: Family = {
   ...llama,
   modelTypes: ['olmo2'],
   body: 'Olmo2Model',
@@ -350,4 +314,4 @@ const seedOss: Family = {
 };
 
 /** Text decoders, a row each. Sources: transformers, models/<family>/{configuration,modeling}_<family>.py. */
-export const decoders: readonly Family[] = [llama, mistral, mixtral, qwen2, qwen2Moe, qwen3, gemma, gemma2, gemma3, gpt2, gptj, gptNeox, phi, phi3, opt, starcoder2, stablelm, olmo, olmo2, cohere, granite, helium, ernie, seedOss];
+export const decoders: readonly Family[] = [llama, mistral, qwen2, qwen3, gemma, gemma2, gemma3, gpt2, gptj, gptNeox, phi, phi3, opt, starcoder2, stablelm, olmo, olmo2, cohere, granite, helium, ernie, seedOss];

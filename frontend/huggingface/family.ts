@@ -59,7 +59,8 @@ export type ExpertNames = {
 
 /** Fields of a mixture of experts: how many there are, how many a row chooses, the width of one. Scores are a softmax. */
 export type ExpertTraits = {
-  readonly count: Field<number>;
+  /** `also`: another spelling. */
+  readonly count: Field<number> & { readonly also?: string };
   readonly k: Field<number>;
   readonly inner: string;
   readonly normalise: Flag;

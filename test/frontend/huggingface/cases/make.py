@@ -46,6 +46,8 @@ cases = {
     "gemma": ("GemmaForCausalLM", dict(grouped, head_dim=8)),
     "gemma2": ("Gemma2ForCausalLM", dict(grouped, num_hidden_layers=3, head_dim=8, sliding_window=4, query_pre_attn_scalar=6, attn_logit_softcapping=2.0, final_logit_softcapping=3.0, attn_implementation="eager")),
     "gemma3": ("Gemma3ForCausalLM", dict(grouped, num_hidden_layers=3, head_dim=8, sliding_window=4, layer_types=["sliding_attention", "full_attention", "sliding_attention"])),
+    "qwen3_moe": ("Qwen3MoeForCausalLM", dict(grouped, head_dim=8, num_experts=6, num_experts_per_tok=2, moe_intermediate_size=20, norm_topk_prob=True)),
+    "olmoe": ("OlmoeForCausalLM", dict(grouped, num_experts=7, num_experts_per_tok=3)),
     "olmo2": ("Olmo2ForCausalLM", grouped),
     "cohere-norms": ("CohereForCausalLM", dict(grouped, use_qk_norm=True)),
     "phi-norms": ("PhiForCausalLM", dict(grouped, hidden_size=32, qk_layernorm=True)),
