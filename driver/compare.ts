@@ -2,8 +2,9 @@ import { interpret, type Observe } from '../ir/graph/interpret.ts';
 import { KvState } from '../ir/graph/interpret/kv-state.ts';
 import { sourcesOf } from '../diagnostics/diagnostic.ts';
 import { originText } from '../diagnostics/render.ts';
-import type { GraphModule, GraphOp } from '../ir/graph/module.ts';
+import type { Block, GraphModule, GraphOp } from '../ir/graph/module.ts';
 import type { Step } from '../ir/step.ts';
+import type { ValueId } from '../ir/types.ts';
 import { WeightValues } from '../ir/weight-values.ts';
 import type { TensorStore } from '../ir/weights.ts';
 import type { Compiled } from './compile.ts';
@@ -77,9 +78,9 @@ export class Comparing {
   /** Keeps the results of the ops that compute, of chip 0, by op and layer. */
   #tap(module: GraphModule, into: 'real' | 'normative'): Observe {
     const loop = module.body.ops.find((op) => op.kind === 'loop');
-    const ends = new Set(loop?.body.yields);
+    const ends = new Set(loop?.body.yields.map((value) => madeAs(value, loop.body)));
     return (op, results, path) => {
-      if (op.kind === 'loop' || op.kind === 'quantise' || op.kind === 'columns') return;
+      if (op.kind === 'loop' || op.kind === 'fused' || op.kind === 'quantise' || op.kind === 'columns') return;
       const [data, id] = [results[0]?.[0]?.data, op.results[0]];
       if (data === undefined || id === undefined) return;
       const layer = path[0];
@@ -89,6 +90,12 @@ export class Comparing {
       append(tensor[into], data);
     };
   }
+}
+
+/** The value of a fused op's body that one of a block is, if it is. */
+function madeAs(value: ValueId, { ops }: Block): ValueId {
+  const fused = ops.find((op) => op.kind === 'fused' && op.results.includes(value));
+  return fused?.body?.yields[fused.results.indexOf(value)] ?? value;
 }
 
 /** An op by the source it comes from: the last node or tensor it was made of. */

@@ -17,6 +17,7 @@ import { fuseActivation } from '../passes/fuse/activation.ts';
 import { fuseGated } from '../passes/fuse/gated.ts';
 import { fuseResidual } from '../passes/fuse/residual.ts';
 import { fuseSharedInput } from '../passes/fuse/shared-input.ts';
+import { fusedOps, group, ungroup } from '../passes/group.ts';
 import { lowerCustom, withCustomTypes } from '../passes/lower-custom.ts';
 import { type Fit, fit } from '../passes/plan/fit.ts';
 import { raise } from '../passes/raise/raise.ts';
@@ -66,7 +67,7 @@ type GraphPass = { readonly phase: Phase; readonly name: string; readonly run: (
 /**
  * The passes that make a source graph (or a frontend's rows) the normative graph, in order. Custom layers are lowered after the rows
  * are what the source is compared with, so that their own reference speaks there, and before anything can fuse with them; sharding comes before inputs are shared, while
- * queries, keys and values are still apart; formats come last.
+ * queries, keys and values are still apart; formats come after all that changes what is computed, and grouping last.
  */
 export function passesFor(imported: Pick<Imported, 'primitive' | 'store'>, target: Omit<Target, 'serve'>, diagnostics: Diagnostics): readonly GraphPass[] {
   const store = imported.store ?? noTensors;
@@ -87,6 +88,7 @@ export function passesFor(imported: Pick<Imported, 'primitive' | 'store'>, targe
     { phase: 'shard', name: 'shard', run: (module) => shard(module, target.tp, diagnostics) },
     { phase: 'shard', name: 'fuse-shared-input', run: (module) => fuseSharedInput(module, target.machine.sram.lineBytes.value) },
     { phase: 'formats', name: 'formats', run: (module) => assignFormats(module, target.precision) },
+    { phase: 'group', name: 'group', run: group },
   ];
 }
 
@@ -133,7 +135,7 @@ function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, 
   if (diagnostics.hasErrors) return undefined;
 
   const serving = target.serve(module);
-  const parts = stagesOf(module, target.pp, diagnostics);
+  const parts = stagesOf(ungroup(module), target.pp, diagnostics);
   const fitted = new Map<number, Fit>();
   for (const [stage, { module: part, like }] of parts.entries()) {
     if (like !== stage) continue;
@@ -153,7 +155,7 @@ function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, 
   const entry = module.caches.length === 0 ? 'encode' : 'step';
   const chipsOf = ({ like }: Kind): readonly number[] => (parts.length === 1 ? Array.from({ length: target.tp }, (_, chip) => chip) : parts.flatMap((part, chip) => (part.like === like ? [chip] : [])));
   const placed = kinds.map((kind): Placed => ({ module: kind.tile, layout: kind.layout, chips: chipsOf(kind) }));
-  const program = roomFor(() => buildProgram(placed, target.machine, entry, programMeta(rows, target, serving)), diagnostics);
+  const program = roomFor(() => buildProgram(placed, target.machine, entry, programMeta({ rows, normative: module }, target, serving)), diagnostics);
   if (program === undefined) return undefined;
   ended('emit', 'emit', { program });
   mustBeSound(program);
@@ -200,12 +202,12 @@ function roomFor<T>(build: () => T, diagnostics: Diagnostics): T | undefined {
   }
 }
 
-function programMeta(rows: GraphModule, target: Target, { workload }: Serving): Program['meta'] {
+function programMeta({ rows, normative }: Pick<Compiled, 'rows' | 'normative'>, target: Target, { workload }: Serving): Program['meta'] {
   const { nodes, parameters, layers } = rows.source;
   const count = (wanted: string): number => nodes.filter(({ disposition }) => disposition === wanted).length;
   return {
     compiler: 'sohuc', model: { name: rows.name, family: rows.family, parameters, layers },
-    recognition: { sourceNodes: nodes.length, hardware: count('hardware'), folded: count('folded'), host: count('host'), refused: count('refused') },
+    recognition: { sourceNodes: nodes.length, hardware: count('hardware'), folded: count('folded'), host: count('host'), refused: count('refused'), ...fusedOps({ ...normative, source: rows.source }) },
     precision: target.precision, limits: limitsOf(rows), ...(rows.source.interface.samples === undefined ? {} : { samples: rows.source.interface.samples }), ...(rows.source.interface.unfolds === undefined ? {} : { unfolds: rows.source.interface.unfolds }), workload: { ...workload }, mapping: { machine: target.machine.name, chips: target.tp * target.pp, tp: target.tp, pp: target.pp, ep: 1, replicas: 1 },
   };
 }

@@ -4,7 +4,7 @@ export type Scope = 'all' | 'compile' | 'run' | 'asm' | 'opt' | 'diff' | 'verify
 type Option = { readonly default: string | number | boolean | readonly string[]; readonly scope: readonly Scope[]; readonly value?: string; readonly choices?: readonly string[]; readonly help: string };
 
 /** Where a compile may stop, in order. */
-export const phases = ['import', 'canonicalise', 'recognise', 'raise', 'roll', 'fuse', 'shard', 'formats', 'tile', 'emit', 'time'] as const;
+export const phases = ['import', 'canonicalise', 'recognise', 'raise', 'roll', 'fuse', 'shard', 'formats', 'group', 'tile', 'emit', 'time'] as const;
 export type Phase = (typeof phases)[number];
 
 /** The command line's options, once: names, defaults, help. A number of 0 means: choose; one whose default is whole takes whole numbers. */

@@ -48,7 +48,7 @@ export function rewrite(module: GraphModule, by: string, rule: Rule): GraphModul
         if (known === undefined) users.set(operand, [op]);
         else known.push(op);
       }
-      if (op.kind === 'loop') index(op.body);
+      if (op.body !== undefined) index(op.body);
     }
     for (const value of block.yields) yielded.set(value, (yielded.get(value) ?? 0) + 1);
   };
@@ -102,7 +102,7 @@ export function compact(module: GraphModule): GraphModule {
     const ops: GraphOp[] = [];
     for (const op of [...block.ops].reverse()) {
       if (!op.results.some((result) => used.has(result))) continue;
-      const kept = op.kind === 'loop' ? { ...op, body: prune(op.body) } : op;
+      const kept = op.body === undefined ? op : ({ ...op, body: prune(op.body) } as GraphOp);
       for (const operand of kept.operands) used.add(operand);
       ops.push(kept);
     }
@@ -126,7 +126,7 @@ export function compact(module: GraphModule): GraphModule {
     const ops = block.ops.map((op): GraphOp => {
       if (op.kind === 'weight') names.add(op.attrs.name);
       const operands = op.operands.map(number);
-      const body = op.kind === 'loop' ? renumber(op.body) : undefined;
+      const body = op.body === undefined ? undefined : renumber(op.body);
       return { ...op, operands, body, results: op.results.map(number) } as GraphOp;
     });
     return { params, ops, yields: block.yields.map(number) };

@@ -46,8 +46,8 @@ table{border-collapse:collapse;width:100%;font-size:13px}td,th{text-align:left;p
 td.s{color:var(--quiet)}@media print{main{max-width:none}}`;
 
 function coverage({ recognition, program }: CostReport): string {
-  const { sourceNodes, hardware, folded, host, refused, hardwareOpsPerLayer } = recognition;
-  return `${plural(sourceNodes, 'source node')}: ${hardware} hardware, ${folded} folded, ${host} host, ${refused} refused. ${three(hardwareOpsPerLayer)} hardware ops a layer, ${plural(program.instructions, 'instruction')}, ${si(program.bytes, 'B')}.`;
+  const { sourceNodes, hardware, folded, host, refused, hardwareOpsPerLayer, fusedOpsPerLayer, fusedOps } = recognition;
+  return `${plural(sourceNodes, 'source node')}: ${hardware} hardware, ${folded} folded, ${host} host, ${refused} refused. ${three(fusedOpsPerLayer)} fused ops a layer (${fusedOps.join('; ')}) of ${three(hardwareOpsPerLayer)} hardware ops, ${plural(program.instructions, 'instruction')}, ${si(program.bytes, 'B')}.`;
 }
 
 const drawingWidth = 860;

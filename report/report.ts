@@ -13,7 +13,8 @@ const engines = ['matrix', 'attention', 'softmax', 'vector', 'hbm', 'link'] as c
 
 /** What a model was, as the compiler wrote it into the program. */
 const modelCheck = record({ name: text, family: text, parameters: size, layers: size });
-const sourceNodes = { sourceNodes: size, hardware: size, folded: size, host: size, refused: size };
+/** What became of the source's nodes, and the fused ops of a layer, each by the kinds of ops it holds. */
+const recognised = { sourceNodes: size, hardware: size, folded: size, host: size, refused: size, fusedOpsPerLayer: amount, fusedOps: listOf(text) };
 
 /** One engine: `work` is what the step cannot do without, `boundSeconds` that at `peakPerSecond`, `busy` the share of the step the engine was occupied. */
 const engineCheck = record({ name: nameOf(engines), unit: text, work: amount, peakPerSecond: amount, boundSeconds: amount, utilisation: fraction, busy: fraction });
@@ -27,7 +28,7 @@ const labelCheck = record({ label: text, sources: listOf(text), seconds: amount 
 const reportCheck = record({
   schema: nameOf(['sohuc-report/1']),
   model: modelCheck,
-  recognition: record({ ...sourceNodes, hardwareOpsPerLayer: amount }),
+  recognition: record({ ...recognised, hardwareOpsPerLayer: amount }),
   mapping: record({ machine: text, chips: size, tp: size, pp: size, ep: size, replicas: size }),
   program: record({ bytes: size, instructions: size, entries: listOf(record({ name: text, bounds: anything })) }),
   memory: record({
@@ -62,7 +63,7 @@ export function checkReport(json: unknown): readonly string[] {
 /** The part of `program.meta` the report repeats. The compiler writes it; the rest of the report is measured. */
 const metaChecks = {
   model: modelCheck,
-  recognition: record(sourceNodes),
+  recognition: record(recognised),
   mapping: record({ machine: text, chips: size, tp: size, pp: size, ep: size, replicas: size }),
   compiler: text,
   precision: text,

@@ -55,13 +55,20 @@ function wrap(items: readonly string[], joint: string): readonly string[] {
 const cut = (text: string, length: number): string => (text.length <= length ? text : `${text.slice(0, length - 3)}...`);
 
 function modelLines({ model, recognition, program }: CostReport): readonly string[] {
-  const { sourceNodes, hardware, folded, host, refused, hardwareOpsPerLayer } = recognition;
+  const { sourceNodes, hardware, folded, host, refused, hardwareOpsPerLayer, fusedOpsPerLayer, fusedOps } = recognition;
   const covered = sourceNodes === 0 ? [] : [`${plural(sourceNodes, 'source node')}: ${hardware} hardware, ${folded} folded, ${host} host, ${refused} refused`];
   return [
     `${cut(model.name, 36)} (${cut(model.family, 14)}), ${billions(model.parameters)} parameters, ${plural(model.layers, 'layer')}`.slice(0, width - margin),
     ...covered,
-    `${three(hardwareOpsPerLayer)} hardware ops a layer, ${plural(program.instructions, 'instruction')}, ${si(program.bytes, 'B')}`,
+    `${three(fusedOpsPerLayer)} fused ops a layer of ${three(hardwareOpsPerLayer)} hardware ops, ${plural(program.instructions, 'instruction')}, ${si(program.bytes, 'B')}`,
+    ...wrap(fusedOps.map(computing), ' | ').slice(0, 3),
   ];
+}
+
+/** A fused op without the ops that only cut rows or change their format. */
+function computing(kinds: string): string {
+  const left = kinds.split(' ').filter((kind) => !['columns', 'quantise', 'convert'].includes(kind));
+  return [...new Set(left)].join(' ');
 }
 
 function mappingLines({ mapping }: CostReport): readonly string[] {

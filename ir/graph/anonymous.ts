@@ -15,7 +15,7 @@ export function anonymous(module: GraphModule): GraphModule {
   const op = (of: GraphOp): GraphOp => {
     const plain = { ...of, origin: { kind: 'none' } } as GraphOp;
     if (plain.kind === 'weight') return { ...plain, attrs: { name: names.get(plain.attrs.name) as string } };
-    return plain.kind === 'loop' ? { ...plain, body: block(plain.body) } : plain;
+    return plain.body === undefined ? plain : ({ ...plain, body: block(plain.body) } as GraphOp);
   };
   const block = (of: Block): Block => ({ ...of, ops: of.ops.map(op) });
   return {

@@ -34,6 +34,7 @@ const attributeKinds: { readonly [K in OpKind]: { readonly [F in keyof GraphAttr
   take: { value: 'number' },
   give: { value: 'number' },
   loop: { trip: 'number' },
+  fused: {},
   custom: { layer: 'text', attrs: 'record' },
   pconst: { values: 'numbers' },
   punary: { fn: unaryFunctions },

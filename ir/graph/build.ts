@@ -1,6 +1,6 @@
 import type { Origin } from '../../diagnostics/diagnostic.ts';
 import type { TensorType, ValueId } from '../types.ts';
-import type { Block, GraphOp, OpOf } from './module.ts';
+import type { Block, BodyKind, GraphOp, OpOf } from './module.ts';
 import type { GraphAttrs, OpKind } from './ops.ts';
 
 /**
@@ -25,12 +25,12 @@ export class GraphBuilder {
   }
 
   /** Appends an op with one result. */
-  op<K extends Exclude<OpKind, 'loop'>>(kind: K, attrs: GraphAttrs[K], operands: readonly ValueId[], type?: TensorType): ValueId {
+  op<K extends Exclude<OpKind, BodyKind>>(kind: K, attrs: GraphAttrs[K], operands: readonly ValueId[], type?: TensorType): ValueId {
     return this.ops(kind, attrs, operands, type === undefined ? undefined : [type])[0] as ValueId;
   }
 
   /** Appends an op with any number of results. */
-  ops<K extends Exclude<OpKind, 'loop'>>(kind: K, attrs: GraphAttrs[K], operands: readonly ValueId[], types?: readonly TensorType[]): readonly ValueId[] {
+  ops<K extends Exclude<OpKind, BodyKind>>(kind: K, attrs: GraphAttrs[K], operands: readonly ValueId[], types?: readonly TensorType[]): readonly ValueId[] {
     const operandTypes = operands.map((id) => this.types[id] as TensorType);
     const results = (types ?? this.#infer(kind, attrs, operandTypes)).map((type) => this.value(type));
     this.#ops.push({ kind, attrs, operands, results, origin: this.origin, body: undefined } as unknown as GraphOp);
@@ -47,6 +47,15 @@ export class GraphBuilder {
     const block = this.block(carried.map((id) => this.types[id] as TensorType), body);
     const results = carried.map((id) => this.value(this.types[id] as TensorType));
     const op: OpOf<'loop'> = { kind: 'loop', attrs: { trip }, operands: carried, results, origin: this.origin, body: block };
+    this.#ops.push(op);
+    return results;
+  }
+
+  /** Appends a fused op: `body` gets the operands and returns what others may read. */
+  fused(operands: readonly ValueId[], body: (params: readonly ValueId[]) => readonly ValueId[]): readonly ValueId[] {
+    const block = this.block(operands.map((id) => this.types[id] as TensorType), body);
+    const results = block.yields.map((id) => this.value(this.types[id] as TensorType));
+    const op: OpOf<'fused'> = { kind: 'fused', attrs: {}, operands, results, origin: this.origin, body: block };
     this.#ops.push(op);
     return results;
   }

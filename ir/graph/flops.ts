@@ -1,7 +1,7 @@
 import type { Step } from '../step.ts';
 import { tokensOf } from '../step.ts';
 import type { ValueId } from '../types.ts';
-import type { Block, GraphModule, GraphOp, OpOf } from './module.ts';
+import type { Block, BodyKind, GraphModule, GraphOp, OpOf } from './module.ts';
 
 /** Useful work of a step in floating-point operations, a multiply-add being two. */
 export type Flops = { readonly gemm: number; readonly attention: number };
@@ -15,14 +15,14 @@ export function stepFlops(module: GraphModule, step: Step): Flops {
   const rowsOf = (value: ValueId): number => (module.types[value]?.shape[0] === 'samples' ? step.samples.length : tokensOf(step));
   const sum = (block: Block): Flops =>
     block.ops.reduce<Flops>((total, op) => {
-      const { gemm, attention } = op.kind === 'loop' ? times(sum(op.body), op.attrs.trip) : opFlops(op, module, step, rowsOf(op.results[0] as ValueId));
+      const { gemm, attention } = op.kind === 'loop' ? times(sum(op.body), op.attrs.trip) : op.kind === 'fused' ? sum(op.body) : opFlops(op, module, step, rowsOf(op.results[0] as ValueId));
       return { gemm: total.gemm + gemm, attention: total.attention + attention };
     }, nothing);
   return sum(module.body);
 }
 
 /** Of one op, run once. */
-function opFlops(op: Exclude<GraphOp, OpOf<'loop'>>, module: GraphModule, step: Step, rows: number): Flops {
+function opFlops(op: Exclude<GraphOp, OpOf<BodyKind>>, module: GraphModule, step: Step, rows: number): Flops {
   if (op.kind === 'attention') return { gemm: 0, attention: 4 * op.attrs.heads * op.attrs.headDim * seenPairs(op.attrs, step) };
   if (op.kind === 'experts') {
     const [n, d] = module.types[op.operands[2] as ValueId]?.shape ?? [];

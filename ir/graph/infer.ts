@@ -125,6 +125,7 @@ const rules: { readonly [K in OpKind]: InferRule<K> } = {
     return [x];
   },
   loop: (_, operands) => operands,
+  fused: () => explicit('fused'),
 };
 
 /** What a matrix op makes of operands of this dtype when nobody says otherwise. */

@@ -9,7 +9,7 @@ import { dotsOf, linear } from './interpret/linear.ts';
 import { type Arithmetic, type Numbers, numbersOf } from './interpret/numbers.ts';
 import { columns, embed, norm, pickRows, quantise, rope, sideBySide } from './interpret/rows.ts';
 import { map, type Operand, operandAt, type Tensor, tensorAt, whole } from './interpret/tensor.ts';
-import type { Block, GraphModule, GraphOp, OpOf } from './module.ts';
+import type { Block, BodyKind, GraphModule, GraphOp, OpOf } from './module.ts';
 import type { OpKind, TensorAttrs } from './ops.ts';
 
 /** What a run of steps has in common. The weights say how many chips there are. */
@@ -74,6 +74,8 @@ function runOp(op: GraphOp, operands: readonly (readonly Operand[])[], context: 
       return [weightOf(op.attrs.name, context, place.path.at(-1) ?? 0)];
     case 'loop':
       return runLoop(op, operands, context, place);
+    case 'fused':
+      return runBody(op.body, operands, context, place);
     case 'allgather':
       return [[sideBySide(Array.from({ length: op.attrs.parts }, (_, chip) => whole(onChip(operandAtChips(operands, 0), chip))))]];
     case 'take':
@@ -96,16 +98,20 @@ function zeros(value: ValueId, { module, step }: Context): Tensor {
 function runLoop(op: OpOf<'loop'>, operands: readonly (readonly Operand[])[], context: Context, place: Place): readonly (readonly Operand[])[] {
   let carried = operands;
   for (let i = 0; i < op.attrs.trip; i++) {
-    op.body.params.forEach((param, at) => {
-      context.values[param] = carried[at] as readonly Operand[];
-    });
-    runBlock(op.body, context, { path: [...place.path, i], layer: place.layer * op.attrs.trip + i });
-    carried = op.body.yields.map((value) => valueOf(value, context.values));
+    carried = runBody(op.body, carried, context, { path: [...place.path, i], layer: place.layer * op.attrs.trip + i });
   }
   return carried;
 }
 
-type RowKind = Exclude<OpKind, keyof TensorAttrs | 'weight' | 'loop' | 'allgather' | 'take' | 'give'>;
+function runBody(body: Block, operands: readonly (readonly Operand[])[], context: Context, place: Place): readonly (readonly Operand[])[] {
+  body.params.forEach((param, at) => {
+    context.values[param] = operands[at] as readonly Operand[];
+  });
+  runBlock(body, context, place);
+  return body.yields.map((value) => valueOf(value, context.values));
+}
+
+type RowKind = Exclude<OpKind, keyof TensorAttrs | 'weight' | BodyKind | 'allgather' | 'take' | 'give'>;
 type RowOp = OpOf<RowKind>;
 type OneChip = Place & { readonly chip: number };
 

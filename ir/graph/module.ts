@@ -4,7 +4,10 @@ import type { Weight } from '../weights.ts';
 import type { CustomLayer } from './custom.ts';
 import type { GraphAttrs, OpKind } from './ops.ts';
 
-/** An operation: every kind has the same fields in the same order. `body` is there for `loop` alone. */
+/** Kinds of ops that hold others. */
+export type BodyKind = 'loop' | 'fused';
+
+/** An operation: every kind has the same fields in the same order. */
 export type GraphOp = {
   readonly [K in OpKind]: {
     readonly kind: K;
@@ -12,12 +15,12 @@ export type GraphOp = {
     readonly operands: readonly ValueId[];
     readonly results: readonly ValueId[];
     readonly origin: Origin;
-    readonly body: K extends 'loop' ? Block : undefined;
+    readonly body: K extends BodyKind ? Block : undefined;
   };
 }[OpKind];
 export type OpOf<K extends OpKind> = Extract<GraphOp, { kind: K }>;
 
-/** Straight-line code: its parameters, its operations in order, and what it hands back. A loop body sees outer values too. */
+/** Straight-line code: its parameters, its operations in order, and what it hands back. A body sees outer values too. */
 export type Block = { readonly params: readonly ValueId[]; readonly ops: readonly GraphOp[]; readonly yields: readonly ValueId[] };
 
 /** What a step feeds a parameter of the module: a row list the host makes, activations of that name (`rows`), or (source graphs) a tensor of that name. */
@@ -85,10 +88,10 @@ export type GraphModule = {
 /** Of a module that no source file made. */
 export const noSource: GraphModule['source'] = { interface: { inputs: [], outputs: [] }, nodes: [], parameters: 0, layers: 0, maxPositions: 0 };
 
-/** Every operation, loop bodies included, in program order. */
+/** Every operation, those of bodies after the one that holds them, in program order. */
 export function* allOps(block: Block): Generator<GraphOp> {
   for (const op of block.ops) {
     yield op;
-    if (op.kind === 'loop') yield* allOps(op.body);
+    if (op.body !== undefined) yield* allOps(op.body);
   }
 }

@@ -67,6 +67,8 @@ export type GraphAttrs = {
   readonly give: { readonly value: number };
   /** (carried...) -> (carried...): the body `trip` times. */
   readonly loop: { readonly trip: number };
+  /** (values the body reads) -> (values of the body that others read): ops the machine works off together, rows going from one to the next. */
+  readonly fused: Record<never, never>;
   /** A layer of the user's (see custom.ts): `layer` names its definition, which travels with the module. */
   readonly custom: { readonly layer: string; readonly attrs: Readonly<Record<string, number | string | readonly number[]>> };
 } & TensorAttrs;

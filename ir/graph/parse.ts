@@ -76,7 +76,8 @@ function blockOf({ params, ops, yields }: BlockSyntax, types: TensorType[]): Blo
 
 function opOf(syntax: OpSyntax, types: TensorType[]): GraphOp {
   const kind = oneOf(syntax.kind, opKinds, syntax.at);
-  if ((kind === 'loop') !== (syntax.body !== undefined)) fail(`\`${kind}\` ${kind === 'loop' ? 'needs' : 'has no'} body`, syntax.at);
+  const holds = kind === 'loop' || kind === 'fused';
+  if (holds !== (syntax.body !== undefined)) fail(`\`${kind}\` ${holds ? 'needs a' : 'has no'} body`, syntax.at);
   const body = syntax.body === undefined ? undefined : blockOf(syntax.body, types);
   const results = syntax.results.map((result) => define(result, types));
   const origin: Origin = syntax.origin === undefined ? { kind: 'none' } : originOf(syntax.origin);

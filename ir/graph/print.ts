@@ -36,7 +36,7 @@ const printValues = (values: readonly ValueId[]): string => values.map((value) =
 function printBlock(block: Block, end: 'return' | 'yield', module: GraphModule): readonly string[] {
   const ops = block.ops.flatMap((op) => {
     const from = printFrom(op.origin);
-    if (op.kind !== 'loop') return [printHead(op, module) + from];
+    if (op.body === undefined) return [printHead(op, module) + from];
     return [`${printHead(op, module)} ${printParams(op.body, module)} {`, ...printBlock(op.body, 'yield', module).map((line) => `  ${line}`), `}${from}`];
   });
   return [...ops, `${end} ${printValues(block.yields)}`.trimEnd()];
@@ -91,7 +91,7 @@ function printOrigin(origin: Origin): string {
 function undefinedValues(module: GraphModule): readonly ValueId[] {
   const defined = new Set<ValueId>(module.body.params);
   for (const op of allOps(module.body)) {
-    for (const value of [...op.results, ...(op.kind === 'loop' ? op.body.params : [])]) defined.add(value);
+    for (const value of [...op.results, ...(op.body?.params ?? [])]) defined.add(value);
   }
   return module.types.map((_, value) => value as ValueId).filter((value) => !defined.has(value));
 }

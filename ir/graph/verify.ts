@@ -16,7 +16,7 @@ import { printType } from './print.ts';
  *  2. Dimensions are canonical, sizes whole and not negative.
  *  3. Operands are as many and of such types as the op takes; results are what `inferResults` says, up to the dtype where the
  *     op rounds to it, and up to sizes that only the run can compare in ops on tensors.
- *  4. A loop's operands, parameters, yields and results agree in types; it runs at least once.
+ *  4. A loop's operands, parameters, yields and results agree in types; it runs at least once. So do a fused op's operands and parameters, its yields and results.
  *  5. A weight op names a weight of the module and has its type; a weight has one instance, or one for each iteration of
  *     the innermost loop that uses it. Names of weights are unique.
  *  6. Parameters pair with inputs (row lists are i32 [tokens]), yields with outputs (rows are tokens or samples).
@@ -96,7 +96,7 @@ function verifyBlock(block: Block, check: Check, trips: readonly number[]): void
   define(block.params, none);
   for (const op of block.ops) {
     const isReadable = read(op.operands, op.origin);
-    if (op.kind === 'loop') verifyBlock(op.body, check, [...trips, op.attrs.trip]);
+    if (op.body !== undefined) verifyBlock(op.body, check, op.kind === 'loop' ? [...trips, op.attrs.trip] : trips);
     define(op.results, op.origin);
     if (isReadable) verifyOp(op, check, trips);
   }
@@ -113,6 +113,7 @@ function verifyOp(op: GraphOp, check: Check, trips: readonly number[]): void {
   const fault = (message: string): void => check.report(`\`${op.kind}\`${op.results.map((value) => ` %${value}`).join('')}: ${message}`, op.origin);
   if (op.kind === 'weight') return verifyWeight(op, results, trips, { weight: check.weights.get(op.attrs.name), fault });
   if (op.kind === 'loop') verifyLoop(op, typesOf, fault);
+  if (op.kind === 'fused') return verifyFused(op, typesOf, fault);
   if (op.kind === 'attention') verifyCache(op, check, trips, fault);
   const expected = expectedResults(op, operands, results, module);
   if (typeof expected === 'string') return fault(expected);
@@ -187,6 +188,12 @@ function verifyLoop(op: OpOf<'loop'>, typesOf: (values: readonly ValueId[]) => r
     const types = typesOf(values).map(printType).join(', ');
     if (types !== carried) fault(`the body's ${what} are (${types}), not (${carried})`);
   }
+}
+
+function verifyFused(op: OpOf<'fused'>, typesOf: (values: readonly ValueId[]) => readonly TensorType[], fault: Fault): void {
+  const told = (values: readonly ValueId[]): string => `(${typesOf(values).map(printType).join(', ')})`;
+  if (told(op.body.params) !== told(op.operands)) fault(`the body's parameters are ${told(op.body.params)}, not ${told(op.operands)}`);
+  if (told(op.results) !== told(op.body.yields)) fault(`the results are ${told(op.results)}, not ${told(op.body.yields)}`);
 }
 
 function verifyCache(op: OpOf<'attention'>, { module, caches }: Check, trips: readonly number[], fault: Fault): void {

@@ -151,7 +151,7 @@ function copied(near: Near, { x, value, ops }: Region, of: ValueId): ValueId {
   const values = new Map<ValueId, ValueId>([[x, of]]);
   const now = (operand: ValueId): ValueId => values.get(operand) ?? near.now(operand);
   for (const op of ops) {
-    if (op.kind === 'loop') throw new Error('internal: a region with a loop');
+    if (op.kind === 'loop' || op.kind === 'fused') throw new Error('internal: a region with a body');
     const results = near.build.ops(op.kind, op.attrs as never, op.operands.map(now), op.results.map(near.type));
     op.results.forEach((result, i) => values.set(result, results[i] as ValueId));
   }

@@ -11,6 +11,7 @@ import { fuseActivation } from '../../passes/fuse/activation.ts';
 import { fuseGated } from '../../passes/fuse/gated.ts';
 import { fuseResidual } from '../../passes/fuse/residual.ts';
 import { fuseSharedInput } from '../../passes/fuse/shared-input.ts';
+import { group, ungroup } from '../../passes/group.ts';
 import { type Fit, fit } from '../../passes/plan/fit.ts';
 import { shard } from '../../passes/shard.ts';
 import type { Bounds } from '../../passes/tile/lowering.ts';
@@ -23,12 +24,12 @@ export function normative(module: GraphModule, machine: Machine, precision: Prec
   const fused = fuseResidual(fuseActivation(fuseGated(module)));
   const shared = fuseSharedInput(shard(fused, tp, diagnostics), machine.sram.lineBytes.value);
   if (diagnostics.hasErrors) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
-  return assignFormats(shared, precision);
+  return group(assignFormats(shared, precision));
 }
 
 export function fitted(module: GraphModule, machine: Machine, stageShare: number, chips = 1, bounds = smallBounds): Fit {
   const diagnostics = new Diagnostics();
-  const made = fit(module, { machine, bounds, chips, stageShare }, diagnostics);
+  const made = fit(ungroup(module), { machine, bounds, chips, stageShare }, diagnostics);
   if (made === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
   return made;
 }

@@ -53,8 +53,8 @@ function generate(tape: Tape, kinds: readonly OpKind[]): Generated {
       weights.push(made);
       return build.op('weight', { name }, [], { dtype: made.dtype, shape });
     };
-    const inside = (trip: number, params: readonly ValueId[]): Workshop => {
-      const shop = shopOf([...scope, ...params], [ids, positions], [...trips, trip]);
+    const inside = (trip: number | undefined, params: readonly ValueId[]): Workshop => {
+      const shop = shopOf([...scope, ...params], [ids, positions], trip === undefined ? trips : [...trips, trip]);
       fill(shop);
       return shop;
     };

@@ -108,6 +108,14 @@ export const recipes: { readonly [K in OpKind]: Recipe } = {
       return params.map((param) => alike(inside, shop.type(param)) ?? param);
     });
   },
+  fused: (shop) => {
+    const operands = [matrix(shop)?.x, matrix(shop)?.x].slice(0, 1 + shop.tape.below(2)).filter((x) => x !== undefined);
+    if (operands.length === 0) return undefined;
+    return shop.build.fused(operands, (params) => {
+      const inside = shop.inside(undefined, params);
+      return [inside.scope.at(-1) as ValueId, ...params].slice(0, 1 + shop.tape.below(2));
+    });
+  },
   custom: onMatrix(({ build }, { x, type }) => [build.op('custom', { layer: 'triple', attrs: { alpha: 0.5, name: 'a "b"', list: [1, -2, Infinity] } }, [x], type)]),
   pconst: ({ build, tape }) => [build.op('pconst', { values: tape.one([[0, -1, 2.5], [NaN, -Infinity, 1e300], [7]]) }, [], { dtype: 'f32', shape: [3] })],
   punary: onValue(({ build, tape }, { x }) => build.op('punary', { fn: tape.one(unaryFunctions) }, [x])),

@@ -36,6 +36,6 @@ export type Workshop = {
   readonly type: (value: ValueId) => TensorType;
   /** A new weight of the module, and its value. */
   readonly weight: (shape: readonly number[]) => ValueId;
-  /** Fills the body of a loop of `trip` iterations; its scope is this one's, the parameters and what it made. */
-  readonly inside: (trip: number, params: readonly ValueId[]) => Workshop;
+  /** Fills a body, that of a loop of `trip` iterations or of a fused op; its scope is this one's, the parameters and what it made. */
+  readonly inside: (trip: number | undefined, params: readonly ValueId[]) => Workshop;
 };
