@@ -4,6 +4,7 @@ import type { Weight, WeightExpr } from '../../ir/weights.ts';
 import { expanded, joined } from './axes.ts';
 import { parameterOf, scalarOf } from './constants.ts';
 import { coneOf, evaluate, scenarioOf } from './evaluate.ts';
+import { sharedExpert } from './experts.ts';
 import type { Lifted, Raising } from './raising.ts';
 import { gained, isolated, type RowNode, scaled } from './rows.ts';
 import type { Source } from './source.ts';
@@ -93,6 +94,8 @@ function liftPair(op: GraphOp, fn: 'add' | 'mul', raising: Raising): Lifted {
   const [left, right] = op.operands.map(raising.view);
   if (left === undefined || right === undefined) return undefined;
   const [x, y] = [isolated(left), isolated(right)];
+  const shared = fn === 'mul' && x !== undefined && y !== undefined ? sharedExpert(x, y, op) ?? sharedExpert(y, x, op) : undefined;
+  if (shared !== undefined) return shared;
   const layout = x === undefined || y === undefined ? undefined : joined(x.layout, y.layout);
   if (x === undefined || y === undefined || layout === undefined || x.row.width !== y.row.width || x.row.of !== y.row.of || x.past !== undefined || y.past !== undefined) return 'its operands are not rows of the same features in the same order';
   if (fn === 'mul') return { row: pair('multiply', x.row, y.row, op), layout, scale: x.scale * y.scale, past: undefined };

@@ -1,11 +1,11 @@
-import type { OpOf } from '../../ir/graph/module.ts';
+import type { GraphOp, OpOf } from '../../ir/graph/module.ts';
 import type { ValueId } from '../../ir/types.ts';
 import type { Weight, WeightExpr } from '../../ir/weights.ts';
 import { isOfMachine } from './blocks.ts';
 import { transpose, vectorOf, weightOf } from './constants.ts';
 import { lastAxisRows } from './products.ts';
-import type { Lifted, Raising } from './raising.ts';
-import type { RowNode } from './rows.ts';
+import { type Lifted, type Raising, viewOf } from './raising.ts';
+import type { RowNode, View } from './rows.ts';
 import type { Source } from './source.ts';
 
 /** What each expert has of a constant that has one part for each: [in, out], or [out]. */
@@ -50,6 +50,28 @@ export function liftExperts(op: OpOf<'tmoe'>, raising: Raising): Lifted {
   const row = { kind: 'experts', attrs, rows: [x, logits], weights, width, of: x.of, from: [op] } as RowNode;
   return { row, layout: { base: 0, axes: [...view.layout.axes.slice(0, -1), [{ axis: 'feature', size: width, stride: 1 }]] }, scale: 1, past: undefined };
 }
+
+/** A gated feed-forward whose rows are each times the sigmoid of a number of theirs: a mixture of one expert, whose share the sigmoid is. */
+export function sharedExpert(x: View, gate: View, op: GraphOp): View | undefined {
+  const down = x.row;
+  const logits = gate.row.kind === 'activate' && gate.row.attrs.activation === 'sigmoid' ? gate.row.rows[0] : undefined;
+  if (logits === undefined || typeof logits === 'string' || logits.width !== 1 || !isPlain(down) || x.scale !== 1 || gate.scale !== 1 || x.past !== undefined || gate.past !== undefined) return undefined;
+  const [product] = down.rows as readonly [RowNode];
+  const factors = product.kind === 'multiply' ? (product.rows as readonly RowNode[]) : [];
+  const acted = factors.find((row) => row.kind === 'activate');
+  const [linear, up] = [acted?.rows[0], factors.find((row) => row !== acted)];
+  if (acted?.kind !== 'activate' || linear === undefined || typeof linear === 'string' || up === undefined || !isPlain(linear) || !isPlain(up)) return undefined;
+  const [input] = linear.rows as readonly [RowNode];
+  if (up.rows[0] !== input || tokensOf(x) !== tokensOf(gate)) return undefined;
+  const [first, second, last] = [linear, up, down].map((row) => row.weights[0] as Weight) as [Weight, Weight, Weight];
+  const gates: Weight = { ...first, name: `${first.name}|${second.name}`, shape: [2 * up.width, input.width], instances: [{ kind: 'concat', axis: 0, of: [first.instances[0] as WeightExpr, second.instances[0] as WeightExpr] }] };
+  const attrs = { experts: 1, k: 1, scores: 'sigmoid', normalise: false, activation: acted.attrs.activation, scaled: false, biased: false, bias: false } as const;
+  const from = [...product.from, ...acted.from, ...linear.from, ...up.from, ...down.from, ...gate.row.from, op];
+  return viewOf({ kind: 'experts', attrs, rows: [input, logits], weights: [gates, last], width: down.width, of: down.of, from }, x);
+}
+
+const isPlain = (row: RowNode): boolean => row.kind === 'linear' && row.attrs.activation === 'none' && !row.attrs.bias;
+const tokensOf = ({ layout }: View): string => JSON.stringify(layout.axes.map((factors) => factors.filter(({ axis }) => axis !== 'feature')));
 
 const times = (of: WeightExpr, by: number): WeightExpr => (by === 1 ? of : { kind: 'scale', of, by });
 
