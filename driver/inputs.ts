@@ -17,7 +17,7 @@ export type Start = { readonly ids: readonly number[]; readonly rows: ReadonlyMa
  * activations alone has as many sequences as its tensors, or as many as there are prompts. Made-up memory is longer than the prompt.
  */
 export function startsOf(unfolds: readonly Unfold[], prompts: readonly (readonly number[])[], options: Options): readonly Start[] {
-  if (unfolds.length > 0 && options.generate > 0) throw new UsageError('`--generate` is for models that take token ids alone');
+  if (unfolds.some(({ of }) => of === 'tokens') && options.generate > 0) throw new UsageError('`--generate` is for models whose rows are token ids alone');
   const tensors = tensorsOf(unfolds, options.input);
   const given = unfolds.find(({ tensor }) => tensors.has(tensor));
   try {

@@ -119,6 +119,8 @@ function cachedReference(ort: Ort, session: OrtSession, how: SourceInterface): R
     lengths.set(sequence.id, past + count);
     const feeds = how.inputs.map(({ name, role, layer }) => {
       if (role === 'pastKey' || role === 'pastValue') return [name, before?.[presentName(how, role, layer)] ?? emptyPast(ort, session, name)] as const;
+      if (role === 'rows') return [name, elementsOf(ort, how, name, [sequence])] as const;
+      if (role === 'memoryMask') return [name, memoryMask(ort, typeOf(session, name), how, [sequence])] as const;
       const values = role === 'ids' ? sequence.ids : role === 'positions' ? sequence.ids.map((_, i) => past + i) : role === 'mask' ? Array.from({ length: past + count }, () => 1) : sequence.ids.map(() => 0);
       return [name, numbers(ort, typeOf(session, name), values, [1, values.length])] as const;
     });

@@ -1,6 +1,7 @@
 import type { OpOf } from '../../ir/graph/module.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { type Axes, type Factor, merged, offsets } from './axes.ts';
+import { rowsOfHeads } from './elements.ts';
 import { findMask, findMemoryMask } from './mask.ts';
 import { type Lifted, type Raising } from './raising.ts';
 import { isolated, type RowNode, type View } from './rows.ts';
@@ -13,7 +14,7 @@ export function liftAttention(op: OpOf<'tattention'>, raising: Raising): Lifted 
   const { source, known } = raising;
   const [left, middle, right, ...others] = op.operands as readonly [ValueId, ValueId, ValueId, ...ValueId[]];
   const [bias, sink] = op.attrs.biased ? others : [undefined, ...others];
-  const [q, k, v] = [left, middle, right].map(raising.view);
+  const [q, k, v] = [raising.view(left), ...[middle, right].map((side) => keptHeads(side, raising))];
   if (q === undefined || k === undefined || v === undefined) return undefined;
   const parts = headsOf(q, k, v);
   if (typeof parts === 'string') return parts;
@@ -30,6 +31,12 @@ export function liftAttention(op: OpOf<'tattention'>, raising: Raising): Lifted 
   const attrs = { heads, kvHeads, headDim, scale, softCap: op.attrs.softCap, sinks: sinks !== undefined, mask: found.mask, window: found.window, cache };
   const row: RowNode = { kind: 'attention', attrs, rows: [parts.q, parts.k, parts.v], weights: sinks === undefined ? [] : [sinks], width: heads * headDim, of: 'tokens', from: [op] };
   return { row, layout: { base: 0, axes: outputAxes(q, headDim) }, scale: v.scale, past: undefined };
+}
+
+/** Keys or values: made of rows, or brought as they were kept. */
+function keptHeads(value: ValueId, raising: Raising): View | undefined {
+  const kept = rowsOfHeads(value, raising);
+  return typeof kept === 'object' ? kept : raising.view(value);
 }
 
 /** The output of the source that keys or values are views of, if there is one. */

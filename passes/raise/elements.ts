@@ -38,6 +38,22 @@ function axesOf(shape: readonly Dim[], batch: Dim): Axes {
   return axes;
 }
 
+/** Keys or values as a source keeps them, heads before rows: [sequences, heads, rows, features]. Undefined where a value is no such input. */
+export function rowsOfHeads(value: ValueId, raising: Raising): Lifted {
+  const elements = raising.elements(value);
+  if (elements === undefined || elements.layout.axes.length !== 4) return undefined;
+  const { layout } = elements;
+  const rows = rowsOfElements({ ...elements, layout: reshapedHeads(layout) }, raising);
+  if (typeof rows !== 'object') return rows;
+  const [headDim, heads] = [layout.axes[3], layout.axes[1]].map((factors) => (factors?.[0]?.size ?? 1) as number) as [number, number];
+  const [sequences = [], places = []] = rows.layout.axes;
+  const feature = (size: number, stride: number): readonly Factor[] => (size === 1 ? [] : [{ axis: 'feature', size, stride }]);
+  return { ...rows, layout: { base: 0, axes: [sequences, feature(heads, headDim), places, feature(headDim, 1)] } };
+}
+
+/** [sequences, heads, rows, features] as [sequences, rows, heads and features]. */
+const reshapedHeads = ({ base, axes: [sequences = [], heads = [], rows = [], features = []] }: Layout): Layout => ({ base, axes: [sequences, rows, [...heads, ...features]] });
+
 /** Elements as rows: the last axis is the features of one, the others are sequences, then rows. */
 export function rowsOfElements({ param, layout }: Elements, { source, known }: Raising): Lifted {
   const tensor = source.name(param) as string;

@@ -198,7 +198,8 @@ class Lifting implements Raising {
 
 function interfaceOf(source: Source, lifting: Lifting, { results, unfolds }: { readonly results: readonly Result[]; readonly unfolds: readonly Unfold[] }): SourceInterface {
   let index = 0;
-  const inputs = source.module.body.params.map((param): SourceInterface['inputs'][number] => {
+  const isUnused = (param: ValueId): boolean => source.role(param) === 'rows' && !unfolds.some(({ tensor }) => tensor === source.name(param));
+  const inputs = source.module.body.params.filter((param) => !isUnused(param)).map((param): SourceInterface['inputs'][number] => {
     const name = source.name(param) as string;
     const half = lifting.halves.get(name);
     const role = source.role(param);

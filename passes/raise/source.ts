@@ -75,10 +75,12 @@ function sequencesOf({ body, types }: GraphModule, find: (role: Role) => TensorT
   return { batch: elements.length > 2 ? (elements[0] as Dim) : 1, row };
 }
 
-/** The rows of a tensor of rows that are not those of the sequences: what these attend to besides. */
+/** The rows of a tensor of rows that are not those of the sequences, or of keys or values that are brought: what these attend to besides. */
 function memoryIn({ body, types }: GraphModule, roles: ReadonlyMap<ValueId, Role>, row: Dim): Dim | undefined {
   const shapes = body.params.flatMap((param) => (roles.get(param) === 'rows' ? [(types[param] as TensorType).shape] : []));
-  return shapes.find((shape) => shape.length === 3 && typeof shape[2] === 'number' && !equalDims(shape[1] as Dim, row))?.[1];
+  const kept = body.ops.flatMap(({ kind, operands }) => (kind === 'tattention' ? operands.slice(1, 3) : [])).find((value) => roles.get(value) === 'rows');
+  const memory = shapes.find((shape) => shape.length === 3 && typeof shape[2] === 'number' && !equalDims(shape[1] as Dim, row))?.[1] ?? (types[kept as ValueId] as TensorType | undefined)?.shape.at(-2);
+  return memory === undefined || equalDims(memory, row) ? undefined : memory;
 }
 
 function dependencesOf(module: GraphModule, roles: ReadonlyMap<ValueId, Role>): ReadonlyMap<ValueId, Dependence> {

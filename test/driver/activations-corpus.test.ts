@@ -39,7 +39,14 @@ describe.skipIf(!existsSync(exports))('exports that take activations', () => {
       expect(result?.graphToRuntime.largest).toBeLessThan(1e-5);
     }
   });
-  test.each([[['--generate', '1'], '`--generate` is for models that take token ids alone'], [['--input', 'y=z.npy'], 'the model takes `x`']])('%j is refused', async (flags, reason) => {
+  test('a decoder with its past and its memory\'s keys and values generates, to the bit, as ONNX Runtime would', async () => {
+    const { code, stdout } = await sohuc('run', join(exports, 'hf/whisper-ts-eager-op17-decpast/model.onnx'), '--compare', '--json', '--generate', '3', '--precision', 'bf16');
+    const [result] = (JSON.parse(stdout) as { comparison: { results: readonly { values: number; equalBits: number; graphToRuntime: { largest: number } }[] } }).comparison.results;
+    expect(code).toBe(0);
+    expect(result?.equalBits).toBe(result?.values);
+    expect(result?.graphToRuntime.largest).toBeLessThan(1e-5);
+  });
+  test.each([[['--generate', '1'], '`--generate` is for models whose rows are token ids alone'], [['--input', 'y=z.npy'], 'the model takes `x`']])('%j is refused', async (flags, reason) => {
     const { code, stderr } = await sohuc('run', join(exports, 'modules/SdpaPlain-ts-eager-op17-plain/model.onnx'), ...flags);
     expect([code, stderr]).toEqual([2, expect.stringContaining(reason)]);
   });

@@ -11,6 +11,7 @@ import { sohu8 } from '../../isa-spec/machines/sohu.ts';
 import { tiny } from '../../isa-spec/machines/tiny.ts';
 import { scheduleNamed } from '../../simulator/functional/schedule.ts';
 import { imageSource } from '../../simulator/functional/machine-state.ts';
+import { asRows } from '../passes/raise/as-rows.ts';
 import { SourceWriter } from '../passes/raise/source-module.ts';
 
 const width = 16;
@@ -22,7 +23,10 @@ class Decoder extends SourceWriter {
     return this.build.op('ptranspose', { perm: [0, 2, 1, 3] }, [this.build.op('preshape', {}, [product], { dtype: 'f32', shape: ['batch', rows, 4, 4] })]);
   }
   layer(x: ValueId, memory: ValueId, hidden: ValueId | undefined, name: string): ValueId {
-    const [q, k, v] = [this.heads(x, `${name}.q`, 'sequence'), this.heads(memory, `${name}.k`, 'mem'), this.heads(memory, `${name}.v`, 'mem')];
+    return this.attended(x, [this.heads(memory, `${name}.k`, 'mem'), this.heads(memory, `${name}.v`, 'mem')], hidden, name);
+  }
+  attended(x: ValueId, [k, v]: readonly [ValueId, ValueId], hidden: ValueId | undefined, name: string): ValueId {
+    const q = this.heads(x, `${name}.q`, 'sequence');
     const scores = this.by('mul', this.build.op('pmatmul', {}, [q, this.build.op('ptranspose', { perm: [0, 1, 3, 2] }, [k])]), 0.5);
     const weights = this.build.op('psoftmax', { axis: -1 }, [hidden === undefined ? scores : this.binary('add', scores, hidden)]);
     const mixed = this.build.op('ptranspose', { perm: [0, 2, 1, 3] }, [this.build.op('pmatmul', {}, [weights, v])]);
@@ -94,6 +98,16 @@ describe('attention to memory', () => {
     const diagnostics = new Diagnostics();
     compile({ module, store, primitive: true }, { machine: sohu8, precision: 'bf16', tp: 1, pp: 2, stageShare: 0.25, serve: (rows) => ({ workload: { isl: 7, osl: 0, batch: 2 }, bounds: boundsOf(rows, sohu8, lengths.map((length, id) => ({ id, past: 0, ...length })), { context: 7, elementBytes: 1, stages: 2 }) }) }, diagnostics);
     expect(diagnostics.all.map(({ message }) => message)).toEqual(['`by-hand` cannot be cut into 2 stages: `memory`, which the host brings to the first, is read by others']);
+  });
+  test('keys and values are brought as they were kept, heads before rows', () => {
+    const write = new Decoder();
+    const kept = { dtype: 'f32', shape: ['batch', 4, 'mem', 4] } as const;
+    const module = write.module([{ name: 'x', type: { dtype: 'f32', shape: ['batch', 'sequence', width] } }, { name: 'k', type: kept }, { name: 'v', type: kept }], ([x, k, v]) => [write.attended(x as ValueId, [k as ValueId, v as ValueId], undefined, 'a')]);
+    const diagnostics = new Diagnostics();
+    const rows = asRows(module, write.store, diagnostics);
+    expect(diagnostics.all).toEqual([]);
+    const [unfold] = (rows.source.interface.unfolds ?? []).filter(({ tensor }) => tensor === 'k');
+    expect(unfold).toMatchObject({ of: 'memory', rows: [{ size: 'mem', stride: 4 }], columns: [{ size: 4, stride: '4*mem' }, { size: 4, stride: 1 }] });
   });
   test('a bias that is no mask of padding is refused', () => {
     const { module, store } = decoder(true, (write, mask) => write.binary('add', write.hidden(mask), write.number(0.25)));
