@@ -15,7 +15,7 @@ const programs = [
   'modules/SdpaCausal-ts-eager-op17-plain', 'modules/GqaExpand-dyn-eager-op18-plain', 'modules/RopeHalfInline-ts-eager-op17-plain', 'modules/Bmm3D-dyn-eager-op23-plain', 'modules/PadMask-ts-eager-op17-plain',
   'modules/glu_swiglu-dyn-eager-op18-plain', 'modules/ln_native-ts-eager-op17-plain', 'modules/act_gelu_erf-dyn-eager-op23-plain',
   'modules/PatchConv-ts-eager-op17-plain', 'modules/PatchUnfold-dyn-eager-op18-plain', 'hf/vit-dyn-sdpa-op18-plain', 'hf/clip_vision-ts-sdpa-op17-plain', 'hf/dinov2-dyn-sdpa-op23-plain',
-  'modules/FusedKvCross-ts-eager-op17-plain', 'modules/NNDecLayer-dyn-eager-op18-plain', 'hf/bart_decoder-ts-sdpa-op17-plain', 'hf/whisper_decoder-dyn-sdpa-op23-plain', 'hf/clip_text-dyn-sdpa-op18-plain',
+  'modules/FusedKvCross-ts-eager-op17-plain', 'modules/NNDecLayer-dyn-eager-op18-plain', 'hf/bart_decoder-ts-sdpa-op17-plain', 'hf/whisper_decoder-dyn-sdpa-op23-plain', 'hf/clip_text-dyn-sdpa-op18-plain', 'modules/moe_softmax_topk-ts-eager-op17-plain',
 ];
 
 describe.skipIf(!existsSync(exports))('exports that take activations', () => {
