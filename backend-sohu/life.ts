@@ -15,7 +15,7 @@ const fieldOf: { readonly [K in TileKind]: { readonly [N in keyof (typeof tileOp
   weights: { from: 'src' },
   multiply: { a: 'a', acc: 'acc' },
   drain: { acc: 'acc', params: 'params', residual: 'residualAt', rowScale: 'rowScale', out: 'out' },
-  query: { q: 'q', worklist: 'worklist' },
+  query: { q: 'q', worklist: 'worklist', slopes: 'slopes' },
   attend: { kv: 'kv', pages: 'pages' },
   finish: { sinks: 'sinks', out: 'out' },
   map: { x: 'x', y: 'y', same: 'y', out: 'out' },

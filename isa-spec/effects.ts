@@ -109,7 +109,10 @@ export const effects: { readonly [M in Mnemonic]: EffectsOf<M> } = {
       out: matrix('writes', 'pitch', elements('columns', 'format')),
     },
   },
-  aq: { memory: { q: matrix('reads', 'pitch', elements('heads * headDim', 'format')), worklist: within('reads', 'lines(64 * sequences)') }, state: { writes: ['queries'] } },
+  aq: {
+    memory: { q: matrix('reads', 'pitch', elements('heads * headDim', 'format')), worklist: within('reads', 'lines(64 * sequences)'), slopes: piece('reads', 'lines(4 * heads)', 'slopes > 0') },
+    state: { writes: ['queries'] },
+  },
   attn: { memory: { kv: picked('reads', 'kvLines', 'kvLines'), pages: within('reads', 'lines(4 * pageListEntries)') }, state: { updates: ['queries'] } },
   afin: {
     where: { values: 'aq.valueDim = 0 ? aq.headDim : aq.valueDim', partialLines: 'lines(4 * aq.heads * (values + 2))' },

@@ -187,7 +187,7 @@ export const instructions = {
   aq: instruction({
     opcode: 0x28, queues: ['att'], summary: 'loads the window of queries and clears their (m, l, O); `worklist` says which sequence each row belongs to',
     flags: { format },
-    payload: { q: sram, pitch: uint(16), worklist: line, heads: count(8), headDim: count(10), scale: f32, rows, valueDim: added(uint(10)) },
+    payload: { q: sram, pitch: uint(16), worklist: line, heads: count(8), headDim: count(10), scale: f32, rows, valueDim: added(uint(10)), slopes: added(line) },
   }),
   attn: instruction({
     opcode: 0x29, queues: ['att'],

@@ -94,7 +94,7 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
   aq: text(
     'Loads `count` rows of `heads` heads of `headDim` elements. Row r is row first + r of the step; the work-list entry whose rows include it says its sequence, how many keys that has and where its pages are.',
     steps('for each row and head:', '  m, l <- -Infinity, 0', '  O    <- valueDim zeros (absent: headDim)'),
-    'Scores are multiplied by factor = fround(scale * log2 e).',
+    'Scores are multiplied by factor = fround(scale * log2 e). `slopes` is an FP32 list of a number for each head, s[h]; absent, nothing is added to scores for where keys are.',
   ),
   attn: text(
     'Where keys and values are:',
@@ -114,6 +114,7 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
       '      z[j] <- fround((q . k[j]) * factor)',
       '      with softCap: b    <- fround((q . k[j]) * scale)',
       '                    z[j] <- fround(fround(softCap * tanh(fround(b / softCap))) * fround(log2 e))',
+      '      with slopes:  z[j] <- fround(z[j] + fround(fround(s[h] * fround(log2 e)) * (j - the row\'s place in its sequence)))',
       '    M     <- max(m, max z)',
       '    alpha <- 2^fround(m - M), 0 if m is -Infinity',
       '    p[j]  <- bf16(2^fround(z[j] - M)), 0 if that is below 2^-18',

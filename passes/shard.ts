@@ -78,8 +78,8 @@ export function shard(module: GraphModule, tp: number, diagnostics: Diagnostics)
     experts: (op, near) => keep(op, [whole(op.operands[0] as ValueId, near), whole(op.operands[1] as ValueId, near), ...op.operands.slice(2).map(near.now)], near),
     attention: (op, near) => {
       const attrs = { ...op.attrs, heads: op.attrs.heads / tp, kvHeads: Math.max(1, op.attrs.kvHeads / tp) };
-      const [q, k, v, sinks] = op.operands as [ValueId, ValueId, ValueId, ValueId | undefined];
-      const own = sinks === undefined ? [] : [near.weight(shardRows(near.weightOf(sinks) as Weight, tp, false))];
+      const [q, k, v, ...each] = op.operands as [ValueId, ValueId, ValueId, ...ValueId[]];
+      const own = each.map((numbers) => near.weight(shardRows(near.weightOf(numbers) as Weight, tp, false)));
       return [near.build.op('attention', attrs, [...[q, k, v].map(near.now), ...own], types[op.results[0] as ValueId])];
     },
     add: pointwise,

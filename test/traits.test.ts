@@ -15,6 +15,8 @@ const traits: Readonly<Record<string, Traits>> = {
   'layer norms of each head': { qkNorm: { norm: 'layer', of: 'heads' } },
   'capped scores': { softCap: 0.5 },
   sinks: { sinks: true },
+  slopes: { slopes: true },
+  'slopes beside caps and sinks': { slopes: true, softCap: 0.5, sinks: true },
   'capped logits': { cappedLogits: true },
 };
 const machines = ['the full-sized machine', 'a machine of 8x8 arrays and 8 KiB', 'four chips, two to a KV head', 'two small chips'] as const;

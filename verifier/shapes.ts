@@ -36,7 +36,7 @@ const shapes: ShapesOf = {
     const out = { format: f.format, columns: ((f.gated ? f.nTiles / 2 : f.nTiles) - 1) * side + f.nLast };
     return { acc: { format: 'f32', columns: f.nTiles * side }, out, residualAt: out, params: { format: 'f32', columns: ((f.scale ? 1 : 0) + (f.bias ? 1 : 0)) * f.nTiles * side, rows: 1 }, rowScale: scales };
   },
-  aq: (f) => ({ q: { format: f.format, columns: f.heads * f.headDim }, worklist: words }),
+  aq: (f) => ({ q: { format: f.format, columns: f.heads * f.headDim }, worklist: words, slopes: { format: 'f32', columns: f.heads, rows: 1 } }),
   attn: (f, { queries }) => ({ kv: { format: f.format, ...(queries === undefined ? {} : { columns: f.kvHeads * queries.headDim }) }, pages: words }),
   afin: (f, { queries, lineBytes }) => {
     if (queries === undefined) return { out: { format: f.format } };

@@ -180,7 +180,7 @@ class Maker {
     if (cache !== '') this.caches.push({ name: cache, layers: numbers.length, kvHeads, headDim });
     this.build.origin = { kind: 'config', path: fields.heads };
     this.#node(names.out.replace(/[^.]*$/, 'attention'), 'Attention');
-    const seen = this.build.op('attention', { heads, kvHeads, headDim, scale: factor.score, softCap: cap.scores, sinks: false, mask, window, cache }, operands);
+    const seen = this.build.op('attention', { heads, kvHeads, headDim, scale: factor.score, softCap: cap.scores, sinks: false, slopes: false, mask, window, cache }, operands);
     return this.#linear(seen, names.out, [hidden, heads * headDim], bias.out, { scale: factor.residual });
   }
 

@@ -61,10 +61,10 @@ const rules: { readonly [K in OpKind]: InferRule<K> } = {
     if (frequencies.length * 2 > headDim) throw new Error(`${frequencies.length} frequencies rotate more than headDim ${headDim}`);
     return [x];
   },
-  attention: ({ heads, kvHeads, headDim, softCap, sinks, mask, window, cache }, operands) => {
-    const [q, k, v, sink] = exactly(operands, sinks ? 4 : 3) as [TensorType, TensorType, TensorType, TensorType | undefined];
+  attention: ({ heads, kvHeads, headDim, softCap, sinks, slopes, mask, window, cache }, operands) => {
+    const [q, k, v, ...each] = exactly(operands, 3 + (sinks ? 1 : 0) + (slopes ? 1 : 0)) as [TensorType, TensorType, TensorType, ...TensorType[]];
     if (!(softCap >= 0)) throw new Error(`scores are capped at ${softCap}`);
-    if (sink !== undefined) shapeIs(sink, [heads], 'sinks');
+    for (const numbers of each) shapeIs(numbers, [heads], 'sinks or slopes');
     const [rows, width] = dimsOf(q, 2, 'q');
     same(width, heads * headDim, 'the columns of q and heads*headDim');
     const keys = k.shape[0] === 'memory' ? 'memory' : rows;

@@ -142,7 +142,7 @@ const rules: { readonly [K in RowKind]: RowRule<K> } = {
     };
     const exact = dtypeOf(op.operands[2], context) === 'e4m3';
     const head = context.arithmetic === 'real' ? realHead(attrs) : normativeHead(attrs, dotsOf('normative', dtypeOf(op.operands[0], context)), exact);
-    return [rounded(attention(operands.map(whole) as [Tensor, Tensor, Tensor, Tensor?], attrs, context.step, { rowsOf, remember }, head), op, context)];
+    return [rounded(attention(operands.map(whole) as [Tensor, Tensor, Tensor, ...Tensor[]], attrs, context.step, { rowsOf, remember }, head), op, context)];
   },
   experts: (op, operands, context) => {
     const dots = dotsOf(context.arithmetic, dtypeOf(op.operands[2], context));

@@ -25,13 +25,13 @@ export type GraphAttrs = {
   /** (x [t, heads*headDim], positions: i32 [t]) -> x. Rotates the first 2*frequencies.length elements of each head; pairs are halves (i, i+n/2) or interleaved (2i, 2i+1). */
   readonly rope: { readonly headDim: number; readonly frequencies: readonly number[]; readonly amplitude: number; readonly interleaved: boolean; readonly positions: number };
   /**
-   * (q [t, heads*headDim], k [t, kvHeads*headDim], v likewise, sinks [heads] if there are) -> [t, heads*headDim]. softmax(cap(scale * q k^T), masked) v for
+   * (q [t, heads*headDim], k [t, kvHeads*headDim], v likewise, sinks [heads] and slopes [heads] if there are) -> [t, heads*headDim]. softmax(cap(scale * q k^T), masked) v for
    * each row against the keys of its own sequence: those cached plus this step's (cache given, appended first), else this step's only; or, where k and v are [memory, ...], against all of its memory.
    * Inside a loop every iteration has its own cache. `window` 0: none. cap(z) = softCap * tanh(z / softCap), softCap 0: none. A sink is the
-   * logit of one more key, of value 0.
+   * logit of one more key, of value 0. A slope is added to scores for each place that a key is after its query (ALiBi).
    */
   readonly attention: {
-    readonly heads: number; readonly kvHeads: number; readonly headDim: number; readonly scale: number; readonly softCap: number; readonly sinks: boolean;
+    readonly heads: number; readonly kvHeads: number; readonly headDim: number; readonly scale: number; readonly softCap: number; readonly sinks: boolean; readonly slopes: boolean;
     readonly mask: 'full' | 'causal'; readonly window: number; readonly cache: string;
   };
   /**

@@ -75,7 +75,7 @@ const meanings: { readonly [K in TileKind]: Meaning<K> } = {
   },
   query: ({ attrs, regions, rows }, view, machine) => {
     const { memories } = machine;
-    machine.queries = loadQueries(attrs, view(regions.q), view(regions.worklist), memories.window(rows), memories.step.counts.sequences);
+    machine.queries = loadQueries({ ...attrs, slopes: regions.slopes === undefined ? undefined : view(regions.slopes).row(0).slice() }, view(regions.q), view(regions.worklist), memories.window(rows), memories.step.counts.sequences);
   },
   attend: ({ attrs, regions }, view, { queries }) => {
     if (queries === undefined) throw new Error('attention finds no queries');

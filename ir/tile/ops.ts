@@ -54,7 +54,7 @@ export const tileOperands = {
   weights: { from: 'read' },
   multiply: { a: 'read', acc: 'update' },
   drain: { acc: 'read', params: 'read?', residual: 'read?', rowScale: 'read?', out: 'write' },
-  query: { q: 'read', worklist: 'read' },
+  query: { q: 'read', worklist: 'read', slopes: 'read?' },
   attend: { kv: 'read', pages: 'read' },
   finish: { sinks: 'read?', out: 'write' },
   map: { x: 'read', y: 'read?', same: 'read?', out: 'write' },

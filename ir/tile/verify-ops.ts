@@ -20,7 +20,7 @@ const operandSpaces: { readonly [K in TileKind]: { readonly [N in keyof (typeof 
   weights: { from: 'sram' },
   multiply: { a: 'sram', acc: 'acc' },
   drain: { acc: 'acc', params: 'sram', residual: 'sram', rowScale: 'sram', out: 'sram' },
-  query: { q: 'sram', worklist: 'sram' },
+  query: { q: 'sram', worklist: 'sram', slopes: 'sram' },
   attend: { kv: 'hbm', pages: 'sram' },
   finish: { sinks: 'sram', out: 'sram' },
   map: { x: 'sram', y: 'sram', same: 'sram', out: 'sram' },
@@ -37,7 +37,7 @@ const operandSpaces: { readonly [K in TileKind]: { readonly [N in keyof (typeof 
 /** Operands that are lists: packed, all of the step's rows, not moved. */
 const lists = new Set(['index', 'worklist', 'pages', 'rowScale', 'biases', 'indices', 'offsets', 'sources', 'targets', 'owners']);
 /** Operands of which every op works on a window of rows; the others are read as wholes. */
-const wholes = new Set([...lists, 'params', 'sinks', 'same', 'weights']);
+const wholes = new Set([...lists, 'params', 'sinks', 'slopes', 'same', 'weights']);
 const isWhole = (kind: TileKind, name: string): boolean =>
   wholes.has(name) || kind === 'input' || kind === 'attend' || kind === 'weights' || (kind === 'mix' && name === 'x') || (kind === 'gather' && name === 'table') || (kind === 'scatter' && name === 'out');
 
@@ -81,7 +81,7 @@ const checks: { readonly [K in TileKind]: Check<K> } = {
       (rowScale !== undefined) !== attrs.scale && (attrs.scale ? 'scales without row scales' : 'has row scales it does not use'),
     ];
   },
-  query: ({ attrs, regions: { q } }, { buffer }) => [!isMatrix(buffer(q).format) && `has ${buffer(q).format} queries`, differ('columns that are not its heads', q.columns, attrs.heads * attrs.headDim), !(attrs.scale > 0) && `scales by ${attrs.scale}`],
+  query: ({ attrs, regions: { q, slopes } }, { buffer }) => [slopes !== undefined && differ('slopes that are not one a head', slopes.columns, attrs.heads), slopes !== undefined && buffer(slopes).format !== 'f32' && 'has slopes that are not f32', !isMatrix(buffer(q).format) && `has ${buffer(q).format} queries`, differ('columns that are not its heads', q.columns, attrs.heads * attrs.headDim), !(attrs.scale > 0) && `scales by ${attrs.scale}`],
   attend: ({ attrs, regions: { kv } }, { module, buffer }) => [
     buffer(kv).role !== 'kv' && 'reads a buffer that is no KV pool',
     attrs.kvHeads < 1 && 'has no KV head',

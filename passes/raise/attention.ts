@@ -5,7 +5,7 @@ import { rowsOfHeads } from './elements.ts';
 import { findMask, findMemoryMask } from './mask.ts';
 import { type Lifted, type Raising } from './raising.ts';
 import { isolated, type RowNode, type View } from './rows.ts';
-import { sinksOf } from './sinks.ts';
+import { headNumbers, sinksOf } from './sinks.ts';
 import type { Source } from './source.ts';
 import { tidy } from '../recognise/tidy.ts';
 
@@ -20,7 +20,7 @@ export function liftAttention(op: OpOf<'tattention'>, raising: Raising): Lifted 
   if (typeof parts === 'string') return parts;
   const lead = q.layout.axes.slice(0, -2);
   const find = k.row.of === 'memory' ? findMemoryMask : findMask;
-  const found = known.recall(`mask ${JSON.stringify(lead)} ${bias} ${source.type(left).shape.join()} ${source.type(middle).shape.join()}`, () => find(source, { q: left, k: middle, bias }, lead));
+  const found = known.recall(`mask ${JSON.stringify(lead)} ${bias} ${source.type(left).shape.join()} ${source.type(middle).shape.join()} ${sink !== undefined}`, () => find(source, { q: left, k: middle, bias, sunk: sink !== undefined, heads: parts.heads, headDim: parts.headDim }, lead));
   if (typeof found === 'string') return found;
   const { heads, kvHeads, headDim } = parts;
   const sinks = sink === undefined ? undefined : sinksOf(source, sink, { q: left, lead, heads, headDim });
@@ -28,8 +28,8 @@ export function liftAttention(op: OpOf<'tattention'>, raising: Raising): Lifted 
   const [keys, values] = k.row.of === 'memory' ? [] : [k.past ?? presentOf(source, middle), v.past ?? presentOf(source, right)];
   const cache = keys === undefined || values === undefined ? '' : raising.cacheOf(keys, values, { kvHeads, headDim });
   const scale = nearRoot(op.attrs.scale * q.scale * k.scale, headDim);
-  const attrs = { heads, kvHeads, headDim, scale, softCap: op.attrs.softCap, sinks: sinks !== undefined, mask: found.mask, window: found.window, cache };
-  const row: RowNode = { kind: 'attention', attrs, rows: [parts.q, parts.k, parts.v], weights: sinks === undefined ? [] : [sinks], width: heads * headDim, of: 'tokens', from: [op] };
+  const attrs = { heads, kvHeads, headDim, scale, softCap: op.attrs.softCap, sinks: sinks !== undefined, slopes: found.slopes !== undefined, mask: found.mask, window: found.window, cache };
+  const row: RowNode = { kind: 'attention', attrs, rows: [parts.q, parts.k, parts.v], weights: [...(sinks === undefined ? [] : [sinks]), ...(found.slopes === undefined ? [] : [headNumbers('slopes', found.slopes)])], width: heads * headDim, of: 'tokens', from: [op] };
   return { row, layout: { base: 0, axes: outputAxes(q, headDim) }, scale: v.scale, past: undefined };
 }
 

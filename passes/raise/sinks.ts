@@ -23,9 +23,12 @@ export function sinksOf(source: Source, value: ValueId, heads: Heads): Weight | 
       if ((numbers[head] ??= number) !== number) return undefined;
     }
   }
-  return { name: `sinks.${value}`, dtype: 'f32', shape: [heads.heads], instances: [{ kind: 'values', shape: [heads.heads], values: numbers as readonly number[] }] };
+  return headNumbers('sinks', numbers as readonly number[]);
 }
 
+/** A number for each head, as a weight. */
+export const headNumbers = (name: string, values: readonly number[]): Weight => ({ name, dtype: 'f32', shape: [values.length], instances: [{ kind: 'values', shape: [values.length], values }] });
+
 /** The head at each place of the leading axes. */
-const headAt = ({ lead, headDim }: Heads, batch: number): readonly number[] =>
+export const headAt = ({ lead, headDim }: Pick<Heads, 'lead' | 'headDim'>, batch: number): readonly number[] =>
   offsets(lead.flat().map((factor): Factor => (factor.axis === 'feature' ? factor : { axis: 'repeat', size: factor.axis === 'batch' ? batch : factor.size }))).map((at) => at / headDim);

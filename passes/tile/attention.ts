@@ -14,7 +14,8 @@ export type AttentionSite = { readonly kv: BufferId; readonly slots: BufferId; r
  */
 export function lowerAttention(low: Lowering, op: OpOf<'attention'>, site: AttentionSite): void {
   const [q, k, v] = op.operands.slice(0, 3).map(low.place) as [Place, Place, Place];
-  const sinks = op.attrs.sinks ? stagedVector(low, op.operands[3] as ValueId) : undefined;
+  const each = op.operands.slice(3).map((value) => stagedVector(low, value));
+  const [sinks, slopes] = op.attrs.sinks ? each : [undefined, ...each];
   const { write, bounds } = low;
   const { heads, kvHeads, headDim, scale, softCap, mask, window } = op.attrs;
   const poolRows = bounds.poolPages * bounds.pageRows * 2;
@@ -25,7 +26,7 @@ export function lowerAttention(low: Lowering, op: OpOf<'attention'>, site: Atten
   append(k, 0);
   append(v, bounds.pageRows);
   overRows(low, [q], [low.place(op.results[0] as ValueId)], ([queries], [out], rows) => {
-    write.op('query', { heads, headDim, scale }, { q: queries as Region, worklist: wholeList(write, site.worklist) }, rows);
+    write.op('query', { heads, headDim, scale }, { q: queries as Region, worklist: wholeList(write, site.worklist), slopes }, rows);
     write.op('attend', { mask, window, softCap, kvHeads, pageRows: bounds.pageRows }, { kv: plane(0), pages: wholeList(write, site.pages) }, rows);
     write.op('finish', {}, { sinks, out: out as Region }, rows);
   });

@@ -5,7 +5,14 @@ import { capped, carry, type Scoring, share, soften, type Sums } from './softmax
 export const blockKeys = 128;
 
 /** Queries, row-major, how they are scored, and what their softmax has come to. */
-export type Queries = Scoring & { readonly exact: boolean; readonly heads: number; readonly headDim: number; readonly valueDim: number; readonly q: Float64Array; readonly sums: Sums };
+export type Queries = Scoring & {
+  readonly exact: boolean;
+  /** What is added to the score of a key for each place it is after the row's own, by head; places of rows. */
+  readonly slopes: Float64Array | undefined;
+  readonly places: Float64Array;
+  readonly heads: number; readonly headDim: number; readonly valueDim: number; readonly q: Float64Array;
+  readonly sums: Sums;
+};
 
 /**
  * Keys and values of a sequence's rows from `from`, all key heads side by side: rows of `kWidth` and `vWidth` elements, a head's values `vStep` elements after the
@@ -27,11 +34,20 @@ export const attend = (queries: Queries, row: number, head: number, block: Block
   const count = to - from;
   const z = dots.subarray(0, count);
   for (let j = 0; j < count; j++) z[j] = (exact ? dotExact : dotChained)(q, at * headDim, k, firstKey + j * kWidth, headDim);
-  const alpha = soften(sums, at, queries, z);
+  const { slopes, places } = queries;
+  if (slopes !== undefined) for (let j = 0; j < count; j++) z[j] = sloped(queries, z[j]!, slopes[head]!, from + j - places[row]!);
+  const alpha = soften(sums, at, slopes === undefined ? queries : scored, z);
   mixed.fill(0, 0, valueDim);
   for (let j = 0; j < count; j++) (exact ? addScaled : addScaledChained)(mixed, z[j]!, v, firstValue + j * vWidth, valueDim);
   carry(sums, at, alpha, mixed);
 };
+
+/** Scores are what they are. */
+const scored: Scoring = { scale: 1, factor: 1, softCap: undefined };
+
+/** A dot product as a score, base 2, of a key so many places after the row. */
+const sloped = ({ scale, factor, softCap }: Scoring, dot: number, slope: number, after: number): number =>
+  Math.fround((softCap === undefined ? Math.fround(Math.fround(dot) * factor) : capped(dot, scale, softCap)) + Math.fround(slope * after));
 
 /** What `attendTogether` works on: rows [row, row + rows) of the window, which are of one sequence. */
 export type Together = {
@@ -50,7 +66,7 @@ export type Together = {
 
 /** One block of the online softmax for all rows of a sequence and the heads that share key head `keyHead`. */
 export const attendTogether = (queries: Queries, keyHead: number, { row, rows, group, firstKey, kernels, within, plain }: Together): void => {
-  const { headDim, valueDim, heads, scale, factor, softCap, q, sums: { m, l, o } } = queries;
+  const { headDim, valueDim, heads, scale, factor, softCap, slopes, places, q, sums: { m, l, o } } = queries;
   const { chunk, spans, scores, most, sums, scales, outputs } = kernels;
   if (!kernels.load(keyHead, rows * group)) {
     for (let i = 0; i < rows; i++) for (let g = 0; g < group; g++) plain(i, keyHead * group + g);
@@ -81,8 +97,13 @@ export const attendTogether = (queries: Queries, keyHead: number, { row, rows, g
       outputs.set(o.subarray(at * valueDim, (at + group) * valueDim), i * group * valueDim);
     }
     kernels.score(used * group, count);
-    if (softCap !== undefined) for (let r = 0; r < used * group; r++) for (let j = spans[2 * r]!; j < spans[2 * r + 1]!; j++) scores[r * blockKeys + j] = capped(scores[r * blockKeys + j]!, scale, softCap);
-    kernels.soften(used * group, count, softCap === undefined ? factor : 1);
+    if (slopes !== undefined) {
+      for (let r = 0; r < used * group; r++) {
+        const [slope, place] = [slopes[keyHead * group + (r % group)]!, places[row + start + Math.floor(r / group)]!];
+        for (let j = spans[2 * r]!; j < spans[2 * r + 1]!; j++) scores[r * blockKeys + j] = sloped(queries, scores[r * blockKeys + j]!, slope, firstKey + j - place);
+      }
+    } else if (softCap !== undefined) for (let r = 0; r < used * group; r++) for (let j = spans[2 * r]!; j < spans[2 * r + 1]!; j++) scores[r * blockKeys + j] = capped(scores[r * blockKeys + j]!, scale, softCap);
+    kernels.soften(used * group, count, softCap === undefined && slopes === undefined ? factor : 1);
     for (let r = 0; r < used * group; r++) {
       const at = placeOf(Math.floor(r / group)) + (r % group);
       scales[r] = share(m[at]!, most[r]!);

@@ -58,7 +58,7 @@ export const onInterpreter = {
   },
   attention: ({ format, scale, window, q, k, v }: AttentionCase): number[] => {
     const headDim = unpack(q).length;
-    const attrs = { heads: 1, kvHeads: 1, headDim, scale: fromSingleBits(unpack(scale)[0]!), softCap: 0, sinks: false, mask: 'causal', window, cache: '' } as const;
+    const attrs = { heads: 1, kvHeads: 1, headDim, scale: fromSingleBits(unpack(scale)[0]!), softCap: 0, sinks: false, slopes: false, mask: 'causal', window, cache: '' } as const;
     const matrices = [k.map(() => q), k, v].map((rows) => ({ format, rows: rows.map(unpack) }));
     return codesOf(run(matrices, (build, values) => [build.op('attention', attrs, values, wide(headDim))])[0]!.slice(-headDim));
   },

@@ -7,11 +7,11 @@ import type { Weight } from '../../ir/weights.ts';
 export type Sizes = { readonly layers: number; readonly hidden: number; readonly heads: number; readonly kvHeads: number; readonly headDim: number; readonly inner: number; readonly vocabulary: number };
 export const small: Sizes = { layers: 3, hidden: 32, heads: 4, kvHeads: 2, headDim: 8, inner: 48, vocabulary: 40 };
 
-/** What a layer has beyond a llama's: norms of queries and keys, of each head or of the row; capped scores, sinks; logits capped, each at a bound of its own. */
-export type Traits = { readonly qkNorm?: { readonly norm: 'rms' | 'layer'; readonly of: 'heads' | 'row' }; readonly softCap?: number; readonly sinks?: boolean; readonly cappedLogits?: boolean };
+/** What a layer has beyond a llama's: norms of queries and keys, of each head or of the row; capped scores, sinks; slopes of keys; logits capped, each at a bound of its own. */
+export type Traits = { readonly qkNorm?: { readonly norm: 'rms' | 'layer'; readonly of: 'heads' | 'row' }; readonly softCap?: number; readonly sinks?: boolean; readonly cappedLogits?: boolean; readonly slopes?: boolean };
 
 /** A llama-like decoder in unfused row ops, written out: what a frontend hands to the passes. */
-export function tinyLlama(sizes: Sizes = small, { qkNorm, softCap = 0, sinks = false, cappedLogits = false }: Traits = {}): GraphModule {
+export function tinyLlama(sizes: Sizes = small, { qkNorm, softCap = 0, sinks = false, cappedLogits = false, slopes = false }: Traits = {}): GraphModule {
   const { layers, hidden, heads, kvHeads, headDim, inner, vocabulary } = sizes;
   const rows = (width: number): TensorType => ({ dtype: 'bf16', shape: ['tokens', width] });
   const weights: Weight[] = [];
@@ -40,8 +40,8 @@ export function tinyLlama(sizes: Sizes = small, { qkNorm, softCap = 0, sinks = f
       };
       const [q, k] = [turned('q', heads), turned('k', kvHeads)];
       const v = linear(n, 'layer.{}.v', kvHeads * headDim, hidden, layers);
-      const attention = { heads, kvHeads, headDim, scale: headDim ** -0.5, softCap, sinks, mask: 'causal', window: 0, cache: 'kv' } as const;
-      const a = build.op('add', {}, [h, linear(build.op('attention', attention, [q, k, v, ...(sinks ? [weight('layer.{}.sinks', [heads], layers)] : [])]), 'layer.{}.o', hidden, heads * headDim, layers)]);
+      const attention = { heads, kvHeads, headDim, scale: headDim ** -0.5, softCap, sinks, slopes, mask: 'causal', window: 0, cache: 'kv' } as const;
+      const a = build.op('add', {}, [h, linear(build.op('attention', attention, [q, k, v, ...(sinks ? [weight('layer.{}.sinks', [heads], layers)] : []), ...(slopes ? [weight('layer.{}.slopes', [heads], layers)] : [])]), 'layer.{}.o', hidden, heads * headDim, layers)]);
       const m = norm(a, 'layer.{}.norm2', layers);
       const gate = build.op('activate', { activation: 'silu' }, [linear(m, 'layer.{}.gate', inner, hidden, layers)]);
       const up = linear(m, 'layer.{}.up', inner, hidden, layers);

@@ -19,6 +19,9 @@ type Seen = {
   readonly high: number;
   /** The logit of one more key, of value 0; -Infinity: there is none. */
   readonly sink: number;
+  /** What is added to the score of a key for each place it is after the row's own. */
+  readonly slope: number | undefined;
+  readonly position: number;
 };
 
 /** Where keys and values come from: how many rows a sequence brings, and what it has once they are there, with how many of them are past. */
@@ -29,13 +32,14 @@ type Keys = {
 
 /** Attention of every row of a step over its own sequence, or over what is given it to attend to. */
 export function attention(
-  [q, k, v, sinks]: readonly [Tensor, Tensor, Tensor, Tensor?],
+  [q, k, v, ...each]: readonly [Tensor, Tensor, Tensor, ...Tensor[]],
   attrs: GraphAttrs['attention'],
   step: Step,
   { rowsOf: keysOf, remember }: Keys,
   head: Head,
 ): Tensor {
   const { heads, kvHeads, headDim } = attrs;
+  const [sinks, slopes] = attrs.sinks ? each : [undefined, ...each];
   const width = heads * headDim;
   const kvWidth = kvHeads * headDim;
   const data = new Float64Array(q.data.length);
@@ -55,7 +59,7 @@ export function attention(
         const group = heads / kvHeads;
         for (let h = kvHead * group; h < (kvHead + 1) * group; h++) {
           const at = (first + row) * width + h * headDim;
-          head(q.data.subarray(at, at + headDim), { keys, values, low, high, sink: sinks?.data[h] ?? -Infinity }, data.subarray(at, at + headDim));
+          head(q.data.subarray(at, at + headDim), { keys, values, low, high, sink: sinks?.data[h] ?? -Infinity, slope: slopes?.data[h], position }, data.subarray(at, at + headDim));
         }
       }
     }
@@ -76,12 +80,12 @@ function headOf(data: Float64Array, rows: number, width: number, start: number, 
 type Scoring = Pick<GraphAttrs['attention'], 'scale' | 'softCap'>;
 
 /** softmax(cap(scale * q k^T)) v. Rows that see no key are 0. */
-export const realHead = ({ scale, softCap }: Scoring): Head => (query, { keys, values, low, high, sink }, out) => {
+export const realHead = ({ scale, softCap }: Scoring): Head => (query, { keys, values, low, high, sink, slope = 0, position }, out) => {
   const d = query.length;
   if (high <= low) return;
   const dots = new Float64Array(high - low);
   plainDots(query, keys.subarray(low * d, high * d), d, { data: dots, pitch: 0, column: 0 });
-  const scores = dots.map((dot) => (softCap === 0 ? dot * scale : softCap * Math.tanh((dot * scale) / softCap)));
+  const scores = dots.map((dot, j) => (softCap === 0 ? dot * scale : softCap * Math.tanh((dot * scale) / softCap)) + slope * (low + j - position));
   const most = scores.reduce((max, score) => Math.max(max, score), sink);
   let sum = Math.exp(sink - most);
   for (let j = 0; j < scores.length; j++) {
@@ -100,8 +104,9 @@ export const normativeHead = ({ scale, softCap }: Scoring, dots: Dots, exactValu
   const scoreOf = (dot: number): number => (cap === 0 ? fround(dot * factor) : fround(fround(cap * activate('tanh', fround(fround(dot * single) / cap))) * log2e));
   const z = new Float64Array(blockKeys);
   const p = new Float64Array(blockKeys);
-  return (query, { keys, values, low, high, sink }, out) => {
+  return (query, { keys, values, low, high, sink, slope, position }, out) => {
     const d = query.length;
+    const rise = slope === undefined ? undefined : fround(slope * log2e);
     let m = -Infinity;
     let l = 0;
     for (let block = Math.floor(low / blockKeys) * blockKeys; block < high; block += blockKeys) {
@@ -110,7 +115,8 @@ export const normativeHead = ({ scale, softCap }: Scoring, dots: Dots, exactValu
       dots(query, keys.subarray(from * d, (from + count) * d), d, { data: z, pitch: 0, column: 0 });
       let most = m;
       for (let j = 0; j < count; j++) {
-        z[j] = scoreOf(fround(z[j] as number));
+        const score = scoreOf(fround(z[j] as number));
+        z[j] = rise === undefined ? score : fround(score + fround(rise * (from + j - position)));
         most = Math.max(most, z[j] as number);
       }
       const alpha = m === -Infinity ? 0 : exp2f(Math.fround(m - most));

@@ -11,9 +11,12 @@ const block = 128;
 const leastProbability = 2 ** -18;
 const log2e = 1.4426950408889634;
 
+/** `slopes`: by head, what is added to the score of a key for each place it is after the row's. */
+type Sloped = TileAttrs['query'] & { readonly slopes: Float64Array | undefined };
+
 /** The queries loaded, and for each row and head the running maximum m, sum l and output O of the online softmax. */
 export type Queries = {
-  readonly attrs: TileAttrs['query'];
+  readonly attrs: Sloped;
   readonly window: Window;
   readonly q: readonly Float64Array[];
   readonly work: readonly WorkEntry[];
@@ -22,7 +25,7 @@ export type Queries = {
   readonly O: readonly Float64Array[];
 };
 
-export function loadQueries(attrs: TileAttrs['query'], q: View, worklist: View, window: Window, sequences: number): Queries {
+export function loadQueries(attrs: Sloped, q: View, worklist: View, window: Window, sequences: number): Queries {
   const words = worklist.row(0);
   const work = Array.from({ length: sequences }, (_, s): WorkEntry => {
     const [firstRow, rows, keys, firstPosition, firstPage] = words.subarray(s * entryWords, s * entryWords + 5) as unknown as [number, number, number, number, number];
@@ -53,16 +56,16 @@ export function attend(attrs: TileAttrs['attend'], queries: Queries, kv: View, p
       const position = work.firstPosition + row - work.firstRow;
       const last = attrs.mask === 'causal' ? Math.min(work.keys - 1, position) : work.keys - 1;
       const least = attrs.window > 0 ? Math.max(0, position - attrs.window + 1) : 0;
-      for (let head = 0; head < heads; head++) attendHead(attrs, queries, kv.format === 'e4m3', { row: row - first, head, least, last, k, v });
+      for (let head = 0; head < heads; head++) attendHead(attrs, queries, kv.format === 'e4m3', { row: row - first, position, head, least, last, k, v });
     }
   }
 }
 
-type HeadTask = { readonly row: number; readonly head: number; readonly least: number; readonly last: number; readonly k: readonly Float64Array[]; readonly v: readonly Float64Array[] };
+type HeadTask = { readonly row: number; readonly position: number; readonly head: number; readonly least: number; readonly last: number; readonly k: readonly Float64Array[]; readonly v: readonly Float64Array[] };
 
 /** Online softmax over blocks of keys in index order; keys outside [least, last] are masked, blocks without others skipped. */
-function attendHead({ kvHeads, softCap }: TileAttrs['attend'], queries: Queries, exact: boolean, { row, head, least, last, k, v }: HeadTask): void {
-  const { heads, headDim, scale } = queries.attrs;
+function attendHead({ kvHeads, softCap }: TileAttrs['attend'], queries: Queries, exact: boolean, { row, position, head, least, last, k, v }: HeadTask): void {
+  const { heads, headDim, scale, slopes } = queries.attrs;
   const q = queries.q[row]!.subarray(head * headDim, (head + 1) * headDim);
   const column = Math.floor(head / (heads / kvHeads)) * headDim;
   const at = row * heads + head;
@@ -75,7 +78,8 @@ function attendHead({ kvHeads, softCap }: TileAttrs['attend'], queries: Queries,
     const z: number[] = [];
     for (let j = from; j <= to; j++) {
       const product = dot(q, k[j]!, column, exact);
-      z.push(softCap === 0 ? fround(product * factor) : bounded(fround(product * fround(scale)), fround(softCap)));
+      const score = softCap === 0 ? fround(product * factor) : bounded(fround(product * fround(scale)), fround(softCap));
+      z.push(slopes === undefined ? score : fround(score + fround(fround(slopes[head]! * fround(log2e)) * (j - position))));
     }
     const m = queries.m[at]!;
     const next = z.reduce((most, value) => Math.max(most, value), m);

@@ -74,7 +74,7 @@ describe('real meaning of row ops', () => {
   it('attention: causal, full and windowed', () => {
     const q = [[0, 0], [0, 0], [0, 0]];
     const v = [[1, 10], [3, 20], [8, 60]];
-    const attrs = { heads: 1, kvHeads: 1, headDim: 2, scale: 1, softCap: 0, sinks: false, mask: 'causal', window: 0, cache: '' } as const;
+    const attrs = { heads: 1, kvHeads: 1, headDim: 2, scale: 1, softCap: 0, sinks: false, slopes: false, mask: 'causal', window: 0, cache: '' } as const;
     near(run([q, q, v], [], (b, [x, k, y]) => b.op('attention', attrs, [x!, k!, y!])), [[1, 10], [2, 15], [4, 30]]);
     near(run([q, q, v], [], (b, [x, k, y]) => b.op('attention', { ...attrs, mask: 'full' }, [x!, k!, y!])), [[4, 30], [4, 30], [4, 30]]);
     near(run([q, q, v], [], (b, [x, k, y]) => b.op('attention', { ...attrs, window: 2 }, [x!, k!, y!])), [[1, 10], [2, 15], [5.5, 40]]);
@@ -83,7 +83,7 @@ describe('real meaning of row ops', () => {
   });
 
   it('attention: capped scores, sinks of each head', () => {
-    const attrs = { heads: 2, kvHeads: 1, headDim: 1, scale: 2, softCap: 0, sinks: false, mask: 'full', window: 0, cache: '' } as const;
+    const attrs = { heads: 2, kvHeads: 1, headDim: 1, scale: 2, softCap: 0, sinks: false, slopes: false, mask: 'full', window: 0, cache: '' } as const;
     const [q, k, v] = [[[1, 1], [1, 1]], [[3], [0]], [[0], [1]]];
     // tanh(6 / 1.5) * 1.5 against 0.
     const other = 1 / (1 + Math.exp(1.5 * Math.tanh(4)));
@@ -93,12 +93,12 @@ describe('real meaning of row ops', () => {
   });
 
   it('attention: query head h reads kv head floor(h / group)', () => {
-    const attrs = { heads: 4, kvHeads: 2, headDim: 1, scale: 1, softCap: 0, sinks: false, mask: 'causal', window: 0, cache: '' } as const;
+    const attrs = { heads: 4, kvHeads: 2, headDim: 1, scale: 1, softCap: 0, sinks: false, slopes: false, mask: 'causal', window: 0, cache: '' } as const;
     near(run([[[0, 0, 0, 0]], [[5, 7]], [[1, 2]]], [], (b, [x, k, y]) => b.op('attention', attrs, [x!, k!, y!])), [[1, 1, 2, 2]]);
   });
 
   it('attention with a cache: rows of later steps see what came before, each sequence its own', () => {
-    const attrs = { heads: 1, kvHeads: 1, headDim: 2, scale: 1, softCap: 0, sinks: false, mask: 'causal', window: 0, cache: 'kv' } as const;
+    const attrs = { heads: 1, kvHeads: 1, headDim: 2, scale: 1, softCap: 0, sinks: false, slopes: false, mask: 'causal', window: 0, cache: 'kv' } as const;
     const zeros = Array.from({ length: 4 }, () => [0, 0]);
     const module = rowModule([zeros, zeros, [[1, 10], [3, 20], [8, 60], [6, 0]]], [], (b, [x, k, y]) => b.op('attention', attrs, [x!, k!, y!]), 'f32');
     const state = new KvState();
@@ -158,7 +158,7 @@ describe('normative meaning of row ops', () => {
 
   it('stays near the real meaning in every op', () => {
     const x = Array.from({ length: 6 }, (_, r) => Array.from({ length: 8 }, (_, c) => Math.fround(Math.sin(r * 8 + c)) ));
-    const attrs = { heads: 4, kvHeads: 4, headDim: 2, scale: 0.7, softCap: 0, sinks: false, mask: 'causal', window: 0, cache: '' } as const;
+    const attrs = { heads: 4, kvHeads: 4, headDim: 2, scale: 0.7, softCap: 0, sinks: false, slopes: false, mask: 'causal', window: 0, cache: '' } as const;
     const fills: Parameters<typeof run>[2][] = [
       (b, [v]) => b.op('norm', { norm: 'layer', groups: 1, epsilon: 1e-5 }, [v!]),
       (b, [v]) => b.op('norm', { norm: 'rms', groups: 1, epsilon: 1e-5 }, [v!]),
@@ -176,7 +176,7 @@ describe('normative meaning of row ops', () => {
   it('attention over several blocks of keys is one softmax', () => {
     const rows = 300;
     const x = Array.from({ length: rows }, (_, r) => [Math.sin(r), Math.cos(3 * r)]);
-    const attrs = { heads: 1, kvHeads: 1, headDim: 2, scale: 2, softCap: 0, sinks: false, mask: 'causal', window: 170, cache: '' } as const;
+    const attrs = { heads: 1, kvHeads: 1, headDim: 2, scale: 2, softCap: 0, sinks: false, slopes: false, mask: 'causal', window: 170, cache: '' } as const;
     for (const dtype of ['bf16', 'e4m3'] as const) {
       const fill: Parameters<typeof run>[2] = (b, [v]) => {
         const stored = b.op('convert', {}, [v!], { dtype, shape: ['tokens', 2] });

@@ -41,7 +41,7 @@ export function tinyLlama(dtype: DType): { readonly module: GraphModule; readonl
       const q = build.op('rope', rope, [linear('self_attn.q_proj', heads * headDim, hidden, normed), positions!]);
       const k = build.op('rope', rope, [linear('self_attn.k_proj', kvHeads * headDim, hidden, normed), positions!]);
       const v = linear('self_attn.v_proj', kvHeads * headDim, hidden, normed);
-      const mixed = build.op('attention', { heads, kvHeads, headDim, scale: 0.5, softCap: 0, sinks: false, mask: 'causal', window: 0, cache: 'kv' }, [q, k, v]);
+      const mixed = build.op('attention', { heads, kvHeads, headDim, scale: 0.5, softCap: 0, sinks: false, slopes: false, mask: 'causal', window: 0, cache: 'kv' }, [q, k, v]);
       const attended = build.op('linear', { ...plain, residual: true }, [mixed, of('self_attn.o_proj', [hidden, hidden], 2), h!]);
       const again = build.op('norm', { norm: 'rms', groups: 1, epsilon: 1e-5 }, [attended, of('post_attention_layernorm', [hidden], 2)]);
       build.origin = { kind: 'derived', by: 'fuse-gate', from: [{ kind: 'config', path: 'hidden_act' }, { kind: 'none' }] };

@@ -75,8 +75,8 @@ export const recipes: { readonly [K in OpKind]: Recipe } = {
     const cache = tape.below(2) === 1 ? `kv ${caches.length}` : '';
     if (cache !== '') caches.push({ name: cache, layers: trips.reduce((product, trip) => product * trip, 1), kvHeads, headDim });
     const mask = tape.one(['causal', 'full'] as const);
-    const sinks = tape.below(4) === 1 ? [weight([heads])] : [];
-    return [build.op('attention', { heads, kvHeads, headDim, scale: 1 / Math.sqrt(headDim), softCap: tape.one([0, 0, 30]), sinks: sinks.length > 0, mask, window: tape.one([0, 0, 2]), cache }, [x, k, v, ...sinks])];
+    const [sinks, slopes] = [0, 1].map(() => (tape.below(4) === 1 ? [weight([heads])] : [])) as [ValueId[], ValueId[]];
+    return [build.op('attention', { heads, kvHeads, headDim, scale: 1 / Math.sqrt(headDim), softCap: tape.one([0, 0, 30]), sinks: sinks.length > 0, slopes: slopes.length > 0, mask, window: tape.one([0, 0, 2]), cache }, [x, k, v, ...sinks, ...slopes])];
   }, ['tokens']),
   experts: onMatrix(({ build, tape, weight }, { x, width }) => {
     const [experts, inner] = [1 + tape.below(3), 1 + tape.below(2)];

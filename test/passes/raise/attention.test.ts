@@ -80,7 +80,7 @@ function graph(masking: Masking, { cached = false, scale = 0.5, axis = -1, softC
   return { attrs: found?.attrs, sinks: sunk, messages: diagnostics.all.map(({ message }) => message), roles };
 }
 
-const plain = { heads: 4, kvHeads: 2, headDim: 4, scale: 0.5, softCap: 0, sinks: false, mask: 'full', window: 0, cache: '' };
+const plain = { heads: 4, kvHeads: 2, headDim: 4, scale: 0.5, softCap: 0, sinks: false, slopes: false, mask: 'full', window: 0, cache: '' };
 
 describe('a mask is what it evaluates to', () => {
   test('none at all', () => expect(graph(() => undefined).attrs).toEqual(plain));
