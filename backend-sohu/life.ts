@@ -64,7 +64,7 @@ function functionOf({ kind, attrs, regions }: TileOp): { readonly [field: string
     case 'input': return { table: attrs.table };
     case 'multiply': return { accumulate: attrs.accumulate };
     case 'drain': return { activation: attrs.activation, gated: attrs.gated };
-    case 'query': return { scale: Math.fround(attrs.scale) };
+    case 'query': return { scale: Math.fround(attrs.scale), ...(regions.slopes === undefined ? {} : { sloped: true }) };
     case 'attend': return { mask: attrs.mask, window: attrs.window, ...(attrs.softCap === 0 ? {} : { softCap: Math.fround(attrs.softCap) }) };
     case 'finish': return regions.sinks === undefined ? {} : { sink: true };
     case 'map': return { function: attrs.function, ...(regions.same === undefined ? {} : { yIs: kindOf(regions.same) }) };

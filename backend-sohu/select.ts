@@ -129,7 +129,7 @@ const selectors: { readonly [K in TileKind]: Select<K> } = {
     },
   }),
   query: ({ attrs: { heads, headDim, scale }, regions: { q, worklist, slopes }, rows }, to) => ({
-    op: 'aq', fields: { format: to.buffer(q).format, q: to.sram(q), pitch: to.pitch(q), worklist: to.list(worklist), heads, headDim, scale: Math.fround(scale), rows: window(rows), ...(slopes === undefined ? {} : { slopes: to.list(slopes) }) },
+    op: 'aq', fields: { format: to.buffer(q).format, q: to.sram(q), pitch: to.pitch(q), worklist: to.list(worklist), heads, headDim, scale: Math.fround(scale), rows: window(rows), ...(slopes === undefined ? {} : { sloped: true, slopes: to.list(slopes) }) },
   }),
   attend: ({ attrs: { mask, window: keys, softCap, kvHeads, pageRows }, regions: { kv, pages } }, to) => ({
     op: 'attn', fields: { format: to.buffer(kv).format, mask, kv: to.hbm(kv), pages: to.list(pages), pageRows, kvLines: to.pitch(kv), kvHeads, window: keys, ...(softCap === 0 ? {} : { softCap: Math.fround(softCap) }) },

@@ -110,7 +110,7 @@ export const effects: { readonly [M in Mnemonic]: EffectsOf<M> } = {
     },
   },
   aq: {
-    memory: { q: matrix('reads', 'pitch', elements('heads * headDim', 'format')), worklist: within('reads', 'lines(64 * sequences)'), slopes: piece('reads', 'lines(4 * heads)', 'slopes > 0') },
+    memory: { q: matrix('reads', 'pitch', elements('heads * headDim', 'format')), worklist: within('reads', 'lines(64 * sequences)'), slopes: piece('reads', 'lines(4 * heads)', 'sloped') },
     state: { writes: ['queries'] },
   },
   attn: { memory: { kv: picked('reads', 'kvLines', 'kvLines'), pages: within('reads', 'lines(4 * pageListEntries)') }, state: { updates: ['queries'] } },

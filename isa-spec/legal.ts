@@ -134,6 +134,7 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
   aq: [
     { says: 'loads e4m3, e5m2 or bf16', holds: (f) => isMatrixFormat(f.format) },
     { says: 'scales by a positive number', holds: (f) => f.scale > 0 },
+    { says: 'names slopes only if it has them', holds: (f) => f.sloped === true || f.slopes === undefined },
   ],
   attn: [
     { says: 'reads e4m3, e5m2 or bf16', holds: (f) => isMatrixFormat(f.format) },

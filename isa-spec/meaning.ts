@@ -94,7 +94,7 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
   aq: text(
     'Loads `count` rows of `heads` heads of `headDim` elements. Row r is row first + r of the step; the work-list entry whose rows include it says its sequence, how many keys that has and where its pages are.',
     steps('for each row and head:', '  m, l <- -Infinity, 0', '  O    <- valueDim zeros (absent: headDim)'),
-    'Scores are multiplied by factor = fround(scale * log2 e). `slopes` is an FP32 list of a number for each head, s[h]; absent, nothing is added to scores for where keys are.',
+    'Scores are multiplied by factor = fround(scale * log2 e). With `sloped`, `slopes` is an FP32 list of a number for each head, s[h], for `attn`.',
   ),
   attn: text(
     'Where keys and values are:',
@@ -114,7 +114,7 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
       '      z[j] <- fround((q . k[j]) * factor)',
       '      with softCap: b    <- fround((q . k[j]) * scale)',
       '                    z[j] <- fround(fround(softCap * tanh(fround(b / softCap))) * fround(log2 e))',
-      '      with slopes:  z[j] <- fround(z[j] + fround(fround(s[h] * fround(log2 e)) * (j - the row\'s place in its sequence)))',
+      '      with sloped:  z[j] <- fround(z[j] + fround(fround(s[h] * fround(log2 e)) * (j - i)))',
       '    M     <- max(m, max z)',
       '    alpha <- 2^fround(m - M), 0 if m is -Infinity',
       '    p[j]  <- bf16(2^fround(z[j] - M)), 0 if that is below 2^-18',
@@ -122,7 +122,7 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
       '    O     <- fround(fround(O * alpha) + p . v)',
       '    m     <- M',
     ),
-    'A key is masked if the mask is causal and it is beyond the row\'s place in its sequence, or if window > 0 and it is `window` or more before it. tanh is the activation.',
+    'A key is masked if the mask is causal and it is beyond the row\'s place in its sequence, or if window > 0 and it is `window` or more before it. tanh is the activation. i is the row\'s place in its sequence.',
     'With `splitBlocks` the keys of a sequence are in parts of 128 * splitBlocks, part 0 from key 0. Parts firstPart (absent: 0) to firstPart + parts - 1 (absent: the last) are attended to, ascending, and no other key is read. Each is computed as above from m = -Infinity, l = 0, O = 0; then (m, l, O) of the row and head <- (m, l, O) + those of the part, where',
     steps(
       '(m, l, O) + (m2, l2, O2):',

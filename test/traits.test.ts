@@ -55,6 +55,6 @@ it('logits wider than a unit can say are worked on in pieces', () => {
 
 it('heads whose queries are normalised together are not divided over chips', () => {
   const module = tinyLlama(small, { qkNorm: { norm: 'rms', of: 'row' } });
-  expect(() => normative(module, sohu, 'bf16', 2)).toThrow('normalised together');
+  expect(() => normative(module, sohu, 'bf16', 2)).toThrow('whole on every chip');
   expect(normative(module, sohu, 'bf16', 1).body.ops.length).toBeGreaterThan(0);
 });

@@ -137,7 +137,7 @@ const accesses: AccessesOf = {
   aq: (f, sizes) => [
     matrix('q', 'reads', f.q, f.pitch, rowLines(f.heads * f.headDim, f.format, sizes)),
     run('worklist', 'reads', still(f.worklist), lines((sizes.bound('sequences') ?? 0) * workEntryBytes, sizes)),
-    ...(f.slopes === undefined ? [] : [run('slopes', 'reads', still(f.slopes), rowLines(f.heads, 'f32', sizes))]),
+    ...(f.sloped !== true ? [] : [run('slopes', 'reads', still(f.slopes ?? 0), rowLines(f.heads, 'f32', sizes))]),
   ],
   attn: (f, sizes) => [
     { ...far('kv', 'reads', f.kv, f.kvLines, f.kvLines), rows: poolRows(sizes) ?? 1, picked: poolRows(sizes) === undefined },

@@ -18,7 +18,7 @@ export function liftAttention(op: OpOf<'tattention'>, raising: Raising): Lifted 
   if (q === undefined || k === undefined || v === undefined) return undefined;
   const parts = headsOf(q, k, v);
   if (typeof parts === 'string') return parts;
-  const lead = q.layout.axes.slice(0, -2);
+  const { lead } = parts;
   const find = k.row.of === 'memory' ? findMemoryMask : findMask;
   const found = known.recall(`mask ${JSON.stringify(lead)} ${bias} ${source.type(left).shape.join()} ${source.type(middle).shape.join()} ${sink !== undefined}`, () => find(source, { q: left, k: middle, bias, sunk: sink !== undefined, heads: parts.heads, headDim: parts.headDim }, lead));
   if (typeof found === 'string') return found;
@@ -52,7 +52,7 @@ function nearRoot(scale: number, headDim: number): number {
   return Math.abs(scale - root) < 5e-7 * root ? root : tidy(scale);
 }
 
-type Heads = { readonly heads: number; readonly kvHeads: number; readonly headDim: number; readonly q: RowNode; readonly k: RowNode; readonly v: RowNode };
+type Heads = { readonly heads: number; readonly kvHeads: number; readonly headDim: number; readonly q: RowNode; readonly k: RowNode; readonly v: RowNode; readonly lead: Axes };
 
 /** q is [..., rows, d], k and v are [..., keys, d]; what leads are sequences and heads, and head h must read KV head floor(h / group). */
 function headsOf(q: View, k: View, v: View): Heads | string {
@@ -78,7 +78,7 @@ function headsOf(q: View, k: View, v: View): Heads | string {
   const fits = (list: readonly number[]): boolean => list.length === heads && list.every((at, h) => at === Math.floor(h / group) * headDim);
   if (qs.row.width !== heads * headDim || !qPlaces.every((at, h) => at === h * headDim)) return 'its query heads are not in order';
   if (vs.row.width !== ks.row.width || !Number.isInteger(group) || !fits(kPlaces) || !fits(vPlaces)) return 'its KV heads are not shared by neighbouring query heads';
-  return { heads, kvHeads, headDim, q: qs.row, k: ks.row, v: vs.row };
+  return { heads, kvHeads, headDim, q: qs.row, k: ks.row, v: vs.row, lead };
 }
 
 const isRows = (factors: readonly Factor[], axis: 'row' | 'key' | 'memory'): boolean => factors.length === 0 || (factors.length === 1 && factors[0]?.axis === axis);

@@ -39,7 +39,7 @@ const segmentsOf = (chip: Chip, line: number, first: number, rows: number): read
   return segments;
 };
 
-export const aq: Execute<'aq'> = (chip, queue, { format, q, pitch, worklist, heads, headDim, valueDim = headDim, slopes, scale, rows: window }) => {
+export const aq: Execute<'aq'> = (chip, queue, { format, q, pitch, worklist, heads, headDim, valueDim = headDim, sloped = false, slopes = 0, scale, rows: window }) => {
   if (!isMatrixFormat(format)) throw new SimulationFault('operand', `queries are e4m3, e5m2 or bf16, not ${format}`);
   const { first, rows } = windowOf(queue, window);
   const columns = heads * headDim;
@@ -54,12 +54,12 @@ export const aq: Execute<'aq'> = (chip, queue, { format, q, pitch, worklist, hea
   const places = new Float64Array(rows);
   for (const segment of segments) for (let i = 0; i < segment.rows; i++) places[segment.row + i] = segment.position + i;
   const each = new Float64Array(heads);
-  if (slopes !== undefined && rows > 0) readElements.f32(chip.sram.views, chip.sram.at(slopes, 4 * heads), heads, each);
+  if (sloped && rows > 0) readElements.f32(chip.sram.views, chip.sram.at(slopes, 4 * heads), heads, each);
   chip.attention = {
     format, rows, heads, headDim, valueDim, scale, magnitudes,
     factor: Math.fround(scale * 1.4426950408889634),
     segments, places,
-    slopes: slopes === undefined ? undefined : each.map((slope) => Math.fround(slope * Math.fround(1.4426950408889634))),
+    slopes: !sloped ? undefined : each.map((slope) => Math.fround(slope * Math.fround(1.4426950408889634))),
     q: queries,
     sums: clearedSums(rows * heads, valueDim),
   };

@@ -50,7 +50,7 @@ class Attention extends SourceWriter {
   }
 }
 
-function graph(masking: Masking, { cached = false, scale = 0.5, axis = -1, softCap = 0, sinks }: { cached?: boolean; scale?: number; axis?: number; softCap?: number; sinks?: readonly number[] } = {}): { readonly attrs: OpOf<'attention'>['attrs'] | undefined; readonly sinks: readonly WeightExpr[]; readonly messages: readonly string[]; readonly roles: readonly string[] } {
+function graph(masking: Masking, { cached = false, scale = 0.5, axis = -1, softCap = 0, sinks }: { cached?: boolean; scale?: number; axis?: number; softCap?: number; sinks?: readonly number[] } = {}): { readonly attrs: OpOf<'attention'>['attrs'] | undefined; readonly numbers: readonly WeightExpr[]; readonly messages: readonly string[]; readonly roles: readonly string[] } {
   const write = new Attention();
   const past = { dtype: 'f32', shape: ['batch', 2, 'past', 4] } as const;
   if (cached) Object.assign(write, { keys: 'past + sequence', past: 'past' });
@@ -75,9 +75,9 @@ function graph(masking: Masking, { cached = false, scale = 0.5, axis = -1, softC
   const raised = asRows(module, write.store, diagnostics);
   const found = diagnostics.hasErrors ? undefined : [...allOps(raised.body)].find((op): op is OpOf<'attention'> => op.kind === 'attention');
   const roles = diagnostics.hasErrors ? [] : [...raised.source.interface.inputs, ...raised.source.interface.outputs].map(({ role }) => role);
-  const sinksOf = (name: string): readonly WeightExpr[] => raised.weights.find((weight) => weight.name === name)?.instances ?? [];
-  const sunk = [...allOps(raised.body)].flatMap((op) => (op.kind === 'weight' && op.results[0] === found?.operands[3] ? sinksOf(op.attrs.name) : []));
-  return { attrs: found?.attrs, sinks: sunk, messages: diagnostics.all.map(({ message }) => message), roles };
+  const expressionsOf = (name: string): readonly WeightExpr[] => raised.weights.find((weight) => weight.name === name)?.instances ?? [];
+  const numbers = [...allOps(raised.body)].flatMap((op) => (op.kind === 'weight' && op.results[0] === found?.operands[3] ? expressionsOf(op.attrs.name) : []));
+  return { attrs: found?.attrs, numbers, messages: diagnostics.all.map(({ message }) => message), roles };
 }
 
 const plain = { heads: 4, kvHeads: 2, headDim: 4, scale: 0.5, softCap: 0, sinks: false, slopes: false, mask: 'full', window: 0, cache: '' };
@@ -113,9 +113,23 @@ describe('a mask is what it evaluates to', () => {
 describe('what else scores may go through', () => {
   test('a cap', () => expect(graph((write) => write.bias(write.causal()), { softCap: 5 }).attrs).toEqual({ ...plain, softCap: 5, mask: 'causal' }));
   test('one more key, its logit one of the head', () => {
-    const { attrs, sinks } = graph((write) => write.bias(write.causal()), { sinks: [1, -2, 0.5, 3] });
+    const { attrs, numbers } = graph((write) => write.bias(write.causal()), { sinks: [1, -2, 0.5, 3] });
     expect(attrs).toEqual({ ...plain, sinks: true, mask: 'causal' });
-    expect(sinks).toEqual([{ kind: 'values', shape: [4], values: [1, -2, 0.5, 3] }]);
+    expect(numbers).toEqual([{ kind: 'values', shape: [4], values: [1, -2, 0.5, 3] }]);
+  });
+});
+
+/** A slope for each head, of keys counted from `first`. */
+const sloped = (write: Attention, first: string): ValueId => {
+  const places = write.build.op('pcast', {}, [write.iota(first, 'sequence', [1, 1, 'sequence'])], { dtype: 'f32', shape: [1, 1, 'sequence'] });
+  return write.binary('mul', write.weight('slopes', [4, 1, 1], (head) => 2 ** -(head + 1)), places);
+};
+
+describe('slopes', () => {
+  test.each(['0', '1'])('of keys counted from %s: a softmax does not see the difference', (first) => {
+    const { attrs, numbers } = graph((write) => write.binary('add', sloped(write, first), write.bias(write.causal())));
+    expect(attrs).toEqual({ ...plain, slopes: true, mask: 'causal' });
+    expect(numbers).toEqual([{ kind: 'values', shape: [4], values: [0.5, 0.25, 0.125, 0.0625] }]);
   });
 });
 
@@ -124,9 +138,12 @@ describe('near misses are refused', () => {
     const ahead = (write: Attention): ValueId => write.bias(write.compare('lessEqual', write.iota('-1', write.keys, [1, write.keys]), write.iota('0', 'sequence', ['sequence', 1])));
     expect(graph(ahead).messages[0]).toMatch(/neither causal nor full nor a sliding window/);
   });
-  test('a bias that grows with the distance', () => {
-    const slope = (write: Attention): ValueId => write.by('mul', write.build.op('pcast', {}, [write.iota('0', 'sequence', [1, 'sequence'])], { dtype: 'f32', shape: [1, 'sequence'] }), -0.25);
-    expect(graph(slope).messages[0]).toMatch(/a bias of -0.25 is added to the scores/);
+  test('a bias that grows with the square of the distance', () => {
+    const slope = (write: Attention): ValueId => write.by('pow', write.build.op('pcast', {}, [write.iota('1', 'sequence', [1, 'sequence'])], { dtype: 'f32', shape: [1, 'sequence'] }), 2);
+    expect(graph(slope).messages[0]).toMatch(/what is added to its scores, 36 for one, is no slope of the distance: the machine adds nothing else/);
+  });
+  test('a slope beside a sink, whose own logit does not rise with it', () => {
+    expect(graph((write) => write.binary('add', sloped(write, '0'), write.bias(write.causal())), { sinks: [1, -2, 0.5, 3] }).messages[0]).toMatch(/beside a sink/);
   });
   test('a softmax over the rows', () => expect(graph(() => undefined, { axis: 2 }).messages[0]).toMatch(/do not sum to one along the last axis/));
   test('1/sqrt(headDim) in FP32 is that number', () => expect(graph(() => undefined, { scale: 0.50000003 }).attrs?.scale).toBe(0.5));
