@@ -50,7 +50,7 @@ export function liftMean(op: GraphOp, raising: Raising): Lifted {
   if (row.of !== 'tokens' || kinds.includes('key') || kinds.filter((axis) => axis === 'row').length !== 1 || last.length !== 1 || features(last)[0]?.stride !== 1) return 'it is the mean of irregular parts of rows';
   const headDim = headDimOf(row.width);
   const heads = row.width / headDim;
-  const attrs = { heads, kvHeads: heads, headDim, scale: nothing, softCap: 0, sinks: false, mask: 'full', window: 0, cache: '' } as const;
+  const attrs = { heads, kvHeads: heads, headDim, scale: nothing, softCap: 0, sinks: false, slopes: false, mask: 'full', window: 0, cache: '' } as const;
   const mean: RowNode = { kind: 'attention', attrs, rows: [row, row, row], weights: [], width: row.width, of: 'tokens', from: [op] };
   raising.samples('first');
   const sampled: RowNode = { kind: 'sampleRows', attrs: {}, rows: [mean], weights: [], width: row.width, of: 'samples', from: [] };
