@@ -18,14 +18,9 @@ export function shard(module: GraphModule, tp: number, diagnostics: Diagnostics)
   if (problems.length > 0) return module;
 
   const parts = partsOfValues(module, tp);
-  for (const op of allOps(module.body)) {
-    if (op.kind !== 'attention' || op.operands.slice(0, 3).every((operand) => parts.has(operand))) continue;
-    diagnostics.report({ code: 'E4002', message: `queries, keys or values that are whole on every chip cannot be divided over \`--tp ${tp}\``, origin: op.origin, help: 'use `--tp 1`: the model attends with rows it is given as they are' });
-    return module;
-  }
   const entire = [...allOps(module.body)].filter((op): op is OpOf<'attention'> => op.kind === 'attention' && !isDivided(op, parts, tp));
   for (const { origin } of entire) {
-    diagnostics.report({ code: 'E4002', message: `heads whose queries or keys are normalised together cannot be divided over \`--tp ${tp}\``, origin, help: 'use --tp 1: a chip has no part of a row that is whole on every chip' });
+    diagnostics.report({ code: 'E4002', message: `heads whose queries or keys are normalised together, or brought by the host, cannot be divided over \`--tp ${tp}\``, origin, help: 'use --tp 1: a chip has no part of a row that is whole on every chip' });
   }
   if (entire.length > 0) return module;
 
