@@ -25,6 +25,8 @@ function ruleFor(apply: (op: OpOf<Folding>, near: Near) => readonly ValueId[] | 
 function fold(op: OpOf<Folding>, near: Near, constants: Map<ValueId, Tensor>): readonly ValueId[] | undefined {
   const result = op.results[0] as ValueId;
   const { dtype, shape } = near.type(result);
+  const zero = op.kind === 'pbinary' && op.attrs.fn === 'mul' ? zeroTimes(op, near) : undefined;
+  if (zero !== undefined) return [near.build.op('pconst', { values: [zero] }, [], { dtype, shape })];
   if (!isSmall(shape) || !isPlain(op)) return undefined;
   const operands = op.operands.map((operand) => constants.get(operand) ?? constantOf(near.definition(operand), near));
   if (!operands.every((operand) => operand !== undefined)) return undefined;
@@ -32,7 +34,18 @@ function fold(op: OpOf<Folding>, near: Near, constants: Map<ValueId, Tensor>): r
   const folded = attempt(() => rule(op.attrs, operands, { env: new Map(), shape, dtype }));
   if (folded === undefined) return undefined;
   constants.set(result, folded);
-  return [near.build.op('pconst', { values: [...folded.data] }, [], { dtype, shape })];
+  const [first] = folded.data;
+  const isUniform = folded.data.every((each) => Object.is(each, first));
+  return [near.build.op('pconst', { values: isUniform && first !== undefined ? [first] : [...folded.data] }, [], { dtype, shape })];
+}
+
+/** 0 * c of finite constants, whatever the size of the run. */
+function zeroTimes(op: OpOf<'pbinary'>, near: Near): 0 | undefined {
+  const values = op.operands.map((operand) => {
+    const constant = near.definition(operand);
+    return constant?.kind === 'pconst' && constant.attrs.values.every(Number.isFinite) ? constant.attrs.values : undefined;
+  });
+  return !values.includes(undefined) && values.some((each) => each?.every((value) => Object.is(value, 0))) && values.every((each) => each?.every((value) => value >= 0)) ? 0 : undefined;
 }
 
 /** What cannot be computed (a row beyond a table) is a fault of the source's that shows if it is ever run. */

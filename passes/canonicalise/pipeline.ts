@@ -1,5 +1,6 @@
 import type { GraphModule } from '../../ir/graph/module.ts';
 import { compact } from '../rewrite.ts';
+import { comparisons } from './comparisons.ts';
 import { dropIdentity } from './drop-identity.ts';
 import { foldConstants } from './fold-constants.ts';
 import { mergeViews } from './merge-views.ts';
@@ -14,5 +15,6 @@ export const canonicalisePasses: readonly { readonly name: string; readonly run:
   // Merged views may be back where they began.
   { name: 'drop-identity', run: dropIdentity },
   { name: 'share-equal', run: shareEqual },
+  { name: 'comparisons', run: comparisons },
   { name: 'softmax', run: softmax },
 ];

@@ -1,12 +1,13 @@
 import { axisOf } from '../../ir/graph/infer-primitives.ts';
-import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
+import type { GraphModule, GraphOp, OpOf } from '../../ir/graph/module.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { type Near, rewrite } from '../rewrite.ts';
 
-/** exp(z) / sum(exp(z)) = softmax(z) = softmax(z - max(z)), the sum and the maximum along one axis. */
+/** exp(z) / sum(exp(z)) = softmax(z) = softmax(z - max(z)) and z - log(sum(exp(z))) = log(softmax(z)), the sum and the maximum along one axis. */
 export const softmax = (module: GraphModule): GraphModule =>
   rewrite(module, 'softmax', {
     pbinary: (op, near) => {
+      if (op.attrs.fn === 'sub') return logarithm(op, near);
       if (op.attrs.fn !== 'div') return undefined;
       const [powers, sum] = op.operands as readonly [ValueId, ValueId];
       const [exp, total] = [near.definition(powers), near.definition(sum)];
@@ -21,6 +22,18 @@ export const softmax = (module: GraphModule): GraphModule =>
       return y === z ? undefined : [near.build.op('psoftmax', op.attrs, [near.now(y)], near.type(op.results[0] as ValueId))];
     },
   });
+
+function logarithm(op: OpOf<'pbinary'>, near: Near): readonly ValueId[] | undefined {
+  const [z, shift] = op.operands as readonly [ValueId, ValueId];
+  const log = near.definition(shift);
+  const total = log?.kind === 'punary' && log.attrs.fn === 'log' ? near.definition(log.operands[0] as ValueId) : undefined;
+  const powers = total?.operands[0];
+  const exp = powers === undefined ? undefined : near.definition(powers);
+  const axis = powers === undefined ? undefined : alongOf(total, 'sum', powers, near);
+  if (exp?.kind !== 'punary' || exp.attrs.fn !== 'exp' || exp.operands[0] !== z || axis === undefined) return undefined;
+  const type = near.type(op.results[0] as ValueId);
+  return [near.build.op('punary', { fn: 'log' }, [near.build.op('psoftmax', { axis }, [near.now(unshifted(z, axis, near))], type)], type)];
+}
 
 /** The axis a reduction keeps as one element, if it is this reduction of this value along one axis. */
 function alongOf(op: GraphOp | undefined, fn: 'sum' | 'max', of: ValueId, near: Near): number | undefined {

@@ -18,7 +18,9 @@ const bends: ReadonlySet<string> = new Set(['tanh', 'sigmoid', 'erf', 'relu', 'e
 /** Whether an op is a function an activation bends by. */
 export const isBent = (op: GraphOp): boolean => (op.kind === 'punary' || op.kind === 'pbinary') && bends.has(op.attrs.fn);
 
-const isElementwise = (op: GraphOp): boolean => op.kind === 'punary' || op.kind === 'pbinary' || op.kind === 'pwhere' || op.kind === 'pcast';
+/** What is constant from step to step is no activation: quantising, most of all. */
+const steps: ReadonlySet<string> = new Set(['round', 'floor', 'ceil']);
+const isElementwise = (op: GraphOp): boolean => (op.kind === 'punary' && !steps.has(op.attrs.fn)) || op.kind === 'pbinary' || op.kind === 'pwhere' || op.kind === 'pcast';
 
 /** Constants of a source are FP32, so its function is the library's up to about 1e-7; the nearest two of the library differ by 4e-4. */
 const tolerance = 2e-5;
@@ -46,7 +48,7 @@ export class Activations {
   /** What an op that bends is nearly part of: the library's nearest function, if any is near. */
   nearMiss(op: GraphOp): NearMiss | undefined {
     const nearest = [...this.#regions(op)].reduce<{ readonly region: Region; readonly outcome: Outcome } | undefined>((best, each) => (best === undefined || each.outcome.distance < best.outcome.distance ? each : best), undefined);
-    if (nearest === undefined || nearest.outcome.distance >= 1) return undefined;
+    if (nearest === undefined || nearest.outcome.distance >= near) return undefined;
     const { region, outcome } = nearest;
     const { at, wanted, got } = outcome.farthest;
     return {
@@ -109,9 +111,19 @@ function curveOf(graph: Graph, { x, value, ops }: Region, sides: ReadonlyMap<Val
   };
 }
 
+/** Arguments that tell most curves from all of the library. */
+const few = given.subarray(0, 24);
+
+/** A nearest function farther away than this is no near miss. */
+const near = 1;
+
 /** Which function of the library a curve is. */
 function classify(curve: (data: Float64Array) => Float64Array): Outcome {
-  const y = curve(given);
+  const first = compared(few, curve(few));
+  return first.found === undefined && first.distance >= near ? first : compared(given, curve(given));
+}
+
+function compared(given: Float64Array, y: Float64Array): Outcome {
   const farthest = (meaning: (x: number) => number): number => given.reduce((most, x, i) => Math.max(most, Math.abs((y[i] as number) - meaning(x))), 0);
   const distances = blockActivations.map((activation) => {
     const distance = farthest(blockActivation[activation]);
@@ -122,13 +134,13 @@ function classify(curve: (data: Float64Array) => Float64Array): Outcome {
   const at = given.reduce((worst, x, i) => (Math.abs((y[i] as number) - meaning(x)) > Math.abs((y[worst] as number) - meaning(given[worst] as number)) ? i : worst), 0);
   const miss = { nearest: best.activation, distance: best.distance, farthest: { at: given[at] as number, wanted: meaning(given[at] as number), got: y[at] as number } };
   if (best.distance < tolerance) return { found: { activation: best.activation, slope: 1 }, ...miss };
-  const slope = slopeOf(y);
+  const slope = slopeOf(given, y);
   const isSteeper = slope > 0 && farthest((x) => blockActivation.silu(slope * x) / slope) < tolerance;
   return { found: isSteeper ? { activation: 'silu', slope } : undefined, ...miss };
 }
 
 /** The slope a of x * sigmoid(a * x): the logit of y/x, where that is neither near 0 nor near 1. */
-function slopeOf(y: Float64Array): number {
+function slopeOf(given: Float64Array, y: Float64Array): number {
   const at = given.findIndex((x) => x > 0.4 && x < 1.6);
   const gate = (y[at] as number) / (given[at] as number);
   return tidy(Math.log(gate / (1 - gate)) / (given[at] as number));

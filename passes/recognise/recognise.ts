@@ -13,6 +13,7 @@ import { type ExpertMatrix, expertsAround, type FoundExperts } from './experts.t
 import type { NearMiss } from './near-miss.ts';
 import type { Region } from './region.ts';
 import { type FoundRope, Ropes } from './rope.ts';
+import { tidy } from './tidy.ts';
 
 /** A block: the value it makes, the ops it stands for, and how to make it in the new module. */
 type Block = { readonly value: ValueId; readonly ops: readonly GraphOp[]; readonly make: (near: Near) => ValueId };
@@ -80,7 +81,7 @@ function attentionBlock(graph: Graph, found: FoundAttention): Block {
     const operands = [near.now(q.value), swapped(graph, near, keys.value), turned, ...bias, ...(sinks === undefined ? [] : [near.now(sinks)])];
     const [lead, m, n] = [graph.type(value).shape.slice(0, -2), ...graph.type(value).shape.slice(-2)] as const;
     const type: TensorType = { ...graph.type(value), shape: transposed ? [...lead, n as number, m as number] : graph.type(value).shape };
-    const result = near.build.op('tattention', { scale: scale * q.factor * keys.factor, softCap, biased, sinks: sinks !== undefined }, operands, type);
+    const result = near.build.op('tattention', { scale: tidy(scale * q.factor * keys.factor), softCap, biased, sinks: sinks !== undefined }, operands, type);
     return transposed ? near.build.op('ptranspose', { perm: lastTwo(type.shape.length) }, [result], graph.type(value)) : result;
   };
   return { value, ops: [...q.ops, ...keys.ops, ...ops], make };

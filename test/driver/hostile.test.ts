@@ -2,15 +2,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Diagnostics } from '../../diagnostics/diagnostic.ts';
-import { targetOf } from '../../driver/commands/compile.ts';
-import { compile, type Imported } from '../../driver/compile.ts';
-import { defaults } from '../../driver/options.ts';
-import { type Files, memoryFiles } from '../../frontend/files.ts';
 import { importFolder } from '../../frontend/huggingface/import.ts';
-import { importOnnx } from '../../frontend/onnx/import.ts';
 import { corpus, example, folder, sohuc, stackTrace } from './command.ts';
 import { mutated, random, textual } from './mutate.ts';
+import { holding, outcome, outcomeOf } from './outcome.ts';
 
 const hostile = join(corpus, 'onnx/hostile');
 const known = existsSync(hostile);
@@ -37,20 +32,6 @@ describe.skipIf(!known)('hostile ONNX files', () => {
   });
 });
 
-type Outcome = 'compiled' | 'refused';
-
-/** Reads and compiles in this process. An exception is a bug, and so is to give up without a word. */
-function outcome(read: (diagnostics: Diagnostics) => Imported | undefined): Outcome {
-  const diagnostics = new Diagnostics();
-  const imported = read(diagnostics);
-  const compiled = imported === undefined || diagnostics.hasErrors ? undefined : compile(imported, targetOf(defaults), diagnostics);
-  expect(diagnostics.hasErrors).toBe(compiled === undefined);
-  for (const { message } of diagnostics.all) expect(message).not.toMatch(stackTrace);
-  return compiled === undefined ? 'refused' : 'compiled';
-}
-
-const holding = (name: string, bytes: Uint8Array): Files => memoryFiles(new Map([[name, bytes]]));
-
 describe('damaged models', () => {
   it('300 ONNX files: each is compiled or refused', () => {
     const models = ['llama/decoder-past.dynamo', 'bert/encoder.torchscript', 'gpt2/decoder.dynamo', 'qwen2/decoder.torchscript', 'custom-layer/decoder'].map((name) => {
@@ -61,10 +42,7 @@ describe('damaged models', () => {
     fc.assert(
       fc.property(fc.constantFrom(...models), fc.nat(2 ** 31), ({ bytes, structure }, seed) => {
         const damaged = mutated(bytes, structure, random(seed));
-        counts[outcome((diagnostics) => {
-          const imported = importOnnx(holding('m.onnx', damaged), 'm.onnx', [], diagnostics);
-          return imported === undefined ? undefined : { ...imported, primitive: true };
-        })]++;
+        counts[outcomeOf(damaged)]++;
       }),
       { numRuns: 300, seed: 20_260_731, endOnFailure: true },
     );

@@ -14,7 +14,7 @@ export function random(seed: number): Random {
 /** A model file with a place or a few damaged, most of them where its graph is written down (`structure`) rather than in its weights. */
 export function mutated(bytes: Uint8Array, structure: readonly number[], next: Random): Uint8Array {
   let made: Uint8Array = Uint8Array.from(bytes);
-  for (let left = next(2) === 0 ? 1 : 1 + next(4); left > 0; left--) {
+  for (let left = next(2) === 0 ? 1 : 1 + next(4); left > 0 && made.length > 0; left--) {
     const at = Math.min(made.length - 1, next(8) === 0 ? next(made.length) : (structure[next(structure.length)] ?? 0));
     made = damages[next(damages.length)]!(made, at, next);
   }

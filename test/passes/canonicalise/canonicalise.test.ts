@@ -3,10 +3,12 @@ import { GraphBuilder } from '../../../ir/graph/build.ts';
 import { inferResults } from '../../../ir/graph/infer.ts';
 import type { GraphModule } from '../../../ir/graph/module.ts';
 import type { TensorType, ValueId } from '../../../ir/types.ts';
+import { comparisons } from '../../../passes/canonicalise/comparisons.ts';
 import { dropIdentity } from '../../../passes/canonicalise/drop-identity.ts';
 import { foldConstants } from '../../../passes/canonicalise/fold-constants.ts';
 import { mergeViews } from '../../../passes/canonicalise/merge-views.ts';
 import { shareEqual } from '../../../passes/canonicalise/share-equal.ts';
+import { softmax } from '../../../passes/canonicalise/softmax.ts';
 
 const f32 = (...shape: TensorType['shape']): TensorType => ({ dtype: 'f32', shape });
 
@@ -64,4 +66,37 @@ it('shares what is computed twice, but keeps -0 and 0, NaN and infinity apart', 
   const shared = shareEqual(module);
   expect(shared.body.ops.filter(({ kind }) => kind === 'pconst').length).toBe(4);
   expect(shared.body.yields[0]).toBe(shared.body.yields[2]);
+});
+
+it('0 times a constant is 0 whatever its size; a constant of one number is that number', () => {
+  const module = moduleOf((build) => {
+    const zeros = build.op('pconst', { values: [0] }, [], f32('n', 4));
+    return [build.op('pbinary', { fn: 'mul' }, [zeros, number(build, 3)]), build.op('pbinary', { fn: 'mul' }, [zeros, number(build, Infinity)]), build.op('pexpand', {}, [number(build, 2)], f32(2, 2))];
+  });
+  expect(foldConstants(module).body.ops.map(({ kind, attrs }) => (kind === 'pconst' ? attrs : kind))).toEqual([{ values: [0] }, { values: [0] }, { values: [Infinity] }, 'pbinary', { values: [2] }]);
+});
+
+it('a choice between x and a bound it is compared with is the larger or the smaller of the two', () => {
+  const compare = (build: GraphBuilder, fn: 'less' | 'greater' | 'equal', x: ValueId, y: ValueId): ValueId => build.op('pbinary', { fn }, [x, y]);
+  const module = moduleOf((build, x) => {
+    const bound = number(build, 3);
+    return [
+      build.op('pwhere', {}, [compare(build, 'less', x, bound), bound, x]),
+      build.op('pwhere', {}, [compare(build, 'less', bound, x), bound, x]),
+      build.op('pwhere', {}, [compare(build, 'less', x, bound), x, bound]),
+      build.op('pbinary', { fn: 'or' }, [compare(build, 'greater', x, bound), compare(build, 'equal', x, bound)]),
+    ];
+  });
+  const made = comparisons(module);
+  const makers = new Map(made.body.ops.map((op) => [op.results[0] as ValueId, op]));
+  expect(made.body.yields.map((value) => makers.get(value)?.attrs)).toEqual([{ fn: 'max' }, { fn: 'min' }, {}, { fn: 'greaterEqual' }]);
+});
+
+it('z - log(sum(exp(z))) is log(softmax(z)), with a maximum taken off or not', () => {
+  const module = moduleOf((build, x) => {
+    const z = build.op('pbinary', { fn: 'sub' }, [x, build.op('preduce', { fn: 'max', axes: [1], keepDims: true }, [x])]);
+    const total = build.op('preduce', { fn: 'sum', axes: [1], keepDims: true }, [build.op('punary', { fn: 'exp' }, [z])]);
+    return [build.op('pbinary', { fn: 'sub' }, [z, build.op('punary', { fn: 'log' }, [total])])];
+  });
+  expect(said(softmax(module))).toEqual([['psoftmax', { axis: 1 }], ['punary', { fn: 'log' }]]);
 });

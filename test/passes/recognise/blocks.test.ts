@@ -166,6 +166,14 @@ test('a gain of ones hides no order: the same ops with another gain are looked a
   expect(blocks).toEqual(Array.from({ length: 2 }, () => 'tnorm {"norm":"layer","axes":[2],"epsilon":0.00001}'));
 });
 
+test('steps are no activation, and hide none', () => {
+  const { blocks } = found({ x: ['b', 'm', 8] }, (write, [x]) => {
+    const stepped = write.build.op('punary', { fn: 'round' }, [write.by('mul', x as ValueId, 4)]);
+    return write.by('add', write.binary('mul', stepped, write.unary('sigmoid', stepped)), 1);
+  });
+  expect(blocks).toEqual(['tactivate {"activation":"silu","slope":1}']);
+});
+
 test('rows of length one are no norm', () => {
   const { blocks } = found({ x: ['b', 'm', 8] }, (write, [x]) => write.binary('div', x as ValueId, write.unary('sqrt', write.build.op('preduce', { fn: 'sum', axes: [2], keepDims: true }, [write.binary('mul', x as ValueId, x as ValueId)]))));
   expect(blocks).toEqual([]);
