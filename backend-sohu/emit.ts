@@ -4,7 +4,7 @@ import type { Machine } from '../isa-spec/machine.ts';
 import { allTileOps, isLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
 import { tileQueue } from '../ir/tile/ops.ts';
 import type { Layout } from './allocate.ts';
-import { Addressing, registerOf, select } from './select.ts';
+import { Addressing, OffLine, registerOf, select } from './select.ts';
 import type { Mark, Marks, Synchronised } from './synchronise.ts';
 
 /** The code of one queue, and for each word the label of the op it is part of. */
@@ -84,6 +84,8 @@ class Stream {
     this.#addressing = addressing;
   }
 
+  readonly #offLines: { readonly label: string; readonly what: string }[] = [];
+
   get length(): number {
     return this.#instructions.length;
   }
@@ -111,7 +113,12 @@ class Stream {
   op(op: TileOp, waits: readonly Mark[], posts: readonly Mark[]): void {
     const [waitsFit, postsFit] = [waits.length <= inWord, posts.length <= inWord];
     if (!waitsFit) this.tokens(waits, [], op.label);
-    this.push(select(op, this.#addressing), op.label, waitsFit ? waits : [], postsFit ? posts : []);
+    try {
+      this.push(select(op, this.#addressing), op.label, waitsFit ? waits : [], postsFit ? posts : []);
+    } catch (error) {
+      if (!(error instanceof OffLine)) throw error;
+      this.#offLines.push({ label: op.label, what: error.message });
+    }
     if (!postsFit) this.tokens([], posts, op.label);
   }
 
@@ -124,7 +131,7 @@ class Stream {
   }
 
   problems(): NoRoom['problems'] {
-    return this.#instructions.flatMap((instruction, i) => withoutRoom(instruction).map((what) => ({ label: this.#labels[i] ?? '', what })));
+    return [...this.#offLines, ...this.#instructions.flatMap((instruction, i) => withoutRoom(instruction).map((what) => ({ label: this.#labels[i] ?? '', what })))];
   }
 
   code(): QueueCode {

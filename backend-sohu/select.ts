@@ -5,6 +5,9 @@ import type { Affine, Buffer, Region, RowBound, TileModule, TileOp, TileOpOf } f
 import type { TileKind } from '../ir/tile/ops.ts';
 import type { Address, Layout } from './allocate.ts';
 
+/** An op begins at a column that no address is of. */
+export class OffLine extends Error {}
+
 /** The register each step count is loaded into at the start of a queue. */
 export const registerOf = (of: RowBound['of']): number => (of === 'all' ? 0 : stepCounts.indexOf(of) + 1);
 
@@ -69,7 +72,7 @@ export class Addressing {
     const perColumn = formatBytes[buffer.format] / this.#lineBytes;
     const lines = (row: number, column: number): number => {
       const whole = row * pitch + column * perColumn;
-      if (!Number.isInteger(whole)) throw new Error(`internal: column ${column} of \`${buffer.name}\` is not on a line`);
+      if (!Number.isInteger(whole)) throw new OffLine(`column ${column} of \`${buffer.name}\` is not on a line of memory`);
       return whole;
     };
     const strides = region.row.steps.map((step, l) => lines(step, region.column.steps[l] ?? 0)) as unknown as StrideSet['strides'];

@@ -196,7 +196,7 @@ function roomFor<T>(build: () => T, diagnostics: Diagnostics): T | undefined {
     const { problems } = error;
     for (const what of new Set(problems.map((problem) => problem.what))) {
       const labels = [...new Set(problems.flatMap((problem) => (problem.what === what ? [`\`${problem.label}\``] : [])))];
-      diagnostics.report({ code: 'E4003', message: `${labels.slice(0, 3).join(', ')}${labels.length > 3 ? ` and ${labels.length - 3} more` : ''}: ${what}`, origin: { kind: 'none' }, help: 'the rows are wider, or the heads more, than an instruction can say' });
+      diagnostics.report({ code: 'E4003', message: `${labels.slice(0, 3).join(', ')}${labels.length > 3 ? ` and ${labels.length - 3} more` : ''}: ${what}`, origin: { kind: 'none' }, help: 'the rows are wider, the heads more, or their parts narrower, than an instruction can say' });
     }
     return undefined;
   }
