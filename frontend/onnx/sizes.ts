@@ -1,4 +1,4 @@
-import { divDims, equalDims, sizesOf, subDims, substituteDim } from '../../ir/dims.ts';
+import { divDims, equalDims, leastOf, sizesOf, subDims, substituteDim } from '../../ir/dims.ts';
 import type { Dim } from '../../ir/types.ts';
 import { soundDim } from './value.ts';
 
@@ -37,7 +37,8 @@ export class Sizes {
   unify(left: Dim, right: Dim): Dim | undefined {
     const [a, b] = [this.settle(left), this.settle(right)];
     if (equalDims(a, b)) return a;
-    if (typeof a === 'number' && typeof b === 'number') return undefined;
+    // Sizes are not negative: what is always larger is never equal.
+    if (Math.max(leastOf(subDims(a, b)), leastOf(subDims(b, a))) > 0) return undefined;
     // What is multiplied by a size and stays the same is multiplied by 1: PyTorch specialises an axis of 1 without a word.
     const ratio = divDims(a, b) ?? divDims(b, a);
     if (ratio !== undefined && isName(ratio)) this.#equal.set(ratio, 1);

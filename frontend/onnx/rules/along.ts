@@ -1,6 +1,6 @@
 import { subDims, volumeOf } from '../../../ir/dims.ts';
 import type { Emitter } from '../emit.ts';
-import { type Value, dimAt, knownValue } from '../value.ts';
+import { CannotImport, type Value, dimAt, knownValue } from '../value.ts';
 import type { Rule, Rules } from './rule.ts';
 
 /** What ranks, accumulates or cuts off along axes. */
@@ -29,6 +29,7 @@ export const along: Rules = {
     const axis = emit.axis(call.int('axis', -1), x);
     // Opset 10 made k an input.
     const k = call.has('k') ? call.int('k') : call.single(1);
+    if (typeof k === 'number' && (!Number.isInteger(k) || k < 0)) throw new CannotImport('E1003', `there are no best ${k} elements`);
     const indices = emit.topk(x, { axis, k, largest: call.int('largest', 1) === 1 });
     return [emit.pick(x, indices, axis), indices];
   },

@@ -14,6 +14,7 @@ export const pads: Rules = {
     const counts = call.ints('pads') ?? call.ints('paddings') ?? call.sizes(1) ?? [];
     const axes = call.numbers(3)?.map((axis) => emit.axis(axis, x)) ?? x.shape.map((_, axis) => axis);
     const fill = call.inputs[2] ?? emit.scalar(x, call.float('value', 0));
+    if (fill.shape.some((size) => size !== 1)) throw new CannotImport('E1003', `[${fill.shape.join(', ')}] is not one number to pad with`);
     return axes.reduce((padded, axis, i) => {
       const padding = { before: counts[i] ?? 0, after: counts[i + axes.length] ?? 0 };
       return mode === 'constant' ? pad(emit, padded, axis, padding, fill) : repeat(emit, padded, axis, padding, mode);
