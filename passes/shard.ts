@@ -7,7 +7,7 @@ import { deriveWeight, type Near, rewrite, sizeOf } from './rewrite.ts';
 /**
  * Tensor parallelism over `tp` chips by columns alone: every chip computes its share of each linear's columns and of the
  * heads over whole rows of operands, and shares are gathered where an op needs whole rows. No sum is ever split between
- * chips (mixtures of experts are computed whole by every chip), so the bits do not depend on `tp`. Every chip runs the same graph; only its weights differ (`shard`).
+ * chips, so the bits do not depend on `tp`. Every chip runs the same graph; only its weights differ (`shard`).
  */
 export function shard(module: GraphModule, tp: number, diagnostics: Diagnostics): GraphModule {
   if (tp === 1) return module;
@@ -69,8 +69,18 @@ export function shard(module: GraphModule, tp: number, diagnostics: Diagnostics)
       if (count === 1) return keep(op, [whole(x, near), near.now(by)], near);
       return keep(op, [near.now(x), numbers.shape[0] === 1 ? near.now(by) : near.weight(shardRows(numbers, count, false))], near);
     },
-    // Every chip has all experts whole: their inner columns would have to be gathered bin by bin.
-    experts: (op, near) => keep(op, [whole(op.operands[0] as ValueId, near), whole(op.operands[1] as ValueId, near), ...op.operands.slice(2).map(near.now)], near),
+    experts: (op, near) => {
+      const count = parts.get(op.results[0] as ValueId) ?? 1;
+      const [x, logits, gates, downs, ...lists] = op.operands as [ValueId, ValueId, ValueId, ValueId, ...ValueId[]];
+      const rows = [whole(x, near), whole(logits, near)];
+      if (count === 1) return keep(op, [...rows, ...op.operands.slice(2).map(near.now)], near);
+      const { experts, biased } = op.attrs;
+      const own = (value: ValueId, pieces: number): ValueId => near.weight(shardPieces(near.weightOf(value) as Weight, pieces, count));
+      const [gateBias, downBias] = lists.slice(biased ? 1 : 0);
+      const biases = gateBias === undefined || downBias === undefined ? [] : [own(gateBias, 2 * experts), own(downBias, experts)];
+      const operands = [...rows, own(gates, 2 * experts), own(downs, experts), ...lists.slice(0, biased ? 1 : 0).map(near.now), ...biases];
+      return [near.build.op('experts', { ...op.attrs, parts: count }, operands, types[op.results[0] as ValueId])];
+    },
     attention: (op, near) => {
       const attrs = { ...op.attrs, heads: op.attrs.heads / tp, kvHeads: Math.max(1, op.attrs.kvHeads / tp) };
       const [q, k, v, ...each] = op.operands as [ValueId, ValueId, ValueId, ...ValueId[]];
@@ -108,7 +118,10 @@ function partsOfValues(module: GraphModule, tp: number, whole: ReadonlySet<Value
         const residual = op.attrs.residual ? of(op.operands.at(-1)) : tp;
         set(result, width % count === 0 && residual > 1 ? count : 1);
       } else if (op.kind === 'rope' || op.kind === 'sampleRows' || op.kind === 'scale') set(result, of(op.operands[0]));
-      else if (op.kind === 'norm') set(result, op.attrs.groups % of(op.operands[0]) === 0 ? of(op.operands[0]) : 1);
+      else if (op.kind === 'experts') {
+        const inner = sizeOf((module.types[op.operands[3] as ValueId] as TensorType).shape[1]);
+        set(result, inner % tp === 0 && sizeOf((module.types[result] as TensorType).shape[1]) % tp === 0 ? tp : 1);
+      } else if (op.kind === 'norm') set(result, op.attrs.groups % of(op.operands[0]) === 0 ? of(op.operands[0]) : 1);
       else if (op.kind === 'add' || op.kind === 'multiply' || op.kind === 'activate') set(result, Math.min(...op.operands.map(of)));
       else if (op.kind === 'loop') {
         op.body.params.forEach((param, i) => set(param, of(op.operands[i])));
@@ -138,6 +151,14 @@ function shardRows(weight: Weight, parts: number, gated: boolean): Weight {
   const halves = (of: WeightExpr): WeightExpr =>
     gated && of.kind === 'concat' ? { ...of, of: of.of.map((half) => share(half, 0, parts)) } : share(of, 0, parts);
   return deriveWeight(weight.name, [sizeOf(rows) / parts, ...rest], [weight], ([of]) => halves(of as WeightExpr));
+}
+
+/** This chip's rows of each of several pieces of a weight, one above the other. */
+function shardPieces(weight: Weight, pieces: number, parts: number): Weight {
+  const [rows, ...rest] = weight.shape as readonly [number, ...number[]];
+  const each = (of: WeightExpr): readonly WeightExpr[] =>
+    of.kind === 'concat' && of.of.length === pieces ? of.of : Array.from({ length: pieces }, (_, i) => ({ kind: 'slice', of, axis: 0, start: (i * rows) / pieces, end: ((i + 1) * rows) / pieces }));
+  return deriveWeight(weight.name, [rows / parts, ...rest], [weight], ([of]) => ({ kind: 'concat', axis: 0, of: each(of as WeightExpr).map((piece) => share(piece, 0, parts)) }));
 }
 
 function gatherOutputs(module: GraphModule, source: GraphModule, tp: number): GraphModule {

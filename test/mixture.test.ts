@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { interpret } from '../ir/graph/interpret.ts';
 import { KvState } from '../ir/graph/interpret/kv-state.ts';
-import type { GraphModule } from '../ir/graph/module.ts';
+import { allOps, type GraphModule } from '../ir/graph/module.ts';
 import type { Step } from '../ir/step.ts';
 import { WeightValues } from '../ir/weight-values.ts';
 import { sohu } from '../isa-spec/machines/sohu.ts';
@@ -45,6 +45,13 @@ describe.each(Object.entries(models))('%s', (_, source) => {
 
   describe.each(['fp8', 'bf16'] as const)('%s', (precision) => {
     const wanted = bitsOf(source, precision, steps);
+
+    it.each([2, 4])('chips that share every expert compute the same: %d', (tp) => {
+      const graph = normative(source, sohu, precision, tp);
+      expect([...allOps(graph.body)].flatMap((op) => (op.kind === 'experts' ? [op.attrs.parts] : []))).toEqual([tp]);
+      const values = new WeightValues(storeFor(source), tp);
+      steps.forEach((step, i) => expect(interpret(graph, step, { weights: values, arithmetic: 'normative', state: new KvState() }).get('logits')?.data).toEqual(wanted[i]));
+    });
 
     it.each(Object.entries(variants))('the program computes the bits of the graph on %s', (__, variant) => {
       const state = machineFor(variant, precision, (program) => program, source);

@@ -74,7 +74,7 @@ const rules: { readonly [K in OpKind]: InferRule<K> } = {
     multiple(heads, kvHeads, 'heads', 'kvHeads');
     return [{ dtype: computed(q.dtype), shape: [rows, width] }];
   },
-  experts: ({ experts, k, scaled, biased, bias }, operands) => {
+  experts: ({ experts, k, scaled, biased, bias, parts }, operands) => {
     const [x, logits, gates, downs, ...rest] = exactly(operands, 4 + (scaled ? 2 : 0) + (biased ? 1 : 0) + (bias ? 2 : 0)) as [TensorType, TensorType, TensorType, TensorType, ...TensorType[]];
     const [rows, width] = dimsOf(x, 2, 'x');
     shapeIs(logits, [rows, experts], 'logits');
@@ -82,13 +82,14 @@ const rules: { readonly [K in OpKind]: InferRule<K> } = {
     const [both, k1] = dimsOf(gates, 2, 'gates and ups');
     const [out, inner] = dimsOf(downs, 2, 'downs');
     same(k1, width, 'the columns of gates and of x');
-    same(both, mulDims(inner, 2 * experts), 'the rows of gates and ups, and the columns of downs for each expert, twice');
-    same(out, mulDims(width, experts), 'the rows of downs, and the columns of x for each expert');
+    same(mulDims(both, parts), mulDims(inner, 2 * experts), 'the rows of gates and ups, and the columns of downs for each expert, twice');
+    same(mulDims(out, parts), mulDims(width, experts), 'the rows of downs, and the columns of x for each expert');
     const perRow = (): void => [both, out].forEach((of) => same(dimsOf(rest.shift(), 1, 'a list of an expert\'s rows')[0], of, 'a number a row, and the rows'));
     if (scaled) perRow();
     if (biased) same(dimsOf(rest.shift(), 1, 'the choice bias')[0], experts, 'the choice bias and experts');
     if (bias) perRow();
-    return [x];
+    if (typeof out !== 'number') throw new Error('downs have rows without number');
+    return [{ dtype: x.dtype, shape: [rows, out / experts] }];
   },
   sampleRows: (_, operands) => {
     const [x] = exactly(operands, 1);

@@ -3,7 +3,7 @@ import type { DType, ValueId } from '../types.ts';
 import { isScale, isShardedWeight, type WeightValues } from '../weight-values.ts';
 import type { Weight } from '../weights.ts';
 import { attention, normativeHead, realHead } from './interpret/attention.ts';
-import { experts } from './interpret/mixture.ts';
+import { innerRows, mixed } from './interpret/mixture.ts';
 import type { Cached, KvState } from './interpret/kv-state.ts';
 import { dotsOf, linear } from './interpret/linear.ts';
 import { type Arithmetic, type Numbers, numbersOf } from './interpret/numbers.ts';
@@ -78,6 +78,8 @@ function runOp(op: GraphOp, operands: readonly (readonly Operand[])[], context: 
       return runBody(op.body, operands, context, place);
     case 'allgather':
       return [[sideBySide(Array.from({ length: op.attrs.parts }, (_, chip) => whole(onChip(operandAtChips(operands, 0), chip))))]];
+    case 'experts':
+      return [runExperts(op, operands, context)];
     case 'take':
       return [[zeros(op.results[0] as ValueId, context)]];
     case 'give':
@@ -88,6 +90,16 @@ function runOp(op: GraphOp, operands: readonly (readonly Operand[])[], context: 
       return op.results.map((_, i) => each.map((results) => results[i] as Tensor));
     }
   }
+}
+
+/** Chips that share experts gather their inner rows before they go on. */
+function runExperts(op: OpOf<'experts'>, operands: readonly (readonly Operand[])[], context: Context): readonly Tensor[] {
+  const { attrs } = op;
+  const chips = Array.from({ length: Math.max(1, ...operands.map((values) => values.length)) }, (_, chip) => operands.map((values) => onChip(values, chip)));
+  const how = { dots: dotsOf(context.arithmetic, dtypeOf(op.operands[2], context)), numbers: context.numbers, arithmetic: context.arithmetic };
+  const inner = chips.map((own) => innerRows(own, attrs, how));
+  const whole = attrs.parts === 1 ? undefined : sideBySide(inner);
+  return chips.map((own, chip) => rounded(mixed(own, attrs, how, whole ?? (inner[chip] as Tensor)), op, context));
 }
 
 function zeros(value: ValueId, { module, step }: Context): Tensor {
@@ -111,7 +123,7 @@ function runBody(body: Block, operands: readonly (readonly Operand[])[], context
   return body.yields.map((value) => valueOf(value, context.values));
 }
 
-type RowKind = Exclude<OpKind, keyof TensorAttrs | 'weight' | BodyKind | 'allgather' | 'take' | 'give'>;
+type RowKind = Exclude<OpKind, keyof TensorAttrs | 'weight' | BodyKind | 'allgather' | 'take' | 'give' | 'experts'>;
 type RowOp = OpOf<RowKind>;
 type OneChip = Place & { readonly chip: number };
 
@@ -143,10 +155,6 @@ const rules: { readonly [K in RowKind]: RowRule<K> } = {
     const exact = dtypeOf(op.operands[2], context) === 'e4m3';
     const head = context.arithmetic === 'real' ? realHead(attrs) : normativeHead(attrs, dotsOf('normative', dtypeOf(op.operands[0], context)), exact);
     return [rounded(attention(operands.map(whole) as [Tensor, Tensor, Tensor, ...Tensor[]], attrs, context.step, { rowsOf, remember }, head), op, context)];
-  },
-  experts: (op, operands, context) => {
-    const dots = dotsOf(context.arithmetic, dtypeOf(op.operands[2], context));
-    return [rounded(experts(operands, op.attrs, { dots, numbers: context.numbers, arithmetic: context.arithmetic }), op, context)];
   },
   sampleRows: (_, operands, context) => [pickRows(tensorAt(operands, 0), context.step.samples)],
   activate: (op, operands, context) => [rounded(map(tensorAt(operands, 0), (x) => context.numbers.activate(op.attrs.activation, x)), op, context)],

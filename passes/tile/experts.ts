@@ -16,9 +16,9 @@ import { affine } from './writer.ts';
  * static, whatever is chosen. In each, rows gathered from HBM, weights gathered by the bin's expert, two products, results
  * scattered to HBM by pair. Then each row's results are added up.
  */
-export function lowerExperts(low: Lowering, op: OpOf<'experts'>): void {
+export function lowerExperts(low: Lowering, op: OpOf<'experts'>, tag: number): void {
   const { write } = low;
-  const { experts, k, scores, normalise, activation, scaled, biased, bias } = op.attrs;
+  const { experts, k, scores, normalise, activation, scaled, biased, bias, parts } = op.attrs;
   const [xValue, logits, gates, downs, ...lists] = op.operands as [ValueId, ValueId, ValueId, ValueId, ...ValueId[]];
   const choiceBias = biased ? lists[scaled ? 2 : 0] : undefined;
   const biases = bias ? lists.slice(-2) : [];
@@ -29,7 +29,7 @@ export function lowerExperts(low: Lowering, op: OpOf<'experts'>): void {
   const name = `experts.${op.results[0]}`;
   const format = scaled ? 'e4m3' : 'bf16';
   const inner = weightOf(low, downs).shape[1] as number;
-  const { size, plans: [gatePlan, downPlan] } = binning(low, { limit, experts, k, width: x.columns, inner, format });
+  const { size, plans: [gatePlan, downPlan] } = binning(low, { limit, experts, k, width: x.columns, out: out.columns, inner, parts, format });
   const bins = binsOf({ max: limit, k, experts, size });
 
   const list = (what: string, of: 'i32' | 'f32', words: number): Region => wholeList(write, listBuffer(write, `${name}.${what}`, of, words));
@@ -53,6 +53,7 @@ export function lowerExperts(low: Lowering, op: OpOf<'experts'>): void {
   };
   const own = stage('rows', bufferOf(low, x.buffer).format, x.columns, 2);
   const hidden = stage('inner', 'bf16', inner, 1);
+  const part = parts === 1 ? hidden : stage('part', 'bf16', inner / parts, 1);
   const answer = stage('answers', 'bf16', out.columns, 2);
   const [first, second] = [quantised('rows', own), quantised('inner', hidden)];
   const products = [
@@ -62,7 +63,8 @@ export function lowerExperts(low: Lowering, op: OpOf<'experts'>): void {
   write.loop(1, 'bins', bins, () => {
     write.op('gather', { skip: true }, { table: write.region(rowsIn, affine(0), rowLimit(low, x.of), x.columns), index: sources, out: own }, rows);
     if (first.rowScale !== undefined) write.op('quantise', {}, { x: own, out: first.a, rowScale: first.rowScale }, rows);
-    products[0](first.a, first.rowScale, hidden, rows);
+    products[0](first.a, first.rowScale, part, rows);
+    if (parts > 1) write.op('allgather', { parts, tag }, { from: part, out: hidden }, rows);
     if (second.rowScale !== undefined) write.op('quantise', {}, { x: hidden, out: second.a, rowScale: second.rowScale }, rows);
     products[1](second.a, second.rowScale, answer, rows);
     write.op('scatter', { skip: true }, { from: answer, index: targets, out: write.region(made, affine(0), limit * k, out.columns) }, rows);
@@ -126,10 +128,10 @@ function product(low: Lowering, { weight: value, bias, plan, gated, activation, 
     });
 }
 
-type Sizes = { readonly limit: number; readonly experts: number; readonly k: number; readonly width: number; readonly inner: number; readonly format: Format };
+type Sizes = { readonly limit: number; readonly experts: number; readonly k: number; readonly width: number; readonly out: number; readonly inner: number; readonly parts: number; readonly format: Format };
 
 /** Places of a bin, and how its two products are cut: the fewest estimated cycles for all bins together. A bin is one row tile. */
-function binning(low: Lowering, { limit, experts, k, width, inner, format }: Sizes): { readonly size: number; readonly plans: readonly [MatmulPlan, MatmulPlan] } {
+function binning(low: Lowering, { limit, experts, k, width, out, inner, parts, format }: Sizes): { readonly size: number; readonly plans: readonly [MatmulPlan, MatmulPlan] } {
   const codes = (columns: number): number => (format === 'e4m3' ? rowBytes(low, 'e4m3', columns) : 0);
   const perRow = 4 * rowBytes(low, 'bf16', width) + codes(width) + rowBytes(low, 'bf16', inner) + codes(inner) + 4 * formatBytes.i32;
   const shape = {
@@ -140,10 +142,10 @@ function binning(low: Lowering, { limit, experts, k, width, inner, format }: Siz
     stagedBytesPerRow: perRow / 2, stagedBytesPerRowAndColumn: 0,
   };
   let best: { readonly size: number; readonly plans: readonly [MatmulPlan, MatmulPlan]; readonly cycles: number } | undefined;
-  for (let parts = 1, size = 0; size !== 1; parts = parts < 8 ? parts + 1 : 2 * parts) {
-    size = Math.ceil(limit / parts);
-    const gate = planMatmul({ ...shape, rows: size, k: width, columns: inner, gated: true }, low.machine, low.homes.stageBytes);
-    const down = planMatmul({ ...shape, rows: size, k: inner, columns: width, gated: false }, low.machine, low.homes.stageBytes);
+  for (let cuts = 1, size = 0; size !== 1; cuts = cuts < 8 ? cuts + 1 : 2 * cuts) {
+    size = Math.ceil(limit / cuts);
+    const gate = planMatmul({ ...shape, rows: size, k: width, columns: inner / parts, gated: true }, low.machine, low.homes.stageBytes);
+    const down = planMatmul({ ...shape, rows: size, k: inner, columns: out, gated: false }, low.machine, low.homes.stageBytes);
     if (gate === undefined || down === undefined || gate.rowTiles > 1 || down.rowTiles > 1) continue;
     const cycles = binsOf({ max: limit, k, experts, size }) * (gate.cycles + down.cycles);
     if (best === undefined || cycles < best.cycles) best = { size, plans: [gate, down], cycles };

@@ -127,7 +127,7 @@ class GraphLowering {
       case 'scale': return lowerScale(low, op);
       case 'quantise': return lowerQuantise(low, op);
       case 'allgather': return lowerAllgather(low, op, this.#tags++);
-      case 'experts': return lowerExperts(low, op);
+      case 'experts': return lowerExperts(low, op, this.#tags++);
       case 'take': return lowerTake(low, low.place(op.results[0] as ValueId), this.#tags++, (rows) => this.#pipe(op, low.place(op.results[0] as ValueId), rows));
       case 'give': return storeRows(low, low.place(op.operands[0] as ValueId), { ...low.place(op.operands[0] as ValueId), buffer: this.#pipes.get(op.attrs.value) as BufferId, column: 0 });
       default: throw new Error(`internal: ${op.kind} has no lowering`);

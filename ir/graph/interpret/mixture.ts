@@ -9,34 +9,69 @@ type Context = { readonly dots: Dots; readonly numbers: Numbers; readonly arithm
 /** An expert a row has chosen; `weight`: its share in the row's result. */
 type Choice = { readonly expert: number; readonly weight: number };
 
-/** What the experts each row chooses make of it, weighed and added up in the order of choice. */
-export function experts(operands: readonly Operand[], attrs: Attrs, context: Context): Tensor {
-  const { single } = context.numbers;
-  const [x, logits] = [tensorAt(operands, 0), tensorAt(operands, 1)];
-  const [rows, width] = extent(x);
-  const rest = operands.slice(4);
-  const pair = (present: boolean): readonly (Operand | undefined)[] => (present ? rest.splice(0, 2) : []);
-  const [gateScale, downScale] = pair(attrs.scaled);
-  const choiceBias = attrs.biased ? tensorAt(rest.splice(0, 1), 0).data : undefined;
-  const [gateBias, downBias] = pair(attrs.bias);
-  const choices = Array.from({ length: rows }, (_, row) => choose(rowsAt(logits, row, 1), choiceBias, attrs, context.numbers));
+/** Inner rows of the experts each row chooses, in the order of pairs row * k + choice; this chip's columns of them. */
+export function innerRows(operands: readonly Operand[], attrs: Attrs, context: Context): Tensor {
+  const x = tensorAt(operands, 0);
+  const { gateScale, gateBias } = listsOf(operands, attrs);
+  return byExpert(choicesOf(operands, attrs, context), attrs, (expert, asked) => {
+    const matrix = { weight: operandAt(operands, 2), scale: gateScale, bias: gateBias, expert };
+    return gated(product(picked(x, asked.map(({ row }) => row)), matrix, attrs, context), attrs, context);
+  });
+}
 
-  /** What the i-th expert of a row made of it, for row * k + i. */
-  const answers: Float64Array[] = [];
-  for (let expert = 0; expert < attrs.experts; expert++) {
-    const asked = choices.flatMap((of, row) => of.flatMap((choice, i) => (choice.expert === expert ? [{ row, i }] : [])));
-    if (asked.length === 0) continue;
-    const own: Tensor = { shape: [asked.length, width], data: new Float64Array(asked.length * width) };
-    asked.forEach(({ row }, at) => own.data.set(rowsAt(x, row, 1), at * width));
-    const inner = gated(product(own, { weight: operandAt(operands, 2), scale: gateScale, bias: gateBias, expert }, attrs, context), attrs, context);
-    const made = rounded(product(inner, { weight: operandAt(operands, 3), scale: downScale, bias: downBias, expert }, attrs, context), context);
-    asked.forEach(({ row, i }, at) => (answers[row * attrs.k + i] = rowsAt(made, at, 1)));
-  }
-  const data = new Float64Array(rows * width);
-  choices.forEach((of, row) => of.forEach(({ weight }, i) => answers[row * attrs.k + i]?.forEach((y, c) => {
+/** What experts make of whole inner rows, weighed and added up in the order of choice. */
+export function mixed(operands: readonly Operand[], attrs: Attrs, context: Context, inner: Tensor): Tensor {
+  const { single } = context.numbers;
+  const { downScale, downBias } = listsOf(operands, attrs);
+  const choices = choicesOf(operands, attrs, context);
+  const made = byExpert(choices, attrs, (expert, asked) => {
+    const matrix = { weight: operandAt(operands, 3), scale: downScale, bias: downBias, expert };
+    return rounded(product(picked(inner, asked.map(({ row, i }) => row * attrs.k + i)), matrix, attrs, context), context);
+  });
+  const [, width] = extent(made);
+  const data = new Float64Array(choices.length * width);
+  choices.forEach((of, row) => of.forEach(({ weight }, i) => rowsAt(made, row * attrs.k + i, 1).forEach((y, c) => {
     data[row * width + c] = single((data[row * width + c] as number) + single(weight * y));
   })));
-  return { shape: [rows, width], data };
+  return { shape: [choices.length, width], data };
+}
+
+/** Operands that may be absent. */
+function listsOf(operands: readonly Operand[], { scaled, biased, bias }: Attrs): { readonly [List in 'gateScale' | 'downScale' | 'choiceBias' | 'gateBias' | 'downBias']: Operand | undefined } {
+  const rest = operands.slice(4);
+  const take = (present: boolean): Operand | undefined => (present ? rest.shift() : undefined);
+  return { gateScale: take(scaled), downScale: take(scaled), choiceBias: take(biased), gateBias: take(bias), downBias: take(bias) };
+}
+
+function choicesOf(operands: readonly Operand[], attrs: Attrs, { numbers }: Context): readonly (readonly Choice[])[] {
+  const logits = tensorAt(operands, 1);
+  const { choiceBias } = listsOf(operands, attrs);
+  const bias = choiceBias === undefined ? undefined : tensorAt([choiceBias], 0).data;
+  return Array.from({ length: extent(logits)[0] }, (_, row) => choose(rowsAt(logits, row, 1), bias, attrs, numbers));
+}
+
+type Asked = { readonly row: number; readonly i: number };
+
+/** A row for every pair, made expert by expert. */
+function byExpert(choices: readonly (readonly Choice[])[], { experts, k }: Attrs, make: (expert: number, asked: readonly Asked[]) => Tensor): Tensor {
+  const made: Float64Array[] = [];
+  for (let expert = 0; expert < experts; expert++) {
+    const asked = choices.flatMap((of, row) => of.flatMap((choice, i) => (choice.expert === expert ? [{ row, i }] : [])));
+    if (asked.length === 0) continue;
+    const rows = make(expert, asked);
+    asked.forEach(({ row, i }, at) => (made[row * k + i] = rowsAt(rows, at, 1)));
+  }
+  const width = made[0]?.length ?? 0;
+  const data = new Float64Array(choices.length * k * width);
+  made.forEach((row, pair) => data.set(row, pair * width));
+  return { shape: [choices.length * k, width], data };
+}
+
+function picked(from: Tensor, rows: readonly number[]): Tensor {
+  const [, width] = extent(from);
+  const data = new Float64Array(rows.length * width);
+  rows.forEach((row, at) => data.set(rowsAt(from, row, 1), at * width));
+  return { shape: [rows.length, width], data };
 }
 
 /** The k experts of highest score, and bias if there is one; NaN last, the lower number first among equals. */
