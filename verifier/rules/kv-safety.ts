@@ -12,7 +12,7 @@ const listsWith = (pages: HostTable | undefined): (typeof lists)[keyof typeof li
 
 /**
  * V19, as far as it can be known before a step. Keys and values go to, and come from, pages of one layout; rows, pages and work
- * lists are those of the host's tables for it, copied whole. Rows of bins come from scratch, or are what the host brought, and go to scratch, weights of their owners come from weights,
+ * lists are those of the host's tables for it, copied whole. Rows of bins come from scratch and go there, weights of their owners come from weights,
  * places that are nobody's left out. That slots are apart, pages allocated and lists in range is
  * the host's promise for each step, which the loader's step-control block is checked for.
  */
@@ -32,7 +32,7 @@ export function kvSafety(chip: ChipView): readonly Finding[] {
         case 'dgat': {
           const { index, oob, src } = instruction.fields;
           const problems = from('index', index, ['ids', 'positions', 'types', 'samples']);
-          return problems.length > 0 && binned.has(index) ? binProblems(oob, hbmBases[src.base], [...rowBases, ...(binned.get(index)!.has('owners') ? ['weights' as const] : [])]) : problems;
+          return problems.length > 0 && binned.has(index) ? binProblems(oob, hbmBases[src.base], binned.get(index)!.has('owners') ? ['scratch', 'weights'] : ['scratch']) : problems;
         }
         case 'dsct': {
           const { index, oob, dst } = instruction.fields;
@@ -66,9 +66,6 @@ function binListsOf({ queues }: ChipView): ReadonlyMap<number, ReadonlySet<'sour
   }
   return lists;
 }
-
-/** Where rows may lie that are gathered into bins. */
-const rowBases: readonly HbmBase[] = ['scratch', 'io'];
 
 const binProblems = (oob: 'fault' | 'skip' | undefined, base: HbmBase | undefined, bases: readonly HbmBase[]): readonly string[] => [
   ...(oob === 'skip' ? [] : ['has an index for places of bins, and would fault at those that are nobody\'s']),
