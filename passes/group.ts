@@ -40,8 +40,9 @@ export function group(source: GraphModule): GraphModule {
   return compact({ ...module, types, body: block(module.body, new Map()) });
 }
 
-/** A module with the ops of its fused ops in their places: what lowering lowers. */
+/** A module with the ops of its fused ops in their places: what lowering lowers. One that has none comes back itself. */
 export function ungroup(module: GraphModule): GraphModule {
+  if (![...allOps(module.body)].some(({ kind }) => kind === 'fused')) return module;
   const renamed = new Map<ValueId, ValueId>();
   const now = (value: ValueId): ValueId => renamed.get(value) ?? value;
   const block = (old: Block): Block => ({

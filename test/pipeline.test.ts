@@ -12,6 +12,7 @@ import { readContainer, writeContainer } from '../isa-spec/container.ts';
 import { sohu8 } from '../isa-spec/machines/sohu.ts';
 import { tiny } from '../isa-spec/machines/tiny.ts';
 import { encodeStepBlock, type StepTables } from '../isa-spec/step-block.ts';
+import { ungroup } from '../passes/group.ts';
 import { stagesOf } from '../passes/stage.ts';
 import { createMachineState, imageSource } from '../simulator/functional/machine-state.ts';
 import { runStep } from '../simulator/functional/run.ts';
@@ -30,7 +31,7 @@ const under = [...steps, lone];
 function pipeline(machine: typeof tiny) {
   const graph = normative(source, machine, 'fp8');
   const diagnostics = new Diagnostics();
-  const parts = stagesOf(graph, stages, diagnostics);
+  const parts = stagesOf(ungroup(graph), stages, diagnostics);
   for (const { module } of parts) verifyGraph(module, diagnostics);
   expect(diagnostics.all).toEqual([]);
   const placed = parts.map(({ module }, chip) => {
