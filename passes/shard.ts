@@ -20,7 +20,7 @@ export function shard(module: GraphModule, tp: number, diagnostics: Diagnostics)
   const parts = partsOfValues(module, tp);
   const entire = [...allOps(module.body)].filter((op): op is OpOf<'attention'> => op.kind === 'attention' && !isDivided(op, parts, tp));
   for (const { origin } of entire) {
-    diagnostics.report({ code: 'E4002', message: `heads whose queries or keys are normalised together, or brought by the host, cannot be divided over \`--tp ${tp}\``, origin, help: 'use --tp 1: a chip has no part of a row that is whole on every chip' });
+    diagnostics.report({ code: 'E4002', message: `heads whose queries or keys are whole on every chip (normalised together, or brought by the host) cannot be divided over \`--tp ${tp}\``, origin, help: 'use --tp 1: a chip has no part of a row that is whole on every chip' });
   }
   if (entire.length > 0) return module;
 
