@@ -94,7 +94,7 @@ it('V18: chips that shorten a collective by other numbers do not come to the sam
   const col = (compute: string): string => `.queue col\nsreg reg=1 count=tokens\n${compute}coll kind=allgather src=@0 srcPitch=1 out=@64 outPitch=2 bytes=8 tag=1 rows=8:R2@0`;
   const both = (a: string, b: string): Program => {
     const [first, second] = [programOf(col(a)), programOf(col(b))];
-    return { ...first, chips: 2, machine: { ...first.machine, chips: 2 }, code: [[first.code[0]![0]!, second.code[0]![0]!]] };
+    return { ...first, chips: 2, entries: first.entries.map((entry) => ({ ...entry, chips: [0, 1] })), machine: { ...first.machine, chips: 2 }, code: [[first.code[0]![0]!, second.code[0]![0]!]] };
   };
   const half = 'salu function=shift_right reg=2 a=1 value=1 most=10\n';
   const same = 'salu function=copy reg=3 value=1 most=1\nsalu function=copy reg=2 b=1 most=20\n';
