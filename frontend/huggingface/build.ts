@@ -158,7 +158,7 @@ class Maker {
   }
 
   #attention(x: ValueId, positions: ValueId): ValueId {
-    const { hidden, heads, kvHeads, headDim, names, bias, fields, mask, factor, cap, qkNorm, maxPositions } = this.#spec;
+    const { hidden, heads, kvHeads, headDim, names, bias, fields, mask, factor, cap, qkNorm, slopes, maxPositions } = this.#spec;
     const { numbers, name: which, kind: { rope, window } } = this.#layers as Layers;
     const widths = [heads * headDim, kvHeads * headDim, kvHeads * headDim] as const;
     const total = widths[0] + widths[1] + widths[2];
@@ -176,11 +176,12 @@ class Maker {
     const [q, k, v] = [project(0), project(1), project(2)] as const;
     const even = (value: ValueId, side: 'q' | 'k'): ValueId => (qkNorm === undefined ? value : this.#headNorm(value, qkNorm, side));
     const operands = [turn(even(q, 'q')), turn(even(k, 'k')), v];
+    const rising = slopes === undefined ? [] : [this.#weight('slopes', [heads], () => ({ kind: 'values', shape: [heads], values: slopes }))];
     const cache = mask === 'causal' ? `kv${which === '' ? '' : `.${which}`}` : '';
     if (cache !== '') this.caches.push({ name: cache, layers: numbers.length, kvHeads, headDim });
     this.build.origin = { kind: 'config', path: fields.heads };
     this.#node(names.out.replace(/[^.]*$/, 'attention'), 'Attention');
-    const seen = this.build.op('attention', { heads, kvHeads, headDim, scale: factor.score, softCap: cap.scores, sinks: false, slopes: false, mask, window, cache }, operands);
+    const seen = this.build.op('attention', { heads, kvHeads, headDim, scale: factor.score, softCap: cap.scores, sinks: false, slopes: slopes !== undefined, mask, window, cache }, [...operands, ...rising]);
     return this.#linear(seen, names.out, [hidden, heads * headDim], bias.out, { scale: factor.residual });
   }
 

@@ -81,7 +81,7 @@ function specOf(family: Family, object: JsonObject, diagnostics: Diagnostics): T
   if (heads % kvHeads > 0) config.wrong(sizes.kvHeads ?? sizes.heads, kvHeads, `it has to divide \`${sizes.heads}\` ${heads}`);
   const { times } = sizes.intermediate;
   const intermediate = config.integer(sizes.intermediate.key, size, times === undefined ? undefined : times * hidden);
-  const positions = config.integer(sizes.positions, { from: 1, to: 2 ** 31 });
+  const positions = config.integer(sizes.positions, { from: 1, to: 2 ** 31 }, family.position.kind === 'slopes' ? family.position.longest : undefined);
   const table = family.position.kind === 'learned' ? { rows: positions + family.position.extra, offset: family.position.offset } : undefined;
   const maxPositions = table === undefined ? positions : table.rows - table.offset;
   const ropes = family.position.kind === 'rope' ? readRopes(config, family.position.rope, headDim) : { full: undefined, sliding: undefined };
@@ -113,6 +113,7 @@ function specOf(family: Family, object: JsonObject, diagnostics: Diagnostics): T
     qkNorm: family.qkNorm !== undefined && flag(family.qkNorm.when) ? { ...family.qkNorm, offset: family.qkNorm.offset ?? false } : undefined,
     epsilon: typeof family.epsilon === 'number' ? family.epsilon : config.positive(family.epsilon.key, family.epsilon.otherwise),
     wiring, kinds,
+    slopes: family.position.kind === 'slopes' ? slopesOf(heads) : undefined,
     positionTable: table,
     typeTable: sizes.types === undefined ? undefined : config.integer(sizes.types, size, 2),
     mask: family.mask,
@@ -212,6 +213,14 @@ function kindsOf({ window, sliding }: Windows, ropes: Ropes, maxPositions: numbe
   const kinds = sliding.map((is) => (is && (narrow.window !== full.window || narrow.rope !== full.rope) ? narrow : full));
   const period = kinds.findIndex((_, i) => i > 0 && kinds.every((kind, layer) => kind === kinds[layer % i]));
   return period === -1 ? kinds : kinds.slice(0, period);
+}
+
+/** Powers of one base, for the largest power of two of heads; for the rest, odd powers of the next (transformers, modeling_bloom.py: build_alibi_tensor). */
+function slopesOf(heads: number): readonly number[] {
+  const whole = 2 ** Math.floor(Math.log2(heads));
+  const base = (count: number): number => Math.fround(2 ** -(2 ** -(Math.log2(count) - 3)));
+  const first = Array.from({ length: whole }, (_, i) => Math.fround(base(whole) ** (i + 1)));
+  return [...first, ...Array.from({ length: heads - whole }, (_, i) => Math.fround(base(2 * whole) ** (2 * i + 1)))];
 }
 
 /** What scores and logits are capped at; null says nothing. */

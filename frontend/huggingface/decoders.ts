@@ -123,6 +123,36 @@ const gptNeox: Family = {
   },
 };
 
+const bloom: Family = {
+  ...gptNeox,
+  modelTypes: ['bloom'],
+  body: 'BloomModel',
+  causal: 'BloomForCausalLM',
+  sizes: { ...gptSizes, hidden: sizes.hidden, positions: 'seq_length' },
+  epsilon: field('layer_norm_epsilon', 1e-5),
+  wiring: 'pre',
+  position: { kind: 'slopes', longest: 2048 },
+  bias: allBias,
+  activation: field('activation_function', 'gelu_pytorch_tanh'),
+  tied: field('tie_word_embeddings', true),
+  names: {
+    ...gptNeox.names,
+    prefix: 'transformer.',
+    embed: 'word_embeddings',
+    embedNorm: 'word_embeddings_layernorm',
+    layer: 'h.{}.',
+    qkv: { kind: 'heads', name: 'self_attention.query_key_value' },
+    out: 'self_attention.dense',
+    finalNorm: 'ln_f',
+    head: 'lm_head',
+  },
+  inert: {
+    pretraining_tp: tensorSlicing, slow_but_exact: 'how the published code splits its linears; the sums are the same', attention_softmax_in_fp32: 'the precision of FP16 runs; scores here are FP32',
+    ...unread('bias_dropout_fusion', 'masked_softmax_fusion', 'offset_alibi', 'skip_bias_add', 'skip_bias_add_qkv'),
+  },
+  fixed: { apply_residual_connection_post_layernorm: { is: false, else: 'residuals would start after norms' } },
+};
+
 const phi: Family = {
   ...llama,
   modelTypes: ['phi'],
@@ -314,4 +344,4 @@ const seedOss: Family = {
 };
 
 /** Text decoders, a row each. Sources: transformers, models/<family>/{configuration,modeling}_<family>.py. */
-export const decoders: readonly Family[] = [llama, mistral, qwen2, qwen3, gemma, gemma2, gemma3, gpt2, gptj, gptNeox, phi, phi3, opt, starcoder2, stablelm, olmo, olmo2, cohere, granite, helium, ernie, seedOss];
+export const decoders: readonly Family[] = [llama, mistral, qwen2, qwen3, gemma, gemma2, gemma3, gpt2, gptj, gptNeox, bloom, phi, phi3, opt, starcoder2, stablelm, olmo, olmo2, cohere, granite, helium, ernie, seedOss];

@@ -79,8 +79,8 @@ export type Family = {
   readonly offset?: Flag;
   readonly epsilon: Field<number> | number;
   readonly wiring: Wiring | { readonly key: string; readonly otherwise: boolean; readonly yes: Wiring; readonly no: Wiring };
-  /** A learned table has `extra` rows more than its field says; position 0 is its row `offset`. */
-  readonly position: { readonly kind: 'rope'; readonly rope: RopeTraits } | { readonly kind: 'learned'; readonly offset: number; readonly extra: number };
+  /** Slopes set no length: a program serves sequences of `longest`, unless the config says more. A learned table has `extra` rows more than its field says; position 0 is its row `offset`. */
+  readonly position: { readonly kind: 'slopes'; readonly longest: number } | { readonly kind: 'rope'; readonly rope: RopeTraits } | { readonly kind: 'learned'; readonly offset: number; readonly extra: number };
   readonly qkNorm?: Omit<QkNorm, 'offset'> & { readonly when: Flag; readonly offset?: true };
   readonly mask: 'causal' | 'full';
   readonly window: WindowTraits;

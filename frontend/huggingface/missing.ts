@@ -6,7 +6,7 @@ const byType: Readonly<Record<string, readonly FeatureId[]>> = {
   olmo3: ['mixedLayers'], exaone4: ['mixedLayers'], apertus: ['otherActivation'],
   nemotron: ['gainPlusOne', 'otherActivation'], arcee: ['otherActivation'], persimmon: ['headNorm', 'otherActivation'], bitnet: ['subNorms', 'otherActivation'],
   gpt_oss: ['sinks', 'mixedLayers'], smollm3: ['mixedLayers'], cohere2: ['mixedLayers'], modernbert: ['mixedLayers'], gpt_neo: ['mixedLayers'], cwm: ['mixedLayers'],
-  bloom: ['alibi'], mpt: ['alibi'], falcon: ['layout'], gpt_bigcode: ['layout'], internlm2: ['layout'], chatglm: ['layout'], qwen: ['layout'], baichuan: ['layout'], codegen: ['layout'], dbrx: ['layout'],
+  mpt: ['alibi'], falcon: ['layout'], gpt_bigcode: ['layout'], internlm2: ['layout'], chatglm: ['layout'], qwen: ['layout'], baichuan: ['layout'], codegen: ['layout'], dbrx: ['layout'],
   t5: ['relativeBias'], umt5: ['relativeBias'], longt5: ['relativeBias'], mpnet: ['relativeBias'], deberta: ['relativeBias'], 'deberta-v2': ['relativeBias'], 'nemotron-nas': ['mixedLayers'], openelm: ['mixedLayers'],
 };
 

@@ -60,6 +60,8 @@ export type TransformerSpec = {
   readonly wiring: Wiring;
   /** Layer i is of kind i modulo their number. */
   readonly kinds: readonly LayerKind[];
+  /** What scores rise by for each place a key is after its query, by head (ALiBi). */
+  readonly slopes: readonly number[] | undefined;
   /** Rows of a learned position table; the first `offset` of them stand for no position. */
   readonly positionTable: { readonly rows: number; readonly offset: number } | undefined;
   /** Rows of the token type table. */

@@ -51,6 +51,7 @@ cases = {
     "olmo2": ("Olmo2ForCausalLM", grouped),
     "cohere-norms": ("CohereForCausalLM", dict(grouped, use_qk_norm=True)),
     "phi-norms": ("PhiForCausalLM", dict(grouped, hidden_size=32, qk_layernorm=True)),
+    "bloom": ("BloomForCausalLM", dict(vocab_size=40, hidden_size=24, n_layer=2, n_head=6)),
 }
 
 torch.manual_seed(7)
