@@ -132,7 +132,7 @@ export function lowerSampleRows(low: Lowering, op: OpOf<'sampleRows'>, samples: 
 /** A table in HBM of a value's rows: its own buffer, or a copy, which what is given to the program needs too: rows are picked in scratch. */
 export function tableOf(low: Lowering, from: Place): BufferId {
   const home = bufferOf(low, from.buffer);
-  if (home.space === 'hbm' && home.role === 'value' && from.column === 0 && from.columns === home.columns) return from.buffer;
+  if (home.space === 'hbm' && home.role !== 'input' && from.column === 0 && from.columns === home.columns) return from.buffer;
   const buffer = low.write.buffer({ name: `${home.name}.rows`, space: 'hbm', role: 'value', format: home.format, rows: rowLimit(low, from.of), columns: from.columns });
   storeRows(low, from, { ...from, buffer, column: 0 });
   return buffer;
