@@ -75,7 +75,7 @@ function picked(from: Tensor, rows: readonly number[]): Tensor {
 }
 
 /** The k experts of highest score, and bias if there is one; NaN last, the lower number first among equals. */
-export function choose(logits: Float64Array, bias: Float64Array | undefined, { k, scores, normalise }: Pick<Attrs, 'k' | 'scores' | 'normalise'>, numbers: Numbers): readonly Choice[] {
+function choose(logits: Float64Array, bias: Float64Array | undefined, { k, scores, normalise }: Pick<Attrs, 'k' | 'scores' | 'normalise'>, numbers: Numbers): readonly Choice[] {
   const { single } = numbers;
   const score = scores === 'sigmoid' ? logits.map((z) => numbers.activate('sigmoid', z)) : softmax(logits, numbers);
   const by = score.map((value, expert) => (bias === undefined ? value : single(value + (bias[expert] as number))));
