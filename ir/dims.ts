@@ -146,7 +146,9 @@ export function substituteDim(dim: Dim, values: ReadonlyMap<string, Dim>): Dim {
 }
 
 /** Names of the sizes a dimension depends on, sorted. */
-export const sizesOf = (dim: Dim): readonly string[] => (typeof dim === 'number' ? [] : [...new Set([...read(dim).keys()].flatMap(namesOf).flatMap((name) => sizesOfQuotient(name) ?? [name]))].toSorted());
+export const sizesOf = (dim: Dim): readonly string[] => (typeof dim === 'number' ? [] : remembered(dim).sizes);
+
+const sizesIn = (polynomial: Polynomial): readonly string[] => [...new Set([...polynomial.keys()].flatMap(namesOf).flatMap((name) => sizesOfQuotient(name) ?? [name]))].toSorted();
 
 function sizesOfQuotient(name: string): readonly string[] | undefined {
   const rounded = quotient(name);
@@ -163,14 +165,15 @@ const canonical = (dim: Dim): Dim => (typeof dim === 'number' ? dim : remembered
 const constant = (value: number): Polynomial => new Map(value === 0 ? [] : [['', value]]);
 
 /** Dimensions read before: a module says the same few thousands of times over. Polynomials are never changed. */
-const known = new Map<string, { readonly polynomial: Polynomial; readonly dim: Dim }>();
+type Read = { readonly polynomial: Polynomial; readonly dim: Dim; readonly sizes: readonly string[] };
+const known = new Map<string, Read>();
 const mostKnown = 1024;
 
-function remembered(text: string): { readonly polynomial: Polynomial; readonly dim: Dim } {
+function remembered(text: string): Read {
   const found = known.get(text);
   if (found !== undefined) return found;
   const polynomial = parsePolynomial(text);
-  const read = { polynomial, dim: show(polynomial) };
+  const read = { polynomial, dim: show(polynomial), sizes: sizesIn(polynomial) };
   if (known.size >= mostKnown) known.clear();
   known.set(text, read);
   return read;
