@@ -64,10 +64,25 @@ function liftBias(op: GraphOp, operand: ValueId, constant: ValueId, raising: Rai
   if (x === undefined || x.past !== undefined) return `${text} to irregular parts of rows`;
   const row = scaled(x.row, x.scale);
   const bias = parameterOf(raising.source, constant, x.layout, { width: row.width, group: 1 });
-  if (bias !== undefined && row.kind === 'linear' && !row.attrs.bias && row.attrs.activation === 'none') return { ...x, row: { ...row, attrs: { ...row.attrs, bias: true }, weights: [...row.weights, bias], from: [...row.from, op] }, scale: 1 };
+  const sum = bias === undefined ? undefined : (biased(row, bias, op) ?? biasedTerm(row, bias, op));
+  if (sum !== undefined) return { ...x, row: sum, scale: 1 };
   const table = row.of !== 'tokens' ? undefined : tableOf(raising.source, constant, x.layout, row.width);
   if (table === undefined) return `${text} to what is not a linear that wants a bias`;
   return { ...x, row: pair('add', row, byPosition(table, [op]), op), scale: 1 };
+}
+
+/** A linear with a bias it has not yet. */
+function biased(row: RowNode, bias: Weight, op: GraphOp): RowNode | undefined {
+  if (row.kind !== 'linear' || row.attrs.bias || row.attrs.activation !== 'none') return undefined;
+  return { ...row, attrs: { ...row.attrs, bias: true }, weights: [...row.weights, bias], from: [...row.from, op] };
+}
+
+/** (x + W y) + b = x + (W y + b): ONNX Runtime adds the bias of a linear after the residual. */
+function biasedTerm(row: RowNode, bias: Weight, op: GraphOp): RowNode | undefined {
+  if (row.kind !== 'add') return undefined;
+  const terms = row.rows.map((term) => (typeof term === 'string' ? undefined : biased(term, bias, op)));
+  const first = terms.findIndex((term) => term !== undefined);
+  return first === -1 ? undefined : { ...row, rows: row.rows.with(first, terms[first] as RowNode) };
 }
 
 /** Rows times a constant for each of their features: the gain of a norm that has none, part of a linear's weights and bias, or a product of its own. */

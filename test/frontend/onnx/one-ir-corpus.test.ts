@@ -30,3 +30,45 @@ describe.skipIf(!hasCorpus)('one model is one IR, whoever exported it', () => {
     expect(new Set(names.flatMap((name) => rowsOf(join(folder, name)) ?? [])).size).toBeLessThan(2);
   });
 });
+
+/** What an optimiser made, and the export it is made of. */
+const optimised = {
+  'optimum/llama-op14-merged': 'llama-ts-eager-op14-past',
+  'optimum/qwen3-op14-merged': 'qwen3-dyn-eager-op24-past',
+  'ort-optimised/ortcpp-bert_mlm-ts-sdpa-op17-plain': 'bert_mlm-ts-sdpa-op17-plain',
+  'ort-optimised/ortcpp-llama-ts-sdpa-op17-plain': 'llama-ts-sdpa-op17-plain',
+  'ort-optimised/ortpy-bert_mlm-ts-sdpa-op17-plain': 'bert_mlm-ts-sdpa-op17-plain',
+  'ort-optimised/ortpy-gpt2-ts-eager-op14-past': 'gpt2-ts-eager-op14-past',
+  'ort-optimised/ortpy-vit-ts-sdpa-op17-plain': 'vit-ts-sdpa-op17-plain',
+  'ort-optimised/osf-bert_mlm-dyn-sdpa-op18-plain': 'bert_mlm-dyn-sdpa-op18-plain',
+  'ort-optimised/osf-gpt2-dyn-sdpa-op18-plain': 'gpt2-dyn-sdpa-op18-plain',
+} as const;
+
+/** Why an optimised file is not the model it was made of, or cannot be compared with it. */
+const otherwise: Readonly<Record<string, string>> = {
+  'ort-optimised/ortcpp-t5_decoder-ts-sdpa-op17-plain': 'refused as the export is: a table of biases by distance',
+  'ort-optimised/ortpy-whisper_encoder-ts-sdpa-op17-plain': 'refused as the export is: windows that overlap',
+  'ort-optimised/ortpy-bart-dyn-sdpa-op18-plain': 'its export is not in the corpus; two position tables of two texts',
+  'ort-optimised/ortpy-bart_encoder-dyn-sdpa-op18-plain': 'the optimiser made its attention causal: results differ',
+  'ort-optimised/ortpy-rms_wrong_axis_neg-ts-eager-op17-plain': 'the optimiser took a norm over other axes for one over features: results differ',
+  'ort-optimised/osf-llama-dyn-sdpa-op20-past': 'its table of angles is as long as the largest position: a size that depends on data',
+  'ort-optimised/osf-phi-dyn-sdpa-op18-plain': 'ONNX Runtime cannot run it: it rotates heads without saying how many',
+  'ort-optimised/osf-qwen3-dyn-sdpa-op18-plain': 'ONNX Runtime cannot run it: it refuses the inputs of its attention',
+  'ort-optimised/osf-whisper_decoder-dyn-sdpa-op18-plain': 'it adds zeros to its keys, a bias the export has not',
+};
+
+describe.skipIf(!hasCorpus)('an optimised model is the IR of its export', () => {
+  it.each(Object.entries(optimised))('%s', (made, of) => {
+    const rows = rowsOf(join(corpus, made));
+    expect(rows).toBeDefined();
+    expect(rows).toBe(rowsOf(join(corpus, 'torch/hf', of)));
+  });
+  it.each(Object.entries(otherwise))('%s is not: %s', (made) => {
+    const of = made.replace(/^ort-optimised\/\w+-/, '');
+    expect(rowsOf(join(corpus, made)) ?? 'refused').not.toBe(rowsOf(join(corpus, 'torch/hf', of)));
+  });
+  it('every file is told of', () => {
+    const files = ['optimum', 'ort-optimised'].flatMap((group) => readdirSync(join(corpus, group), { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [`${group}/${entry.name}`] : [])));
+    expect([...Object.keys(optimised), ...Object.keys(otherwise)].toSorted()).toEqual(files.toSorted());
+  });
+});

@@ -79,6 +79,13 @@ describe('activations as rows', () => {
   test('a table of positions and a gain for each feature', () => {
     expectAgree(image, (write, x) => write.binary('add', write.binary('mul', write.patches(x), write.weight('gain', [8])), write.weight('positions', [1, 4, 8])));
   });
+  test('a bias added after the residual is the linear\'s', () => {
+    const { body } = expectAgree(image, (write, x) => {
+      const rows = write.unary('tanh', write.patches(x));
+      return write.binary('add', write.binary('add', rows, write.product(rows, 'w', [8, 8])), write.weight('bias', [8]));
+    });
+    expect(body.ops.filter(({ kind }) => kind !== 'weight').map(({ kind, attrs }) => `${kind} ${'bias' in attrs && attrs.bias ? 'biased' : ''}`.trim()).slice(-2)).toEqual(['linear biased', 'add']);
+  });
   test.each([[false], [true]])('a class token and a register before the patches, of a product with a bias: %s', (biased) => {
     const { source } = expectAgree(image, (write, x) => {
       const patches = write.patches(x);
