@@ -1,6 +1,7 @@
 import { formatBytes } from '../isa-spec/fields.ts';
-import { bf16Rows, type Grid, quantiseRows } from '../isa-spec/numerics-rows.ts';
+import { bf16Rows, type Grid } from '../isa-spec/numerics-rows.ts';
 import type { GraphModule } from '../ir/graph/module.ts';
+import { quantiseFrom } from '../ir/packing-room.ts';
 import { pitchLines } from '../ir/tile/footprint.ts';
 import type { Buffer, BufferId, Packing, TileModule } from '../ir/tile/module.ts';
 import type { Elements, Part, WeightValues } from '../ir/weight-values.ts';
@@ -160,6 +161,6 @@ function putting(out: Uint8Array | Uint16Array, rows: number, { grid, scales }: 
   return (first, columns, to) => {
     const from = { ...grid, at: grid.at + first * grid.column };
     if (out instanceof Uint16Array) bf16Rows(from, { ...to, data: out }, rows, columns);
-    else if (scales !== undefined) quantiseRows(from, scales, { ...to, data: out }, rows, columns);
+    else if (scales !== undefined) quantiseFrom(from, scales, { ...to, data: out }, rows, columns);
   };
 }

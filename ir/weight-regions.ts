@@ -1,4 +1,5 @@
 import { cosSin } from '../isa-spec/numerics.ts';
+import { reused } from './packing-room.ts';
 import { describe, offsetOf, type Region, shapeOfExpr, sizeAt, volume } from './weight-expr.ts';
 import type { Numbers, Room, TensorStore, WeightExpr } from './weights.ts';
 
@@ -150,15 +151,6 @@ export class WeightRegions {
     }
     return target;
   }
-}
-
-/** The same memory each time, as far as it is enough: megabytes taken anew for every tensor would be what the time goes to. */
-function reused(): Room {
-  let bytes = new Uint8Array(0);
-  return (length) => {
-    if (bytes.length < length) bytes = new Uint8Array(length);
-    return bytes.subarray(0, length);
-  };
 }
 
 /** Steps of row-major elements of a shape. */

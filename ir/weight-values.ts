@@ -1,6 +1,7 @@
 import { decodeBf16, decodeE4m3, encodeBf16 } from '../isa-spec/numerics.ts';
-import { amaxOfRows, type Grid, quantiseRows } from '../isa-spec/numerics-rows.ts';
+import { type Grid, quantiseRows } from '../isa-spec/numerics-rows.ts';
 import { scaleOf } from '../isa-spec/numerics-scales.ts';
+import { amaxOf } from './packing-room.ts';
 import { isSharded, shapeOfExpr, volume } from './weight-expr.ts';
 import { packed, WeightRegions } from './weight-regions.ts';
 import type { Numbers, TensorStore, Weight, WeightExpr } from './weights.ts';
@@ -127,7 +128,7 @@ export const isScale = (weight: Weight, store: TensorStore): boolean =>
 
 export const isShardedWeight = (weight: Weight): boolean => weight.instances.some(isSharded);
 
-const scalesOf = (grid: Grid<Numbers>, rows: number, columns: number): Float32Array => amaxOfRows(grid, rows, columns).map((amax) => scaleOf(amax));
+const scalesOf = (grid: Grid<Numbers>, rows: number, columns: number): Float32Array => amaxOf(grid, rows, columns).map((amax) => scaleOf(amax));
 
 /** `TypedArray.from` with a function takes ten times as long as a loop. */
 function encoded<E extends Elements>(values: Float64Array, codes: E, encode: (value: number) => number): E {

@@ -73,17 +73,17 @@ function quantiseRun(from: Run<Numbers>, by: Run<Float32Array>, to: Run<Uint8Arr
     const b = quotientBits[i] as number;
     const magnitude = b & 0x7fffffff;
     const sign = (b >>> 24) & 0x80;
-    codes[at] = sign | (magnitude >= normalFrom && magnitude < saturatesFrom ? ((magnitude + 0x7ffff + ((magnitude >>> 20) & 1)) >>> 20) - rebias : unusual(magnitude));
+    codes[at] = magnitude >= normalFrom && magnitude < saturatesFrom ? sign | (((magnitude + 0x7ffff + ((magnitude >>> 20) & 1)) >>> 20) - rebias) : unusual(sign, magnitude);
   }
 }
 
-/** The code of a magnitude's bits that are no normal number of E4M3. */
-function unusual(magnitude: number): number {
+/** The code of a sign and a magnitude's bits that are no normal number of E4M3. NaN has no sign. */
+function unusual(sign: number, magnitude: number): number {
   if (magnitude > infinity) return 0x7f;
-  if (magnitude >= saturatesFrom) return 0x7e;
+  if (magnitude >= saturatesFrom) return sign | 0x7e;
   bits[0] = magnitude;
   single[0] = (single[0] as number) + subnormalRounder;
-  return (bits[0] as number) - subnormalRounderBits;
+  return sign | ((bits[0] as number) - subnormalRounderBits);
 }
 
 /** to[r, c] = encodeBf16(from[r, c]). */

@@ -6,12 +6,13 @@ import { describe, expect, it } from 'vitest';
 const arrows: Readonly<Record<string, readonly string[]>> = {
   diagnostics: [],
   'isa-spec': [],
-  ir: ['diagnostics', 'isa-spec'],
+  wasm: [],
+  ir: ['diagnostics', 'isa-spec', 'wasm'],
   frontend: ['diagnostics', 'ir', 'isa-spec'],
   passes: ['diagnostics', 'ir', 'isa-spec'],
   'backend-sohu': ['diagnostics', 'ir', 'isa-spec'],
   verifier: ['diagnostics', 'isa-spec'],
-  simulator: ['isa-spec'],
+  simulator: ['isa-spec', 'wasm'],
   report: ['isa-spec', 'simulator'],
 };
 

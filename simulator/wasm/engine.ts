@@ -1,4 +1,4 @@
-import { assemble } from './assembler.ts';
+import { type Call, growTo, instantiate, type Memory } from '../../wasm/host.ts';
 import { integerPacks } from './integers.ts';
 import { packs } from './pack.ts';
 import { products } from './product.ts';
@@ -9,20 +9,9 @@ import { firstFree, putTables } from './tables.ts';
 
 const definitions = [...products, ...packs, ...integerPacks, ...rowProducts, ...smallProducts, ...softmaxes] as const;
 
-type Call = (...args: readonly number[]) => number;
 /** The kernels by name; addresses are bytes of the engine's memory. */
 export type Functions = { readonly [F in (typeof definitions)[number]['name']]: Call };
 
-type Memory = { readonly buffer: ArrayBuffer; grow(pages: number): number };
-/** What is used of the engine's WebAssembly, which no type library of a program without a browser declares. */
-type Host = {
-  readonly validate: (bytes: Uint8Array) => boolean;
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Memory: new (limits: { readonly initial: number }) => Memory;
-  readonly Instance: new (module: object, imports: object) => { readonly exports: object };
-};
-
-const pageBytes = 1 << 16;
 const align = 64;
 
 export type EngineViews = {
@@ -58,11 +47,7 @@ export class Engine {
         return [name, at];
       }),
     ) as Record<K, number>;
-    const missing = next - this.#memory.buffer.byteLength;
-    if (missing > 0) {
-      this.#memory.grow(Math.ceil(missing / pageBytes));
-      this.#views = viewsOver(this.#memory.buffer);
-    }
+    if (growTo(this.#memory, next)) this.#views = viewsOver(this.#memory.buffer);
     return addresses;
   }
 }
@@ -75,11 +60,7 @@ let made: Engine | undefined;
 
 /** The engine of this process, made when first asked for; undefined where WebAssembly SIMD is missing. */
 export const simdEngine = (): Engine | undefined => {
-  const host = (globalThis as { readonly WebAssembly?: Host }).WebAssembly;
-  if (made !== undefined || host === undefined) return made;
-  const bytes = assemble(definitions);
-  if (!host.validate(bytes)) return undefined;
-  const memory = new host.Memory({ initial: 1 });
-  const instance = new host.Instance(new host.Module(bytes), { env: { memory } });
-  return (made = new Engine(instance.exports as Functions, memory));
+  if (made !== undefined) return made;
+  const instance = instantiate(definitions);
+  return (made = instance && new Engine(instance.functions, instance.memory));
 };

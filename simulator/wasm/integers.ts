@@ -1,4 +1,4 @@
-import { type Code, define, f64, i16x8, i32, i8x16, type Local, locals, loopUp, loopWhile, v128 } from './assembler.ts';
+import { type Code, define, f64, i16x8, i32, i8x16, type Local, locals, loopUp, loopWhile, v128 } from '../../wasm/assembler.ts';
 import { panelBytes } from './product.ts';
 import { at as tables, eighths, smallCodes, units } from './tables.ts';
 

@@ -1,4 +1,4 @@
-import { type Code, define, type Definition, f32x4, f64x2, i16x8, i32, i32x4, locals, loopUp, loopWhile, v128 } from './assembler.ts';
+import { type Code, define, type Definition, f32x4, f64x2, i16x8, i32, i32x4, locals, loopUp, loopWhile, v128 } from '../../wasm/assembler.ts';
 
 /**
  * The inner loop of a product. Columns of weights lie across the lanes of two vectors, a panel; k is the loop. A column's sums are

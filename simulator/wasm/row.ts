@@ -1,4 +1,4 @@
-import { type Code, define, f64x2, i32, i8x16, type Local, locals, loopUp, loopWhile, v128 } from './assembler.ts';
+import { type Code, define, f64x2, i32, i8x16, type Local, locals, loopUp, loopWhile, v128 } from '../../wasm/assembler.ts';
 import { formats, tinyDoubles, tinyScale } from './pack.ts';
 
 /** Products of a single row of doubles: E4M3 codes are used once, so they are decoded as they are multiplied. None may be NaN. Sums are exact, in any order. */

@@ -1,4 +1,4 @@
-import { type Code, define, f64x2, i32, i32x4, locals, loopUp, loopWhile, v128 } from './assembler.ts';
+import { type Code, define, f64x2, i32, i32x4, locals, loopUp, loopWhile, v128 } from '../../wasm/assembler.ts';
 import { panelBytes, upper } from './product.ts';
 import { at as tables, eighths } from './tables.ts';
 

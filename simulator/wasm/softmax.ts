@@ -1,5 +1,5 @@
 import { ln2 } from '../../isa-spec/numerics.ts';
-import { type Code, define, type Definition, f32x4, f64x2, i32, i32x4, i64x2, type Local, locals, loopUp, loopWhile, v128 } from './assembler.ts';
+import { type Code, define, type Definition, f32x4, f64x2, i32, i32x4, i64x2, type Local, locals, loopUp, loopWhile, v128 } from '../../wasm/assembler.ts';
 import { upper } from './product.ts';
 import { at as tables } from './tables.ts';
 

@@ -85,9 +85,13 @@ export const i8x16 = {
   add: simd2(0x6e),
   sub: simd2(0x71),
   maxU: simd2(0x79),
+  /** The lanes of x, then those of y, none beyond 255. */
+  narrow: simd2(0x66),
 };
 
 export const i16x8 = {
+  /** The lanes of x, then those of y, none beyond 32767. */
+  narrow: simd2(0x85),
   shrS: simd2(0x8c),
   eq: simd2(0x2d),
   minU: simd2(0x97),
@@ -106,6 +110,8 @@ export const i32x4 = {
   shrS: simd2(0xac),
   shrU: simd2(0xad),
   add: simd2(0xae),
+  sub: simd2(0xb1),
+  minS: simd2(0xb6),
   dot: simd2(0xba),
   lane: (x: Code, lane: number): Code => [...x, 0xfd, 0x1b, lane],
 };
@@ -119,6 +125,7 @@ export const f32x4 = {
   add: simd2(0xe4),
   sub: simd2(0xe5),
   mul: simd2(0xe6),
+  div: simd2(0xe7),
   max: simd2(0xe9),
   /** y if x < y, else x: x if that is NaN. */
   pmax: simd2(0xeb),
