@@ -27,7 +27,8 @@ export function findRope(source: Source, x: ValueId, value: ValueId, axes: Axes)
   const counted = [{ batch: 1, rows: Math.min(31, limit), past: 0 }, { batch: 2, rows: 5, past: Math.min(7, limit - 5) }].map((wanted) => scenarioOf(source, wanted));
   for (const [first, ...others] of [[given], counted]) {
     if (first === undefined) continue;
-    const found = readRope(headsOf(source, x, value, axes, first));
+    const read = readRope(headsOf(source, x, value, axes, first));
+    const found = read === undefined || positions === undefined ? read : meant(read);
     if (found === undefined || !others.every((scenario) => turnsAll(headsOf(source, x, value, axes, scenario), found))) continue;
     const far = scenarioOf(source, { batch: 1, rows: 2, past: 0, positions: [50_000, 131_000] });
     if (first === given && positions === undefined && !turnsAll(headsOf(source, x, value, axes, far), found)) continue;
@@ -90,6 +91,21 @@ function sharpened(frequency: number, a: number, b: number, at: (position: numbe
     best = (angle + 2 * Math.PI * turns) / position;
   }
   return Math.abs(best - frequency) < 1e-11 ? tidy(frequency) : tidy(best);
+}
+
+/**
+ * What a table of FP32 sines was made of: the powers of a base of five digits, in the FP32 steps of the published code, and an amplitude of 1,
+ * where the rows looked at agree with them to the last bits. So tables of any length, and no table, say the same.
+ */
+function meant({ frequencies, amplitude, interleaved }: FoundRope): FoundRope {
+  const nearest = (wanted: number): number => frequencies.reduce((best, each, i) => (Math.abs(each - wanted) < Math.abs((frequencies[best] as number) - wanted) ? i : best), 0);
+  const count = frequencies.length;
+  // The error of a frequency being much the same for all, this one says the base best.
+  const i = nearest(1 / Math.E);
+  const base = Number(((frequencies[i] as number) ** (-count / i)).toPrecision(5));
+  const series = frequencies.map((_, at) => Math.fround(1 / Math.fround(base ** Math.fround(at / count))));
+  const isSeries = series.every((each, at) => Math.abs(each - (frequencies[at] as number)) < 4e-9 + 1e-7 * each);
+  return { frequencies: isSeries ? series : frequencies, amplitude: Math.abs(amplitude - 1) < 1e-7 ? 1 : amplitude, interleaved };
 }
 
 function turns({ position, x, y }: { readonly position: number; readonly x: Float64Array; readonly y: Float64Array }, { frequencies, amplitude, interleaved }: FoundRope, rotary: number): boolean {
