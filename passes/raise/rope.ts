@@ -1,7 +1,7 @@
 import type { GraphAttrs } from '../../ir/graph/ops.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { offsets, type Axes } from './axes.ts';
-import { coneOf, evaluate, type Scenario, scenarioOf, shapeUnder } from './evaluate.ts';
+import { coneOf, evaluate, type Scenario, scenarioOf, shapeUnder, type Wanted } from './evaluate.ts';
 import { isAnchor, type Source } from './source.ts';
 import { tidy } from '../recognise/tidy.ts';
 
@@ -21,32 +21,43 @@ const asked = [1, 0, 2, 3, 5, 4, 9, 17, 30, 1, 0, 2, 3, 5, 4, 9, 17, 30];
  * (amplitude cos, amplitude sin), from which position 1 says the frequencies; then all is checked at other positions.
  */
 export function findRope(source: Source, x: ValueId, value: ValueId, axes: Axes): LimitedRope | undefined {
-  const positions = tableOf(source, value);
+  const table = tableOf(source, value);
+  const positions = table?.positions;
+  const within = Math.max(1e-5, 4 * (table?.error ?? 0));
   const limit = positions ?? Infinity;
   const given = scenarioOf(source, { batch: 2, rows: 9, past: 2, positions: asked.map((position) => position % limit) });
   const counted = [{ batch: 1, rows: Math.min(31, limit), past: 0 }, { batch: 2, rows: 5, past: Math.min(7, limit - 5) }].map((wanted) => scenarioOf(source, wanted));
   for (const [first, ...others] of [[given], counted]) {
     if (first === undefined) continue;
-    const read = readRope(headsOf(source, x, value, axes, first));
-    const found = read === undefined || positions === undefined ? read : meant(read);
-    if (found === undefined || !others.every((scenario) => turnsAll(headsOf(source, x, value, axes, scenario), found))) continue;
-    const far = scenarioOf(source, { batch: 1, rows: 2, past: 0, positions: [50_000, 131_000] });
-    if (first === given && positions === undefined && !turnsAll(headsOf(source, x, value, axes, far), found)) continue;
+    const read = readRope(headsOf(source, x, value, axes, first), within);
+    const found = read === undefined || table === undefined ? read : meant(read, table.error);
+    if (found === undefined || !others.every((scenario) => turnsAll(headsOf(source, x, value, axes, scenario), found, within))) continue;
+    const far = first === given ? { batch: 1, rows: 2, past: 0, positions: table === undefined ? [50_000, 131_000] : [limit >> 1, limit - 1] } : lastOf(source, positions ?? 1);
+    // Tables hold FP32 products of positions and frequencies.
+    const farWithin = within + (positions ?? 0) * 2 ** -23;
+    if (!turnsAll(headsOf(source, x, value, axes, scenarioOf(source, far)), found, farWithin)) continue;
     return { rope: found, positions };
   }
   return undefined;
 }
 
-/** Rows of the table the angles come from, if they are looked up. */
-function tableOf(source: Source, value: ValueId): number | undefined {
+/** A step whose last row is the last of a table, where rows count from the past; without one, as many rows as there is time for. */
+function lastOf({ axes }: Source, positions: number): Wanted {
+  if (axes.past === undefined) return { batch: 1, rows: Math.min(positions, 1024), past: 0 };
+  return { batch: 1, rows: 1, past: Math.max(0, positions - (typeof axes.row === 'number' ? axes.row : 1)) };
+}
+
+/** The rows of the table the angles come from, if they are looked up, and how far its numbers are from what they say. */
+function tableOf(source: Source, value: ValueId): { readonly positions: number; readonly error: number } | undefined {
   const prepared = coneOf(source, value, (each) => source.dependence(each) === 'active' && isAnchorValue(source, each));
   const looked = prepared.flatMap((each) => {
     const op = source.definition(each);
     const isTable = (op?.kind === 'pgather' || op?.kind === 'ppick') && source.dependence(each) === 'prepared' && /^(f|bf)/.test(source.type(each).dtype);
     return isTable ? coneOf(source, op.operands[0] as ValueId, () => false) : [];
   });
-  const rows = looked.flatMap((each) => (source.dependence(each) === 'constant' && source.type(each).shape.length > 1 ? (source.type(each).shape.at(-2) as number) : []));
-  return rows.length === 0 ? undefined : Math.min(...rows);
+  const tables = looked.filter((each) => source.dependence(each) === 'constant').map(source.type).filter(({ shape }) => shape.length > 1);
+  if (tables.length === 0) return undefined;
+  return { positions: Math.min(...tables.map(({ shape }) => shape.at(-2) as number)), error: Math.max(...tables.map(({ dtype }) => (dtype === 'f16' ? 2 ** -11 : 2 ** -24))) };
 }
 
 const isAnchorValue = (source: Source, value: ValueId): boolean => {
@@ -54,16 +65,16 @@ const isAnchorValue = (source: Source, value: ValueId): boolean => {
   return op !== undefined && isAnchor(op, source.dependence);
 };
 
-function readRope(heads: Heads): FoundRope | undefined {
+function readRope(heads: Heads, within: number): FoundRope | undefined {
   const random = heads(noise);
   const rotary = 2 * Math.ceil(Math.max(0, ...random.map(({ x, y }) => 1 + x.findLastIndex((element, i) => Math.abs(element - (y[i] as number)) > 1e-9))) / 2);
   if (rotary === 0 || rotary > (random[0]?.x.length ?? 0)) return undefined;
-  return [false, true].map((interleaved) => readFrequencies(heads, rotary, interleaved)).find((found) => found !== undefined && turnsAll(heads, found));
+  return [false, true].map((interleaved) => readFrequencies(heads, rotary, interleaved)).find((found) => found !== undefined && turnsAll(heads, found, within));
 }
 
 const noise = (i: number, at: number): number => Math.sin(i * 2.1 + at * 0.7 + 0.4);
 
-const turnsAll = (heads: Heads, found: FoundRope): boolean => heads(noise).every((vector) => turns(vector, found, 2 * found.frequencies.length));
+const turnsAll = (heads: Heads, found: FoundRope, within: number): boolean => heads(noise).every((vector) => turns(vector, found, within));
 
 /** Elements of pair i. */
 const pair = (i: number, rotary: number, interleaved: boolean): readonly [number, number] => (interleaved ? [2 * i, 2 * i + 1] : [i, i + rotary / 2]);
@@ -94,21 +105,26 @@ function sharpened(frequency: number, a: number, b: number, at: (position: numbe
 }
 
 /**
- * What a table of FP32 sines was made of: the powers of a base of five digits, in the FP32 steps of the published code, and an amplitude of 1,
- * where the rows looked at agree with them to the last bits. So tables of any length, and no table, say the same.
+ * What a table of rounded sines was made of: the powers of the roundest base, in the FP32 steps of the published code, and an amplitude of 1,
+ * where the rows looked at agree with them to the last bits. So tables of any length, and no table, say the same. Halves say too little alone.
  */
-function meant({ frequencies, amplitude, interleaved }: FoundRope): FoundRope {
+function meant({ frequencies, amplitude, interleaved }: FoundRope, error: number): FoundRope | undefined {
   const nearest = (wanted: number): number => frequencies.reduce((best, each, i) => (Math.abs(each - wanted) < Math.abs((frequencies[best] as number) - wanted) ? i : best), 0);
   const count = frequencies.length;
   // The error of a frequency being much the same for all, this one says the base best.
   const i = nearest(1 / Math.E);
-  const base = Number(((frequencies[i] as number) ** (-count / i)).toPrecision(5));
-  const series = frequencies.map((_, at) => Math.fround(1 / Math.fround(base ** Math.fround(at / count))));
-  const isSeries = series.every((each, at) => Math.abs(each - (frequencies[at] as number)) < 4e-9 + 1e-7 * each);
-  return { frequencies: isSeries ? series : frequencies, amplitude: Math.abs(amplitude - 1) < 1e-7 ? 1 : amplitude, interleaved };
+  const base = (frequencies[i] as number) ** (-count / i);
+  const series = [1, 2, 3, 4, 5]
+    .map((digits) => powers(Number(base.toPrecision(digits)), count))
+    .find((powers) => powers.every((each, at) => Math.abs(each - (frequencies[at] as number)) < error / 15 + 1e-7 * each));
+  if (series === undefined && error > 1e-6) return undefined;
+  return { frequencies: series ?? frequencies, amplitude: Math.abs(amplitude - 1) < 2 * error ? 1 : amplitude, interleaved };
 }
 
-function turns({ position, x, y }: { readonly position: number; readonly x: Float64Array; readonly y: Float64Array }, { frequencies, amplitude, interleaved }: FoundRope, rotary: number): boolean {
+const powers = (base: number, count: number): readonly number[] => Array.from({ length: count }, (_, at) => Math.fround(1 / Math.fround(base ** Math.fround(at / count))));
+
+function turns({ position, x, y }: { readonly position: number; readonly x: Float64Array; readonly y: Float64Array }, { frequencies, amplitude, interleaved }: FoundRope, within: number): boolean {
+  const rotary = 2 * frequencies.length;
   const wanted = Float64Array.from(x);
   frequencies.forEach((frequency, i) => {
     const [a, b] = pair(i, rotary, interleaved);
@@ -116,7 +132,7 @@ function turns({ position, x, y }: { readonly position: number; readonly x: Floa
     wanted[a] = (x[a] as number) * cos - (x[b] as number) * sin;
     wanted[b] = (x[b] as number) * cos + (x[a] as number) * sin;
   });
-  return wanted.every((element, i) => Math.abs(element - (y[i] as number)) < 1e-5);
+  return wanted.every((element, i) => Math.abs(element - (y[i] as number)) < within);
 }
 
 /** The region as a function of vectors along the last axis of a tensor whose other axes are batch, row and heads. */
