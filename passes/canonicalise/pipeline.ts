@@ -1,20 +1,26 @@
 import type { GraphModule } from '../../ir/graph/module.ts';
 import { compact } from '../rewrite.ts';
+import { broadcasts } from './broadcasts.ts';
 import { comparisons } from './comparisons.ts';
 import { dropIdentity } from './drop-identity.ts';
 import { foldConstants } from './fold-constants.ts';
 import { mergeViews } from './merge-views.ts';
 import { shareEqual } from './share-equal.ts';
 import { softmax } from './softmax.ts';
+import { unflatten } from './unflatten.ts';
+import { variance } from './variance.ts';
 
 /** The small passes that bring a source graph to its canonical form, in order. */
 export const canonicalisePasses: readonly { readonly name: string; readonly run: (module: GraphModule) => GraphModule }[] = [
   { name: 'remove-dead', run: compact },
   { name: 'fold-constants', run: foldConstants },
+  { name: 'unflatten', run: unflatten },
   { name: 'merge-views', run: mergeViews },
   // Merged views may be back where they began.
   { name: 'drop-identity', run: dropIdentity },
+  { name: 'broadcasts', run: broadcasts },
   { name: 'share-equal', run: shareEqual },
+  { name: 'variance', run: variance },
   { name: 'comparisons', run: comparisons },
   { name: 'softmax', run: softmax },
 ];

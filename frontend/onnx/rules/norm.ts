@@ -1,9 +1,12 @@
-import { divDims } from '../../../ir/dims.ts';
+import { divDims, volumeOf } from '../../../ir/dims.ts';
 import type { Emitter } from '../emit.ts';
 import { CannotImport, type Value, dimAt } from '../value.ts';
 import type { Call, Rules } from './rule.ts';
 
 type Affine = { readonly scale: Value | undefined; readonly bias: Value | undefined };
+
+/** Attributes are of single precision, the one that is not written too. */
+const usualEpsilon = Math.fround(1e-5);
 
 /** Axes from `axis` to the last. */
 function axesFrom(emit: Emitter, x: Value, axis: number): readonly number[] {
@@ -34,11 +37,11 @@ export function layerNorm(emit: Emitter, x: Value, axes: readonly number[], epsi
 
 function layerNormal(call: Call, emit: Emitter): readonly Value[] {
   const x = call.input(0);
-  const [result, mean, deviation] = layerNorm(emit, x, axesFrom(emit, x, call.int('axis', -1)), call.float('epsilon', 1e-5), { scale: call.inputs[1], bias: call.inputs[2] });
+  const [result, mean, deviation] = layerNorm(emit, x, axesFrom(emit, x, call.int('axis', -1)), call.float('epsilon', usualEpsilon), { scale: call.inputs[1], bias: call.inputs[2] });
   return call.outputs.length > 2 ? [result, mean, emit.unary('reciprocal', deviation)] : [result, mean];
 }
 
-const rmsNormal = (call: Call, emit: Emitter): Value => rmsNorm(emit, call.input(0), axesFrom(emit, call.input(0), call.int('axis', -1)), call.float('epsilon', 1e-5), call.inputs[1]);
+const rmsNormal = (call: Call, emit: Emitter): Value => rmsNorm(emit, call.input(0), axesFrom(emit, call.input(0), call.int('axis', -1)), call.float('epsilon', usualEpsilon), call.inputs[1]);
 
 export const norms: Rules = {
   LayerNormalization: layerNormal,
@@ -49,13 +52,13 @@ export const norms: Rules = {
     if (call.int('training_mode', 0) === 1 || (call.opset < 7 && call.int('is_test', 0) === 0)) throw new CannotImport('E3001', 'the statistics of a batch are computed in training');
     const x = call.input(0);
     const [scale, bias, mean, variance] = [1, 2, 3, 4].map((i) => ofChannels(emit, x, call.input(i))) as [Value, Value, Value, Value];
-    const deviation = emit.unary('sqrt', emit.binary('add', variance, emit.scalar(x, call.float('epsilon', 1e-5))));
+    const deviation = emit.unary('sqrt', emit.binary('add', variance, emit.scalar(x, call.float('epsilon', usualEpsilon))));
     return emit.binary('add', emit.binary('mul', emit.binary('div', emit.binary('sub', x, mean), deviation), scale), bias);
   },
   InstanceNormalization: (call, emit) => {
     const x = call.input(0);
     const [scale, bias] = [1, 2].map((i) => ofChannels(emit, x, call.input(i))) as [Value, Value];
-    return layerNorm(emit, x, axesFrom(emit, x, 2), call.float('epsilon', 1e-5), { scale, bias })[0];
+    return layerNorm(emit, x, axesFrom(emit, x, 2), call.float('epsilon', usualEpsilon), { scale, bias })[0];
   },
   GroupNormalization: (call, emit) => {
     const x = call.input(0);
@@ -63,11 +66,11 @@ export const norms: Rules = {
     const groups = call.int('num_groups');
     const own = divDims(channels, groups);
     if (own === undefined) throw new CannotImport('E1003', `${channels} channels are not ${groups} groups`);
-    const grouped = emit.reshape(x, [batch, groups, own, ...x.shape.slice(2)]);
-    const each = (value: Value): Value => emit.reshape(value, [groups, 1, ...x.shape.slice(2).map(() => 1)]);
+    const grouped = emit.reshape(x, [batch, groups, volumeOf([own, ...x.shape.slice(2)])]);
+    const each = (value: Value): Value => emit.reshape(value, [groups, 1]);
     // Before opset 21 scale and bias were of groups, not of channels.
     const affine = call.opset < 21 ? { scale: each(call.input(1)), bias: each(call.input(2)) } : { scale: undefined, bias: undefined };
-    const normal = emit.reshape(layerNorm(emit, grouped, axesFrom(emit, grouped, 2), call.float('epsilon', 1e-5), affine)[0], x.shape);
+    const normal = emit.reshape(layerNorm(emit, grouped, axesFrom(emit, grouped, 2), call.float('epsilon', usualEpsilon), affine)[0], x.shape);
     if (call.opset < 21) return normal;
     return emit.binary('add', emit.binary('mul', normal, ofChannels(emit, x, call.input(1))), ofChannels(emit, x, call.input(2)));
   },

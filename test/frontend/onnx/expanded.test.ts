@@ -32,10 +32,10 @@ function lifted(name: string): string | undefined {
 }
 
 /**
- * Ops whose function body computes by another way what is more than one block: masks and scores that are results, means and deviations
- * that are, rows turned in another layout, a quotient guarded against 0.
+ * Ops whose function body computes by another way what is more than one block: masks and scores that are results, the mean of one flat row,
+ * rows turned in another layout, a quotient guarded against 0.
  */
-const apart = /^test_(flex)?attention|^test_(layer|group)_normalization|^test_rotary_embedding|^test_dynamicquantizelinear/;
+const apart = /^test_(flex)?attention|^test_layer_normalization_2d_axis(0|_negative_2)|^test_rotary_embedding|^test_dynamicquantizelinear/;
 
 describe.skipIf(!hasCorpus)('an op is lifted to what its function body is', () => {
   it('every op with a body that is handled', () => {
@@ -46,6 +46,6 @@ describe.skipIf(!hasCorpus)('an op is lifted to what its function body is', () =
     });
     const both = pairs.filter(({ whole, body }) => whole !== undefined && body !== undefined);
     expect(both.filter(({ op, whole, body }) => whole !== body && !apart.test(op)).map(({ op }) => op)).toEqual([]);
-    expect(both.filter(({ whole, body }) => whole === body).length).toBeGreaterThan(120);
+    expect(both.filter(({ whole, body }) => whole === body).length).toBeGreaterThan(160);
   });
 });

@@ -3,12 +3,15 @@ import { GraphBuilder } from '../../../ir/graph/build.ts';
 import { inferResults } from '../../../ir/graph/infer.ts';
 import type { GraphModule } from '../../../ir/graph/module.ts';
 import type { TensorType, ValueId } from '../../../ir/types.ts';
+import { broadcasts } from '../../../passes/canonicalise/broadcasts.ts';
 import { comparisons } from '../../../passes/canonicalise/comparisons.ts';
 import { dropIdentity } from '../../../passes/canonicalise/drop-identity.ts';
 import { foldConstants } from '../../../passes/canonicalise/fold-constants.ts';
 import { mergeViews } from '../../../passes/canonicalise/merge-views.ts';
 import { shareEqual } from '../../../passes/canonicalise/share-equal.ts';
 import { softmax } from '../../../passes/canonicalise/softmax.ts';
+import { unflatten } from '../../../passes/canonicalise/unflatten.ts';
+import { variance } from '../../../passes/canonicalise/variance.ts';
 
 const f32 = (...shape: TensorType['shape']): TensorType => ({ dtype: 'f32', shape });
 
@@ -99,4 +102,45 @@ it('z - log(sum(exp(z))) is log(softmax(z)), with a maximum taken off or not', (
     return [build.op('pbinary', { fn: 'sub' }, [z, build.op('punary', { fn: 'log' }, [total])])];
   });
   expect(said(softmax(module))).toEqual([['psoftmax', { axis: 1 }], ['punary', { fn: 'log' }]]);
+});
+
+it('gives what is broadcast no axes it does not need, and puts it on the right', () => {
+  const module = moduleOf((build, x) => {
+    const row = build.op('pconst', { values: [1, 2, 3, 4] }, [], f32(4));
+    return [build.op('pbinary', { fn: 'mul' }, [build.op('preshape', {}, [row], f32(1, 4)), x]), build.op('pbinary', { fn: 'sub' }, [build.op('pconst', { values: [1] }, [], f32(1)), x])];
+  });
+  const narrow = broadcasts(module);
+  const [x] = narrow.body.params;
+  expect(said(narrow)).toEqual([['pconst', { values: [1, 2, 3, 4] }], ['pbinary', { fn: 'mul' }], ['pconst', { values: [1] }], ['pbinary', { fn: 'sub' }]]);
+  expect(narrow.body.ops[1]?.operands).toEqual([x, narrow.body.ops[0]?.results[0]]);
+  expect(narrow.types[narrow.body.ops[2]?.results[0] as ValueId]?.shape).toEqual([]);
+  const wider = moduleOf((build, x) => [build.op('pbinary', { fn: 'mul' }, [x, build.op('pconst', { values: [2] }, [], f32(1, 1, 1))])]);
+  expect(broadcasts(wider)).toBe(wider);
+});
+
+it('takes rows for what they were before they were one axis', () => {
+  const flattened = (turn: (build: GraphBuilder, flat: ValueId) => ValueId, ...shape: TensorType['shape']): GraphModule =>
+    moduleOf((build, x) => {
+      const cube = build.op('punary', { fn: 'neg' }, [build.op('preshape', {}, [x], f32('n', 2, 2))]);
+      return [build.op('preshape', {}, [turn(build, build.op('preshape', {}, [cube], f32('n', 4)))], f32(...shape))];
+    });
+  const mean = mergeViews(unflatten(flattened((build, flat) => build.op('preduce', { fn: 'mean', axes: [1], keepDims: true }, [flat]), 'n', 1, 1)));
+  expect(said(dropIdentity(mean))).toEqual([['preshape', {}], ['punary', { fn: 'neg' }], ['preduce', { fn: 'mean', axes: [1, 2], keepDims: true }]]);
+  const scaled = unflatten(flattened((build, flat) => build.op('pbinary', { fn: 'mul' }, [flat, build.op('pconst', { values: [1, 2, 3, 4] }, [], f32(4))]), 'n', 2, 2));
+  expect(scaled.types[scaled.body.ops.at(-2)?.results[0] as ValueId]?.shape).toEqual([2, 2]);
+  const turned = flattened((build, flat) => build.op('ptranspose', { perm: [1, 0] }, [flat]), 2, 2, 'n');
+  expect(unflatten(turned)).toBe(turned);
+});
+
+it('computes a variance from what is apart from the mean', () => {
+  const spread = (meanOf: (x: ValueId, square: ValueId) => ValueId): GraphModule =>
+    moduleOf((build, x) => {
+      const mean = (of: ValueId): ValueId => build.op('preduce', { fn: 'mean', axes: [1], keepDims: true }, [of]);
+      const square = build.op('pbinary', { fn: 'mul' }, [x, x]);
+      const first = mean(meanOf(x, square));
+      return [build.op('pbinary', { fn: 'sub' }, [mean(square), build.op('pbinary', { fn: 'mul' }, [first, first])])];
+    });
+  expect(said(variance(spread((x) => x)))).toEqual([['preduce', { fn: 'mean', axes: [1], keepDims: true }], ['pbinary', { fn: 'sub' }], ['pbinary', { fn: 'mul' }], ['preduce', { fn: 'mean', axes: [1], keepDims: true }]]);
+  const other = spread((_, square) => square);
+  expect(variance(other)).toBe(other);
 });
