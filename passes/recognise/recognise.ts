@@ -73,18 +73,21 @@ function attentionBlock(graph: Graph, found: FoundAttention): Block {
   const { product, mixing, transposed, scores, sinks, scale, softCap, biased, ops } = found;
   const value = mixing.results[0] as ValueId;
   const [left, right] = product.operands as readonly [ValueId, ValueId];
-  const [q, keys] = [withoutFactor(graph, left), withoutFactor(graph, right)];
+  const q = withoutFactor(graph, left);
+  const columns = withoutFactor(graph, right);
+  const rows = unswapped(graph, columns.value);
+  const keys = rows === undefined ? undefined : withoutFactor(graph, rows);
   const values = mixing.operands[transposed ? 0 : 1] as ValueId;
   const make = (near: Near): ValueId => {
     const bias = biased && scores !== undefined ? [withoutScores(near, scores, product)] : [];
     const turned = transposed ? swapped(graph, near, values) : near.now(values);
-    const operands = [near.now(q.value), swapped(graph, near, keys.value), turned, ...bias, ...(sinks === undefined ? [] : [near.now(sinks)])];
+    const operands = [near.now(q.value), keys === undefined ? swapped(graph, near, columns.value) : near.now(keys.value), turned, ...bias, ...(sinks === undefined ? [] : [near.now(sinks)])];
     const [lead, m, n] = [graph.type(value).shape.slice(0, -2), ...graph.type(value).shape.slice(-2)] as const;
     const type: TensorType = { ...graph.type(value), shape: transposed ? [...lead, n as number, m as number] : graph.type(value).shape };
-    const result = near.build.op('tattention', { scale: tidy(scale * q.factor * keys.factor), softCap, biased, sinks: sinks !== undefined }, operands, type);
+    const result = near.build.op('tattention', { scale: tidy(scale * q.factor * columns.factor * (keys?.factor ?? 1)), softCap, biased, sinks: sinks !== undefined }, operands, type);
     return transposed ? near.build.op('ptranspose', { perm: lastTwo(type.shape.length) }, [result], graph.type(value)) : result;
   };
-  return { value, ops: [...q.ops, ...keys.ops, ...ops], make };
+  return { value, ops: [...q.ops, ...columns.ops, ...(keys?.ops ?? []), ...ops], make };
 }
 
 /** A value without the numbers it is multiplied by, and the ops that do so. */
@@ -136,24 +139,33 @@ function expertsOp(graph: Graph, near: Near, { attrs, region, logits, choiceBias
 
 const lastTwo = (rank: number): readonly number[] => [...Array.from({ length: rank }, (_, i) => i).slice(0, -2), rank - 1, rank - 2];
 
-/** A value with its last two axes swapped. */
-function swapped(graph: Graph, near: Near, value: ValueId): ValueId {
+/** What a value is with its last two axes swapped, if the source has it. */
+function unswapped(graph: Graph, value: ValueId): ValueId | undefined {
   const inner = definedBy(graph, value, 'ptranspose');
   const perm = lastTwo(graph.type(value).shape.length);
-  if (inner !== undefined && inner.attrs.perm.every((axis, i) => axis === perm[i])) return near.now(inner.operands[0] as ValueId);
-  return near.build.op('ptranspose', { perm }, [near.now(value)]);
+  return inner?.attrs.perm.every((axis, i) => axis === perm[i]) === true ? inner.operands[0] : undefined;
 }
 
-/** What a region makes of scores that are all zero: what it adds to them. */
-const withoutScores = (near: Near, region: Region, product: GraphOp): ValueId => copied(near, region, near.build.op('pconst', { values: [0] }, [], near.type(product.results[0] as ValueId)));
+/** A value with its last two axes swapped. */
+function swapped(graph: Graph, near: Near, value: ValueId): ValueId {
+  const known = unswapped(graph, value);
+  return known === undefined ? near.build.op('ptranspose', { perm: lastTwo(graph.type(value).shape.length) }, [near.now(value)]) : near.now(known);
+}
 
-/** A region again, of another value. */
-function copied(near: Near, { x, value, ops }: Region, of: ValueId): ValueId {
+/** What a region makes of scores that are all zero: what it adds to them, in the axes it differs along. */
+function withoutScores(near: Near, region: Region, product: GraphOp): ValueId {
+  const type = near.type(product.results[0] as ValueId);
+  const isPointwise = region.ops.every(({ kind }) => kind === 'pbinary' || kind === 'punary' || kind === 'pwhere');
+  return copied(near, region, near.build.op('pconst', { values: [0] }, [], { dtype: type.dtype, shape: isPointwise ? [] : type.shape }), isPointwise);
+}
+
+/** A region again, of another value; `isNarrow`: which has other axes. */
+function copied(near: Near, { x, value, ops }: Region, of: ValueId, isNarrow = false): ValueId {
   const values = new Map<ValueId, ValueId>([[x, of]]);
   const now = (operand: ValueId): ValueId => values.get(operand) ?? near.now(operand);
   for (const op of ops) {
     if (op.kind === 'loop' || op.kind === 'fused') throw new Error('internal: a region with a body');
-    const results = near.build.ops(op.kind, op.attrs as never, op.operands.map(now), op.results.map(near.type));
+    const results = near.build.ops(op.kind, op.attrs as never, op.operands.map(now), isNarrow ? undefined : op.results.map(near.type));
     op.results.forEach((result, i) => values.set(result, results[i] as ValueId));
   }
   return values.get(value) as ValueId;

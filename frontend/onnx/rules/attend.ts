@@ -16,8 +16,10 @@ export type Attending = {
   readonly mask: (scores: Value) => Value;
   /** A logit [heads] that takes part in the softmax and has no value. */
   readonly sink?: Value | undefined;
-  /** What a row that sees no key gets. `undefined` where every row sees one. */
-  readonly blind?: 'nothing' | undefined;
+  /** What the mask adds to the scores: rows of -Infinity see no key, and get nothing. `undefined` where every row sees one. */
+  readonly blind?: Value | undefined;
+  /** Whether queries and keys are scaled each by the root of the scale, not the scores, if it has one. */
+  readonly onBothSides?: boolean;
   /** What becomes of the shares before they weigh values. */
   readonly weigh?: ((shares: Value) => Value) | undefined;
 };
@@ -26,16 +28,19 @@ export type Attending = {
 export type Attended = { readonly mixed: Value; readonly scaled: Value; readonly capped: Value; readonly masked: Value; readonly weights: Value };
 
 /** softmax(cap(scale * q k^T), masked) v */
-export function attend(emit: Emitter, { q, k, v, scale, softCap, mask, sink, blind, weigh }: Attending): Attended {
+export function attend(emit: Emitter, { q, k, v, scale, softCap, mask, sink, blind, onBothSides, weigh }: Attending): Attended {
   const heads = dimAt(q, 1);
   const factor = scale === 0 ? 1 / Math.sqrt(knownSize(q.shape[3])) : scale;
-  const scores = emit.matmul(q, emit.transpose(repeatHeads(emit, k, heads), [0, 1, 3, 2]));
-  const scaled = factor === 1 ? scores : emit.binary('mul', scores, emit.scalar(scores, factor));
+  const times = (x: Value, by: number): Value => (by === 1 ? x : emit.binary('mul', x, emit.scalar(x, by)));
+  const isSplit = onBothSides === true && factor > 0;
+  const side = isSplit ? Math.sqrt(factor) : 1;
+  const scores = emit.matmul(times(q, side), times(emit.transpose(repeatHeads(emit, k, heads), [0, 1, 3, 2]), side));
+  const scaled = isSplit ? scores : times(scores, factor);
   const cap = emit.scalar(scaled, softCap);
   const capped = softCap === 0 ? scaled : emit.binary('mul', emit.unary('tanh', emit.binary('div', scaled, cap)), cap);
   const masked = mask(capped);
   const shares = sink === undefined ? emit.softmax(masked, 3) : sunk(emit, masked, sink);
-  const guarded = blind === undefined || masked === capped ? shares : emit.where(emit.unary('isnan', shares), emit.scalar(shares, 0), shares);
+  const guarded = blind === undefined ? shares : emit.where(emit.binary('equal', emit.reduce('max', blind, [blind.shape.length - 1], true), emit.scalar(shares, -Infinity)), emit.scalar(shares, 0), shares);
   const weights = weigh?.(guarded) ?? guarded;
   return { mixed: emit.matmul(weights, repeatHeads(emit, v, heads)), scaled, capped, masked, weights };
 }

@@ -1,7 +1,7 @@
 import { divDims, leastOf, mulDims, subDims } from '../../../ir/dims.ts';
 import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
-import { CannotImport, type Value, dimAt } from '../value.ts';
+import { CannotImport, type Value, dimAt, knownValue } from '../value.ts';
 import { attend, joinHeads, joined, places, splitHeads } from './attend.ts';
 import { number } from './cache.ts';
 import { rotate } from './norm.ts';
@@ -48,12 +48,15 @@ function attention(call: Call, emit: Emitter): readonly Value[] {
   const flat = call.input(0).shape.length === 3;
   const headed = (i: number, name: string): Value => (flat ? splitHeads(emit, call.input(i), call.int(name)) : call.input(i));
   const [k, v] = [joined(emit, call.inputs[4], headed(1, 'kv_num_heads')), joined(emit, call.inputs[5], headed(2, 'kv_num_heads'))];
+  const q = headed(0, 'q_num_heads');
+  const bias = biasOf(call, emit, dimAt(q, 2), dimAt(k, 2));
   const { mixed, scaled, capped, masked, weights } = attend(emit, {
-    q: headed(0, 'q_num_heads'), k, v,
+    q, k, v,
     scale: call.float('scale', 0),
     softCap: call.float('softcap', 0),
-    mask: (scores) => maskScores(call, emit, scores),
-    blind: 'nothing',
+    onBothSides: true,
+    mask: (scores) => (bias === undefined ? scores : emit.binary('add', scores, bias)),
+    blind: bias,
   });
   const observed = [scaled, capped, masked, weights][call.int('qk_matmul_output_mode', 0)] ?? weights;
   return [flat ? joinHeads(emit, mixed) : mixed, k, v, observed];
@@ -74,28 +77,29 @@ export const previews: Rules = {
   },
 };
 
-function maskScores(call: Call, emit: Emitter, scores: Value): Value {
-  const floor = emit.scalar(scores, -Infinity);
-  const lengths = call.inputs[6];
-  const mask = call.inputs[3] && reaching(emit, call.inputs[3], dimAt(scores, 3));
-  const given = mask === undefined ? scores : mask.dtype === 'bool' ? emit.where(mask, scores, floor) : emit.binary('add', scores, mask);
-  const [rows, keys] = scores.shape.slice(2) as [Dim, Dim];
+/** What masks add to the scores, one after the other: 0 for what is seen, -Infinity for what is not. */
+function biasOf(call: Call, emit: Emitter, rows: Dim, keys: Dim): Value | undefined {
+  const [open, hidden] = [0, -Infinity].map((each) => knownValue('f32', [], [each])) as [Value, Value];
+  const mask = call.inputs[3];
+  const given = mask && reaching(emit, mask.dtype === 'bool' ? emit.where(mask, open, hidden) : mask, keys);
+  const [left, right] = [call.int('left_window_size', -1), call.int('right_window_size', -1)];
   // Keys of a length of their own end with the rows at hand.
-  const length = lengths && emit.reshape(lengths, [dimAt(lengths, 0), 1, 1, 1]);
-  const first = length === undefined ? number(call.inputs[4]?.shape[2] ?? 0) : emit.binary('sub', length, number(rows));
+  const lengths = call.inputs[6];
+  const ofSequence = (x: Value): Value => emit.reshape(x, [dimAt(x, 0), 1, 1, 1]);
+  const first = lengths === undefined ? number(call.inputs[4]?.shape[2] ?? 0) : ofSequence(emit.binary('sub', lengths, number(rows)));
   const [row, key] = [places(emit, first, rows, 2), places(emit, number(0), keys, 1)];
-  const [left, right] = [call.int('left_window_size', -1), call.int('is_causal', 0) === 1 ? 0 : call.int('right_window_size', -1)];
-  const early = right < 0 ? given : emit.where(emit.binary('lessEqual', key, moved(emit, row, right)), given, floor);
-  const near = left < 0 ? early : emit.where(emit.binary('greaterEqual', key, moved(emit, row, -left)), early, floor);
-  return length === undefined ? near : emit.where(emit.binary('less', key, length), near, floor);
+  const terms = [
+    call.int('is_causal', 0) === 1 ? emit.where(emit.binary('less', row, key), hidden, open) : undefined,
+    left < 0 ? undefined : emit.where(emit.binary('lessEqual', emit.binary('sub', row, key), emit.scalar(row, left)), open, hidden),
+    right < 0 ? undefined : emit.where(emit.binary('lessEqual', emit.binary('sub', key, row), emit.scalar(row, right)), open, hidden),
+    lengths && emit.where(emit.binary('less', key, ofSequence(lengths)), open, hidden),
+  ].filter((term) => term !== undefined);
+  return terms.reduce<Value | undefined>((sum, term) => (sum === undefined ? term : emit.binary('add', sum, emit.cast(term, sum.dtype))), given);
 }
 
 /** A mask that ends before the keys do hides the others. */
 function reaching(emit: Emitter, mask: Value, keys: Dim): Value {
   const missing = subDims(keys, emit.sizes.settle(dimAt(mask, -1)));
   if (mask.shape.at(-1) === 1 || leastOf(missing) <= 0) return mask;
-  const hidden = emit.scalar(mask, mask.dtype === 'bool' ? 0 : -Infinity);
-  return emit.concat([mask, emit.expand(hidden, mask.shape.with(-1, missing))], -1);
+  return emit.concat([mask, emit.expand(emit.scalar(mask, -Infinity), mask.shape.with(-1, missing))], -1);
 }
-
-const moved = (emit: Emitter, place: Value, by: number): Value => (by === 0 ? place : emit.binary('add', place, emit.scalar(place, by)));

@@ -62,6 +62,10 @@ describe('attention', () => {
     });
     expect(blocks).toEqual(['tnorm {"norm":"rms","axes":[2],"epsilon":0.00001}', 'tattention {"scale":0.5,"softCap":0,"biased":false,"sinks":false}']);
   });
+  test('of keys scaled before they are turned', () => {
+    const { blocks } = found(qkv, (write, [q, k, v]) => attention(write, [write.by('mul', q as ValueId, 0.5), write.by('mul', k as ValueId, 0.5), v as ValueId], (scores) => scores));
+    expect(blocks).toEqual(['tattention {"scale":0.25,"softCap":0,"biased":false,"sinks":false}']);
+  });
   test('of one softmax that weighs two values: two', () => {
     const { blocks } = found({ ...qkv, other: ['b', 'n', 6] }, (write, [q, k, v, other]) => {
       const weights = write.build.op('psoftmax', { axis: -1 }, [write.build.op('pmatmul', {}, [q as ValueId, write.build.op('ptranspose', { perm: [0, 2, 1] }, [k as ValueId])])]);
