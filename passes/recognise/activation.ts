@@ -81,7 +81,7 @@ export class Activations {
     const key = vectors.length === 0 ? text : `${text} ${sides.join()}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known;
-    const outcome = classify(curveOf(this.#graph, region, new Map(region.sides.map((side, i) => [side, sides[i] as number]))));
+    const outcome = classify(curveOf(this.#graph, region, new Map(region.sides.map((side, i) => [side, sides[i] as number]))), beyond(sides as readonly number[]));
     this.#known.set(key, outcome);
     return outcome;
   }
@@ -117,10 +117,22 @@ const few = given.subarray(0, 24);
 /** A nearest function farther away than this is no near miss. */
 const near = 1;
 
-/** Which function of the library a curve is. */
-function classify(curve: (data: Float64Array) => Float64Array): Outcome {
+/** Arguments on both sides of where a curve may turn that the others do not reach: a bound of 255 is seen by nothing less. */
+const beyond = (constants: readonly number[]): Float64Array => Float64Array.from(constants.filter((constant) => Number.isFinite(constant) && Math.abs(constant) > 4).flatMap((constant) => [2 * constant, -2 * constant]));
+
+/** Which function of the library a curve is, far out as well. */
+function classify(curve: (data: Float64Array) => Float64Array, far: Float64Array): Outcome {
   const first = compared(few, curve(few));
-  return first.found === undefined && first.distance >= near ? first : compared(given, curve(given));
+  if (first.found === undefined && first.distance >= near) return first;
+  const outcome = compared(given, curve(given));
+  const { found } = outcome;
+  if (found === undefined) return outcome;
+  const y = curve(far);
+  const meaning = (x: number): number => blockActivation[found.activation](found.slope * x) / found.slope;
+  const at = far.findIndex((x, i) => !(Math.abs((y[i] as number) - meaning(x)) <= tolerance * Math.max(1, Math.abs(meaning(x)))));
+  if (at < 0) return outcome;
+  const [x, got] = [far[at] as number, y[at] as number];
+  return { found: undefined, nearest: found.activation, distance: Math.abs(got - meaning(x)), farthest: { at: x, wanted: meaning(x), got } };
 }
 
 function compared(given: Float64Array, y: Float64Array): Outcome {
