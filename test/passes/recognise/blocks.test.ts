@@ -178,6 +178,11 @@ test('steps are no activation, and hide none', () => {
   expect(blocks).toEqual(['tactivate {"activation":"silu","slope":1}']);
 });
 
+test('a relu kept within 255 is a relu, and kept within 255', () => {
+  const { blocks } = found({ x: ['b', 'm', 8] }, (write, [x]) => write.by('min', write.by('max', write.by('mul', x as ValueId, 1000), 0), 255));
+  expect(blocks).toEqual(['tactivate {"activation":"relu","slope":1}']);
+});
+
 test('rows of length one are no norm', () => {
   const { blocks } = found({ x: ['b', 'm', 8] }, (write, [x]) => write.binary('div', x as ValueId, write.unary('sqrt', write.build.op('preduce', { fn: 'sum', axes: [2], keepDims: true }, [write.binary('mul', x as ValueId, x as ValueId)]))));
   expect(blocks).toEqual([]);
