@@ -41,7 +41,7 @@ export class Ropes {
   /** The rotation that ends in an op, and not already in what that is a view of. */
   endingIn(op: GraphOp): FoundRope | undefined {
     if (!this.#mayEnd(op)) return undefined;
-    const viewed = op.kind === 'preshape' ? this.#graph.definition(op.operands[0] as ValueId) : undefined;
+    const viewed = op.kind === 'preshape' || op.kind === 'ptranspose' ? this.#graph.definition(op.operands[0] as ValueId) : undefined;
     if (viewed !== undefined && this.endingIn(viewed) !== undefined) return undefined;
     const value = op.results[0] as ValueId;
     const { shape } = this.#graph.type(value);
@@ -64,7 +64,7 @@ export class Ropes {
   #mayEnd(op: GraphOp, depth = 0): boolean {
     const before = (): readonly GraphOp[] => op.operands.flatMap((operand) => this.#graph.definition(operand) ?? []);
     if (op.kind === 'pbinary' && (op.attrs.fn === 'add' || (op.attrs.fn === 'sub' && depth > 0))) return before().filter((each) => each.kind === 'pbinary' && each.attrs.fn === 'mul').length === 2;
-    return depth < 4 && (op.kind === 'pconcat' || op.kind === 'preshape') && before().some((each) => this.#mayEnd(each, depth + 1));
+    return depth < 4 && (op.kind === 'pconcat' || op.kind === 'preshape' || op.kind === 'ptranspose') && before().some((each) => this.#mayEnd(each, depth + 1));
   }
 }
 

@@ -58,13 +58,16 @@ export function knownSize(size: Dim | undefined): number {
   return size;
 }
 
-/** [batch, rows, heads * headDim] -> [batch, heads, rows, headDim] */
-export function splitHeads(emit: Emitter, x: Value, heads: number): Value {
+/** [batch, rows, heads * headDim] -> [batch, rows, heads, headDim] */
+export function headsInRows(emit: Emitter, x: Value, heads: number): Value {
   const [batch, rows, width] = dimsOf(x, 3);
   const headDim = divDims(width, heads);
   if (headDim === undefined) throw new CannotImport('E1003', `${width} features are not ${heads} heads of equal size`);
-  return emit.transpose(emit.reshape(x, [batch, rows, heads, headDim]), [0, 2, 1, 3]);
+  return emit.reshape(x, [batch, rows, heads, headDim]);
 }
+
+/** [batch, rows, heads * headDim] -> [batch, heads, rows, headDim] */
+export const splitHeads = (emit: Emitter, x: Value, heads: number): Value => emit.transpose(headsInRows(emit, x, heads), [0, 2, 1, 3]);
 
 /** [batch, heads, rows, headDim] -> [batch, rows, heads * headDim] */
 export function joinHeads(emit: Emitter, x: Value): Value {

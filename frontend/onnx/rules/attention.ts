@@ -2,7 +2,7 @@ import { divDims, leastOf, mulDims, subDims } from '../../../ir/dims.ts';
 import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
 import { CannotImport, type Value, dimAt, knownValue } from '../value.ts';
-import { attend, joinHeads, joined, places, splitHeads } from './attend.ts';
+import { attend, headsInRows, joinHeads, joined, places, splitHeads } from './attend.ts';
 import { number } from './cache.ts';
 import { rotate } from './norm.ts';
 import type { Call, Rules } from './rule.ts';
@@ -17,13 +17,16 @@ export const attentions: Rules = {
 
 type Tables = { readonly cos: Value; readonly sin: Value; readonly positions: Value | undefined };
 
-/** x is [batch, heads, rows, headDim] or [batch, rows, heads * headDim]; tables are [positions, width], or [batch, rows, width] without positions. */
+/**
+ * x is [batch, heads, rows, headDim] or [batch, rows, heads * headDim]; tables are [positions, width], or [batch, rows, width] without positions.
+ * It turns in [batch, rows, heads, headDim], as the definition's function body does.
+ */
 export function rotary(call: Call, emit: Emitter, x: Value, { cos, sin, positions }: Tables): Value {
   const flat = x.shape.length === 3;
-  const split = flat ? splitHeads(emit, x, headsOf(call, x, cos)) : x;
+  const split = flat ? headsInRows(emit, x, headsOf(call, x, cos)) : emit.transpose(x, rowsBeforeHeads);
   const angles = [cos, sin].map((table) => {
     const rows = positions === undefined ? table : emit.gather(table, positions, 0);
-    return emit.reshape(rows, [dimAt(rows, 0), 1, ...rows.shape.slice(1)]);
+    return emit.reshape(rows, [dimAt(rows, 0), dimAt(rows, 1), 1, dimAt(rows, 2)]);
   }) as [Value, Value];
   const [batch, tables] = [split.shape[0] as Dim, angles[0].shape[0] as Dim];
   if (positions === undefined && tables === 1 && batch !== 1) call.doubt(`its angles are of 1 sequence, and it turns ${batch}: they are read as the same for each`);
@@ -32,8 +35,11 @@ export function rotary(call: Call, emit: Emitter, x: Value, { cos, sin, position
   if (typeof width !== 'number') throw new CannotImport('E3001', 'how many pairs of a head turn is not a number that can be told before the run');
   const used = angles.map((each) => (each.shape[3] === width ? each : emit.slice(each, 3, 0, width))) as [Value, Value];
   const turned = rotate(emit, split, used, width, call.int('interleaved', 0) === 1);
-  return flat ? joinHeads(emit, turned) : turned;
+  return flat ? emit.reshape(turned, x.shape) : emit.transpose(turned, rowsBeforeHeads);
 }
+
+/** [batch, heads, rows, headDim] <-> [batch, rows, heads, headDim] */
+const rowsBeforeHeads = [0, 2, 1, 3];
 
 /** Without a number of heads these are as wide as the tables turn. */
 function headsOf(call: Call, x: Value, cos: Value): number {

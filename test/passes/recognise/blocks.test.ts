@@ -100,6 +100,18 @@ describe('rotations', () => {
   test('in one concatenation with what is not turned', () => {
     expect(found({ ...inputs, still: ['b', 'm', 3] }, (write, [x, angle, still]) => turned(write, [x as ValueId, angle as ValueId], 1, [still as ValueId])).blocks).toEqual(['trope {"pairs":"halves"}']);
   });
+  test('with rows before heads, put beside what is not turned with heads before rows', () => {
+    const { blocks } = found({ x: ['b', 2, 'm', 6], angle: ['b', 'm', 2] }, (write, [x, angle]) => {
+      const { build } = write;
+      const [first, rest] = [[0, 4], [4, 6]].map(([start, end]) => build.op('pslice', { axis: 3, start: String(start), end: String(end), step: 1 }, [x as ValueId])) as [ValueId, ValueId];
+      const inRows = build.op('ptranspose', { perm: [0, 2, 1, 3] }, [first]);
+      const [a, b] = ['0', '2'].map((start) => build.op('pslice', { axis: 3, start, end: String(Number(start) + 2), step: 1 }, [inRows])) as [ValueId, ValueId];
+      const [cos, sin] = (['cos', 'sin'] as const).map((fn) => build.op('preshape', {}, [write.unary(fn, angle as ValueId)], { dtype: 'f32', shape: ['b', 'm', 1, 2] })) as [ValueId, ValueId];
+      const turning = build.op('pconcat', { axis: 3 }, [write.binary('sub', write.binary('mul', a, cos), write.binary('mul', b, sin)), write.binary('add', write.binary('mul', b, cos), write.binary('mul', a, sin))]);
+      return build.op('pconcat', { axis: 3 }, [build.op('ptranspose', { perm: [0, 2, 1, 3] }, [turning]), rest]);
+    });
+    expect(blocks).toEqual(['trope {"pairs":"halves"}']);
+  });
   const [rows, heads]: readonly [TensorType, TensorType] = [{ dtype: 'f32', shape: ['b', 'm', 8] }, { dtype: 'f32', shape: ['b', 'm', 2, 4] }];
   /** x cos + moved(x) sin, by head. */
   const added = (write: SourceWriter, x: ValueId, moved: ValueId, angle: ValueId): ValueId => {
