@@ -1,7 +1,7 @@
 import { sourcesOf } from '../diagnostics/diagnostic.ts';
 import type { Json } from '../isa-spec/json.ts';
 import { still } from '../isa-spec/encoding.ts';
-import { type HbmBase, hbmBases, instructions, type Queue, queues, wordBytes } from '../isa-spec/instructions.ts';
+import { hbmBases, instructions, type Queue, queues, wordBytes } from '../isa-spec/instructions.ts';
 import type { Machine } from '../isa-spec/machine.ts';
 import type { ChipCode, DebugMap, IoMap, Program, QueueCode } from '../isa-spec/program.ts';
 import type { Origin } from '../diagnostics/diagnostic.ts';
@@ -25,11 +25,10 @@ export function buildProgram(placed: readonly Placed[], machine: Machine, entry:
   const parts = placed.map(({ module, layout }) => partOf(module, layout, machine));
   const [first] = placed as readonly [Placed];
   const chips = placed.reduce((sum, one) => sum + one.chips.length, 0);
-  const bytes = (base: HbmBase): number => Math.max(...placed.map(({ layout }) => layout.regions[base]));
   return {
     meta: { ...meta, sramPeakBytes: Math.max(...placed.map(({ layout }) => layout.sramPeakBytes)), tile: first.module.tile, lineBytes: machine.sram.lineBytes.value },
     machine, chips,
-    regions: hbmBases.flatMap((base) => (base === 'none' || bytes(base) === 0 ? [] : [{ base, bytes: bytes(base) }])),
+    regions: regionsOf(placed.map(({ layout }) => layout)),
     entries: placed.map(({ module, chips: own }, i) => ({ name: placed.length === 1 ? entry : `${entry}.${i}`, bounds: { ...module.bounds }, chips: own })),
     code: parts.map(({ chip }, i) => Array.from({ length: chips }, (_, rank) => (placed[i]?.chips.includes(rank) === true ? chip : noCode))),
     weightMap: placed.map(({ module, layout }) => weightMap(module, layout)),
@@ -39,6 +38,13 @@ export function buildProgram(placed: readonly Placed[], machine: Machine, entry:
     semaphores: parts.flatMap(({ semaphores }, number) => semaphores.map((semaphore) => ({ entry: number, ...semaphore }))),
   };
 }
+
+/** The HBM regions a program declares: every chip has them all, each as long as the longest of it among the modules. */
+export const regionsOf = (layouts: readonly Layout[]): Program['regions'] =>
+  hbmBases.flatMap((base) => {
+    const bytes = Math.max(...layouts.map(({ regions }) => regions[base]));
+    return base === 'none' || bytes === 0 ? [] : [{ base, bytes }];
+  });
 
 type Part = { readonly code: readonly Emitted[]; readonly chip: ChipCode; readonly life: Json; readonly semaphores: ReturnType<typeof synchronise>['semaphores'] };
 

@@ -1,6 +1,5 @@
 import { NoRoom } from '../backend-sohu/emit.ts';
 import { buildProgram, type Placed } from '../backend-sohu/program.ts';
-import { allocate, type Layout } from '../backend-sohu/allocate.ts';
 import { Diagnostics } from '../diagnostics/diagnostic.ts';
 import { CustomLayerError } from '../ir/graph/custom.ts';
 import { allOps, type GraphModule } from '../ir/graph/module.ts';
@@ -9,7 +8,6 @@ import type { TileModule } from '../ir/tile/module.ts';
 import { verifyTile } from '../ir/tile/verify.ts';
 import type { DType } from '../ir/types.ts';
 import type { TensorStore } from '../ir/weights.ts';
-import type { Machine } from '../isa-spec/machine.ts';
 import type { Program } from '../isa-spec/program.ts';
 import { canonicalisePasses } from '../passes/canonicalise/pipeline.ts';
 import { assignFormats, type Precision } from '../passes/formats.ts';
@@ -19,16 +17,17 @@ import { fuseResidual } from '../passes/fuse/residual.ts';
 import { fuseSharedInput } from '../passes/fuse/shared-input.ts';
 import { fusedOps, group, ungroup } from '../passes/group.ts';
 import { lowerCustom, withCustomTypes } from '../passes/lower-custom.ts';
-import { type Fit, fit } from '../passes/plan/fit.ts';
 import { raise } from '../passes/raise/raise.ts';
 import { recognisePasses } from '../passes/recognise/pipeline.ts';
 import { roll } from '../passes/roll.ts';
 import { shard } from '../passes/shard.ts';
-import { stagesOf } from '../passes/stage.ts';
+import { type GraphStage, stagesOf } from '../passes/stage.ts';
 import { reportUnlowerable } from '../passes/tile/tile.ts';
-import type { Bounds } from '../passes/tile/lowering.ts';
+import { grouped } from '../report/format.ts';
 import { firstFinding } from '../verifier/verify.ts';
 import { type Phase, phases } from './options.ts';
+import { type Chips, type Kind, memoryOf, type MemoryMap, place } from './placement.ts';
+import type { Serving } from './serving.ts';
 import type { Workload } from './workload.ts';
 
 /** A model as a frontend hands it over: a source graph (`primitive`) or transformer rows, and its tensors if it has any. */
@@ -39,10 +38,8 @@ export type Imported =
 /** Types of the tensors a model without weights would have. */
 type Shapes = ReadonlyMap<string, { readonly dtype: DType; readonly shape: readonly number[] }>;
 
-/** What a program is for, once the model is known: requests, and the largest step. */
-export type Serving = { readonly workload: Workload; readonly bounds: Bounds };
-/** How to compile: the machine, formats, chips a layer is divided over (`tp`) or the layers are (`pp`), where SRAM goes, and what to serve. */
-export type Target = { readonly machine: Machine; readonly precision: Precision; readonly tp: number; readonly pp: number; readonly stageShare: number; readonly serve: (module: GraphModule) => Serving };
+/** How to compile: on what chips, in which formats, and what to serve. `offers`: told with a refusal for want of memory, what of the model (fused, and not yet divided) would fit. */
+export type Target = Chips & { readonly precision: Precision; readonly serve: (module: GraphModule) => Serving; readonly offers?: (whole: GraphModule) => readonly string[] };
 
 /** What a stage makes. */
 export type Made = { readonly graph: GraphModule } | { readonly tile: TileModule } | { readonly program: Program };
@@ -59,7 +56,7 @@ export type Compiled = {
   readonly workload: Workload;
 };
 /** A stage's part of `normative`, with the tables lowering added to its weights: what its weight region is packed from. */
-export type Stage = { readonly graph: GraphModule; readonly tile: TileModule; readonly layout: Layout; readonly spilled: readonly string[] };
+export type Stage = Omit<Kind, 'like'>;
 
 /** A pass; undefined when it has reported why it cannot. */
 type GraphPass = { readonly phase: Phase; readonly name: string; readonly run: (module: GraphModule) => GraphModule | undefined };
@@ -69,7 +66,7 @@ type GraphPass = { readonly phase: Phase; readonly name: string; readonly run: (
  * are what the source is compared with, so that their own reference speaks there, and before anything can fuse with them; sharding comes before inputs are shared, while
  * queries, keys and values are still apart; formats come after all that changes what is computed, and grouping last.
  */
-export function passesFor(imported: Pick<Imported, 'primitive' | 'store'>, target: Omit<Target, 'serve'>, diagnostics: Diagnostics): readonly GraphPass[] {
+export function passesFor(imported: Pick<Imported, 'primitive' | 'store'>, target: Omit<Target, 'serve' | 'offers'>, diagnostics: Diagnostics): readonly GraphPass[] {
   const store = imported.store ?? noTensors;
   const recognising: readonly GraphPass[] = imported.primitive
     ? [
@@ -85,6 +82,13 @@ export function passesFor(imported: Pick<Imported, 'primitive' | 'store'>, targe
     { phase: 'fuse', name: 'fuse-gated', run: fuseGated },
     { phase: 'fuse', name: 'fuse-activation', run: fuseActivation },
     { phase: 'fuse', name: 'fuse-residual', run: fuseResidual },
+    ...dividingPasses(target, diagnostics),
+  ];
+}
+
+/** The last of them: from here on it matters what a model is put on, and in which formats. */
+export function dividingPasses(target: Chips & Pick<Target, 'precision'>, diagnostics: Diagnostics): readonly GraphPass[] {
+  return [
     { phase: 'shard', name: 'shard', run: (module) => shard(module, target.tp, diagnostics) },
     { phase: 'shard', name: 'fuse-shared-input', run: (module) => fuseSharedInput(module, target.machine.sram.lineBytes.value) },
     { phase: 'formats', name: 'formats', run: (module) => assignFormats(module, target.precision) },
@@ -120,7 +124,7 @@ export function compile(imported: Imported, target: Target, diagnostics: Diagnos
 function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, { until, ended }: Watch): Compiled | undefined {
   const isWanted = (phase: Phase): boolean => phases.indexOf(phase) <= phases.indexOf(until);
   let module = imported.module;
-  let rows = module;
+  let [rows, whole] = [module, module];
   ended('import', 'import', { graph: module });
   for (const pass of passesFor(imported, target, diagnostics)) {
     if (!isWanted(pass.phase)) return undefined;
@@ -128,6 +132,7 @@ function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, 
     if (made === undefined) return undefined;
     module = made;
     if (pass.name === 'roll') rows = module;
+    if (pass.name === 'fuse-residual') whole = module;
     ended(pass.phase, pass.name, { graph: module });
   }
   if (!isWanted('tile')) return undefined;
@@ -136,22 +141,21 @@ function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, 
 
   const serving = target.serve(module);
   const parts = stagesOf(ungroup(module), target.pp, diagnostics);
-  const fitted = new Map<number, Fit>();
-  for (const [stage, { module: part, like }] of parts.entries()) {
-    if (like !== stage) continue;
-    mustHold('stage', (problems) => verifyGraph(part, problems));
-    const made = fit(part, { machine: target.machine, bounds: serving.bounds, chips: target.tp, stageShare: target.stageShare }, diagnostics);
-    if (made === undefined) return undefined;
-    mustHold('tile', (problems) => verifyTile(made.tile).forEach((problem) => problems.report(problem)));
-    ended('tile', 'tile', { tile: made.tile });
-    fitted.set(stage, made);
+  const kinds = diagnostics.hasErrors ? undefined : place(parts, target, serving.bounds, diagnostics);
+  if (kinds === undefined) return undefined;
+  for (const { like, tile } of kinds) {
+    mustHold('stage', (problems) => verifyGraph((parts[like] as GraphStage).module, problems));
+    mustHold('tile', (problems) => verifyTile(tile).forEach((problem) => problems.report(problem)));
+    ended('tile', 'tile', { tile });
   }
-  if (!isWanted('emit') || diagnostics.hasErrors) return undefined;
+  if (!isWanted('emit')) return undefined;
 
   // Before anything is encoded: addresses of what does not fit would not fit their fields.
-  const kinds = [...fitted].map(([like, { tile, graph, spilled }]): Kind => ({ like, tile, graph, spilled, layout: allocate(tile, target.machine) }));
-  kinds.forEach(({ layout }) => fitsHbm(layout, target.machine, diagnostics));
-  if (diagnostics.hasErrors) return undefined;
+  const memory = memoryOf(kinds, target.machine);
+  if (memory.bytes > memory.capacity) {
+    reportTooLarge(memory, target.offers?.(whole) ?? [], diagnostics);
+    return undefined;
+  }
   const entry = module.caches.length === 0 ? 'encode' : 'step';
   const chipsOf = ({ like }: Kind): readonly number[] => (parts.length === 1 ? Array.from({ length: target.tp }, (_, chip) => chip) : parts.flatMap((part, chip) => (part.like === like ? [chip] : [])));
   const placed = kinds.map((kind): Placed => ({ module: kind.tile, layout: kind.layout, chips: chipsOf(kind) }));
@@ -167,9 +171,6 @@ function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, 
   });
   return { rows, normative: module, stages, program, workload: serving.workload };
 }
-
-/** What stages alike have in common: all but the values of weights. */
-type Kind = Stage & { readonly like: number };
 
 /** What the verifier has against a program of ours is a bug. */
 function mustBeSound(program: Program): void {
@@ -227,13 +228,12 @@ function limitsOf({ body, inputs, types }: GraphModule): Readonly<Record<string,
   return Object.fromEntries([...limits].toSorted());
 }
 
-function fitsHbm({ regions }: Layout, machine: Machine, diagnostics: Diagnostics): void {
-  const used = Object.entries(regions).filter(([, bytes]) => bytes > 0);
-  const needed = used.reduce((sum, [, bytes]) => sum + bytes, 0);
-  if (needed <= machine.hbm.bytes.value) return;
-  const parts = used.map(([base, bytes]) => `${base} ${(bytes / 1e9).toFixed(1)} GB`).join(', ');
+/** HBM is too small: by what, by how much, and what would fit. */
+function reportTooLarge({ regions, bytes, capacity }: MemoryMap, offers: readonly string[], diagnostics: Diagnostics): void {
+  const parts = regions.map((region) => `${region.base} ${grouped(region.bytes)}`).join(', ');
   diagnostics.report({
-    code: 'E4001', message: `a chip needs ${(needed / 1e9).toFixed(1)} GB of HBM and has ${(machine.hbm.bytes.value / 1e9).toFixed(1)} GB (${parts})`, origin: { kind: 'none' },
-    help: 'spread the model over more chips (`--tp`), or serve fewer or shorter requests (`--batch`, `--isl`, `--osl`)',
+    code: 'E4001', message: `a chip needs ${grouped(bytes)} bytes of HBM and has ${grouped(capacity)}: ${grouped(bytes - capacity)} too few`, origin: { kind: 'none' },
+    notes: [parts, ...offers].map((text) => ({ text })),
+    help: 'spread the model over more chips (`--tp`, `--pp`), or serve fewer or shorter requests (`--batch`, `--isl`, `--osl`); `sohuc fits` lists what fits',
   });
 }

@@ -15,6 +15,7 @@ const of = (run: (path: string, given: Options) => Promise<boolean>): Run => ([p
 const commands: readonly Listed[] = [
   { name: 'compile', takes: ['<model>'], scope: 'compile', help: 'compile a model: program, packed weights, report (the default command)', run: of(async (path, given) => (await import('./commands/compile.ts')).compileCommand(path, given)) },
   { name: 'run', takes: ['<model>'], scope: 'run', help: 'compile a model, or take a program (.sohu), and run it in the functional simulator', run: of(async (path, given) => (await import('./commands/run.ts')).runCommand(path, given)) },
+  { name: 'fits', takes: ['<model>'], scope: 'fits', help: 'the most requests a model serves at once, by length and number of chips', run: of(async (path, given) => (await import('./commands/fits.ts')).fitsCommand(path, given)) },
   { name: 'asm', takes: ['<file.sasm>'], scope: 'asm', help: 'assembly text to a program', run: of(async (path, given) => (await import('./commands/assembly.ts')).assembleCommand(path, given)) },
   { name: 'disasm', takes: ['<file.sohu>'], scope: 'program', help: 'a program to assembly text', run: of(async (path, given) => (await import('./commands/assembly.ts')).disassembleCommand(path, given)) },
   { name: 'verify', takes: ['<file.sohu>'], scope: 'verify', help: 'prove that a program is safe to run', run: of(async (path, given) => (await import('./commands/verify.ts')).verifyCommand(path, given)) },

@@ -1,5 +1,5 @@
 /** Where a flag belongs: every command, those that compile, or one command. */
-export type Scope = 'all' | 'compile' | 'run' | 'asm' | 'opt' | 'diff' | 'verify' | 'program';
+export type Scope = 'all' | 'compile' | 'run' | 'fits' | 'asm' | 'opt' | 'diff' | 'verify' | 'program';
 
 type Option = { readonly default: string | number | boolean | readonly string[]; readonly scope: readonly Scope[]; readonly value?: string; readonly choices?: readonly string[]; readonly help: string };
 
@@ -9,23 +9,23 @@ export type Phase = (typeof phases)[number];
 
 /** The command line's options, once: names, defaults, help. A number of 0 means: choose; one whose default is whole takes whole numbers. */
 export const options = {
-  machine: { default: 'sohu', scope: ['compile', 'run', 'opt'], value: 'NAME', help: 'machine: a name (see `sohuc machines`) or a .json file' },
-  precision: { default: 'fp8', scope: ['compile', 'run', 'opt'], choices: ['fp8', 'bf16'], help: 'format of matrix operands' },
+  machine: { default: 'sohu', scope: ['compile', 'run', 'fits', 'opt'], value: 'NAME', help: 'machine: a name (see `sohuc machines`) or a .json file' },
+  precision: { default: 'fp8', scope: ['compile', 'run', 'fits', 'opt'], choices: ['fp8', 'bf16'], help: 'format of matrix operands' },
   tp: { default: 1, scope: ['compile', 'run', 'opt'], value: 'N', help: 'chips every layer is divided over' },
   pp: { default: 1, scope: ['compile', 'run'], value: 'N', help: 'chips the layers are divided over: stages of a pipeline' },
-  isl: { default: 0, scope: ['compile', 'run'], value: 'N', help: 'input tokens of a request' },
-  osl: { default: 0, scope: ['compile', 'run'], value: 'N', help: 'output tokens of a request' },
-  batch: { default: 0, scope: ['compile', 'run'], value: 'N', help: 'requests served at once' },
-  stageShare: { default: 0.25, scope: ['compile', 'run'], value: 'X', help: 'share of SRAM an op may stage in (affects speed, never results)' },
+  isl: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'input tokens of a request' },
+  osl: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'output tokens of a request' },
+  batch: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'requests served at once' },
+  stageShare: { default: 0.25, scope: ['compile', 'run', 'fits'], value: 'X', help: 'share of SRAM an op may stage in (affects speed, never results)' },
   out: { default: '', scope: ['compile', 'asm'], value: 'DIR', help: 'where to write the program (default: beside the source)' },
   weights: { default: true, scope: ['compile'], help: 'pack weights, if the model has them' },
   stopAfter: { default: '', scope: ['compile'], value: 'PHASE', choices: phases, help: 'stop after a phase and print its text' },
   dumpIr: { default: '', scope: ['compile'], value: 'DIR', help: 'write the text of every stage, numbered' },
   explain: { default: '', scope: ['compile'], value: 'WHAT', choices: ['recognition'], help: 'explain what was made of an ONNX model: blocks found, and what stopped those nearly found' },
   requireFusion: { default: '', scope: ['compile'], value: 'SHARE', help: 'refuse a model of whose blocks fewer are recognised (`100%` for CI)' },
-  plugin: { default: [], scope: ['compile', 'run', 'opt', 'diff'], value: 'FILE', help: 'custom layers: a module that exports definitions' },
-  fix: { default: [], scope: ['compile', 'run'], value: 'INPUT=VALUES', help: 'an input of an ONNX model that is the same in every run, its elements separated by commas' },
-  allowLinks: { default: false, scope: ['compile', 'run'], help: 'let model files be links' },
+  plugin: { default: [], scope: ['compile', 'run', 'fits', 'opt', 'diff'], value: 'FILE', help: 'custom layers: a module that exports definitions' },
+  fix: { default: [], scope: ['compile', 'run', 'fits'], value: 'INPUT=VALUES', help: 'an input of an ONNX model that is the same in every run, its elements separated by commas' },
+  allowLinks: { default: false, scope: ['compile', 'run', 'fits'], help: 'let model files be links' },
   seed: { default: 1, scope: ['run', 'verify'], value: 'N', help: 'seed of made-up weights and inputs, and of mutants' },
   mutate: { default: false, scope: ['verify'], help: 'put faults into the program, and count those the verifier finds' },
   mutants: { default: 100, scope: ['verify'], value: 'N', help: 'mutants of each class of faults' },

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
-import { compile, type Compiled, type Imported, type Serving } from '../../driver/compile.ts';
+import { compile, type Compiled, type Imported } from '../../driver/compile.ts';
 import { HostSession, type SequenceRows } from '../../driver/host.ts';
-import { targetOf, weightImages, operandBytes } from '../../driver/commands/compile.ts';
+import { targetOf, weightImages } from '../../driver/commands/compile.ts';
 import { defaults } from '../../driver/options.ts';
+import { operandBytes, type Serving } from '../../driver/serving.ts';
 import { similarity } from '../../driver/similarity.ts';
 import { type Elements, rowsOf, widthOf } from '../../driver/unfold.ts';
 import { boundsOf } from '../../driver/workload.ts';

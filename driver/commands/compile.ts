@@ -10,14 +10,16 @@ import { disassemble } from '../../isa-spec/disassembly.ts';
 import type { CostReport } from '../../report/report.ts';
 import { renderText } from '../../report/text.ts';
 import { renderHtml } from '../../report/html.ts';
-import { type Compiled, compile, type Imported, type Made, noTensors, type Serving, type Target } from '../compile.ts';
+import { type Compiled, compile, type Imported, type Made, noTensors, type Target } from '../compile.ts';
 import { Artefacts, writeWhole } from '../artefacts.ts';
 import { recognitionOf, recognitionText, reportShare } from '../explain-recognition.ts';
 import { type Options, type Phase, phases } from '../options.ts';
+import { offersFor } from '../fits.ts';
 import { findMachine, findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
+import { contextOf, mostRows, rowsOf, type Serving, steadyServing } from '../serving.ts';
 import { steadyReport } from '../steady-report.ts';
 import { Terminal } from '../terminal.ts';
-import { boundsOf, steadyStep, takesMemory, type Workload, workloadOf } from '../workload.ts';
+import { type Workload, workloadOf } from '../workload.ts';
 
 /** The text form of what a stage made, and its file ending. */
 function textOf(made: Made): { readonly text: string; readonly ending: string } {
@@ -31,7 +33,8 @@ export async function compileCommand(path: string, options: Options): Promise<bo
   const terminal = new Terminal(options);
   const diagnostics = new Diagnostics();
   const source = findSource(path);
-  const target = targetOf(options);
+  const on = targetOf(options);
+  const target: Target = { ...on, offers: (whole) => offersFor(whole, on, workloadOf(whole, options, options.pp)) };
   const required = requiredShare(options.requireFusion);
   const layers = await loadPlugins(options.plugin);
   const imported = await importSource(source, layers, options, diagnostics);
@@ -90,29 +93,23 @@ export function targetOf(options: Options): Target {
   if (!Number.isInteger(options.tp) || options.tp < 1 || options.tp > machine.chips) throw new UsageError(`\`--tp ${options.tp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
   if (!Number.isInteger(options.pp) || options.pp < 1 || options.pp > machine.chips) throw new UsageError(`\`--pp ${options.pp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
   if (options.tp > 1 && options.pp > 1) throw new UsageError('`--tp` and `--pp` are not combined yet: give one of them');
-  const precision = options.precision === 'bf16' ? 'bf16' : 'fp8';
+  const on = { machine, tp: options.tp, pp: options.pp, stageShare: options.stageShare, precision: options.precision === 'bf16' ? 'bf16' : 'fp8' } as const;
   const serve = (module: GraphModule): Serving => {
     const workload = workloadOf(module, options, options.pp);
     checkWorkload(workload, module);
-    return { workload, bounds: boundsOf(module, machine, steadyStep(workload, options.pp, takesMemory(module)), { context: workload.isl + workload.osl, elementBytes: operandBytes[precision], stages: options.pp }) };
+    return steadyServing(module, workload, on);
   };
-  return { machine, precision, tp: options.tp, pp: options.pp, stageShare: options.stageShare, serve };
+  return { ...on, serve };
 }
-
-/** Rows of the longest step that is laid out, far above what any machine holds; sequences as many. */
-const mostRows = 2 ** 22;
 
 /** A workload the model has no positions for, or whose steps are beyond any machine, is a matter of how the command was called. */
-function checkWorkload({ isl, osl, batch }: Workload, { source: { maxPositions } }: GraphModule): void {
-  // The last token of a request is given out and not taken in.
-  const context = isl + Math.max(0, osl - 1);
+function checkWorkload(workload: Workload, { source: { maxPositions } }: GraphModule): void {
+  const { isl, osl, batch } = workload;
+  const context = contextOf(workload);
   if (context > maxPositions) throw new UsageError(`\`--isl ${isl}\`${osl === 0 ? '' : ` with \`--osl ${osl}\``}: contexts of ${context} tokens, and the model has ${maxPositions} positions`);
-  const rows = (isl * batch) / Math.max(1, osl) + batch;
+  const rows = rowsOf(workload);
   if (rows > mostRows) throw new UsageError(`\`--batch ${batch}\` makes steps of ${Math.round(rows)} rows; ${mostRows} are the most`);
 }
-
-/** Bytes of an element of keys and values. */
-export const operandBytes = { fp8: 1, bf16: 2 } as const;
 
 /** The report of a compiled model, whose program does not stop. */
 export function reportOf({ program, workload }: Compiled, programBytes: number): CostReport {

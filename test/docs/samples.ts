@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Code } from '../../diagnostics/catalogue.ts';
 import { Diagnostics } from '../../diagnostics/diagnostic.ts';
-import { compile, type Serving, type Target } from '../../driver/compile.ts';
+import { compile, type Target } from '../../driver/compile.ts';
 import { readProgram } from '../../driver/commands/assembly.ts';
 import { targetOf } from '../../driver/commands/compile.ts';
+import { offersFor } from '../../driver/fits.ts';
 import { HostError, HostSession } from '../../driver/host.ts';
 import { defaults } from '../../driver/options.ts';
+import { type Serving, steadyServing } from '../../driver/serving.ts';
 import { type Files, memoryFiles } from '../../frontend/files.ts';
 import { importFolder } from '../../frontend/huggingface/import.ts';
 import { importOnnx } from '../../frontend/onnx/import.ts';
@@ -47,6 +49,8 @@ const config = (changes: object): Sample => (diagnostics) => void importFolder(f
 const tinyConfig = JSON.parse(Buffer.from(example('llama/hf/config.json')).toString('utf8')) as object;
 const tinyWeights = example('llama/hf/model.safetensors');
 
+const onBf16 = { machine: sohu8, precision: 'bf16', tp: 1, pp: 1, stageShare: 0.25 } as const;
+const requests = { isl: 2048, osl: 128, batch: 64 };
 const compiled = (changes: object, target: Partial<Target>): Sample => (diagnostics) => {
   const imported = importFolder(folder({ ...llama70, ...changes }), diagnostics);
   if (imported === undefined) return;
@@ -118,7 +122,7 @@ export const samples: { readonly [C in Code]: Sample } = {
     const layer = defineLayer({ ...reluSquared, infer: ([operand, slope]) => (slope === undefined ? fail('one operand where two are wanted') : (operand as TensorType)) });
     importOnnx(memoryFiles(new Map([['decoder.onnx', example('custom-layer/decoder.onnx')]])), 'decoder.onnx', [layer], diagnostics);
   },
-  E4001: compiled({}, { precision: 'bf16' }),
+  E4001: compiled({}, { ...onBf16, serve: (module) => steadyServing(module, requests, onBf16), offers: (whole) => offersFor(whole, onBf16, requests) }),
   E4002: compiled({}, { machine: sohu8, tp: 3 }),
   E4003: sir(`${embedded}%3: f32[tokens, 4] = psoftmax(%2) {axis 1}\nreturn`),
   E5001: sir(`${embedded}%3: f32[tokens, 4] = activate(%2 {activation relu}\nreturn`),

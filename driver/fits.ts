@@ -1,0 +1,106 @@
+import { Diagnostics } from '../diagnostics/diagnostic.ts';
+import type { GraphModule } from '../ir/graph/module.ts';
+import { ungroup } from '../passes/group.ts';
+import { stagesOf } from '../passes/stage.ts';
+import { reportUnlowerable } from '../passes/tile/tile.ts';
+import { grouped, plural } from '../report/format.ts';
+import { dividingPasses, runPass, type Target } from './compile.ts';
+import { memoryOf, type MemoryMap, place } from './placement.ts';
+import { contextOf, mostRows, rowsOf, steadyServing } from './serving.ts';
+import type { Workload } from './workload.ts';
+
+/** What a model is put on, and in which formats. */
+export type On = Omit<Target, 'serve' | 'offers'>;
+
+/** The memory a chip needs of a model, to serve a workload; undefined if SRAM does not do. */
+export type Needs = (workload: Workload) => MemoryMap | undefined;
+
+/**
+ * Divides a fused model as the compiler does. Undefined, and reported, where the model cannot be so divided, or lacks an op's lowering. What it then needs
+ * is what a program will declare: found by placing every buffer, not by a formula.
+ */
+export function divided(whole: GraphModule, on: On, diagnostics: Diagnostics): Needs | undefined {
+  let module = whole;
+  for (const pass of dividingPasses(on, diagnostics)) {
+    const made = runPass(pass, module, diagnostics);
+    if (made === undefined) return undefined;
+    module = made;
+  }
+  reportUnlowerable(module, diagnostics);
+  if (diagnostics.hasErrors) return undefined;
+  const stages = stagesOf(ungroup(module), on.pp, diagnostics);
+  if (diagnostics.hasErrors) return undefined;
+  return (workload) => {
+    const kinds = place(stages, on, steadyServing(module, workload, on).bounds, new Diagnostics());
+    return kinds === undefined ? undefined : memoryOf(kinds, on.machine);
+  };
+}
+
+export const holds = (memory: MemoryMap | undefined): memory is MemoryMap => memory !== undefined && memory.bytes <= memory.capacity;
+
+/** The last of what fits, and what one more would need: undefined where it is not memory that ends it. */
+export type Edge = { readonly workload: Workload; readonly memory: MemoryMap; readonly beyond: MemoryMap | undefined };
+
+/** The largest `n` from 1 to `limit` for which `of(n)` fits, where one more does not; undefined if 1 does not. Memory grows about linearly, so the next to try is interpolated. */
+function edgeOf(needs: Needs, of: (n: number) => Workload, limit: number): Edge | undefined {
+  let fits = { n: 1, memory: needs(of(1)) };
+  if (limit < 1 || !holds(fits.memory)) return undefined;
+  let fails: typeof fits = { n: limit + 1, memory: undefined };
+  for (let tries = 0; fails.n - fits.n > 1; tries++) {
+    const n = guess(fits, fails, tries);
+    const memory = needs(of(n));
+    if (holds(memory)) fits = { n, memory };
+    else fails = { n, memory };
+  }
+  return { workload: of(fits.n), memory: fits.memory as MemoryMap, beyond: fails.memory };
+}
+
+/** Strictly between: where the line between them meets the capacity, or, every third time, halfway; at most eightfold while it is not known what is needed above. */
+function guess(fits: Tried, fails: Tried, tries: number): number {
+  const half = (fits.n + fails.n) / 2;
+  const [below, above] = [fits.memory, fails.memory];
+  const n = below === undefined || above === undefined ? Math.min(8 * fits.n, half) : tries % 3 === 2 ? half : fits.n + ((fails.n - fits.n) * (above.capacity - below.bytes)) / (above.bytes - below.bytes);
+  return Math.min(fails.n - 1, Math.max(fits.n + 1, Math.floor(n)));
+}
+type Tried = { readonly n: number; readonly memory: MemoryMap | undefined };
+
+/** More requests at once are not looked for. */
+const mostAtOnce = 2 ** 16;
+
+/** The most requests at once, of the lengths given. */
+export function mostRequests(needs: Needs, { isl, osl }: Omit<Workload, 'batch'>): Edge | undefined {
+  return edgeOf(needs, (batch) => ({ isl, osl, batch }), Math.min(mostAtOnce, Math.floor(mostRows / rowsOf({ isl, osl, batch: 1 }))));
+}
+
+/** The longest input of requests of `osl` output tokens, `batch` at once, that the model has `positions` for. */
+export function longestInput(needs: Needs, { osl, batch }: Omit<Workload, 'isl'>, positions: number): Edge | undefined {
+  const ofRows = Math.floor(((mostRows - batch) * Math.max(1, osl)) / batch);
+  return edgeOf(needs, (isl) => ({ isl, osl, batch }), Math.min(ofRows, positions - contextOf({ isl: 0, osl, batch })));
+}
+
+/** How many chips, and how a model is divided over them: whole on one, by layers, or every layer by columns. */
+export function mappings(chips: number): readonly { readonly tp: number; readonly pp: number }[] {
+  const counts = Array.from({ length: Math.floor(Math.log2(chips)) + 1 }, (_, power) => 2 ** power);
+  return counts.flatMap((count) => (count === 1 ? [{ tp: 1, pp: 1 }] : [{ tp: 1, pp: count }, { tp: count, pp: 1 }]));
+}
+
+/** A mapping as the command line has it. */
+export const flagsOf = ({ tp, pp }: Pick<On, 'tp' | 'pp'>): string => (tp > 1 ? `--tp ${tp}` : pp > 1 ? `--pp ${pp}` : 'one chip');
+
+/** What of a workload that does not fit would: on these chips, on others, in another format; one thing changed at a time. */
+export function offersFor(whole: GraphModule, on: On, workload: Workload): readonly string[] {
+  const needs = divided(whole, on, new Diagnostics());
+  if (needs === undefined) return [];
+  const requests = mostRequests(needs, workload);
+  const input = longestInput(needs, workload, whole.source.maxPositions);
+  const would = (other: Partial<On>): boolean => holds(divided(whole, { ...on, ...other }, new Diagnostics())?.(workload));
+  const others = mappings(on.machine.chips).filter(({ tp, pp }) => (tp !== on.tp || pp !== on.pp) && would({ tp, pp }));
+  const least = Math.min(...others.map(({ tp, pp }) => tp * pp));
+  const tokens = plural(workload.isl + workload.osl, 'token');
+  return [
+    requests === undefined ? `on these chips not one request of ${tokens} fits` : `on these chips \`--batch ${requests.workload.batch}\` fits, of ${tokens} each`,
+    ...(input === undefined ? [] : [`on these chips \`--isl ${input.workload.isl}\` fits, at batch ${grouped(workload.batch)}`]),
+    others.length === 0 ? `no division over the ${plural(on.machine.chips, 'chip')} of \`${on.machine.name}\` holds it all` : `all of it fits with ${others.filter(({ tp, pp }) => tp * pp === least).map((other) => `\`${flagsOf(other)}\``).join(' or ')}`,
+    ...(on.precision !== 'fp8' && would({ precision: 'fp8' }) ? ['all of it fits with weights, keys and values in FP8: `--precision fp8`'] : []),
+  ];
+}

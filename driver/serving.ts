@@ -1,0 +1,26 @@
+import type { GraphModule } from '../ir/graph/module.ts';
+import type { Precision } from '../passes/formats.ts';
+import type { Bounds } from '../passes/tile/lowering.ts';
+import type { Chips } from './placement.ts';
+import { boundsOf, steadyStep, takesMemory, type Workload } from './workload.ts';
+
+/** What a program is for, once the model is known: requests, and the largest step. */
+export type Serving = { readonly workload: Workload; readonly bounds: Bounds };
+
+/** Bytes of an element of keys and values. */
+export const operandBytes = { fp8: 1, bf16: 2 } as const satisfies Readonly<Record<Precision, number>>;
+
+/** Serves the steady state of a workload. */
+export function steadyServing(module: GraphModule, workload: Workload, { machine, pp, precision }: Chips & { readonly precision: Precision }): Serving {
+  const pool = { context: workload.isl + workload.osl, elementBytes: operandBytes[precision], stages: pp };
+  return { workload, bounds: boundsOf(module, machine, steadyStep(workload, pp, takesMemory(module)), pool) };
+}
+
+/** Rows of a step of all stages together that is still laid out, far above what any machine holds; sequences as many. */
+export const mostRows = 2 ** 22;
+
+/** Rows of the steps of all stages. */
+export const rowsOf = ({ isl, osl, batch }: Workload): number => (isl * batch) / Math.max(1, osl) + batch;
+
+/** The longest context of a workload: the last token of a request is given out and not taken in. */
+export const contextOf = ({ isl, osl }: Workload): number => isl + Math.max(0, osl - 1);
