@@ -30,12 +30,15 @@ export function liftActivation(op: OpOf<'tactivate'>, raising: Raising): Lifted 
   const view = raising.view(op.operands[0] as ValueId);
   if (view === undefined) return undefined;
   const { activation, slope } = op.attrs;
-  if (!isOfMachine(activation)) return `the machine does not compute \`${activation}\``;
+  const isSquared = activation === 'relu2';
+  const fn = isSquared ? 'relu' : activation;
+  if (!isOfMachine(fn)) return `the machine does not compute \`${activation}\``;
   const x = isolated(view);
   if (x === undefined) return 'it activates irregular parts of rows';
   const row = scaled(x.row, x.scale * slope);
-  const activated: RowNode = { kind: 'activate', attrs: { activation }, rows: [row], weights: [], width: row.width, of: row.of, from: [op] };
-  return { ...viewOf(activated, x), scale: 1 / slope };
+  const activated: RowNode = { kind: 'activate', attrs: { activation: fn }, rows: [row], weights: [], width: row.width, of: row.of, from: [op] };
+  const made: RowNode = isSquared ? { ...activated, kind: 'multiply', attrs: {}, rows: [activated, activated] } : activated;
+  return { ...viewOf(made, x), scale: 1 / slope };
 }
 
 export const isOfMachine = (name: string): name is Activation => (activations as readonly string[]).includes(name);

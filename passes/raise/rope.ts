@@ -1,5 +1,6 @@
+import { axisOf } from '../../ir/graph/infer-primitives.ts';
 import type { GraphAttrs } from '../../ir/graph/ops.ts';
-import type { ValueId } from '../../ir/types.ts';
+import type { TensorType, ValueId } from '../../ir/types.ts';
 import { offsets, type Axes } from './axes.ts';
 import { coneOf, evaluate, type Scenario, scenarioOf, shapeUnder, type Wanted } from './evaluate.ts';
 import { isAnchor, type Source } from './source.ts';
@@ -50,14 +51,22 @@ function lastOf({ axes }: Source, positions: number): Wanted {
 /** The rows of the table the angles come from, if they are looked up, and how far its numbers are from what they say. */
 function tableOf(source: Source, value: ValueId): { readonly positions: number; readonly error: number } | undefined {
   const prepared = coneOf(source, value, (each) => source.dependence(each) === 'active' && isAnchorValue(source, each));
-  const looked = prepared.flatMap((each) => {
+  const tables = prepared.flatMap((each): readonly { readonly positions: number; readonly dtype: TensorType['dtype'] }[] => {
     const op = source.definition(each);
-    const isTable = (op?.kind === 'pgather' || op?.kind === 'ppick') && source.dependence(each) === 'prepared' && /^(f|bf)/.test(source.type(each).dtype);
-    return isTable ? coneOf(source, op.operands[0] as ValueId, () => false) : [];
+    const { dtype } = source.type(each);
+    if (source.dependence(each) !== 'prepared' || !/^(f|bf)/.test(dtype)) return [];
+    // The first rows, or those from a past on.
+    if (op?.kind === 'pslice' && source.dependence(op.operands[0] as ValueId) === 'constant') {
+      const { shape } = source.type(op.operands[0] as ValueId);
+      return [{ positions: (shape[axisOf(op.attrs.axis, shape.length)] as number) - (Number(op.attrs.start) || 0), dtype }];
+    }
+    // What a constant index picks is elements of rows.
+    if ((op?.kind !== 'pgather' && op?.kind !== 'ppick') || source.dependence(op.operands[1] as ValueId) === 'constant') return [];
+    const from = coneOf(source, op.operands[0] as ValueId, () => false).filter((table) => source.dependence(table) === 'constant').map(source.type);
+    return from.filter(({ shape }) => shape.length > 1).map((table) => ({ positions: table.shape.at(-2) as number, dtype: table.dtype }));
   });
-  const tables = looked.filter((each) => source.dependence(each) === 'constant').map(source.type).filter(({ shape }) => shape.length > 1);
   if (tables.length === 0) return undefined;
-  return { positions: Math.min(...tables.map(({ shape }) => shape.at(-2) as number)), error: Math.max(...tables.map(({ dtype }) => (dtype === 'f16' ? 2 ** -11 : 2 ** -24))) };
+  return { positions: Math.min(...tables.map(({ positions }) => positions)), error: Math.max(...tables.map(({ dtype }) => (dtype === 'f16' ? 2 ** -11 : 2 ** -24))) };
 }
 
 const isAnchorValue = (source: Source, value: ValueId): boolean => {

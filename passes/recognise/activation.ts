@@ -22,8 +22,8 @@ export const isBent = (op: GraphOp): boolean => (op.kind === 'punary' || op.kind
 const steps: ReadonlySet<string> = new Set(['round', 'floor', 'ceil']);
 const isElementwise = (op: GraphOp): boolean => (op.kind === 'punary' && !steps.has(op.attrs.fn)) || op.kind === 'pbinary' || op.kind === 'pwhere' || op.kind === 'pcast';
 
-/** Constants of a source are FP32, so its function is the library's up to about 1e-7; the nearest two of the library differ by 4e-4. */
-const tolerance = 2e-5;
+/** Constants of a source are FP32, so its function is the library's up to about 1e-7, or up to 4e-5 where they are halves; the nearest two of the library differ by 4e-4. */
+const tolerances = { single: 2e-5, half: 1e-4 } as const;
 
 /** Arguments to look at: on both sides of 0, none of them special. */
 const given = Float64Array.from({ length: 500 }, (_, i) => -9 + (18 * ((i * 0.6180339887498949 + 0.013) % 1)));
@@ -78,10 +78,11 @@ export class Activations {
     const { text, vectors } = regionText(this.#graph, region);
     const sides = region.sides.map((side) => scalarOf(this.#graph, side));
     if (sides.includes(undefined)) return undefined;
-    const key = vectors.length === 0 ? text : `${text} ${sides.join()}`;
+    const precision = region.ops.some((op) => /^b?f16$/.test(this.#graph.type(op.results[0] as ValueId).dtype)) ? 'half' : 'single';
+    const key = `${text} ${vectors.length === 0 ? '' : sides.join()} ${precision}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known;
-    const outcome = classify(curveOf(this.#graph, region, new Map(region.sides.map((side, i) => [side, sides[i] as number]))), beyond(sides as readonly number[]));
+    const outcome = classify(curveOf(this.#graph, region, new Map(region.sides.map((side, i) => [side, sides[i] as number]))), beyond(sides as readonly number[]), tolerances[precision]);
     this.#known.set(key, outcome);
     return outcome;
   }
@@ -121,10 +122,10 @@ const near = 1;
 const beyond = (constants: readonly number[]): Float64Array => Float64Array.from(constants.filter((constant) => Number.isFinite(constant) && Math.abs(constant) > 4).flatMap((constant) => [2 * constant, -2 * constant]));
 
 /** Which function of the library a curve is, far out as well. */
-function classify(curve: (data: Float64Array) => Float64Array, far: Float64Array): Outcome {
-  const first = compared(few, curve(few));
+function classify(curve: (data: Float64Array) => Float64Array, far: Float64Array, tolerance: number): Outcome {
+  const first = compared(few, curve(few), tolerance);
   if (first.found === undefined && first.distance >= near) return first;
-  const outcome = compared(given, curve(given));
+  const outcome = compared(given, curve(given), tolerance);
   const { found } = outcome;
   if (found === undefined) return outcome;
   const y = curve(far);
@@ -135,7 +136,7 @@ function classify(curve: (data: Float64Array) => Float64Array, far: Float64Array
   return { found: undefined, nearest: found.activation, distance: Math.abs(got - meaning(x)), farthest: { at: x, wanted: meaning(x), got } };
 }
 
-function compared(given: Float64Array, y: Float64Array): Outcome {
+function compared(given: Float64Array, y: Float64Array, tolerance: number): Outcome {
   const farthest = (meaning: (x: number) => number): number => given.reduce((most, x, i) => Math.max(most, Math.abs((y[i] as number) - meaning(x))), 0);
   const distances = blockActivations.map((activation) => {
     const distance = farthest(blockActivation[activation]);

@@ -118,9 +118,9 @@ function numberOf(graph: Graph, vector: ValueId): number | undefined {
   return data?.every((each) => each === data[0]) === true ? data[0] : undefined;
 }
 
-/** A square root, or a power of one half or minus one half. */
+/** A square root, a power of one half or minus one half, or the logarithm half of which is one. */
 function isRoot(graph: Graph, op: GraphOp): boolean {
-  if (op.kind === 'punary') return op.attrs.fn === 'sqrt';
+  if (op.kind === 'punary') return op.attrs.fn === 'sqrt' || op.attrs.fn === 'log';
   return op.kind === 'pbinary' && op.attrs.fn === 'pow' && Math.abs(scalarOf(graph, op.operands[1] as ValueId) ?? 0) === 0.5;
 }
 

@@ -12,7 +12,7 @@ import { type Region, regionBetween, regionText, valuesBefore } from './region.t
 /** A rotation of the first 2 * `turning` elements of the last axis of a `shape`, of which the region's ends may be other views. Its cosines and sines are what the region makes of ones and zeros. */
 export type FoundRope = { readonly pairs: BlockAttrs['trope']['pairs']; readonly turning: number; readonly shape: readonly Dim[]; readonly region: Region };
 
-/** A matrix that moves elements of a head is no wider. */
+/** A head is no wider: what moves elements of it is a square of these. */
 const widest = 512;
 
 /** What a rotation is made of: it moves elements and adds multiples of them. */
@@ -53,7 +53,7 @@ export class Ropes {
       if (region === undefined || !region.ops.every(isLinear(this.#graph)) || !turns(this.#graph, region)) continue;
       const { text, vectors } = regionText(this.#graph, region);
       const key = `${text} ${vectors.join()}`;
-      if (!this.#known.has(key)) this.#known.set(key, findRope(this.#graph, region, narrower(start, shape), this.#scenarios));
+      if (!this.#known.has(key)) this.#known.set(key, rowsOf(start, shape).map((dims) => findRope(this.#graph, region, dims, this.#scenarios)).find((rope) => rope !== undefined));
       const found = this.#known.get(key);
       if (found !== undefined) return { ...found, region };
     }
@@ -66,6 +66,14 @@ export class Ropes {
     if (op.kind === 'pbinary' && (op.attrs.fn === 'add' || (op.attrs.fn === 'sub' && depth > 0))) return before().filter((each) => each.kind === 'pbinary' && each.attrs.fn === 'mul').length === 2;
     return depth < 4 && (op.kind === 'pconcat' || op.kind === 'preshape' || op.kind === 'ptranspose') && before().some((each) => this.#mayEnd(each, depth + 1));
   }
+}
+
+/** Shapes whose last axis may be what is turned: heads whose pairs have an axis of their own, then the shape as it is. */
+function rowsOf(start: readonly Dim[], end: readonly Dim[]): readonly (readonly Dim[])[] {
+  const dims = narrower(start, end);
+  const at = dims.findLastIndex((size, axis) => axis < dims.length - 1 && size !== 1);
+  const count = dims[at];
+  return dims.at(-1) === 2 && typeof count === 'number' && count <= widest ? [[...dims.slice(0, at), 2 * count], dims] : [dims];
 }
 
 /** The shape of two that has rows of fewer elements: heads and not all of them. */

@@ -58,12 +58,54 @@ describe('norms, however they are spelled', () => {
   test('not of each head with a gain a head: that is no number for each feature', () => {
     expect(raised(16, (write, x) => heads(write, x, write.weight('gains', [2, 1], (i) => 1 + i / 50)))[0]).toMatch(/multiplies by a constant \[2, 1\] that is not one number a feature/);
   });
+  test('by half the logarithm of the mean', () => {
+    expect(raised(16, (write, x) => write.binary('mul', x, write.unary('exp', write.by('mul', write.unary('log', write.by('add', write.mean(write.binary('mul', x, x), 2), 1e-6)), -0.5))))).toEqual(['embed', 'rms 0.000001 1']);
+  });
   test('not along the sequence', () => {
     expect(raised(16, (write, x) => rms(write, x, 1))[0]).toMatch(/not recognised/);
   });
   test('not with epsilon outside the root', () => {
     const outside = (write: SourceWriter, x: ValueId): ValueId => write.binary('div', x, write.by('add', write.unary('sqrt', write.mean(write.binary('mul', x, x), -1)), 1e-2));
     expect(raised(16, outside)[0]).toMatch(/nearest is a norm, but the values differ/);
+  });
+});
+
+describe('rotations, wherever their angles and pairs are', () => {
+  const frequencies = [1, 0.1];
+  const [heads, pairs] = [[2, 4], [2, 2, 2]].map((features) => (write: SourceWriter, x: ValueId): ValueId => write.build.op('preshape', {}, [x], { dtype: 'f32', shape: ['batch', 'sequence', ...features] })) as [(write: SourceWriter, x: ValueId) => ValueId, (write: SourceWriter, x: ValueId) => ValueId];
+  /** The first rows of a table of twelve, one for all heads. */
+  const table = (write: SourceWriter, of: (angle: number) => number, shape: readonly number[]): ValueId => {
+    const rows = write.weight(of.name, [12, 2], (i) => of(Math.floor(i / 2) * (frequencies[i % 2] as number)));
+    const first = write.build.op('pslice', { axis: 0, start: '0', end: 'sequence', step: 1 }, [rows], { dtype: 'f32', shape: ['sequence', 2] });
+    return write.build.op('preshape', {}, [first], { dtype: 'f32', shape: ['sequence', ...shape] });
+  };
+  const turned = (write: SourceWriter, a: ValueId, b: ValueId, shape: readonly number[]): readonly [ValueId, ValueId] => {
+    const [cos, sin] = [table(write, Math.cos, shape), table(write, Math.sin, shape)];
+    return [write.binary('sub', write.binary('mul', a, cos), write.binary('mul', b, sin)), write.binary('add', write.binary('mul', b, cos), write.binary('mul', a, sin))];
+  };
+  const part = (write: SourceWriter, x: ValueId, axis: number, start: number, size: number): ValueId => write.build.op('pslice', { axis, start: String(start), end: String(start + size), step: 1 }, [x]);
+  const flat = (write: SourceWriter, x: ValueId): ValueId => write.build.op('preshape', {}, [x], { dtype: 'f32', shape: ['batch', 'sequence', 8] });
+
+  test('halves, by the first rows of a table', () => {
+    expect(raised(8, (write, x) => {
+      const y = heads(write, x);
+      return flat(write, write.build.op('pconcat', { axis: 3 }, turned(write, part(write, y, 3, 0, 2), part(write, y, 3, 2, 2), [1, 2])));
+    })).toEqual(['embed', 'rope']);
+  });
+  test('pairs that have an axis of their own', () => {
+    expect(raised(8, (write, x) => {
+      const y = pairs(write, x);
+      return flat(write, write.build.op('pconcat', { axis: 4 }, turned(write, part(write, y, 4, 0, 1), part(write, y, 4, 1, 1), [1, 2, 1])));
+    })).toEqual(['embed', 'rope']);
+  });
+  test('elements moved by an index: that is no table', () => {
+    expect(raised(8, (write, x) => {
+      const y = heads(write, x);
+      const wide = (of: (angle: number) => number): ValueId => write.build.op('pconcat', { axis: 2 }, [table(write, of, [1, 2]), table(write, of, [1, 2])]);
+      const moved = write.build.op('pgather', { axis: 3 }, [y, write.build.op('pconst', { values: [2, 3, 0, 1] }, [], { dtype: 'i64', shape: [4] })]);
+      const signs = write.build.op('pconst', { values: [-1, -1, 1, 1] }, [], { dtype: 'f32', shape: [4] });
+      return flat(write, write.binary('add', write.binary('mul', y, wide(Math.cos)), write.binary('mul', write.binary('mul', moved, signs), wide(Math.sin))));
+    })).toEqual(['embed', 'rope']);
   });
 });
 
@@ -87,6 +129,9 @@ describe('activations, however they are spelled', () => {
   test('quick gelu is silu between two factors', () => {
     const quick = (write: SourceWriter, x: ValueId): ValueId => write.binary('mul', x, write.unary('sigmoid', write.by('mul', x, 1.702)));
     expect(raised(8, (write, x) => write.build.op('pmatmul', {}, [quick(write, x), write.weight('w', [8, 4])]))).toEqual(['embed', 'silu', 'linear']);
+  });
+  test('the square of relu: relu times itself', () => {
+    expect(raised(16, (write, x) => write.by('pow', write.unary('relu', x), 2))).toEqual(['embed', 'relu', 'multiply']);
   });
   test('a third power of relu is none of the library', () => {
     expect(raised(8, (write, x) => write.by('pow', write.unary('relu', x), 3))[0]).toMatch(/not recognised/);

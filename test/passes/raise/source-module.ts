@@ -21,7 +21,7 @@ export class SourceWriter {
     return this.build.op('pconst', { values: [value] }, [], { dtype, shape: [] });
   }
 
-  unary(fn: 'neg' | 'sqrt' | 'reciprocal' | 'exp' | 'tanh' | 'sigmoid' | 'erf' | 'relu' | 'sin' | 'cos', x: ValueId): ValueId {
+  unary(fn: 'neg' | 'sqrt' | 'reciprocal' | 'exp' | 'log' | 'tanh' | 'sigmoid' | 'erf' | 'relu' | 'sin' | 'cos', x: ValueId): ValueId {
     this.#step();
     return this.build.op('punary', { fn }, [x]);
   }

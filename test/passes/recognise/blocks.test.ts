@@ -10,8 +10,8 @@ import { SourceWriter } from '../raise/source-module.ts';
 type Inputs = Readonly<Record<string, readonly Dim[]>>;
 const sizes = new Map([['b', 2], ['m', 3], ['n', 5]]);
 
-/** A source on tensors, and what is found in it; what is found computes what the source does. */
-function found(inputs: Inputs, fill: (write: SourceWriter, values: readonly ValueId[]) => ValueId): { readonly blocks: readonly string[]; readonly misses: readonly string[] } {
+/** A source on tensors, and what is found in it; what is found computes what the source does, to so many digits. */
+function found(inputs: Inputs, fill: (write: SourceWriter, values: readonly ValueId[]) => ValueId, digits = 6): { readonly blocks: readonly string[]; readonly misses: readonly string[] } {
   const write = new SourceWriter();
   const given = Object.entries(inputs).map(([name, shape]) => ({ name, type: { dtype: 'f32', shape } satisfies TensorType }));
   const source = write.module(given, (values) => [fill(write, values)]);
@@ -22,7 +22,7 @@ function found(inputs: Inputs, fill: (write: SourceWriter, values: readonly Valu
   }));
   const run = (of: GraphModule): Float64Array => interpretTensors(of, tensors, new WeightValues(write.store, 1)).get('out0')?.data as Float64Array;
   const [wanted, got] = [run(source), run(module)];
-  got.forEach((value, i) => expect(value).toBeCloseTo(wanted[i] as number, 6));
+  got.forEach((value, i) => expect(value).toBeCloseTo(wanted[i] as number, digits));
   const blocks = module.body.ops.flatMap((op) => (op.kind.startsWith('t') ? [`${op.kind} ${JSON.stringify(op.attrs)}`] : []));
   return { blocks, misses: nearMisses(module, write.store).map(({ kind, actual }) => `${kind}: ${actual}`) };
 }
@@ -77,6 +77,14 @@ describe('attention', () => {
   test('of keys whose number was taken for granted in one place', () => {
     const { blocks } = found(qkv, (write, values) => attention(write, values, (scores) => write.binary('add', scores, write.weight('mask', [1, 5]))));
     expect(blocks).toEqual(['tattention {"scale":1,"softCap":0,"biased":true,"sinks":false}']);
+  });
+  test('of keys by queries, their weights summing to one over the axis before the last', () => {
+    const { blocks } = found({ ...qkv, mask: ['n', 1] }, (write, [q, k, v, mask]) => {
+      const turned = (x: ValueId): ValueId => write.build.op('ptranspose', { perm: [0, 2, 1] }, [x]);
+      const scores = write.build.op('pmatmul', {}, [k as ValueId, turned(q as ValueId)]);
+      return write.build.op('pmatmul', {}, [turned(write.build.op('psoftmax', { axis: 1 }, [write.binary('add', write.by('mul', scores, 0.5), mask as ValueId)])), v as ValueId]);
+    });
+    expect(blocks).toEqual(['tattention {"scale":0.5,"softCap":0,"biased":true,"sinks":false}']);
   });
   test('not with a softmax over the queries', () => {
     expect(found(qkv, (write, values) => attention(write, values, (scores) => scores, 1))).toEqual({ blocks: [], misses: ['attention: the weights of its softmax do not sum to one along the last axis'] });
@@ -180,6 +188,16 @@ test('a gain of ones hides no order: the same ops with another gain are looked a
     return write.binary('sub', one, norm(y as ValueId, 'other', write.weight('ones', [8], () => 1)));
   });
   expect(blocks).toEqual(Array.from({ length: 2 }, () => 'tnorm {"norm":"layer","axes":[2],"epsilon":0.00001}'));
+});
+
+test('a gelu whose constants are halves is one; in single precision it is not', () => {
+  const gelu = (half: boolean): readonly string[] => found({ x: ['b', 'm', 8] }, (write, [x]) => {
+    const dtype = half ? 'f16' : 'f32';
+    const narrow = write.build.op('pcast', {}, [x as ValueId], { dtype, shape: ['b', 'm', 8] });
+    const one = write.binary('add', write.unary('erf', write.binary('mul', narrow, write.number(0.70703125, dtype))), write.number(1, dtype));
+    return write.binary('mul', write.binary('mul', narrow, one), write.number(0.5, dtype));
+  }, 4).blocks;
+  expect([gelu(true), gelu(false)]).toEqual([['tactivate {"activation":"gelu","slope":1}'], []]);
 });
 
 test('steps are no activation, and hide none', () => {
