@@ -6,7 +6,8 @@ import { flowOf } from './units.ts';
 /**
  * While the matrix arrays are idle, the loss is named after what their next multiplication waits for: from the mxu queue follow the awaited
  * semaphore to the queue that posts it, from there on likewise, until a queue is at work (its unit is to blame), or its result is on the way
- * (its latency is, and then the semaphore's). After the last multiplication the chain starts from the queue that reports to the host.
+ * (its latency is, and then the semaphore's). After the last multiplication the chain starts from the queue that reports to the host;
+ * when all is done, the chip waits for the slowest stage of the pipeline.
  */
 const atWork: { readonly [Q in Queue]: LossName } = {
   ctl: 'synchronisation', dma0: 'exposedDma', dma1: 'exposedDma', wld: 'weightLoad', mxu: 'synchronisation', epi: 'fillDrain', att: 'attention', vec: 'vector', col: 'exposedLink',
@@ -18,7 +19,7 @@ const workLoss = Uint8Array.from(queues, (queue) => lossIndex[atWork[queue]]);
 const wayLoss = Uint8Array.from(queues, (queue) => lossIndex[onTheWay[queue]]);
 const { mxu, wld, att, ctl } = queueIndex;
 const { busy, joining, finished } = laneState;
-const { imbalance, synchronisation } = lossIndex;
+const { imbalance, synchronisation, pipelineBubble } = lossIndex;
 /** Longer chains go round in a circle, which only a deadlock closes for good. */
 const longestChain = 16;
 
@@ -41,7 +42,7 @@ export function account(chip: Chip, now: number): void {
       return;
     } else if (lane.state === finished) {
       lane = afterLast(chip);
-      if (lane.state === finished) return settle(chip, wayLoss[lane.queue]!, from, lane.complete);
+      if (lane.state === finished) return settle(chip, wayLoss[lane.queue]!, from, lane.complete, pipelineBubble);
     } else {
       const poster = chip.poster[lane.blockedOn]!;
       if (poster < 0) break;
@@ -52,11 +53,18 @@ export function account(chip: Chip, now: number): void {
   chip.idle[synchronisation]! += now - from;
 }
 
-/** The time since `from`: before `arrival` the result was on the way, from then on the semaphore's news of it. */
-function settle(chip: Chip, loss: number, from: number, arrival: number): void {
-  const before = Math.max(0, Math.min(chip.accounted, arrival) - from);
-  chip.idle[loss]! += before;
-  chip.idle[synchronisation]! += chip.accounted - from - before;
+/** The time since `from`: before `arrival` the result was on the way, from then on the semaphore's news of it, and `then` for what comes after. */
+function settle(chip: Chip, loss: number, from: number, arrival: number, then = synchronisation): void {
+  const results = spend(chip, loss, from, arrival);
+  const news = spend(chip, synchronisation, results, arrival + chip.rates.sync);
+  spend(chip, then, news, chip.accounted);
+}
+
+/** Books the time from `from` to `to`, as far as it is past; returns where it ends. */
+function spend(chip: Chip, loss: number, from: number, to: number): number {
+  const end = Math.max(from, Math.min(chip.accounted, to));
+  chip.idle[loss]! += end - from;
+  return end;
 }
 
 /** Where to start when the matrix queue is through: the queue that reports to the host, else one still at it, else the one completing last. */
