@@ -8,9 +8,9 @@ import { type Near, rewrite } from '../rewrite.ts';
 export const unflatten = (module: GraphModule): GraphModule =>
   rewrite(module, 'unflatten', {
     preshape: (op, near) => {
-      const value = op.operands[0] as ValueId;
+      const value = viewedFirst(op, near);
       const [flat, { shape }] = [near.type(value).shape, near.type(op.results[0] as ValueId)];
-      const values = shape.length > flat.length ? between(value, near) : undefined;
+      const values = shape.length > flat.length || extent(shape) > extent(flat) ? between(value, near) : undefined;
       if (values === undefined) return undefined;
       const views = values.map(near.definition).filter((made) => made?.kind === 'preshape').map((view) => ({ flat: near.type(view.results[0] as ValueId).shape, shape: near.type(view.operands[0] as ValueId).shape }));
       for (const whole of [...views, { flat, shape }]) {
@@ -21,6 +21,16 @@ export const unflatten = (module: GraphModule): GraphModule =>
       return undefined;
     },
   });
+
+/** How many axes have more than one element. */
+const extent = (shape: readonly Dim[]): number => shape.filter((size) => size !== 1).length;
+
+/** What the first of a chain of views looks at. */
+function viewedFirst(op: OpOf<'preshape'>, near: Near): ValueId {
+  const value = op.operands[0] as ValueId;
+  const inner = near.definition(value);
+  return inner?.kind === 'preshape' ? viewedFirst(inner, near) : value;
+}
 
 type Whole = { readonly flat: readonly Dim[]; readonly shape: readonly Dim[] };
 /** For each axis of what is flat, the axes it is made of: where the first is, and the sizes. */

@@ -76,7 +76,7 @@ export function joinHeads(emit: Emitter, x: Value): Value {
 }
 
 /** Keys and values of [batch, kvHeads, ...] for `heads` query heads: each serves heads / kvHeads neighbours. */
-function repeatHeads(emit: Emitter, x: Value, heads: Dim): Value {
+export function repeatHeads(emit: Emitter, x: Value, heads: Dim): Value {
   const [batch, kvHeads, keys, headDim] = dimsOf(x, 4);
   if (kvHeads === heads) return x;
   const group = divDims(heads, kvHeads);

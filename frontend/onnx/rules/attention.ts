@@ -2,7 +2,7 @@ import { divDims, leastOf, mulDims, subDims } from '../../../ir/dims.ts';
 import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
 import { CannotImport, type Value, dimAt, knownValue } from '../value.ts';
-import { attend, headsInRows, joinHeads, joined, places, splitHeads } from './attend.ts';
+import { attend, headsInRows, joinHeads, joined, knownSize, places, repeatHeads, splitHeads } from './attend.ts';
 import { number } from './cache.ts';
 import { rotate } from './norm.ts';
 import type { Call, Rules } from './rule.ts';
@@ -72,9 +72,13 @@ function attention(call: Call, emit: Emitter): readonly Value[] {
 export const previews: Rules = {
   FlexAttention: (call, emit) => {
     const [score, share] = [call.graph('score_mod'), call.graph('prob_mod')];
+    const q = call.input(0);
+    const k = repeatHeads(emit, call.input(1), dimAt(q, 1));
+    const scale = call.float('scale', 1 / Math.sqrt(knownSize(q.shape[3])));
+    const rooted = (x: Value): Value => emit.binary('mul', x, emit.scalar(x, Math.sqrt(scale)));
     const { mixed } = attend(emit, {
-      q: call.input(0), k: call.input(1), v: call.input(2),
-      scale: call.float('scale', 0),
+      ...(scale >= 0 ? { q: rooted(q), k: rooted(k), scale: 1 } : { q, k, scale }),
+      v: call.input(2),
       softCap: 0,
       mask: (scores) => score?.([scores]) ?? scores,
       weigh: share === undefined ? undefined : (shares) => share([shares]),
@@ -91,14 +95,14 @@ function biasOf(call: Call, emit: Emitter, rows: Dim, keys: Dim): Value | undefi
   const [left, right] = [call.int('left_window_size', -1), call.int('right_window_size', -1)];
   // Keys of a length of their own end with the rows at hand.
   const lengths = call.inputs[6];
-  const ofSequence = (x: Value): Value => emit.reshape(x, [dimAt(x, 0), 1, 1, 1]);
-  const first = lengths === undefined ? number(call.inputs[4]?.shape[2] ?? 0) : ofSequence(emit.binary('sub', lengths, number(rows)));
-  const [row, key] = [places(emit, first, rows, 2), places(emit, number(0), keys, 1)];
+  const first = lengths === undefined ? number(call.inputs[4]?.shape[2] ?? 0) : emit.reshape(emit.binary('sub', lengths, number(rows)), [dimAt(lengths, 0), 1, 1, 1]);
+  const key = places(emit, number(0), keys, 1);
+  const row = lengths === undefined ? places(emit, first, rows, 2) : emit.binary('add', emit.reshape(places(emit, number(0), rows, 2), [1, 1, rows, 1]), first);
   const terms = [
     call.int('is_causal', 0) === 1 ? emit.where(emit.binary('less', row, key), hidden, open) : undefined,
     left < 0 ? undefined : emit.where(emit.binary('lessEqual', emit.binary('sub', row, key), emit.scalar(row, left)), open, hidden),
     right < 0 ? undefined : emit.where(emit.binary('lessEqual', emit.binary('sub', key, row), emit.scalar(row, right)), open, hidden),
-    lengths && emit.where(emit.binary('less', key, ofSequence(lengths)), open, hidden),
+    lengths && emit.reshape(emit.where(emit.binary('less', key, emit.reshape(lengths, [dimAt(lengths, 0), 1])), open, hidden), [dimAt(lengths, 0), 1, 1, keys]),
   ].filter((term) => term !== undefined);
   return terms.reduce<Value | undefined>((sum, term) => (sum === undefined ? term : emit.binary('add', sum, emit.cast(term, sum.dtype))), given);
 }

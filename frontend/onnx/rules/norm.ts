@@ -1,4 +1,4 @@
-import { divDims, volumeOf } from '../../../ir/dims.ts';
+import { divDims, equalShapes, volumeOf } from '../../../ir/dims.ts';
 import type { Emitter } from '../emit.ts';
 import { CannotImport, type Value, dimAt } from '../value.ts';
 import type { Call, Rules } from './rule.ts';
@@ -37,8 +37,15 @@ export function layerNorm(emit: Emitter, x: Value, axes: readonly number[], epsi
 
 function layerNormal(call: Call, emit: Emitter): readonly Value[] {
   const x = call.input(0);
-  const [result, mean, deviation] = layerNorm(emit, x, axesFrom(emit, x, call.int('axis', -1)), call.float('epsilon', usualEpsilon), { scale: call.inputs[1], bias: call.inputs[2] });
-  return call.outputs.length > 2 ? [result, mean, emit.unary('reciprocal', deviation)] : [result, mean];
+  const axes = axesFrom(emit, x, call.int('axis', -1));
+  const [scale, bias] = [call.inputs[1], call.inputs[2]];
+  // All of it is one row of its function body: where that is kept whole, nothing says which axes it is of.
+  const isFlat = axes.length === x.shape.length && axes.length > 1 && [scale, bias].every((each) => each === undefined || equalShapes(each.shape, x.shape));
+  const row = (value: Value | undefined): Value | undefined => (value === undefined || !isFlat ? value : emit.reshape(value, [1, volumeOf(x.shape)]));
+  const [result, mean, deviation] = layerNorm(emit, row(x) as Value, isFlat ? [1] : axes, call.float('epsilon', usualEpsilon), { scale: row(scale), bias: row(bias) });
+  const ones = x.shape.map((size, axis) => (axes.includes(axis) ? 1 : size));
+  const moments = (call.outputs.length > 2 ? [mean, emit.unary('reciprocal', deviation)] : [mean]).map((each) => emit.reshape(each, ones));
+  return [emit.reshape(result, x.shape), ...moments];
 }
 
 const rmsNormal = (call: Call, emit: Emitter): Value => rmsNorm(emit, call.input(0), axesFrom(emit, call.input(0), call.int('axis', -1)), call.float('epsilon', usualEpsilon), call.inputs[1]);

@@ -109,9 +109,8 @@ export function dynamicQuantise(emit: Emitter, x: Value): { readonly codes: Valu
   const low = emit.binary('min', emit.reduce('min', x, axes, false), nought);
   const high = emit.binary('max', emit.reduce('max', x, axes, false), nought);
   const span = emit.binary('sub', high, low);
-  // ONNX Runtime's scale of all zeros is 1.
-  const scale = emit.where(emit.binary('equal', span, nought), emit.scalar(x, 1), emit.binary('div', span, emit.scalar(x, 255)));
-  const zero = emit.unary('round', clamp(emit, emit.unary('neg', emit.binary('div', low, scale)), 0, 255));
+  const scale = emit.binary('div', span, emit.scalar(x, 255));
+  const zero = emit.unary('round', clamp(emit, emit.binary('sub', nought, emit.binary('div', low, scale)), 0, 255));
   const zeroPoint = emit.cast(zero, 'u8');
   return { codes: quantise(emit, x, { scale, zeroPoint }, 'u8'), scale, zeroPoint };
 }

@@ -18,8 +18,9 @@ const nearest = (mantissa: number, least: number, most: number) => (x: number): 
   return Number.isFinite(x) ? Math.min(most, Math.max(-most, roundEven(x / step) * step)) : Number.isNaN(x) ? NaN : Math.sign(x) * most;
 };
 
-/** The integer part, of which an integer of `bits` keeps the low ones. */
+/** The integer part, of which an integer of `bits` keeps the low ones; 0 of what is no number, as x86 and Arm have it. */
 const wrapped = (bits: number, signed: boolean) => (x: number): number => {
+  if (Number.isNaN(x)) return 0;
   const span = 2 ** bits;
   const low = Math.trunc(x) - span * Math.floor(Math.trunc(x) / span);
   return signed && low >= span / 2 ? low - span : low;

@@ -128,8 +128,16 @@ it('takes rows for what they were before they were one axis', () => {
   expect(said(dropIdentity(mean))).toEqual([['preshape', {}], ['punary', { fn: 'neg' }], ['preduce', { fn: 'mean', axes: [1, 2], keepDims: true }]]);
   const scaled = unflatten(flattened((build, flat) => build.op('pbinary', { fn: 'mul' }, [flat, build.op('pconst', { values: [1, 2, 3, 4] }, [], f32(4))]), 'n', 2, 2));
   expect(scaled.types[scaled.body.ops.at(-2)?.results[0] as ValueId]?.shape).toEqual([2, 2]);
+  const viewedTwice = flattened((build, flat) => build.op('preshape', {}, [build.op('punary', { fn: 'exp' }, [flat])], f32('n', 1, 4)), 'n', 2, 2);
+  expect(said(dropIdentity(mergeViews(unflatten(viewedTwice))))).toEqual([['preshape', {}], ['punary', { fn: 'neg' }], ['punary', { fn: 'exp' }]]);
   const turned = flattened((build, flat) => build.op('ptranspose', { perm: [1, 0] }, [flat]), 2, 2, 'n');
   expect(unflatten(turned)).toBe(turned);
+});
+
+it('takes one row for what it was, though it has as many axes', () => {
+  const build = new GraphBuilder(inferResults);
+  const body = build.block([f32(3, 4)], ([x]) => [build.op('preshape', {}, [build.op('punary', { fn: 'exp' }, [build.op('preshape', {}, [x as ValueId], f32(1, 12))])], f32(3, 4))]);
+  expect(said(dropIdentity(mergeViews(unflatten({ ...moduleOf((_, x) => [x]), types: build.types, body }))))).toEqual([['punary', { fn: 'exp' }]]);
 });
 
 it('computes a variance from what is apart from the mean', () => {
