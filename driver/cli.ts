@@ -1,3 +1,4 @@
+import './engine.ts';
 import { main } from './main.ts';
 
 // Who reads the output has read enough: `sohuc disasm x.sohu | head`.

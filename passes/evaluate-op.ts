@@ -39,10 +39,11 @@ export function weightData({ module, store }: Around, name: string, largest: num
 }
 
 /** Reproducible numbers between -1 and 1, none near 0: sines of an irrational walk. */
-export const sample = (shape: readonly number[], seed: number, by = 1): Tensor => ({
-  shape,
-  data: Float64Array.from({ length: volume(shape) }, (_, i) => {
+export function sample(shape: readonly number[], seed: number, by = 1): Tensor {
+  const data = new Float64Array(volume(shape));
+  for (let i = 0; i < data.length; i++) {
     const value = Math.sin((i + 1) * 2.399963 + seed * 1.7);
-    return by * (value + (value < 0 ? -0.1 : 0.1));
-  }),
-});
+    data[i] = by * (value + (value < 0 ? -0.1 : 0.1));
+  }
+  return { shape, data };
+}

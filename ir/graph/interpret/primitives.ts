@@ -23,9 +23,10 @@ export const primitives: { readonly [K in keyof PrimitiveAttrs]: Rule<K> } = {
   punary: ({ fn }, [x]) => map(x, unary[fn]),
   pbinary: ({ fn }, [x, y], { dtype }) => {
     const whole = integers.has(dtype);
-    return zip([x, y], ([a, b]) => binary[fn](a as number, b as number, whole));
+    const apply = binary[fn];
+    return zip([x, y], (a, b) => apply(a, b, whole));
   },
-  pwhere: (_, [condition, x, y]) => zip([condition, x, y], ([c, a, b]) => (c === 0 ? b : a) as number),
+  pwhere: (_, [condition, x, y]) => zip([condition, x, y], (c, a, b) => (c === 0 ? b : a)),
   pmatmul: (_, [x, y]) => matmul(x, y),
   preduce: ({ fn, axes, keepDims }, [x], { dtype }) => {
     const reduced = reduce(fn, axes.map((axis) => axisOf(axis, x.shape.length)), keepDims, x);
