@@ -11,6 +11,8 @@ type Listed = { readonly name: string; readonly takes: readonly string[]; readon
 /** A command that takes one path. */
 const of = (run: (path: string, given: Options) => Promise<boolean>): Run => ([path = ''], given) => run(path, given);
 
+const timed = of(async (path, given) => (await import('./commands/time.ts')).timeCommand(path, given));
+
 /** The commands: what each takes, says and runs. Their code is loaded when they are called, so that `--help` is instant. */
 const commands: readonly Listed[] = [
   { name: 'compile', takes: ['<model>'], scope: 'compile', help: 'compile a model: program, packed weights, report (the default command)', run: of(async (path, given) => (await import('./commands/compile.ts')).compileCommand(path, given)) },
@@ -19,7 +21,8 @@ const commands: readonly Listed[] = [
   { name: 'asm', takes: ['<file.sasm>'], scope: 'asm', help: 'assembly text to a program', run: of(async (path, given) => (await import('./commands/assembly.ts')).assembleCommand(path, given)) },
   { name: 'disasm', takes: ['<file.sohu>'], scope: 'program', help: 'a program to assembly text', run: of(async (path, given) => (await import('./commands/assembly.ts')).disassembleCommand(path, given)) },
   { name: 'verify', takes: ['<file.sohu>'], scope: 'verify', help: 'prove that a program is safe to run', run: of(async (path, given) => (await import('./commands/verify.ts')).verifyCommand(path, given)) },
-  { name: 'time', takes: ['<file.sohu>'], scope: 'program', help: 'simulate the time a program takes and print its report', run: of(async (path, given) => (await import('./commands/time.ts')).timeCommand(path, given)) },
+  { name: 'time', takes: ['<file.sohu>'], scope: 'report', help: 'simulate the time a program takes and print its report', run: timed },
+  { name: 'report', takes: ['<file.sohu>'], scope: 'report', help: 'the same: what a step takes, and why', run: timed },
   { name: 'opt', takes: ['<file.sir>'], scope: 'opt', help: 'run named passes over a module in text form', run: of(async (path, given) => (await import('./commands/opt.ts')).optCommand(path, given)) },
   { name: 'ir diff', takes: ['<a.sir>', '<b.sir>'], scope: 'diff', help: 'compare two modules in text form, whatever their values are numbered (exit code 1 if they differ)', run: async (paths, given) => (await import('./commands/diff.ts')).diffCommand(paths, given) },
   { name: 'machines', takes: [], scope: 'program', help: 'the machines that programs can be made for', run: async (_, given) => (await import('./commands/machines.ts')).machinesCommand(given) },

@@ -1,5 +1,5 @@
 /** Where a flag belongs: every command, those that compile, or one command. */
-export type Scope = 'all' | 'compile' | 'run' | 'fits' | 'asm' | 'opt' | 'diff' | 'verify' | 'program';
+export type Scope = 'all' | 'compile' | 'run' | 'fits' | 'asm' | 'opt' | 'diff' | 'verify' | 'report' | 'program';
 
 type Option = { readonly default: string | number | boolean | readonly string[]; readonly scope: readonly Scope[]; readonly value?: string; readonly choices?: readonly string[]; readonly help: string };
 
@@ -22,6 +22,7 @@ export const options = {
   stopAfter: { default: '', scope: ['compile'], value: 'PHASE', choices: phases, help: 'stop after a phase and print its text' },
   dumpIr: { default: '', scope: ['compile'], value: 'DIR', help: 'write the text of every stage, numbered' },
   explain: { default: '', scope: ['compile'], value: 'WHAT', choices: ['recognition'], help: 'explain what was made of an ONNX model: blocks found, and what stopped those nearly found' },
+  criticalPath: { default: false, scope: ['report'], help: 'print what makes the step as long as it is: the chain of instructions that waited for each other' },
   requireFusion: { default: '', scope: ['compile'], value: 'SHARE', help: 'refuse a model of whose blocks fewer are recognised (`100%` for CI)' },
   plugin: { default: [], scope: ['compile', 'run', 'fits', 'opt', 'diff'], value: 'FILE', help: 'custom layers: a module that exports definitions' },
   fix: { default: [], scope: ['compile', 'run', 'fits'], value: 'INPUT=VALUES', help: 'an input of an ONNX model that is the same in every run, its elements separated by commas' },

@@ -2,10 +2,10 @@ import { statSync } from 'node:fs';
 import { Diagnostics } from '../../diagnostics/diagnostic.ts';
 import type { Program } from '../../isa-spec/program.ts';
 import { IllegalInstruction } from '../../isa-spec/encoding.ts';
-import type { CostReport } from '../../report/report.ts';
+import { criticalPathReport, renderCriticalPath } from '../../report/critical-path.ts';
 import { renderText } from '../../report/text.ts';
 import type { Options } from '../options.ts';
-import { stageCount, steadyReport } from '../steady-report.ts';
+import { stageCount, steadyReport, steadyTiming } from '../steady-report.ts';
 import { Terminal } from '../terminal.ts';
 import { steadyStep, type Workload } from '../workload.ts';
 import { readProgram } from './assembly.ts';
@@ -21,22 +21,36 @@ export async function timeCommand(path: string, options: Options): Promise<boole
     diagnostics.report({ code: 'E5002', message: workload, origin: { kind: 'file', path }, help: '`time` takes what `sohuc` compiled' });
     return !terminal.diagnostics(diagnostics);
   }
-  const report = timed(program, statSync(path).size, workload);
-  if (typeof report === 'string') {
-    diagnostics.report({ code: 'E6001', message: report, origin: { kind: 'file', path } });
+  const shown = attempt(() => (options.criticalPath ? pathOf(program, workload) : reportOf(program, statSync(path).size, workload)));
+  if (typeof shown === 'string') {
+    diagnostics.report({ code: 'E6001', message: shown, origin: { kind: 'file', path } });
     return !terminal.diagnostics(diagnostics);
   }
-  terminal.print(renderText(report, { stages: [], files: [] }));
-  terminal.value(report);
+  terminal.print(shown.text);
+  terminal.value(shown.value);
   return true;
 }
 
-/** The report of the steady-state step, or why there is none: the program stops, or is not what the compiler writes. */
-function timed(program: Program, bytes: number, workload: Workload): CostReport | string {
+/** What is shown, as text and as data; or a text that says why there is nothing. */
+type Shown = { readonly text: string; readonly value: unknown } | string;
+
+function reportOf(program: Program, bytes: number, workload: Workload): Shown {
+  const report = steadyReport(program, bytes, workload);
+  return typeof report === 'string' ? report : { text: renderText(report, { stages: [], files: [] }), value: report };
+}
+
+function pathOf(program: Program, workload: Workload): Shown {
+  const timing = steadyTiming(program, workload, { path: true });
+  if (typeof timing === 'string') return timing;
+  const report = criticalPathReport(program, timing);
+  return { text: renderCriticalPath(report), value: report };
+}
+
+/** The program may be none of the compiler's: what the simulator and the report then say. */
+function attempt(show: () => Shown): Shown {
   try {
-    return steadyReport(program, bytes, workload);
+    return show();
   } catch (error) {
-    // What the simulator and the report say of programs that are none of the compiler's.
     if (error instanceof IllegalInstruction || error instanceof RangeError || error instanceof TypeError) return error.message;
     throw error;
   }

@@ -1,7 +1,9 @@
 import type { Machine } from '../../isa-spec/machine.ts';
 import { Chip, type StepInput } from './chip.ts';
+import { queues } from '../../isa-spec/instructions.ts';
 import { ratesOf } from './rates.ts';
-import { chipTiming, type QueueLabels, speedOfLight, type TimingResult } from './result.ts';
+import { chipTiming, type PathStep, type QueueLabels, speedOfLight, type TimingResult } from './result.ts';
+import { criticalPath, Recording } from './recording.ts';
 import { Simulation } from './run.ts';
 import { type ChipCode, chipStreams } from './stream.ts';
 
@@ -15,13 +17,16 @@ export type TimingInput = {
   readonly simulated: readonly { readonly code: ChipCode; readonly labels: QueueLabels; readonly step: StepInput }[];
   /** Instructions after which to give up. */
   readonly budget: number;
+  /** Whether to find the critical path. */
+  readonly path?: boolean;
 };
 
 /** Runs the step: cycles, where they went, and the bounds they are measured against; or the fault that ended it. */
 export function timeStep(input: TimingInput): TimingResult {
   const rates = ratesOf(input.machine, input.chips);
   const chips = input.simulated.map(({ code, step }, index) => new Chip(index, chipStreams(code, rates), step, rates));
-  const simulation = new Simulation(chips, input.budget);
+  const recording = input.path === true ? new Recording() : undefined;
+  const simulation = new Simulation(chips, input.budget, recording);
   const cycles = simulation.run();
   if (typeof cycles !== 'number') return { kind: 'fault', fault: cycles };
   const timings = chips.map((chip, index) => chipTiming(chip, cycles, input.simulated[index]!.labels));
@@ -42,7 +47,17 @@ export function timeStep(input: TimingInput): TimingResult {
     seconds: cycles / input.machine.clockHz.value,
     instructions: simulation.instructions,
     perChip,
+    ...(recording === undefined ? {} : { path: pathOf(recording, chips, input, cycles) }),
     speedOfLight: speedOfLight(perChip),
     matrixUtilisation: capacity === 0 ? 0 : sum((chip) => chip.usefulMatrixFlops + chip.usefulAttentionFlops) / capacity,
   };
+}
+
+/** The critical path from the lane that completes last; a chip simulated is named by the first it stands for. */
+function pathOf(recording: Recording, chips: readonly Chip[], { stands, simulated }: TimingInput, cycles: number): readonly PathStep[] {
+  const last = chips.flatMap(({ lanes }) => lanes).reduce((most, lane) => (lane.complete > most.complete ? lane : most));
+  return criticalPath(recording, recording.lastOf(last), cycles).map(({ lane, ...segment }) => {
+    const [index, queue] = [Math.floor(lane / queues.length), queues[lane % queues.length]!];
+    return { chip: stands.indexOf(index), queue, label: simulated[index]!.labels[queue][segment.pc] ?? '', ...segment };
+  });
 }

@@ -3,6 +3,7 @@ import type { Machine } from '../../isa-spec/machine.ts';
 import { type Chip, type LossName, lossIndex, lossNames } from './chip.ts';
 import { queueIndex, type StallReason, stallReasons } from './lane.ts';
 import type { Rates } from './rates.ts';
+import type { Segment } from './recording.ts';
 import type { TimingFault } from './run.ts';
 
 export type EngineName = 'matrix' | 'attention' | 'softmax' | 'vector' | 'hbm' | 'link';
@@ -39,6 +40,9 @@ export type ChipTiming = {
   readonly losses: Readonly<Record<LossName, number>>;
 };
 
+/** A part of the critical path: of an execution of an instruction of a chip's queue, in a layer, for an op. */
+export type PathStep = Omit<Segment, 'lane'> & { readonly chip: number; readonly queue: Queue; readonly label: string };
+
 /** What a step takes. Everything is of the chips simulated: one stands for all if `symmetric`. */
 export type Timing = {
   readonly kind: 'timing';
@@ -55,6 +59,8 @@ export type Timing = {
   readonly seconds: number;
   readonly instructions: number;
   readonly perChip: readonly ChipTiming[];
+  /** The instructions that make the step as long as it is, if they were asked for: together, `cycles`. */
+  readonly path?: readonly PathStep[];
   readonly speedOfLight: { readonly cycles: number; readonly engine: EngineName };
   /** usefulFlops / capacityFlops of the chips simulated. */
   readonly matrixUtilisation: number;

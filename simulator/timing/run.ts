@@ -5,6 +5,7 @@ import { EventHeap } from './heap.ts';
 import { type Lane, laneState, queueIndex, stallIndex } from './lane.ts';
 import { account } from './losses.ts';
 import { hbmEfficiency } from './rates.ts';
+import type { Recording } from './recording.ts';
 import { actionCode, prepare } from './stream.ts';
 import { accumulate, bookAttention, bookMultiply, bookQueries, drain, flowOf, hostCycles, queueOfFlow, transferWork, windowCost } from './units.ts';
 
@@ -38,6 +39,7 @@ export class Simulation {
   readonly #lanes: readonly Lane[];
   readonly #budget: number;
   readonly #events = new EventHeap();
+  readonly #recording: Recording | undefined;
   #now = 0;
   #joined = 0;
   /** Instructions issued. */
@@ -45,7 +47,8 @@ export class Simulation {
   #fault: TimingFault | undefined;
 
   /** `budget`: instructions after which to give up. */
-  constructor(chips: readonly Chip[], budget: number) {
+  constructor(chips: readonly Chip[], budget: number, recording: Recording | undefined) {
+    this.#recording = recording;
     this.#chips = chips;
     this.#lanes = chips.flatMap((chip) => chip.lanes);
     this.#budget = budget;
@@ -105,6 +108,7 @@ export class Simulation {
       else if (action === count) lane.setRegister(stream.a[pc]!, this.#chips[lane.chip]!.step.counts[stream.b[pc]!]!);
       else if (!steers(action) && lane.acts(pc)) {
         lane.enter(busy, this.#now);
+        this.#recording?.issued(lane, this.#now);
         return this.#issue(lane, action);
       }
       this.#post(lane, this.#now);
@@ -143,11 +147,13 @@ export class Simulation {
     switch (action) {
       case dma:
         if (stream.hbmBytes[slot] === 0) break;
-        return chip.hbm.begin(flowOf(lane.queue), this.#now, transferWork(chip, lane), Infinity);
+        return this.#transfer(chip, lane);
       case weights:
+        this.#recording?.takesTurn(this.#recording.loads, lane);
         if (!chip.fifo.beginLoad(this.#now, stream.a[pc]!, stream.b[pc]!)) this.#fail('weightFifo', lane, 'wld and mm differ in k-tiles');
         return this.#gang(chip);
       case multiply:
+        this.#recording?.takesTurn(this.#recording.products, lane);
         accumulate(chip, lane);
         if (!chip.fifo.beginMultiply(this.#now, stream.a[pc]!, stream.tile[slot]!)) this.#fail('weightFifo', lane, 'wld and mm differ in k-tiles');
         return this.#gang(chip);
@@ -177,7 +183,14 @@ export class Simulation {
   /** The queue is at work for `cycles` and completes its latency later. */
   #occupy(lane: Lane, cycles: number): void {
     lane.work(cycles);
+    this.#recording?.needs(lane, cycles);
     this.#events.push(this.#now + cycles, lane.index, -1);
+  }
+
+  #transfer(chip: Chip, lane: Lane): void {
+    const work = transferWork(chip, lane);
+    this.#recording?.needs(lane, Math.ceil(work / chip.rates.hbm));
+    chip.hbm.begin(flowOf(lane.queue), this.#now, work, Infinity);
   }
 
   /** Books what has become known of the load and the multiplication under way. */
@@ -197,6 +210,7 @@ export class Simulation {
   /** The queue's instruction is `cycles` at work until `end`; the rest of its time is a stall. */
   #known(lane: Lane, cycles: number, end: number, reason: number): void {
     lane.work(cycles);
+    this.#recording?.needs(lane, cycles);
     lane.stall(reason, end - lane.since - cycles);
     this.#events.push(end, lane.index, -1);
   }
@@ -205,6 +219,7 @@ export class Simulation {
     const cost = windowCost(chip, lane);
     if (cost === undefined) return this.#fail('noQueries', lane, 'attn without aq before it');
     chip.attend = cost;
+    this.#recording?.needs(lane, cost.cycles);
     if (cost.hbmBytes === 0) {
       bookAttention(chip, lane, cost, cost.cycles);
       return this.#events.push(this.#now + cost.cycles, lane.index, -1);
@@ -230,6 +245,7 @@ export class Simulation {
     chip.joined = this.#now;
     if (++this.#joined < this.#chips.length) return;
     this.#joined = 0;
+    this.#recording?.joined(this.#chips.map(({ lanes }) => lanes[col]!), lane, this.#now);
     // In a shift chips have different numbers of rows: what comes may take longer than what goes.
     const longest = Math.max(...this.#chips.map(({ lanes }) => lanes[col]!.stream.cycles[lanes[col]!.slot]!));
     for (const member of this.#chips) {
@@ -262,19 +278,24 @@ export class Simulation {
       if (chip.attend.hbmBytes > 0) latency = chip.rates.hbmLatency;
       chip.attend = undefined;
     }
+    this.#recording?.retired(lane, this.#now, latency);
     this.#post(lane, this.#now + latency);
     lane.pc++;
     lane.enter(ready, this.#now);
   }
 
   #post(lane: Lane, done: number): void {
-    if (done > lane.complete) lane.complete = done;
+    if (done > lane.complete) {
+      lane.complete = done;
+      this.#recording?.completes(lane);
+    }
     const { stream, pc } = lane;
     const from = stream.postStart[pc]!, to = stream.postStart[pc + 1]!;
     if (from === to) return;
     const chip = this.#chips[lane.chip]!;
     const time = lane.complete + chip.rates.sync;
     for (let i = from; i < to; i++) chip.visible[stream.postSemaphore[i]!] = time;
+    this.#recording?.posted(lane, pc);
     this.#events.push(time, lane.index, pc);
   }
 
@@ -282,6 +303,7 @@ export class Simulation {
   #deliver(lane: Lane, pc: number): void {
     const chip = this.#chips[lane.chip]!;
     const { stream } = lane;
+    const by = this.#recording?.delivered(lane, pc);
     for (let i = stream.postStart[pc]!; i < stream.postStart[pc + 1]!; i++) {
       const semaphore = stream.postSemaphore[i]!;
       const value = (chip.value[semaphore]! += stream.postCount[i]!);
@@ -289,6 +311,7 @@ export class Simulation {
       const waiter = chip.waiter[semaphore]!;
       if (waiter < 0) continue;
       chip.waiter[semaphore] = -1;
+      if (by !== undefined) this.#recording?.woken(chip.lanes[waiter]!, by);
       this.#advance(chip.lanes[waiter]!);
     }
   }

@@ -12,8 +12,10 @@ export type TimingOptions = {
   readonly full: boolean;
   /** Instructions after which to give up. */
   readonly budget: number;
+  /** Finds the critical path. */
+  readonly path?: boolean;
 };
-const timingDefaults: TimingOptions = { full: false, budget: 100_000_000 };
+export const timingDefaults: TimingOptions = { full: false, budget: 100_000_000 };
 
 /**
  * Time of one step of a program, from its bytes. `stepBlocks`: one for all chips, or one a chip, which says the entry the chip runs.
@@ -43,7 +45,7 @@ export function simulateTiming(program: Program, stepBlocks: readonly Uint8Array
     return { code: instructions, labels: byQueue((queue) => (names === undefined ? [] : names[queue].map(labelOf))), step: stepInput(blockOf(chip)) };
   });
   const stands = like.map((chip) => representatives.indexOf(chip));
-  return timeStep({ machine: program.machine, entry: program.entries[entryOf(0)]?.name ?? '', chips: program.chips, simulated, stands, budget: options.budget });
+  return timeStep({ machine: program.machine, entry: program.entries[entryOf(0)]?.name ?? '', chips: program.chips, simulated, stands, budget: options.budget, path: options.path === true });
 }
 
 const byQueue = <T>(of: (queue: Queue) => T): Readonly<Record<Queue, T>> => Object.fromEntries(queues.map((queue) => [queue, of(queue)])) as Record<Queue, T>;

@@ -7,7 +7,9 @@ import { flagName, options, phases } from '../../driver/options.ts';
 import { lossNames } from '../../simulator/timing/chip.ts';
 import { stallReasons } from '../../simulator/timing/lane.ts';
 import { queues } from '../../isa-spec/instructions.ts';
-import { report } from '../report/sample.ts';
+import { criticalPathReport } from '../../report/critical-path.ts';
+import { links, pathCauses } from '../../simulator/timing/recording.ts';
+import { program, report, timing } from '../report/sample.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const folders = ['diagnostics', 'isa-spec', 'ir', 'frontend', 'passes', 'backend-sohu', 'verifier', 'simulator', 'report', 'driver', 'examples', 'test', 'docs', 'bench', 'scripts'];
@@ -64,6 +66,14 @@ describe('docs/reading-the-report.md', () => {
     };
     collect(report());
     expect([...keys].filter((key) => !named.has(key) && key !== 'timing')).toEqual([]);
+  });
+
+  it('explains every cause and every link of a critical path, and every field', () => {
+    expect(pathCauses.filter((cause) => !page.includes(`| \`${cause}\` |`))).toEqual([]);
+    expect(links.filter((link) => !named.has(link))).toEqual([]);
+    const made = criticalPathReport(program, timing(true));
+    const keys = [made, made.ops[0], made.queues[0], made.causes[0], made.began[0], made.path[0]].flatMap((part) => Object.keys(part as object));
+    expect(keys.filter((key) => !named.has(key))).toEqual([]);
   });
 
   it('explains every loss and every stall', () => {

@@ -5,7 +5,7 @@ import type { ChipCode, Program } from '../../isa-spec/program.ts';
 import { encodeStepBlock } from '../../isa-spec/step-block.ts';
 import { type CostReport, buildReport } from '../../report/report.ts';
 import type { Timing } from '../../simulator/timing/result.ts';
-import { simulateTiming } from '../../simulator/timing/simulate.ts';
+import { simulateTiming, timingDefaults } from '../../simulator/timing/simulate.ts';
 import { done, hbmAt, make, rows } from '../simulator/timing/build.ts';
 
 const fetched = 1;
@@ -58,5 +58,5 @@ const block = encodeStepBlock({
   entry: 0, counts: { tokens: 10, sequences: 2, samples: 2, memory: 0 }, ids: row, positions: row, types: row, slots: row, samples: [8, 9], worklist: [prompt, going], pages: [0, 1, 2, 3], memorySlots: [], memoryWorklist: [], memoryPages: [],
 });
 
-export const timing = (): Timing => done(simulateTiming(program, [block]));
+export const timing = (path = false): Timing => done(simulateTiming(program, [block], { ...timingDefaults, path }));
 export const report = (): CostReport => buildReport(program, 4321, timing(), { isl: 9, osl: 2, batch: 2 });
