@@ -1,18 +1,22 @@
 import { formatBytes } from '../isa-spec/fields.ts';
-import { bf16Rows, type Grid } from '../isa-spec/numerics-rows.ts';
+import type { Grid } from '../isa-spec/numerics-rows.ts';
 import type { GraphModule } from '../ir/graph/module.ts';
-import { quantiseFrom } from '../ir/packing-room.ts';
+import { bf16From, quantiseFrom } from '../ir/packing-room.ts';
 import { pitchLines } from '../ir/tile/footprint.ts';
 import type { Buffer, BufferId, Packing, TileModule } from '../ir/tile/module.ts';
+import type { DType } from '../ir/types.ts';
 import type { Elements, Part, WeightValues } from '../ir/weight-values.ts';
-import type { Numbers, Weight } from '../ir/weights.ts';
+import { newRoom, type Numbers, type Room, type Weight } from '../ir/weights.ts';
 import type { Layout } from './allocate.ts';
 
-/** What the bytes of weights are made from: the module's weights and their values, and the machine's tile and line. */
-export type PackSource = { readonly graph: GraphModule; readonly values: WeightValues; readonly tile: number; readonly lineBytes: number };
+/**
+ * What the bytes of weights are made from: the module's weights and their values, and the machine's tile and line. Pieces lie in `room`: in one that
+ * is used again they are there until the next is asked for.
+ */
+export type PackSource = { readonly graph: GraphModule; readonly values: WeightValues; readonly tile: number; readonly lineBytes: number; readonly room?: Room | undefined };
 
 /** Rows of weights brought in at once, in elements: what bounds the memory of packing. */
-const batchElements = 4 * 2 ** 20;
+const batchElements = 2 ** 20;
 
 /**
  * The bytes of a chip's weight region, in order, in pieces: what the program expects to find there. Each source tensor is
@@ -51,7 +55,7 @@ function* packBuffer(buffer: Buffer, from: PackSource, rank: number): Generator<
 }
 
 /** The rows of a weight buffer in its format, a batch at a time. */
-export function* bufferRows(buffer: Buffer, { graph, values, tile, lineBytes }: PackSource, rank: number): Generator<Elements> {
+export function* bufferRows(buffer: Buffer, { graph, values, tile, lineBytes, room = newRoom }: PackSource, rank: number): Generator<Elements> {
   const { packing } = buffer;
   if (packing === undefined) throw new Error(`internal: \`${buffer.name}\` is not a weight buffer`);
   const find = (name: string): Weight => graph.weights.find((weight) => weight.name === name) as Weight;
@@ -68,7 +72,7 @@ export function* bufferRows(buffer: Buffer, { graph, values, tile, lineBytes }: 
           break;
         }
         const step = Math.max(1, Math.floor(batchElements / buffer.columns));
-        for (let row = 0; row < total; row += step) yield values.encodedRows(weight, part, row, Math.min(step, total - row));
+        for (let row = 0; row < total; row += step) yield values.encodedRows(weight, part, row, Math.min(step, total - row), room);
         break;
       }
       case 'norm':
@@ -78,12 +82,12 @@ export function* bufferRows(buffer: Buffer, { graph, values, tile, lineBytes }: 
         yield* paramRows(packing, tile, (name) => values.encodedRows(find(name), part, 0, find(name).shape[0] as number));
         break;
       case 'tiles':
-        yield* tileGroups(packing, tile, { weight: find(packing.weight), first: 0, rows: find(packing.weight).shape[0] as number }, values, part);
+        yield* tileGroups(packing, tile, { weight: find(packing.weight), first: 0, rows: find(packing.weight).shape[0] as number }, { values, part, room });
         break;
       case 'expertTiles': {
         const weight = find(packing.weight);
         const rows = (weight.shape[0] as number) / packing.experts;
-        for (let expert = 0; expert < packing.experts; expert++) yield* tileGroups(packing, tile, { weight, first: expert * rows, rows }, values, part);
+        for (let expert = 0; expert < packing.experts; expert++) yield* tileGroups(packing, tile, { weight, first: expert * rows, rows }, { values, part, room });
         break;
       }
       case 'expertParams': {
@@ -142,25 +146,33 @@ function* paramRows(packing: Extract<Packing, { kind: 'params' | 'expertParams' 
 const edgeOf = (start: number, rows: number, gated: boolean): number => (gated && start < rows / 2 ? rows / 2 : rows);
 
 /** The tiles of `rows` of a weight's rows, a group at a time. */
-function* tileGroups(packing: Extract<Packing, { kind: 'tiles' | 'expertTiles' }>, tile: number, { weight, first, rows: n }: { readonly weight: Weight; readonly first: number; readonly rows: number }, values: WeightValues, part: Part): Generator<Elements> {
+function* tileGroups(packing: Extract<Packing, { kind: 'tiles' | 'expertTiles' }>, tile: number, { weight, first, rows: n }: { readonly weight: Weight; readonly first: number; readonly rows: number }, { values, part, room }: { readonly values: WeightValues; readonly part: Part; readonly room: Room }): Generator<Elements> {
   const k = weight.shape[1] as number;
   const kTiles = Math.ceil(k / tile);
   for (const starts of groupsOf(n, tile, packing.groupTiles, packing.gated)) {
-    const out = new (weight.dtype === 'e4m3' ? Uint8Array : Uint16Array)(kTiles * starts.length * tile * tile);
+    const counts = starts.map((start) => Math.min(tile, edgeOf(start, n, packing.gated) - start));
+    const out = tilesIn(room, kTiles * starts.length * tile * tile, weight.dtype);
+    if (k % tile !== 0 || counts.some((count) => count < tile)) out.fill(0);
     starts.forEach((start, t) => {
-      const count = Math.min(tile, edgeOf(start, n, packing.gated) - start);
-      const put = putting(out, count, weight.dtype === 'e4m3' ? values.scaledGrid(weight, part, first + start, count) : { grid: values.gridOf(weight, part, first + start, count), scales: undefined });
+      const count = counts[t] as number;
+      const put = putting(out, count, out instanceof Uint8Array ? values.scaledGrid(weight, part, first + start, count) : { grid: values.gridOf(weight, part, first + start, count), scales: undefined });
       for (let kTile = 0; kTile < kTiles; kTile++) put(kTile * tile, Math.min(tile, k - kTile * tile), { at: (kTile * starts.length + t) * tile * tile, row: 1, column: tile });
     });
     yield out;
   }
 }
 
+function tilesIn(room: Room, elements: number, dtype: DType): Uint8Array | Uint16Array {
+  if (dtype === 'e4m3') return room(elements);
+  const { buffer, byteOffset } = room(2 * elements);
+  return new Uint16Array(buffer, byteOffset, elements);
+}
+
 /** Puts columns of so many rows, encoded, where they belong. */
 function putting(out: Uint8Array | Uint16Array, rows: number, { grid, scales }: { readonly grid: Grid<Numbers>; readonly scales: Float32Array | undefined }): (first: number, columns: number, to: Omit<Grid<Elements>, 'data'>) => void {
   return (first, columns, to) => {
     const from = { ...grid, at: grid.at + first * grid.column };
-    if (out instanceof Uint16Array) bf16Rows(from, { ...to, data: out }, rows, columns);
+    if (out instanceof Uint16Array) bf16From(from, { ...to, data: out }, rows, columns);
     else if (scales !== undefined) quantiseFrom(from, scales, { ...to, data: out }, rows, columns);
   };
 }

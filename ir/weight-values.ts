@@ -1,10 +1,10 @@
-import { decodeBf16, decodeE4m3, encodeBf16 } from '../isa-spec/numerics.ts';
-import { type Grid, quantiseRows } from '../isa-spec/numerics-rows.ts';
+import { decodeBf16, decodeE4m3 } from '../isa-spec/numerics.ts';
+import type { Grid } from '../isa-spec/numerics-rows.ts';
 import { scaleOf } from '../isa-spec/numerics-scales.ts';
-import { amaxOf } from './packing-room.ts';
+import { amaxOf, bf16From, quantiseFrom } from './packing-room.ts';
 import { isSharded, shapeOfExpr, volume } from './weight-expr.ts';
 import { packed, WeightRegions } from './weight-regions.ts';
-import type { Numbers, TensorStore, Weight, WeightExpr } from './weights.ts';
+import { newRoom, type Numbers, type Room, type TensorStore, type Weight, type WeightExpr } from './weights.ts';
 
 /** Which data of a weight: an iteration of the loop that uses it, and the chip whose share it is. */
 export type Part = { readonly instance: number; readonly rank: number };
@@ -48,26 +48,26 @@ export class WeightValues {
   }
 
   /** E4M3 codes of rows, and the scale of each. */
-  quantisedRows(weight: Weight, part: Part, start: number, count: number): { readonly codes: Uint8Array; readonly scales: Float32Array } {
+  quantisedRows(weight: Weight, part: Part, start: number, count: number, room = newRoom): { readonly codes: Uint8Array; readonly scales: Float32Array } {
     const { grid, scales } = this.scaledGrid(weight, part, start, count);
     const columns = volume(weight.shape.slice(1));
-    const codes = new Uint8Array(count * columns);
-    quantiseRows(grid, scales, { data: codes, at: 0, row: columns, column: 1 }, count, columns);
+    const codes = room(count * columns);
+    quantiseFrom(grid, scales, { data: codes, at: 0, row: columns, column: 1 }, count, columns);
     return { codes, scales };
   }
 
-  /** Rows as memory holds them: rounded once to the weight's dtype; e4m3 divided by the row's scale first. */
-  encodedRows(weight: Weight, part: Part, start: number, count: number): Elements {
+  /** Rows as memory holds them: rounded once to the weight's dtype; e4m3 divided by the row's scale first. A matrix's codes lie in `room`. */
+  encodedRows(weight: Weight, part: Part, start: number, count: number, room: Room = newRoom): Elements {
     if (isScale(weight, this.store)) return this.#scales(weight, part, start, count);
-    if (weight.dtype === 'e4m3') return this.quantisedRows(weight, part, start, count).codes;
-    const rows = this.rowsOf(weight, part, start, count);
     switch (weight.dtype) {
+      case 'e4m3':
+        return this.quantisedRows(weight, part, start, count, room).codes;
       case 'bf16':
-        return encoded(rows, new Uint16Array(rows.length), encodeBf16);
+        return this.#rounded(weight, part, start, count, room);
       case 'f32':
-        return new Float32Array(rows);
+        return new Float32Array(this.rowsOf(weight, part, start, count));
       case 'i32':
-        return new Int32Array(rows);
+        return new Int32Array(this.rowsOf(weight, part, start, count));
       default:
         throw new Error(`weight \`${weight.name}\` has dtype ${weight.dtype}, which memory does not hold`);
     }
@@ -79,6 +79,14 @@ export class WeightValues {
     if (elements instanceof Uint8Array) return Float64Array.from(elements, decodeE4m3);
     if (elements instanceof Uint16Array) return Float64Array.from(elements, decodeBf16);
     return Float64Array.from(elements);
+  }
+
+  #rounded(weight: Weight, part: Part, start: number, count: number, room: Room): Uint16Array {
+    const columns = volume(weight.shape.slice(1));
+    const bytes = room(2 * count * columns);
+    const codes = new Uint16Array(bytes.buffer, bytes.byteOffset, count * columns);
+    bf16From(this.gridOf(weight, part, start, count), { data: codes, at: 0, row: columns, column: 1 }, count, columns);
+    return codes;
   }
 
   #source(weight: Weight, instance: number): { readonly expr: WeightExpr; readonly shape: readonly number[] } {
@@ -104,7 +112,7 @@ export class WeightValues {
     const rows = this.#regions.rows(expr, rank, start, count);
     const [row, column] = rows.steps;
     if (shape.length === 2) return { data: rows.data, at: rows.at, row: row as number, column: column as number };
-    return { data: packed(rows, shape.with(0, count)), at: 0, row: volume(shape.slice(1)), column: 1 };
+    return { data: packed(rows, shape.length === 0 ? [] : shape.with(0, count)), at: 0, row: volume(shape.slice(1)), column: 1 };
   }
 
   #remember(weight: Weight, part: Part, start: number, scales: Float32Array): void {
@@ -129,11 +137,5 @@ export const isScale = (weight: Weight, store: TensorStore): boolean =>
 export const isShardedWeight = (weight: Weight): boolean => weight.instances.some(isSharded);
 
 const scalesOf = (grid: Grid<Numbers>, rows: number, columns: number): Float32Array => amaxOf(grid, rows, columns).map((amax) => scaleOf(amax));
-
-/** `TypedArray.from` with a function takes ten times as long as a loop. */
-function encoded<E extends Elements>(values: Float64Array, codes: E, encode: (value: number) => number): E {
-  for (let i = 0; i < values.length; i++) codes[i] = encode(values[i] as number);
-  return codes;
-}
 
 const scaleKey = (name: string, { instance, rank }: Part): string => `${instance} ${rank} ${name}`;

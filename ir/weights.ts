@@ -36,8 +36,20 @@ export type TensorStore = {
   readonly names: () => readonly string[];
 };
 
-/** Memory of so many bytes for what is read from a file. */
+/** Memory of so many bytes, whatever they are: for what is read from a file or written to one. */
 export type Room = (bytes: number) => Uint8Array;
+
+/** Memory taken anew. */
+export const newRoom: Room = (bytes) => new Uint8Array(bytes);
+
+/** The same memory each time, as far as it is enough. */
+export function sameRoom(take: Room = newRoom): Room {
+  let all: Uint8Array = new Uint8Array(0);
+  return (bytes) => {
+    if (all.length < bytes) all = take(bytes);
+    return all.subarray(0, bytes);
+  };
+}
 
 export type Numbers = Float32Array | Float64Array;
 

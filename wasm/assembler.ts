@@ -69,6 +69,8 @@ export const v128 = {
   xor: simd2(0x51),
   /** Bits of x where the mask has them, else of y. */
   select: (x: Code, y: Code, mask: Code): Code => [...x, ...y, ...mask, 0xfd, 0x52],
+  /** Whether a bit is 1. */
+  any: simd1(0x53),
 };
 
 /** One or two words, little-endian, all along a vector. */
@@ -84,6 +86,8 @@ export const i8x16 = {
   shrU: simd2(0x6d),
   add: simd2(0x6e),
   sub: simd2(0x71),
+  /** x - y, or 0. */
+  subSatU: simd2(0x73),
   maxU: simd2(0x79),
   /** The lanes of x, then those of y, none beyond 255. */
   narrow: simd2(0x66),
@@ -92,6 +96,8 @@ export const i8x16 = {
 export const i16x8 = {
   /** The lanes of x, then those of y, none beyond 32767. */
   narrow: simd2(0x85),
+  /** The lanes of x, then those of y, none below 0 or beyond 65535. */
+  narrowU: simd2(0x86),
   shrS: simd2(0x8c),
   eq: simd2(0x2d),
   minU: simd2(0x97),
@@ -153,6 +159,8 @@ const localOf = (index: number): Local => {
 };
 
 const emptyBlock = 0x40;
+
+export const either = (condition: Code, then: Code, otherwise: Code): Code => [...condition, 0x04, emptyBlock, ...then, 0x05, ...otherwise, 0x0b];
 
 /** Runs `body` while `condition` holds, tested before. Again after the body, for V8 takes constants out of a loop only from what runs in every turn. */
 export const loopWhile = (condition: Code, body: Code): Code => [

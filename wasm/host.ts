@@ -14,19 +14,31 @@ type Host = {
 
 const pageBytes = 1 << 16;
 
-/** Functions by name and a memory of their own; undefined where WebAssembly SIMD is missing, or gigabytes of addresses for one more memory are. */
-export function instantiate<Name extends string>(definitions: readonly Definition<Name>[]): { readonly functions: { readonly [N in Name]: Call }; readonly memory: Memory } | undefined {
+type Instance<Name extends string> = { readonly functions: { readonly [N in Name]: Call }; readonly memory: Memory };
+
+/**
+ * Makes functions by name and a memory of their own, each time; undefined where WebAssembly SIMD is missing, or gigabytes of addresses for one more
+ * memory are. The module is assembled when it is first wanted.
+ */
+export function instances<Name extends string>(definitions: () => readonly Definition<Name>[]): () => Instance<Name> | undefined {
   const host = (globalThis as { readonly WebAssembly?: Host }).WebAssembly;
-  const bytes = assemble(definitions);
-  if (host === undefined || !host.validate(bytes)) return undefined;
-  try {
-    const memory = new host.Memory({ initial: 1 });
-    const { exports } = new host.Instance(new host.Module(bytes), { env: { memory } });
-    return { functions: exports as { readonly [N in Name]: Call }, memory };
-  } catch (error) {
-    if (error instanceof RangeError) return undefined;
-    throw error;
-  }
+  let module: object | undefined;
+  const compiled = (): object | undefined => {
+    const bytes = assemble(definitions());
+    return host?.validate(bytes) === true ? new host.Module(bytes) : undefined;
+  };
+  return () => {
+    module ??= compiled();
+    if (host === undefined || module === undefined) return undefined;
+    try {
+      const memory = new host.Memory({ initial: 1 });
+      const { exports } = new host.Instance(module, { env: { memory } });
+      return { functions: exports as { readonly [N in Name]: Call }, memory };
+    } catch (error) {
+      if (error instanceof RangeError) return undefined;
+      throw error;
+    }
+  };
 }
 
 /** Makes a memory that long, at least; returns whether it grew, which detaches the views taken before. */

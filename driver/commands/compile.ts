@@ -5,6 +5,7 @@ import { printGraph } from '../../ir/graph/print.ts';
 import type { TileModule } from '../../ir/tile/module.ts';
 import { printTile } from '../../ir/tile/print.ts';
 import { WeightValues } from '../../ir/weight-values.ts';
+import { type Room, sameRoom } from '../../ir/weights.ts';
 import { writeContainer } from '../../isa-spec/container.ts';
 import { disassemble } from '../../isa-spec/disassembly.ts';
 import type { CostReport } from '../../report/report.ts';
@@ -124,7 +125,7 @@ async function writeArtefacts(source: Source, options: Options, imported: Import
   const artefacts = new Artefacts(options.out === '' ? source.folder : options.out);
   try {
     await artefacts.add(`${source.name}.sohu`, [bytes]);
-    if (options.weights && imported.store !== undefined) await artefacts.add(`${source.name}.sohw`, weightImages(compiled, imported.store));
+    if (options.weights && imported.store !== undefined) await artefacts.add(`${source.name}.sohw`, weightImages(compiled, imported.store, sameRoom()));
     await artefacts.add(`${source.name}.report.json`, [`${JSON.stringify(report, undefined, 2)}\n`]);
     await artefacts.add(`${source.name}.report.html`, [renderHtml(report)]);
     return artefacts.publish();
@@ -133,11 +134,11 @@ async function writeArtefacts(source: Source, options: Options, imported: Import
   }
 }
 
-/** The weight regions of all chips, one after the other, each as long as the program says. */
-export function* weightImages({ stages, program }: Compiled, store: NonNullable<Imported['store']>): Generator<Uint8Array> {
+/** The weight regions of all chips, one after the other, each as long as the program says. Pieces lie in `room`: in one that is used again, until the next is asked for. */
+export function* weightImages({ stages, program }: Compiled, store: NonNullable<Imported['store']>, room?: Room): Generator<Uint8Array> {
   const regionBytes = program.regions.find(({ base }) => base === 'weights')?.bytes ?? 0;
   for (const { tile, graph, layout } of stages) {
-    const from = { graph, values: new WeightValues(store, tile.chips), tile: tile.tile, lineBytes: program.machine.sram.lineBytes.value };
+    const from = { graph, values: new WeightValues(store, tile.chips), tile: tile.tile, lineBytes: program.machine.sram.lineBytes.value, room };
     for (let rank = 0; rank < tile.chips; rank++) {
       yield* packWeights(tile, layout, from, rank);
       if (layout.regions.weights < regionBytes) yield new Uint8Array(regionBytes - layout.regions.weights);

@@ -1,4 +1,4 @@
-import { type Call, growTo, instantiate, type Memory } from '../../wasm/host.ts';
+import { type Call, growTo, instances, type Memory } from '../../wasm/host.ts';
 import { integerPacks } from './integers.ts';
 import { packs } from './pack.ts';
 import { products } from './product.ts';
@@ -61,6 +61,6 @@ let made: Engine | undefined;
 /** The engine of this process, made when first asked for; undefined where WebAssembly SIMD is missing. */
 export const simdEngine = (): Engine | undefined => {
   if (made !== undefined) return made;
-  const instance = instantiate(definitions);
+  const instance = instances(() => definitions)();
   return (made = instance && new Engine(instance.functions, instance.memory));
 };
