@@ -9,6 +9,7 @@ import { type DType, type Dim, type TensorType, type ValueId, isFloat } from '..
 import { tensorsOf } from '../../ir/weight-expr.ts';
 import { WeightValues } from '../../ir/weight-values.ts';
 import type { TensorStore, Weight, WeightExpr } from '../../ir/weights.ts';
+import { Chosen } from './chosen.ts';
 import { Sizes } from './sizes.ts';
 import { CannotImport, type StoredWeight, type Value, dimAt, elementCount, flatAt, flatIndex, foldBinary, foldUnary, isStatic, knownElements, knownValue, pickKnown, soundShape, writtenKnown } from './value.ts';
 
@@ -24,6 +25,7 @@ const noTensors: TensorStore = { names: () => [], describe: () => undefined, rea
 export class Emitter {
   readonly build = new GraphBuilder(inferResults);
   readonly sizes = new Sizes();
+  readonly chosen = new Chosen(this);
   readonly weights = new Map<string, Weight>();
   readonly #ids = new Map<string | StoredWeight, ValueId>();
   /** The least and the greatest element, where they are known though not all are. */

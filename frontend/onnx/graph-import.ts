@@ -65,6 +65,8 @@ export class GraphImport {
       this.#run(graph.nodes, { scope, opsets, attributes: new Map(), path: '' });
       return graph.outputs.flatMap(({ name }) => this.#output(name, scope.get(name)));
     });
+    const uneven = this.#emit.chosen.settle(body.ops, body.yields);
+    if (uneven !== undefined) this.#problems.add('E3001', nodeOf(uneven), 'how many rows there are depends on data, and they are not worked on each by itself');
     this.#problems.report(diagnostics);
     if (this.#problems.any) return undefined;
     const read = new Set([...body.yields, ...body.ops.flatMap(({ operands }) => operands)]);
@@ -285,6 +287,10 @@ function resolved(name: string, attribute: OnnxAttribute, outer: ReadonlyMap<str
   if (attribute.kind !== 'reference') return [[name, attribute]];
   const given = outer.get(attribute.value);
   return given === undefined ? [] : [[name, given]];
+}
+
+function nodeOf({ kind, origin }: GraphOp): { readonly op: string; readonly node: string } {
+  return origin.kind === 'onnx' ? origin : { op: kind, node: kind };
 }
 
 /** Types and ops with the sizes that turned out to be equal written the same way. */

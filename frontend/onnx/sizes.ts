@@ -25,6 +25,11 @@ export class Sizes {
     return typeof dim === 'string' && sizesOf(dim).some((name) => this.#equal.has(name)) ? this.settle(soundDim(substituteDim(dim, this.#equal))) : dim;
   }
 
+  /** Puts an expression in the place of a name. */
+  replace(name: string, by: Dim): void {
+    this.#equal.set(name, by);
+  }
+
   /** Says that two sizes are equal; returns their common expression, or undefined if they never are. */
   equate(left: Dim, right: Dim): Dim | undefined {
     const [a, b] = [this.settle(left), this.settle(right)];

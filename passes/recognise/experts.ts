@@ -1,10 +1,10 @@
-import { equalDims, equalShapes } from '../../ir/dims.ts';
+import { equalDims, equalShapes, volumeOf } from '../../ir/dims.ts';
 import { routed, type Routing as Chosen, tmoe } from '../../ir/graph/interpret/experts.ts';
 import type { Tensor } from '../../ir/graph/interpret/tensor.ts';
 import type { GraphOp, OpOf } from '../../ir/graph/module.ts';
 import { type BlockAttrs, moeScores } from '../../ir/graph/ops.ts';
 import type { ValueId } from '../../ir/types.ts';
-import { sample } from '../evaluate-op.ts';
+import { CannotEvaluate, sample } from '../evaluate-op.ts';
 import { constantOf, evaluate, looked, type Scenario, shapeUnder } from './evaluate.ts';
 import type { Graph } from './graph.ts';
 import { type Region, regionBetween } from './region.ts';
@@ -31,34 +31,37 @@ export type FoundExperts = {
 
 const isRouting = (op: GraphOp): boolean => ['ppick', 'ptopk', 'pbinary', 'psoftmax', 'preduce', 'pcast', 'pexpand', 'punary', 'preshape', 'tactivate', 'ptranspose', 'pscatter', 'pwhere', 'pslice'].includes(op.kind);
 
+/** Ops of an expert written out by itself. */
+const opsEach = 32;
+
 /**
  * The mixture of experts around a choice of the best. What it chooses by and how it weighs is read off the region between logits and weights;
  * which constant is which matrix is tried, and the whole compared with the region it stands for.
  */
 export function expertsAround(graph: Graph, choice: OpOf<'ptopk'>, scenarios: readonly Scenario[]): FoundExperts | undefined {
-  const chosen = choice.results[0] as ValueId;
-  const weights = weightsAfter(graph, chosen);
-  if (weights === undefined) return undefined;
-  for (const logits of logitsBefore(graph, choice)) {
-    const routing = routingOf(graph, { logits, weights, choice }, scenarios);
-    if (routing === undefined) continue;
-    for (const { x, value } of ends(graph, logits, weights)) {
-      const region = regionBetween(graph, x, value);
-      if (region === undefined || !region.ops.includes(choice) || region.sides.some((side) => graph.dependence(side) === 'inputs')) continue;
-      const found = matchExperts(graph, { region, logits, routing: routing.routing, choiceBias: routing.bias }, scenarios);
-      if (found !== undefined) return found;
+  for (const weights of weightsAfter(graph, choice.results[0] as ValueId)) {
+    for (const logits of logitsBefore(graph, choice)) {
+      const routing = routingOf(graph, { logits, weights, choice }, scenarios);
+      if (routing === undefined) continue;
+      const experts = graph.type(logits).shape.at(-1) as number;
+      for (const { x, value } of ends(graph, logits, weights, 48 + opsEach * experts)) {
+        const region = regionBetween(graph, x, value, 96 + opsEach * experts);
+        if (region === undefined || !region.ops.includes(choice) || region.sides.some((side) => graph.dependence(side) === 'inputs')) continue;
+        const found = matchExperts(graph, { region, logits, routing: routing.routing, choiceBias: routing.bias }, scenarios);
+        if (found !== undefined) return found;
+      }
     }
   }
   return undefined;
 }
 
-/** The last weights of the chosen before they meet what the experts make: as many as there are chosen. */
-function weightsAfter(graph: Graph, chosen: ValueId): ValueId | undefined {
+/** What may be the weights of the chosen, before they meet what the experts make: as many as there are chosen; the last first. */
+function weightsAfter(graph: Graph, chosen: ValueId): readonly ValueId[] {
   const { shape } = graph.type(chosen);
   const reached = new Set([chosen]);
   for (const at of reached) for (const user of graph.users(at)) if (isRouting(user) && user.kind !== 'preshape' && reached.size < 32) reached.add(user.results[0] as ValueId);
   const fitting = [...reached].filter((value) => value !== chosen && equalShapes(graph.type(value).shape, shape) && graph.type(value).dtype.includes('f'));
-  return fitting.toSorted((a, b) => graph.order(b) - graph.order(a))[0];
+  return fitting.toSorted((a, b) => graph.order(b) - graph.order(a));
 }
 
 /** What may be the logits: values before the choice, as wide as it; the farthest first. */
@@ -103,7 +106,8 @@ function routingOf(graph: Graph, { logits, weights, choice }: Choice, scenarios:
         const plain = { k, scores, normalise, factor: 1, ...limit };
         const [first] = routed((read[0] as (typeof read)[number]).rows[0] as Float64Array, added, plain);
         const factor = Math.fround((read[0] as (typeof read)[number]).w[0] as number / (first?.weight ?? NaN));
-        const agrees = read.every(({ rows, idx, w }) => rows.every((row, r) => routed(row, added, { ...plain, factor }).every(({ expert, weight }, i) => idx[r * k + i] === expert && Math.abs((w[r * k + i] as number) - weight) <= 1e-6 * Math.abs(weight))));
+        // Weights of nothing but zeros are those of an expert none chose.
+        const agrees = factor !== 0 && read.every(({ rows, idx, w }) => rows.every((row, r) => routed(row, added, { ...plain, factor }).every(({ expert, weight }, i) => idx[r * k + i] === expert && Math.abs((w[r * k + i] as number) - weight) <= 1e-6 * Math.abs(weight))));
         if (agrees) return { routing: { ...plain, factor: Math.abs(factor - 1) < 1e-6 ? 1 : factor, biased: bias !== undefined }, bias };
       }
     }
@@ -123,7 +127,7 @@ function limitsOf({ ops }: Region, choice: GraphOp, graph: Graph): readonly Pick
 }
 
 /** Rows the router takes, by any view of them, and rows of the same features the experts' outputs are added up to. */
-function ends(graph: Graph, logits: ValueId, weights: ValueId): readonly { readonly x: ValueId; readonly value: ValueId }[] {
+function ends(graph: Graph, logits: ValueId, weights: ValueId, most: number): readonly { readonly x: ValueId; readonly value: ValueId }[] {
   const before = new Set([logits]);
   for (const at of before) {
     const op = graph.definition(at);
@@ -131,7 +135,7 @@ function ends(graph: Graph, logits: ValueId, weights: ValueId): readonly { reado
     if (['pmatmul', 'pbinary', 'preshape', 'pcast'].includes(op.kind)) for (const operand of op.operands) if (graph.dependence(operand) === 'inputs') before.add(operand);
   }
   const after = new Set([weights]);
-  for (const at of after) for (const user of graph.users(at)) if (after.size < 48 && user.kind !== 'tnorm') after.add(user.results[0] as ValueId);
+  for (const at of after) for (const user of graph.users(at)) if (after.size < most && user.kind !== 'tnorm') after.add(user.results[0] as ValueId);
   const starts = [...before].filter((value) => value !== logits).toSorted((a, b) => graph.order(a) - graph.order(b)).slice(0, 4);
   const stops = [...after].filter((value) => graph.definition(value)?.kind === 'preduce' || graph.definition(value)?.kind === 'pbinary').toSorted((a, b) => graph.order(a) - graph.order(b));
   return starts.flatMap((x) => stops.filter((value) => equalDims(graph.type(value).shape.at(-1) ?? 0, graph.type(x).shape.at(-1) ?? 0)).map((value) => ({ x, value })));
@@ -146,31 +150,67 @@ function matchExperts(graph: Graph, { region, logits, routing, choiceBias }: Que
   const constants = region.sides.filter((side) => graph.dependence(side) === 'nothing');
   const matrices = constants.filter((side) => shapeOf(side).length === 3 && shapeOf(side)[0] === experts && shapeOf(side)[1] !== 1 && shapeOf(side).slice(1).includes(width));
   const vectors = constants.filter((side) => side !== choiceBias && shapeOf(side)[0] === experts && shapeOf(side).length > 1 && !matrices.includes(side));
-  const [seen, other] = looked(scenarios, 2, (scenario) => {
-    const shape = shapeUnder(graph.type(region.x).shape, scenario.sizes);
-    const x = sample(shape, 3);
-    const given = new Map([[region.x, x]]);
-    return { x, logits: evaluate(graph, logits, scenario, given), y: evaluate(graph, region.value, scenario, given).data };
+  const seen = looked(scenarios, 2, (scenario) => {
+    const x = sample(shapeUnder(graph.type(region.x).shape, scenario.sizes), 3);
+    return answered(graph, region, scenario, { x, logits: evaluate(graph, logits, scenario, new Map([[region.x, x]])) }, logits);
   });
-  if (seen === undefined || other === undefined || seen.y.length !== seen.x.data.length) return undefined;
+  if (seen.length < 2 || seen.some(({ x, y }) => y.length !== x.data.length)) return undefined;
+  const bias = choiceBias === undefined ? undefined : constantOf(graph, choiceBias);
+  const rowsOf = ({ data }: Tensor): readonly Float64Array[] => Array.from({ length: data.length / experts }, (_, r) => data.subarray(r * experts, (r + 1) * experts));
+  const turns = inTurn(graph, { region, logits, routing, choiceBias }, scenarios);
+  const met = new Set(turns.flatMap((turn) => rowsOf(turn.logits).flatMap((row) => routed(row, bias?.data, routing).map(({ expert }) => expert))));
+  if (met.size < experts && region.ops.some((op) => isOfAllRows(graph, op, experts))) return undefined;
   const functions = region.ops.flatMap((op) => (op.kind === 'tactivate' && (op.results[0] as ValueId) !== logits ? [op.attrs] : []));
   const limit = limitOf(graph, region);
-  const bias = choiceBias === undefined ? undefined : constantOf(graph, choiceBias);
   for (const trial of trials(matrices, vectors, shapeOf, width)) {
     for (const { activation, slope } of functions) {
       for (const shift of [0, 1]) {
         const attrs: Attrs = { ...routing, activation, slope, limit, shift, expertBias: trial.biases.length > 0 };
         const operands = [...trial.matrices, ...trial.biases].map((matrix) => tensorOf(graph, matrix));
         if (operands.includes(undefined)) return undefined;
-        const agrees = ({ x, logits: z, y }: { x: Tensor; logits: Tensor; y: Float64Array }): boolean => {
+        const agrees = ({ x, logits: z, y }: Answer): boolean => {
           const got = tmoe(attrs, [x, z, ...(bias === undefined ? [] : [bias]), ...(operands as Tensor[])]).data;
           return got.every((value, i) => Math.abs(value - (y[i] as number)) <= 1e-6 * (1e-3 + Math.abs(value)));
         };
-        if (agrees(seen) && agrees(other)) return { attrs, region, logits, choiceBias, ...trial };
+        if (seen.every(agrees) && turns.every(agrees)) return { attrs, region, logits, choiceBias, ...trial };
       }
     }
   }
   return undefined;
+}
+
+/** What a region makes of rows and their logits. */
+type Answer = { readonly x: Tensor; readonly logits: Tensor; readonly y: Float64Array };
+
+const answered = (graph: Graph, region: Region, scenario: Scenario, { x, logits: z }: Omit<Answer, 'y'>, logits: ValueId): Answer => ({ x, logits: z, y: evaluate(graph, region.value, scenario, new Map([[region.x, x], [logits, z]])).data });
+
+/** Whether an op looks up matrices for all rows, which the data chooses: then only rows that choose all experts show that none is left out. */
+function isOfAllRows(graph: Graph, op: GraphOp, experts: number): boolean {
+  if (op.kind !== 'pgather') return false;
+  const [matrices, indices] = op.operands as readonly [ValueId, ValueId];
+  const count = volumeOf(graph.type(indices).shape);
+  return graph.dependence(matrices) === 'nothing' && graph.dependence(indices) === 'inputs' && typeof count === 'number' && count <= experts;
+}
+
+/** Answers where all experts are chosen in turn: at once, if rows may be as many as that takes. */
+function inTurn(graph: Graph, { region, logits, routing: { k } }: Question, [first]: readonly Scenario[]): readonly Answer[] {
+  const { shape } = graph.type(logits);
+  const experts = shape.at(-1) as number;
+  const names = [...(first?.sizes.keys() ?? [])];
+  const sized = (size: number): Scenario => ({ sizes: new Map(names.map((name) => [name, size])), seed: size, known: new Map() });
+  const rowsOf = (scenario: Scenario): number => volume(shapeUnder(shape, scenario.sizes)) / experts;
+  const enough = [2, 3, 4, 6, 8, 12, 16, 32, 64].map(sized);
+  return looked(enough, 1, (scenario) => {
+    const rows = rowsOf(scenario);
+    const isFixed = rows === rowsOf(sized(1));
+    if (rows * k < experts && !isFixed) throw new CannotEvaluate('too few rows to choose all experts');
+    return Array.from({ length: Math.ceil(experts / (rows * k)) }, (_, turn) => {
+      const plain = sample([rows, experts], 17 + turn);
+      const wanted = new Set(Array.from({ length: rows * k }, (_each, i) => Math.floor(i / k) * experts + ((turn * rows * k + i) % experts)));
+      const z = { shape: shapeUnder(shape, scenario.sizes), data: plain.data.map((each, i) => each + (wanted.has(i) ? 4 : 0)) };
+      return answered(graph, region, scenario, { x: sample(shapeUnder(graph.type(region.x).shape, scenario.sizes), 23 + turn), logits: z }, logits);
+    });
+  }).flat();
 }
 
 /** The bound experts' inner values are kept within; 0: none. */

@@ -9,7 +9,7 @@ export type Region = { readonly x: ValueId; readonly value: ValueId; readonly op
 const longest = 96;
 
 /** The ops through which `value` depends on `x`; undefined if it does not, or through too many. */
-export function regionBetween(graph: Graph, x: ValueId, value: ValueId): Region | undefined {
+export function regionBetween(graph: Graph, x: ValueId, value: ValueId, most = longest): Region | undefined {
   const depends = new Map<ValueId, boolean>([[x, true]]);
   const first = graph.order(x);
   const isFed = graph.dependence(x) === 'inputs';
@@ -17,7 +17,7 @@ export function regionBetween(graph: Graph, x: ValueId, value: ValueId): Region 
   const visit = (at: ValueId): boolean => {
     const known = depends.get(at);
     if (known !== undefined) return known;
-    if (graph.order(at) <= first || (isFed && graph.dependence(at) !== 'inputs') || steps > 4 * longest) return false;
+    if (graph.order(at) <= first || (isFed && graph.dependence(at) !== 'inputs') || steps > 4 * most) return false;
     steps++;
     depends.set(at, false);
     const found = (graph.definition(at)?.operands ?? []).map(visit).some(Boolean);
@@ -26,7 +26,7 @@ export function regionBetween(graph: Graph, x: ValueId, value: ValueId): Region 
   };
   if (value === x || !visit(value)) return undefined;
   const ops = new Set([...depends].flatMap(([at, isOn]) => (isOn && at !== x ? [graph.definition(at) as GraphOp] : [])));
-  if (ops.size > longest || steps > 4 * longest) return undefined;
+  if (ops.size > most || steps > 4 * most) return undefined;
   const on = new Set([...ops].flatMap(({ results }) => results));
   const sides = new Set([...ops].flatMap(({ operands }) => operands.filter((operand) => operand !== x && !on.has(operand))));
   return { x, value, ops: [...ops].toSorted((a, b) => graph.order(a.results[0] as ValueId) - graph.order(b.results[0] as ValueId)), sides: [...sides] };

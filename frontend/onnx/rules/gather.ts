@@ -32,7 +32,8 @@ export const gathers: Rules = {
     if (known?.every((each) => typeof each === 'number') === true) return knownPlaces(x.shape as readonly number[], known);
     // TorchScript before opset 11 counts rows by the places in a list of ones.
     if (x.shape.length === 1 && (emit.fillOf(x) ?? 0) !== 0) return emit.reshape(emit.iota('i64', 0, 1, dimAt(x, 0)), [1, dimAt(x, 0)]);
-    throw new CannotImport('E3001', 'how many elements there are depends on data');
+    if (x.shape.length === 0) throw new CannotImport('E3001', 'how many elements there are depends on data');
+    return emit.chosen.places(x);
   },
   Compress: (call, emit) => {
     const kept = call.numbers(1)?.flatMap((each, at) => (each === 0 ? [] : [at])) ?? [];

@@ -6,7 +6,7 @@ import { CannotImport, type Value, dimAt, knownValue } from '../value.ts';
 import { placesIn } from './gather.ts';
 import type { Call, Rule, Rules } from './rule.ts';
 
-const scatterElements: Rule = (call, emit) => emit.scatter(call.input(0), call.input(1), call.input(2), { axis: call.int('axis', 0), reduction: reductionOf(call) });
+const scatterElements: Rule = (call, emit) => written(emit, call.input(0), call.input(1), call.input(2), { axis: call.int('axis', 0), reduction: reductionOf(call) });
 
 /** What writes into a copy of a tensor by index. */
 export const scatters: Rules = {
@@ -15,6 +15,8 @@ export const scatters: Rules = {
   ScatterND: (call, emit) => scatterNd(call, emit),
   TensorScatter: (call, emit) => tensorScatter(call, emit),
 };
+
+const written = (emit: Emitter, data: Value, indices: Value, updates: Value, attrs: PrimitiveAttrs['pscatter']): Value => emit.chosen.written(data, indices, updates, attrs) ?? emit.scatter(data, indices, updates, attrs);
 
 function reductionOf(call: Call): PrimitiveAttrs['pscatter']['reduction'] {
   const reduction = call.string('reduction', 'none');
@@ -29,8 +31,7 @@ function scatterNd(call: Call, emit: Emitter): Value {
   const rest = data.shape.slice(depth);
   const count = volumeOf(outer);
   const table = emit.reshape(data, [volumeOf(data.shape.slice(0, depth)), ...rest]);
-  const written = emit.scatter(table, emit.reshape(places, [count, ...rest.map(() => 1)]), emit.reshape(updates, [count, ...rest]), { axis: 0, reduction: reductionOf(call) });
-  return emit.reshape(written, data.shape);
+  return emit.reshape(written(emit, table, emit.reshape(places, [count, ...rest.map(() => 1)]), emit.reshape(updates, [count, ...rest]), { axis: 0, reduction: reductionOf(call) }), data.shape);
 }
 
 /** New rows of a cache from each sequence's own place on. */

@@ -208,7 +208,7 @@ describe('what is refused, and how', () => {
   const x = data([1, 1, 4], row(4), ['batch', 1, 'n']);
   const cases: readonly (readonly [string, readonly Operand[], Attributes, string])[] = [
     ['Compress', [x, truths([4], [1, 0, 1, 1])], {}, 'E3001 `Compress` node `Compress_y0`: input 1 says a shape or a place, and depends on data'],
-    ['NonZero', [x], {}, 'E3001 `NonZero` node `NonZero_y0`: how many elements there are depends on data'],
+    ['NonZero', [x], {}, 'E3001 `NonZero` node `NonZero_y0`: how many rows there are depends on data, and they are not worked on each by itself'],
     ['Conv', [x, numbers([2, 3, 1], [1, 1, 1, 1, 1, 1])], {}, 'E1003 `Conv` node `Conv_y0`: 1 groups of 3 channels are not 1'],
     ['TopK', [data([2], [1, 2]), known([1], [3])], {}, 'E1003 `TopK` node `TopK_y0`: an axis of 2 has no 3 elements'],
     ['ScatterElements', [data([2], [1, 2]), whole([1, 1], [0]), data([1, 1], [5])], {}, 'E1003 `ScatterElements` node `ScatterElements_y0`: updates of [1, 1] at [1, 1] do not go into [2]'],

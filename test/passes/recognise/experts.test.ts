@@ -9,8 +9,39 @@ import { SourceWriter } from '../raise/source-module.ts';
 const [width, inner, experts, k] = [6, 4, 8, 2];
 const f32 = (...shape: readonly Dim[]): TensorType => ({ dtype: 'f32', shape });
 
-/** Eight experts, two to a row, gathered row by row; the two are chosen among those `open` leaves of the scores. */
-function mixture(open: (write: SourceWriter, scores: ValueId) => ValueId): { readonly blocks: readonly unknown[]; readonly off: number } {
+type Router = { readonly x: ValueId; readonly chosen: ValueId; readonly shares: ValueId };
+type Spelling = (write: SourceWriter, router: Router) => ValueId;
+
+const gated = (write: SourceWriter, gate: ValueId, up: ValueId): ValueId => write.binary('mul', write.binary('mul', gate, write.unary('sigmoid', gate)), up);
+
+/** The chosen experts of each row, gathered for it. */
+const byRow: Spelling = (write, { x, chosen, shares }) => {
+  const { build } = write;
+  const of = (name: string, shape: readonly number[]): ValueId => build.op('pgather', { axis: 0 }, [write.weight(name, shape), chosen]);
+  const row = build.op('preshape', {}, [x], f32('n', 1, 1, width));
+  const mixed = gated(write, build.op('pmatmul', {}, [row, of('gate', [experts, width, inner])]), build.op('pmatmul', {}, [row, of('up', [experts, width, inner])]));
+  const made = build.op('preshape', {}, [build.op('pmatmul', {}, [mixed, of('downs', [experts, inner, width])])], f32('n', k, width));
+  return build.op('preduce', { fn: 'sum', axes: [1], keepDims: false }, [write.binary('mul', made, build.op('preshape', {}, [shares], f32('n', k, 1)))]);
+};
+
+/** Expert after expert, in the order of how many rows chose them, and of every row the part it has in it; the last `left` are forgotten. */
+const byExpert = (left: number): Spelling => (write, { x, chosen, shares }) => {
+  const { build } = write;
+  const [gate, up, down] = [write.weight('gate', [experts, width, inner]), write.weight('up', [experts, width, inner]), write.weight('downs', [experts, inner, width])];
+  const isOf = build.op('pbinary', { fn: 'equal' }, [build.op('preshape', {}, [chosen], { dtype: 'i64', shape: ['n', k, 1] }), build.op('pconst', { values: [...Array(experts).keys()] }, [], { dtype: 'i64', shape: [experts] })]);
+  const rows = build.op('preduce', { fn: 'sum', axes: [0, 1], keepDims: false }, [build.op('pcast', {}, [isOf], f32('n', k, experts))]);
+  const order = build.op('ptopk', { axis: 0, k: String(experts), largest: true }, [rows]);
+  return Array.from({ length: experts - left }, (_, i) => {
+    const which = build.op('preshape', {}, [build.op('pslice', { axis: 0, start: String(i), end: String(i + 1), step: 1 }, [order])], { dtype: 'i64', shape: [] });
+    const of = (matrices: ValueId): ValueId => build.op('pgather', { axis: 0 }, [matrices, which]);
+    const made = build.op('pmatmul', {}, [gated(write, build.op('pmatmul', {}, [x, of(gate)]), build.op('pmatmul', {}, [x, of(up)])), of(down)]);
+    const part = build.op('pwhere', {}, [build.op('pbinary', { fn: 'equal' }, [chosen, which]), shares, write.number(0)]);
+    return write.binary('mul', made, build.op('preduce', { fn: 'sum', axes: [1], keepDims: true }, [part]));
+  }).reduce((sum, each) => write.binary('add', sum, each));
+};
+
+/** Eight experts, two to a row; the two are chosen among those `open` leaves of the scores. */
+function mixture(open: (write: SourceWriter, scores: ValueId) => ValueId, spelled: Spelling = byRow): { readonly blocks: readonly unknown[]; readonly off: number } {
   const write = new SourceWriter();
   const { build } = write;
   const source = write.module([{ name: 'x', type: f32('n', width) }], ([x]) => {
@@ -18,12 +49,7 @@ function mixture(open: (write: SourceWriter, scores: ValueId) => ValueId): { rea
     const chosen = build.op('ptopk', { axis: 1, k: String(k), largest: true }, [open(write, scores)]);
     const plain = build.op('ppick', { axis: 1 }, [scores, chosen]);
     const shares = write.by('mul', write.binary('div', plain, build.op('preduce', { fn: 'sum', axes: [1], keepDims: true }, [plain])), 2.5);
-    const of = (name: string, shape: readonly number[]): ValueId => build.op('pgather', { axis: 0 }, [write.weight(name, shape), chosen]);
-    const row = build.op('preshape', {}, [x as ValueId], f32('n', 1, 1, width));
-    const gate = build.op('pmatmul', {}, [row, of('gate', [experts, width, inner])]);
-    const mixed = write.binary('mul', write.binary('mul', gate, write.unary('sigmoid', gate)), build.op('pmatmul', {}, [row, of('up', [experts, width, inner])]));
-    const made = build.op('preshape', {}, [build.op('pmatmul', {}, [mixed, of('downs', [experts, inner, width])])], f32('n', k, width));
-    return [build.op('preduce', { fn: 'sum', axes: [1], keepDims: false }, [write.binary('mul', made, build.op('preshape', {}, [shares], f32('n', k, 1)))])];
+    return [spelled(write, { x: x as ValueId, chosen, shares })];
   });
   const module = recognised(source, write.store);
   const x = { shape: [40, width], data: Float64Array.from({ length: 40 * width }, (_, i) => 2 * Math.sin(i * 1.7)) };
@@ -58,3 +84,10 @@ test.each([
 });
 
 test('a router that lets others in where their scores are low is none', () => expect(mixture((write, scores) => ofGroups(write, scores, 1, 0.4)).blocks).toEqual([]));
+
+test('a mixture spelled expert by expert, and none where the last is forgotten', () => {
+  const { blocks, off } = mixture((_, scores) => scores, byExpert(0));
+  expect(blocks).toEqual([attrs]);
+  expect(off).toBeLessThan(1e-6);
+  expect(mixture((_, scores) => scores, byExpert(1)).blocks).toEqual([]);
+});
