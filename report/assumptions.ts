@@ -4,7 +4,7 @@ import type { Timing } from '../simulator/timing/result.ts';
 
 export type Assumption = { readonly name: string; readonly value: number; readonly provenance: 'derived' | 'assumed'; readonly source: string };
 
-const isQuantity = (value: unknown): value is Quantity => typeof value === 'object' && value !== null && 'provenance' in value;
+export const isQuantity = (value: unknown): value is Quantity => typeof value === 'object' && value !== null && 'provenance' in value;
 
 /** A machine's numbers in the order one reads about them, which the machine in a container does not keep. */
 const order: readonly string[] = [
@@ -13,7 +13,7 @@ const order: readonly string[] = [
 ];
 
 /** Every quantity below a part of a machine, by its path. */
-function* quantities(value: unknown, path: string): Generator<readonly [string, Quantity]> {
+export function* quantities(value: unknown, path: string): Generator<readonly [string, Quantity]> {
   if (isQuantity(value)) yield [path, value];
   else if (typeof value === 'object' && value !== null) {
     for (const [key, part] of Object.entries(value)) yield* quantities(part, path === '' ? key : `${path}.${key}`);

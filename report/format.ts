@@ -56,3 +56,9 @@ export const readable = (name: string): string =>
   name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`).replace('fill drain', 'fill and drain').replace(/\bdma\b/, 'DMA').replace(/^hbm$/, 'HBM');
 
 export const plural = (count: number, noun: string): string => `${grouped(count)} ${noun}${count === 1 ? '' : 's'}`;
+
+/** What an engine does in a second, in the unit people know: multiply-adds as FLOPs. */
+export const rate = (unit: string, perSecond: number): string => (unit === 'multiply-adds' ? si(2 * perSecond, 'FLOP/s') : si(perSecond, unit === 'bytes' ? 'B/s' : '/s'));
+
+/** A number of the machine, of whatever unit: `900e9` as 9.00e11. */
+export const machineNumber = (value: number): string => (value >= 1e6 || (value !== 0 && value < 1e-3) ? value.toExponential(2).replace('+', '') : three(value));

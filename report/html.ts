@@ -1,4 +1,4 @@
-import { billions, binary, duration, grouped, percent, plural, readable, si, three } from './format.ts';
+import { billions, binary, duration, grouped, percent, plural, rate, readable, si, three } from './format.ts';
 import type { CostReport } from './report.ts';
 
 /** Labels listed in the table; the JSON report has all. */
@@ -89,12 +89,11 @@ function waterfall(timing: CostReport['timing']): string {
 function engineBars(timing: CostReport['timing']): string {
   const rows = timing.engines.filter(({ work, busy }) => work > 0 || busy > 0);
   return bars('Utilisation of the engines', rows.map(({ name, utilisation, busy, unit, peakPerSecond }): Row => {
-    const peak = unit === 'multiply-adds' ? si(2 * peakPerSecond, 'FLOP/s') : si(peakPerSecond, unit === 'bytes' ? 'B/s' : '/s');
     const parts: readonly Part[] = [
       { from: 0, share: busy, fill: 'var(--a2)', title: `busy ${percent(busy)}` },
       { from: 0, share: utilisation, fill: 'var(--a)', title: `${percent(utilisation)} of peak` },
     ];
-    return { name: readable(name), value: `${percent(utilisation)} of ${peak}`, parts };
+    return { name: readable(name), value: `${percent(utilisation)} of ${rate(unit, peakPerSecond)}`, parts };
   }));
 }
 

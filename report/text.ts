@@ -1,4 +1,4 @@
-import { bar, billions, binary, duration, grouped, percent, plural, readable, si, three } from './format.ts';
+import { bar, billions, binary, duration, grouped, machineNumber, percent, plural, rate, readable, si, three } from './format.ts';
 import type { CostReport } from './report.ts';
 
 /** What a run did beside the report: its stages in order, and the files it wrote. */
@@ -32,6 +32,11 @@ export function renderText(report: CostReport, facts: RunFacts, paint: Paint = p
     ['assumed ~', assumptionLines(report)],
     ['written', facts.files.map(({ path, bytes }) => `${path}  ${si(bytes, 'B')}`)],
   ];
+  return sectioned(sections, paint);
+}
+
+/** Sections of lines, the heading of each beside its first. */
+export function sectioned(sections: readonly (readonly [heading: string, lines: readonly string[]])[], paint: Paint = plain): string {
   const lines = sections.flatMap(([heading, texts]) => texts.map((text, index): Line => ({ heading: index === 0 ? heading : '', text })));
   return `${lines.map((line) => painted(line, paint)).join('\n')}\n`;
 }
@@ -42,7 +47,7 @@ function painted({ heading, text }: Line, paint: Paint): string {
 }
 
 /** Items joined, broken before an item that would pass the edge. */
-function wrap(items: readonly string[], joint: string): readonly string[] {
+export function wrap(items: readonly string[], joint: string): readonly string[] {
   const lines: string[] = [];
   for (const item of items) {
     const last = lines.at(-1);
@@ -104,10 +109,8 @@ function holdUp(timing: CostReport['timing']): string {
 function engineLines({ timing }: CostReport): readonly string[] {
   return timing.engines
     .filter(({ work, busy }) => work > 0 || busy > 0)
-    .map(({ name, utilisation, busy, unit, peakPerSecond }) => {
-      const peak = unit === 'multiply-adds' ? si(2 * peakPerSecond, 'FLOP/s') : unit === 'bytes' ? si(peakPerSecond, 'B/s') : si(peakPerSecond, '/s');
-      return `${readable(name).padEnd(9)} ${bar(utilisation, 20)} ${percent(utilisation).padStart(7)} of ${peak}, busy ${Math.round(busy * 100)} %`.slice(0, width - margin);
-    });
+    .map(({ name, utilisation, busy, unit, peakPerSecond }) =>
+      `${readable(name).padEnd(9)} ${bar(utilisation, 20)} ${percent(utilisation).padStart(7)} of ${rate(unit, peakPerSecond)}, busy ${Math.round(busy * 100)} %`.slice(0, width - margin));
 }
 
 function lossLines({ timing }: CostReport): readonly string[] {
@@ -124,8 +127,7 @@ function lossLines({ timing }: CostReport): readonly string[] {
 }
 
 function assumptionLines({ assumptions }: CostReport): readonly string[] {
-  const value = (number: number): string => (number >= 1e6 || (number !== 0 && number < 1e-3) ? number.toExponential(2).replace('+', '') : three(number));
-  const named = assumptions.map((one) => `${one.name} ${value(one.value)}${one.provenance === 'derived' ? ' (derived)' : ''}`);
+  const named = assumptions.map((one) => `${one.name} ${machineNumber(one.value)}${one.provenance === 'derived' ? ' (derived)' : ''}`);
   const lines = wrap(named, ', ');
   const most = 5;
   return lines.length <= most ? lines : [...lines.slice(0, most - 1), `... ${assumptions.length} in all, with sources in the JSON report`];

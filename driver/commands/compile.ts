@@ -8,7 +8,9 @@ import { WeightValues } from '../../ir/weight-values.ts';
 import { type Room, sameRoom } from '../../ir/weights.ts';
 import { writeContainer } from '../../isa-spec/container.ts';
 import { disassemble } from '../../isa-spec/disassembly.ts';
-import type { CostReport } from '../../report/report.ts';
+import { type ClaimReport, claimReport } from '../../report/claim.ts';
+import { renderClaim } from '../../report/claim-text.ts';
+import { buildReport, type CostReport } from '../../report/report.ts';
 import { renderText } from '../../report/text.ts';
 import { renderHtml } from '../../report/html.ts';
 import { type Compiled, compile, type Imported, type Made, noTensors, type Target } from '../compile.ts';
@@ -19,7 +21,7 @@ import { type Options, type Phase, phases } from '../options.ts';
 import { offersFor } from '../fits.ts';
 import { findMachine, findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
 import { contextOf, mostRows, rowsOf, type Serving, steadyServing } from '../serving.ts';
-import { steadyReport } from '../steady-report.ts';
+import { steadyReport, steadyTiming } from '../steady-report.ts';
 import { Terminal } from '../terminal.ts';
 import { type Workload, workloadOf } from '../workload.ts';
 
@@ -73,6 +75,12 @@ export async function compileCommand(path: string, options: Options): Promise<bo
   if (compiled === undefined || diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
 
   const bytes = writeContainer(compiled.program);
+  if (options.explain === 'claim') {
+    const claim = claimOf(compiled, bytes.length);
+    terminal.print(renderClaim(claim));
+    terminal.value(claim);
+    return !terminal.diagnostics(diagnostics);
+  }
   const report = reportOf(compiled, bytes.length);
   terminal.stage('time', `${report.timing.instructionsIssued} instructions`);
   const files = options.stopAfter === 'time' ? [] : await writeArtefacts(source, options, imported, { compiled, bytes, report });
@@ -119,6 +127,12 @@ export function reportOf({ program, workload }: Compiled, programBytes: number):
   const report = steadyReport(program, programBytes, workload);
   if (typeof report === 'string') throw new Error(`internal: the timing simulator stopped: ${report}`);
   return report;
+}
+
+function claimOf({ program, workload }: Compiled, programBytes: number): ClaimReport {
+  const timing = steadyTiming(program, workload, { path: false });
+  if (typeof timing === 'string') throw new Error(`internal: the timing simulator stopped: ${timing}`);
+  return claimReport(program, timing, buildReport(program, programBytes, timing, workload));
 }
 
 type Results = { readonly compiled: Compiled; readonly bytes: Uint8Array; readonly report: CostReport };

@@ -2,10 +2,14 @@ import { statSync } from 'node:fs';
 import { Diagnostics } from '../../diagnostics/diagnostic.ts';
 import type { Program } from '../../isa-spec/program.ts';
 import { IllegalInstruction } from '../../isa-spec/encoding.ts';
+import { claimReport } from '../../report/claim.ts';
+import { renderClaim } from '../../report/claim-text.ts';
+import { buildReport } from '../../report/report.ts';
 import { criticalPathReport, renderCriticalPath } from '../../report/critical-path.ts';
 import { renderText } from '../../report/text.ts';
 import type { Options } from '../options.ts';
-import { stageCount, steadyReport, steadyTiming } from '../steady-report.ts';
+import { UsageError } from '../session.ts';
+import { stageCount, steadyTiming } from '../steady-report.ts';
 import { Terminal } from '../terminal.ts';
 import { steadyStep, type Workload } from '../workload.ts';
 import { readProgram } from './assembly.ts';
@@ -14,6 +18,7 @@ import { readProgram } from './assembly.ts';
 export async function timeCommand(path: string, options: Options): Promise<boolean> {
   const terminal = new Terminal(options);
   const diagnostics = new Diagnostics();
+  if (options.explain === 'recognition') throw new UsageError('`--explain recognition` is of a model: a program does not say what it was recognised in');
   const program = readProgram(path, diagnostics);
   if (program === undefined) return !terminal.diagnostics(diagnostics);
   const workload = workloadIn(program);
@@ -21,7 +26,7 @@ export async function timeCommand(path: string, options: Options): Promise<boole
     diagnostics.report({ code: 'E5002', message: workload, origin: { kind: 'file', path }, help: '`time` takes what `sohuc` compiled' });
     return !terminal.diagnostics(diagnostics);
   }
-  const shown = attempt(() => (options.criticalPath ? pathOf(program, workload) : reportOf(program, statSync(path).size, workload)));
+  const shown = attempt(() => shownOf(program, { workload, bytes: statSync(path).size }, options));
   if (typeof shown === 'string') {
     diagnostics.report({ code: 'E6001', message: shown, origin: { kind: 'file', path } });
     return !terminal.diagnostics(diagnostics);
@@ -34,16 +39,18 @@ export async function timeCommand(path: string, options: Options): Promise<boole
 /** What is shown, as text and as data; or a text that says why there is nothing. */
 type Shown = { readonly text: string; readonly value: unknown } | string;
 
-function reportOf(program: Program, bytes: number, workload: Workload): Shown {
-  const report = steadyReport(program, bytes, workload);
-  return typeof report === 'string' ? report : { text: renderText(report, { stages: [], files: [] }), value: report };
-}
-
-function pathOf(program: Program, workload: Workload): Shown {
-  const timing = steadyTiming(program, workload, { path: true });
+/** The report of a step of a program, its critical path, or the vendor's claim beside it. */
+function shownOf(program: Program, { workload, bytes }: { readonly workload: Workload; readonly bytes: number }, { criticalPath, explain }: Options): Shown {
+  const timing = steadyTiming(program, workload, { path: criticalPath });
   if (typeof timing === 'string') return timing;
-  const report = criticalPathReport(program, timing);
-  return { text: renderCriticalPath(report), value: report };
+  if (criticalPath) {
+    const path = criticalPathReport(program, timing);
+    return { text: renderCriticalPath(path), value: path };
+  }
+  const report = buildReport(program, bytes, timing, workload);
+  if (explain !== 'claim') return { text: renderText(report, { stages: [], files: [] }), value: report };
+  const claim = claimReport(program, timing, report);
+  return { text: renderClaim(claim), value: claim };
 }
 
 /** The program may be none of the compiler's: what the simulator and the report then say. */

@@ -117,6 +117,8 @@ export function criticalPath({ started, loads, products }: Recording, last: numb
     const from = load.start > own.start && load.start < at ? load : own;
     spend(instance, from.start + Math.max(0, at - from.start - own.needs), 'work');
     spend(instance, from.start, heldBy[queue]);
+    // Posts of loops and counts are nobody's: the step begins with them.
+    if (from.because === none) spend(instance, 0, 'synchronisation');
     instance = from.because;
   }
   return segments.toReversed();

@@ -10,12 +10,13 @@ export type EngineName = 'matrix' | 'attention' | 'softmax' | 'vector' | 'hbm' |
 
 /**
  * One engine over the step. `work` in `unit`s is what the step cannot do without: useful multiply-adds (a bf16 one counted as what it costs),
- * unmasked exponentials, lane operations, bytes moved once, link bytes. `boundCycles` = work / peak; `busyCycles` the engine was occupied.
+ * unmasked exponentials, lane operations, bytes moved once, link bytes; `slowWork` of it is bf16's. `boundCycles` = work / peak; `busyCycles` the engine was occupied.
  */
 export type EngineTiming = {
   readonly name: EngineName;
   readonly unit: string;
   readonly work: number;
+  readonly slowWork: number;
   readonly peakPerCycle: number;
   readonly boundCycles: number;
   readonly busyCycles: number;
@@ -100,20 +101,33 @@ function lossFlops(chip: Chip, cycles: number): Float64Array {
   return lost.map((macs) => 2 * macs);
 }
 
+/** What each engine can do in a cycle. */
+const peaks: { readonly [E in EngineName]: (rates: Rates) => number } = {
+  matrix: (rates) => rates.matrixPeak,
+  attention: (rates) => rates.attentionPeak,
+  softmax: (rates) => rates.exponentials,
+  vector: (rates) => rates.lanes,
+  hbm: (rates) => rates.hbm * rates.efficiency.reduce((most, { fraction }) => Math.max(most, fraction), 0),
+  link: (rates) => rates.link,
+};
+
+/** The least cycles of an engine of a machine of rates `own` for the same work on one of rates `other`. */
+export const boundOn = ({ name, work, slowWork }: EngineTiming, own: Rates, other: Rates): number => (work - slowWork + (slowWork * other.slow) / own.slow) / peaks[name](other);
+
 function enginesOf(chip: Chip, rates: Rates): readonly EngineTiming[] {
   const { totals, lanes, hbm } = chip;
-  const engine = (name: EngineName, unit: string, work: number, peakPerCycle: number, busyCycles: number): EngineTiming => ({
-    name, unit, work, peakPerCycle, boundCycles: work / peakPerCycle, busyCycles,
-  });
-  const slowly = (useful: number, slow: number): number => useful + slow * (rates.slow - 1);
-  const best = rates.efficiency.reduce((most, { fraction }) => Math.max(most, fraction), 0);
+  const engine = (name: EngineName, unit: string, { fast, slow = 0 }: { readonly fast: number; readonly slow?: number }, busyCycles: number): EngineTiming => {
+    const [slowWork, peakPerCycle] = [slow * rates.slow, peaks[name](rates)];
+    const work = fast + slowWork;
+    return { name, unit, work, slowWork, peakPerCycle, boundCycles: work / peakPerCycle, busyCycles };
+  };
   return [
-    engine('matrix', 'multiply-adds', slowly(totals.matrixUseful, totals.matrixUsefulSlow), rates.matrixPeak, totals.matrixCycles),
-    engine('attention', 'multiply-adds', slowly(totals.attentionUseful, totals.attentionUsefulSlow), rates.attentionPeak, totals.attentionCycles),
-    engine('softmax', 'exponentials', totals.pairs, rates.exponentials, totals.softmaxCycles),
-    engine('vector', 'lane operations', totals.laneOps, rates.lanes, lanes[queueIndex.vec]!.busy),
-    engine('hbm', 'bytes', totals.compulsoryBytes, rates.hbm * best, hbm.busy),
-    engine('link', 'bytes', totals.linkBytes, rates.link, lanes[queueIndex.col]!.busy),
+    engine('matrix', 'multiply-adds', { fast: totals.matrixUseful - totals.matrixUsefulSlow, slow: totals.matrixUsefulSlow }, totals.matrixCycles),
+    engine('attention', 'multiply-adds', { fast: totals.attentionUseful - totals.attentionUsefulSlow, slow: totals.attentionUsefulSlow }, totals.attentionCycles),
+    engine('softmax', 'exponentials', { fast: totals.pairs }, totals.softmaxCycles),
+    engine('vector', 'lane operations', { fast: totals.laneOps }, lanes[queueIndex.vec]!.busy),
+    engine('hbm', 'bytes', { fast: totals.compulsoryBytes }, hbm.busy),
+    engine('link', 'bytes', { fast: totals.linkBytes }, lanes[queueIndex.col]!.busy),
   ];
 }
 

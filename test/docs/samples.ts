@@ -20,6 +20,7 @@ import { verifyGraph } from '../../ir/graph/verify.ts';
 import type { TensorType } from '../../ir/types.ts';
 import { sohu, sohu8 } from '../../isa-spec/machines/sohu.ts';
 import { recognitionOf, reportShare } from '../../driver/explain-recognition.ts';
+import { llama70 } from '../driver/llama70.ts';
 import { asRows, recognised } from '../passes/raise/as-rows.ts';
 import { reportUnlowerable } from '../../passes/tile/tile.ts';
 import { SimulationFault } from '../../simulator/fault.ts';
@@ -38,12 +39,8 @@ const fail = (message: string): never => {
 
 type Sample = (diagnostics: Diagnostics) => void;
 
-/** The config of a published size: `changes` over a 70B decoder. */
-const llama70 = {
-  model_type: 'llama', hidden_size: 8192, intermediate_size: 28672, num_hidden_layers: 80, num_attention_heads: 64, num_key_value_heads: 8, vocab_size: 128256,
-  max_position_embeddings: 8192, rms_norm_eps: 1e-5, rope_theta: 500000, hidden_act: 'silu', tie_word_embeddings: false,
-};
 const folder = (config: unknown, more: Readonly<Record<string, Uint8Array>> = {}): Files => memoryFiles(new Map(Object.entries({ 'config.json': text(config), ...more })));
+/** `changes` over a 70B decoder. */
 const config = (changes: object): Sample => (diagnostics) => void importFolder(folder({ ...llama70, ...changes }), diagnostics);
 
 const tinyConfig = JSON.parse(Buffer.from(example('llama/hf/config.json')).toString('utf8')) as object;

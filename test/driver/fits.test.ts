@@ -14,6 +14,7 @@ import { fuseResidual } from '../../passes/fuse/residual.ts';
 import { roll } from '../../passes/roll.ts';
 import { tinyLlama } from '../passes/tiny-llama.ts';
 import { folder, root, sohuc } from './command.ts';
+import { llama70 } from './llama70.ts';
 
 /** Four tiny chips with as much HBM as is given. */
 const machineOf = (bytes: number): Machine => ({ ...tiny, name: 'tiny-4', chips: 4, sram: { ...tiny.sram, bytes: { ...tiny.sram.bytes, value: 2 ** 15 } }, hbm: { ...tiny.hbm, bytes: { ...tiny.hbm.bytes, value: bytes } } });
@@ -28,12 +29,6 @@ function compiledFor(on: On, workload: Workload): Answer {
   const compiled = compile({ module: model, primitive: false, store: undefined, tensors: new Map() }, { ...on, serve: (module) => steadyServing(module, workload, on) }, diagnostics);
   return { compiled, codes: diagnostics.all.map(({ code }) => code), text: JSON.stringify(diagnostics.all) };
 }
-
-/** Llama-3-70B from its config alone. */
-const llama70 = {
-  model_type: 'llama', hidden_size: 8192, intermediate_size: 28672, num_hidden_layers: 80, num_attention_heads: 64, num_key_value_heads: 8, vocab_size: 128256,
-  max_position_embeddings: 8192, rms_norm_eps: 1e-5, rope_theta: 500000, hidden_act: 'silu', tie_word_embeddings: false,
-};
 
 const mapping = fc.constantFrom(...mappings(4));
 const precision = fc.constantFrom('fp8' as const, 'bf16' as const);

@@ -43,6 +43,10 @@ describe('the critical path', () => {
     ]);
   });
 
+  it('begins with the posts that no unit makes', () => {
+    expect(shown(traced([{ ctl: [make('sreg', {}, [], [1])], vec: [make('vmap', { columns: 16, rows: rows(7) }, [1])] }]))).toEqual(['0-4 0 vec:0 synchronisation data', '4-11 0 vec:0 work data', '11-43 0 vec:0 latency data']);
+  });
+
   it('a product that waits for its weights hangs on what they waited for', () => {
     const late: Streams = { dma0: [copy(200, [], [1])], wld: [make('wld', {}, [1])], mxu: [make('mm', { rows: rows(8) })] };
     expect(shown(traced([late]))).toEqual(['0-200 0 dma0:0 work beginning', '200-204 0 dma0:0 synchronisation beginning', '204-212 0 mxu:0 weights beginning', '212-220 0 mxu:0 work beginning', '220-234 0 mxu:0 latency beginning']);
