@@ -36,7 +36,7 @@ export function divided(whole: GraphModule, on: On, diagnostics: Diagnostics): N
   };
 }
 
-export const holds = (memory: MemoryMap | undefined): memory is MemoryMap => memory !== undefined && memory.bytes <= memory.capacity;
+const holds = (memory: MemoryMap | undefined): memory is MemoryMap => memory !== undefined && memory.bytes <= memory.capacity;
 
 /** The last of what fits, and what one more would need: undefined where it is not memory that ends it. */
 export type Edge = { readonly workload: Workload; readonly memory: MemoryMap; readonly beyond: MemoryMap | undefined };
