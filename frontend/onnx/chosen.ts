@@ -53,9 +53,14 @@ export class Chosen {
     const count = dimAt(updates, at);
     const choice = this.#choices.get(String(count));
     if (choice === undefined) return undefined;
-    if (reduction !== 'add' && (reduction !== 'none' || emit.fillOf(data) !== 0)) throw new CannotImport('E3001', 'rows whose number depends on data are written over others');
+    if (reduction !== 'add' && reduction !== 'none') throw new CannotImport('E3001', `rows whose number depends on data are combined by \`${reduction}\``);
     const mask = this.#kept(emit.reshape(choice.mask, updates.shape.map((_, i) => (i === at ? count : 1))));
-    return this.#kept(emit.scatter(data, indices, emit.where(mask, updates, emit.scalar(updates, 0)), { axis: at, reduction: 'add' }));
+    const chosen = (rows: Value): Value => emit.where(mask, rows, emit.scalar(rows, 0));
+    const added = (to: Value, rows: Value): Value => this.#kept(emit.scatter(to, indices, chosen(rows), { axis: at, reduction: 'add' }));
+    if (reduction === 'add' || emit.fillOf(data) === 0) return added(data, updates);
+    const zeros = emit.expand(emit.scalar(data, 0), data.shape);
+    const isWritten = emit.binary('greater', added(zeros, emit.expand(emit.scalar(updates, 1), updates.shape)), emit.scalar(data, 0));
+    return emit.where(isWritten, added(zeros, updates), data);
   }
 
   /**

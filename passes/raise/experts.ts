@@ -86,6 +86,10 @@ function partsOf(source: Source, value: ValueId): Parts | undefined {
     const { start, step } = op.attrs;
     return (expert) => everyOther(inner(expert), wide, { start: Number(start), step, count: shape.at(-1) as number });
   }
+  if (op?.kind === 'pconcat' && op.attrs.axis === 0 && op.operands.every((operand) => source.type(operand).shape[0] === 1)) {
+    const each = op.operands.map((operand) => weightOf(source, operand)?.instances[0]);
+    return each.includes(undefined) ? undefined : (expert) => ({ kind: 'reshape', of: each[expert] as WeightExpr, shape: shape.slice(1) });
+  }
   const weight = weightOf(source, value);
   const [expr] = weight?.instances ?? [];
   if (expr === undefined) return undefined;

@@ -3,7 +3,7 @@ import { routed, type Routing as Chosen, tmoe } from '../../ir/graph/interpret/e
 import type { Tensor } from '../../ir/graph/interpret/tensor.ts';
 import type { GraphOp, OpOf } from '../../ir/graph/module.ts';
 import { type BlockAttrs, moeScores } from '../../ir/graph/ops.ts';
-import type { ValueId } from '../../ir/types.ts';
+import { isFloat, type ValueId } from '../../ir/types.ts';
 import { CannotEvaluate, sample } from '../evaluate-op.ts';
 import { constantOf, evaluate, looked, type Scenario, shapeUnder } from './evaluate.ts';
 import type { Graph } from './graph.ts';
@@ -14,8 +14,10 @@ import { scalarOf } from './activation.ts';
 type Attrs = BlockAttrs['tmoe'];
 type Routing = Chosen & Pick<Attrs, 'biased'>;
 
-/** A matrix of every expert: a constant [E, a, b], whether its last two axes are swapped to be [in, out], and which of its columns. */
-export type ExpertMatrix = { readonly value: ValueId; readonly swapped: boolean; readonly columns: Columns };
+/** Matrices of all experts: one constant [E, a, b], or one [a, b] of each. */
+export type Stack = readonly [ValueId, ...ValueId[]];
+/** A matrix of every expert: whether its last two axes are swapped to be [in, out], and which of its columns. */
+export type ExpertMatrix = { readonly stack: Stack; readonly swapped: boolean; readonly columns: Columns };
 /** All columns, a half of them, or every other. */
 export type Columns = { readonly start: number; readonly step: number; readonly count: number } | undefined;
 
@@ -137,7 +139,7 @@ function ends(graph: Graph, logits: ValueId, weights: ValueId, most: number): re
   const after = new Set([weights]);
   for (const at of after) for (const user of graph.users(at)) if (after.size < most && user.kind !== 'tnorm') after.add(user.results[0] as ValueId);
   const starts = [...before].filter((value) => value !== logits).toSorted((a, b) => graph.order(a) - graph.order(b)).slice(0, 4);
-  const stops = [...after].filter((value) => graph.definition(value)?.kind === 'preduce' || graph.definition(value)?.kind === 'pbinary').toSorted((a, b) => graph.order(a) - graph.order(b));
+  const stops = [...after].filter((value) => ['preduce', 'pbinary', 'pwhere'].includes(graph.definition(value)?.kind ?? '')).toSorted((a, b) => graph.order(a) - graph.order(b));
   return starts.flatMap((x) => stops.filter((value) => equalDims(graph.type(value).shape.at(-1) ?? 0, graph.type(x).shape.at(-1) ?? 0)).map((value) => ({ x, value })));
 }
 
@@ -146,10 +148,9 @@ type Question = { readonly region: Region; readonly logits: ValueId; readonly ro
 function matchExperts(graph: Graph, { region, logits, routing, choiceBias }: Question, scenarios: readonly Scenario[]): FoundExperts | undefined {
   const width = graph.type(region.x).shape.at(-1) as number;
   const experts = graph.type(logits).shape.at(-1) as number;
-  const shapeOf = (value: ValueId): readonly number[] => graph.type(value).shape as readonly number[];
-  const constants = region.sides.filter((side) => graph.dependence(side) === 'nothing');
-  const matrices = constants.filter((side) => shapeOf(side).length === 3 && shapeOf(side)[0] === experts && shapeOf(side)[1] !== 1 && shapeOf(side).slice(1).includes(width));
-  const vectors = constants.filter((side) => side !== choiceBias && shapeOf(side)[0] === experts && shapeOf(side).length > 1 && !matrices.includes(side));
+  const { matrices, vectors } = stacksOf(graph, { region, logits, routing, choiceBias });
+  if (matrices.length !== 2 && matrices.length !== 3) return undefined;
+  const shapeOf = (stack: Stack): readonly number[] => stackShape(graph, stack, experts);
   const seen = looked(scenarios, 2, (scenario) => {
     const x = sample(shapeUnder(graph.type(region.x).shape, scenario.sizes), 3);
     return answered(graph, region, scenario, { x, logits: evaluate(graph, logits, scenario, new Map([[region.x, x]])) }, logits);
@@ -159,8 +160,9 @@ function matchExperts(graph: Graph, { region, logits, routing, choiceBias }: Que
   const rowsOf = ({ data }: Tensor): readonly Float64Array[] => Array.from({ length: data.length / experts }, (_, r) => data.subarray(r * experts, (r + 1) * experts));
   const turns = inTurn(graph, { region, logits, routing, choiceBias }, scenarios);
   const met = new Set(turns.flatMap((turn) => rowsOf(turn.logits).flatMap((row) => routed(row, bias?.data, routing).map(({ expert }) => expert))));
-  if (met.size < experts && region.ops.some((op) => isOfAllRows(graph, op, experts))) return undefined;
-  const functions = region.ops.flatMap((op) => (op.kind === 'tactivate' && (op.results[0] as ValueId) !== logits ? [op.attrs] : []));
+  // Experts written out one by one may each be another: all have to be seen.
+  if (met.size < experts && (matrices.some(({ length }) => length > 1) || region.ops.some((op) => isOfAllRows(graph, op, experts)))) return undefined;
+  const functions = [...new Map(region.ops.flatMap((op) => (op.kind === 'tactivate' && (op.results[0] as ValueId) !== logits ? [[JSON.stringify(op.attrs), op.attrs] as const] : []))).values()];
   const limit = limitOf(graph, region);
   for (const trial of trials(matrices, vectors, shapeOf, width)) {
     for (const { activation, slope } of functions) {
@@ -222,25 +224,50 @@ function limitOf(graph: Graph, { ops }: Region): number {
   return 0;
 }
 
+const stackShape = (graph: Graph, [first, ...others]: Stack, experts: number): readonly number[] => [...(others.length > 0 ? [experts] : []), ...(graph.type(first).shape as readonly number[])];
+
+/** The constants of a region that may be matrices and biases of its experts, in the order of their use: those of all in one, or else of one expert after the other. */
+function stacksOf(graph: Graph, { region, logits, choiceBias }: Question): { readonly matrices: readonly Stack[]; readonly vectors: readonly Stack[] } {
+  const [width, experts] = [graph.type(region.x).shape.at(-1) as number, graph.type(logits).shape.at(-1) as number];
+  const shapeOf = (value: ValueId): readonly number[] => graph.type(value).shape as readonly number[];
+  const router = regionBetween(graph, region.x, logits)?.sides ?? [];
+  const sides = new Set(region.sides);
+  const constants = [...new Set(region.ops.flatMap(({ operands }) => operands))].filter((value) => sides.has(value) && graph.dependence(value) === 'nothing' && value !== choiceBias);
+  const isMatrix = (value: ValueId): boolean => shapeOf(value).length === 3 && shapeOf(value)[0] === experts && shapeOf(value)[1] !== 1 && shapeOf(value).slice(1).includes(width);
+  const matrices = constants.filter(isMatrix);
+  if (matrices.length > 0) return { matrices: matrices.map((value) => [value]), vectors: constants.filter((value) => !isMatrix(value) && shapeOf(value)[0] === experts && shapeOf(value).length > 1).map((value) => [value]) };
+  const single = constants.filter((value) => !router.includes(value));
+  return {
+    matrices: dealt(single.filter((value) => shapeOf(value).length === 2 && shapeOf(value)[0] !== 1 && shapeOf(value).includes(width)), experts),
+    vectors: dealt(single.filter((value) => shapeOf(value).length === 1 && shapeOf(value)[0] !== 1 && isFloat(graph.type(value).dtype)), experts),
+  };
+}
+
+/** As many values for each expert, one expert after the other: the first of each, the second of each, ...; none if they do not come out even. */
+function dealt(values: readonly ValueId[], experts: number): readonly Stack[] {
+  const each = values.length / experts;
+  return Number.isInteger(each) ? Array.from({ length: each }, (_, at) => Array.from({ length: experts }, (_expert, e) => values[e * each + at] as ValueId) as unknown as Stack) : [];
+}
+
 type Trial = Pick<FoundExperts, 'matrices' | 'biases'>;
 
 /** Which constant may be which matrix, either way round; gates and ups may share one, side by side or in turn. */
-function* trials(matrices: readonly ValueId[], vectors: readonly ValueId[], shapeOf: (value: ValueId) => readonly number[], width: number): Generator<Trial> {
-  const ways = (value: ValueId, side: 'in' | 'out'): readonly ExpertMatrix[] => [false, true].filter((swapped) => shapeOf(value)[(side === 'in') !== swapped ? 1 : 2] === width).map((swapped) => ({ value, swapped, columns: undefined }));
-  const orders = matrices.length === 3 ? permutations(matrices) : matrices.length === 2 ? permutations(matrices).map(([first, last]) => [first, first, last] as ValueId[]) : [];
-  for (const [gateOf, upOf, downOf] of orders as readonly (readonly [ValueId, ValueId, ValueId])[]) {
+function* trials(matrices: readonly Stack[], vectors: readonly Stack[], shapeOf: (stack: Stack) => readonly number[], width: number): Generator<Trial> {
+  const ways = (stack: Stack, side: 'in' | 'out'): readonly ExpertMatrix[] => [false, true].filter((swapped) => shapeOf(stack)[(side === 'in') !== swapped ? 1 : 2] === width).map((swapped) => ({ stack, swapped, columns: undefined }));
+  const orders = matrices.length === 3 ? permutations(matrices) : matrices.length === 2 ? permutations(matrices).map(([first, last]) => [first, first, last] as Stack[]) : [];
+  for (const [gateOf, upOf, downOf] of orders as readonly (readonly [Stack, Stack, Stack])[]) {
     for (const down of ways(downOf, 'out')) {
       for (const gate of ways(gateOf, 'in')) {
         for (const up of ways(upOf, 'in')) {
           if (gateOf !== upOf) {
-            yield { matrices: [gate, up, down], biases: vectors.length === 3 ? vectors.map((value) => ({ value, swapped: false, columns: undefined })) : [] };
+            yield { matrices: [gate, up, down], biases: vectors.length === 3 ? vectors.map((stack) => ({ stack, swapped: false, columns: undefined })) : [] };
             continue;
           }
           if (gate.swapped !== up.swapped) continue;
           const wide = shapeOf(gateOf)[gate.swapped ? 1 : 2] as number;
           for (const [a, b] of halves(wide)) {
             const [wideBias, narrowBias] = biasesOf(vectors, shapeOf, wide, width);
-            const biases = wideBias === undefined || narrowBias === undefined ? [] : [{ value: wideBias, swapped: false, columns: a }, { value: wideBias, swapped: false, columns: b }, { value: narrowBias, swapped: false, columns: undefined }];
+            const biases = wideBias === undefined || narrowBias === undefined ? [] : [{ stack: wideBias, swapped: false, columns: a }, { stack: wideBias, swapped: false, columns: b }, { stack: narrowBias, swapped: false, columns: undefined }];
             yield { matrices: [{ ...gate, columns: a }, { ...up, columns: b }, down], biases };
           }
         }
@@ -249,8 +276,8 @@ function* trials(matrices: readonly ValueId[], vectors: readonly ValueId[], shap
   }
 }
 
-const biasesOf = (vectors: readonly ValueId[], shapeOf: (value: ValueId) => readonly number[], wide: number, narrow: number): readonly [ValueId | undefined, ValueId | undefined] => [
-  vectors.find((value) => shapeOf(value).at(-1) === wide), vectors.find((value) => shapeOf(value).at(-1) === narrow),
+const biasesOf = (vectors: readonly Stack[], shapeOf: (stack: Stack) => readonly number[], wide: number, narrow: number): readonly [Stack | undefined, Stack | undefined] => [
+  vectors.find((stack) => shapeOf(stack).at(-1) === wide), vectors.find((stack) => shapeOf(stack).at(-1) === narrow),
 ];
 
 /** The columns of gates and ups in one matrix: halves, or every other, either first. */
@@ -261,12 +288,13 @@ function halves(wide: number): readonly (readonly [Columns, Columns])[] {
   return [beside, beside.toReversed() as unknown as typeof beside, inTurn, inTurn.toReversed() as unknown as typeof inTurn];
 }
 
-const permutations = (values: readonly ValueId[]): readonly (readonly ValueId[])[] => (values.length <= 1 ? [values] : values.flatMap((value, i) => permutations(values.toSpliced(i, 1)).map((rest) => [value, ...rest])));
+const permutations = <T>(values: readonly T[]): readonly (readonly T[])[] => (values.length <= 1 ? [values] : values.flatMap((value, i) => permutations(values.toSpliced(i, 1)).map((rest) => [value, ...rest])));
 
 /** The numbers of a matrix as it is used: [E, in, out], or [E, out] of a bias. */
-function tensorOf(graph: Graph, { value, swapped, columns }: ExpertMatrix): Tensor | undefined {
-  const stored = constantOf(graph, value);
-  if (stored === undefined) return undefined;
+function tensorOf(graph: Graph, { stack, swapped, columns }: ExpertMatrix): Tensor | undefined {
+  const each = stack.map((value) => constantOf(graph, value));
+  if (each.includes(undefined)) return undefined;
+  const stored = { shape: stackShape(graph, stack, stack.length), data: (each as readonly Tensor[]).flatMap(({ data }) => [...data]) };
   const experts = stored.shape[0] as number;
   const [a, b] = stored.shape.length === 3 ? (stored.shape.slice(1) as [number, number]) : [1, stored.shape.at(-1) as number];
   const [rows, wide] = swapped ? [b, a] : [a, b];

@@ -9,7 +9,7 @@ import { Attentions, type FoundAttention } from './attention.ts';
 import { scenariosOf } from './evaluate.ts';
 import { definedBy, type Graph, indexGraph } from './graph.ts';
 import { type FoundNorm, Norms, type Parameter } from './norm.ts';
-import { type ExpertMatrix, expertsAround, type FoundExperts } from './experts.ts';
+import { type ExpertMatrix, expertsAround, type FoundExperts, type Stack } from './experts.ts';
 import type { NearMiss } from './near-miss.ts';
 import type { Region } from './region.ts';
 import { type FoundRope, Ropes } from './rope.ts';
@@ -124,9 +124,15 @@ function expertsOp(graph: Graph, near: Near, { attrs, region, logits, choiceBias
   const type = graph.type(region.value);
   const rows = type.shape.slice(0, -1);
   const flat = (value: ValueId): ValueId => near.build.op('preshape', {}, [near.now(value)], { dtype: graph.type(value).dtype, shape: [...rows, graph.type(value).shape.at(-1) as number] });
-  const matrix = ({ value, swapped: isSwapped, columns }: ExpertMatrix): ValueId => {
-    const { dtype, shape } = graph.type(value);
-    const turned = isSwapped ? near.build.op('ptranspose', { perm: [0, 2, 1] }, [near.now(value)]) : near.now(value);
+  const whole = ([first, ...others]: Stack): ValueId => {
+    const { dtype, shape } = graph.type(first);
+    const part = (value: ValueId): ValueId => near.build.op('preshape', {}, [near.now(value)], { dtype, shape: [1, ...shape] });
+    return others.length === 0 ? near.now(first) : near.build.op('pconcat', { axis: 0 }, [first, ...others].map(part), { dtype, shape: [others.length + 1, ...shape] });
+  };
+  const matrix = ({ stack, swapped: isSwapped, columns }: ExpertMatrix): ValueId => {
+    const value = whole(stack);
+    const { dtype, shape } = near.type(value);
+    const turned = isSwapped ? near.build.op('ptranspose', { perm: [0, 2, 1] }, [value]) : value;
     const [experts, wide] = [shape[0] as number, shape.at(-1) as number];
     const even = shape.length === 3 || shape.length === 2 ? turned : near.build.op('preshape', {}, [turned], { dtype, shape: [experts, wide] });
     if (columns === undefined) return even;

@@ -54,6 +54,7 @@ const masks = [[1, 0, 1, 1, 0], [0, 0, 0], [1, 1], [0, 1]];
 describe('rows of which the data says how many there are', () => {
   it.each([
     ['written to their places among zeros', [node('ScatterElements', ['o', 'e', 'g'], ['y'])]],
+    ['written over what is there', [node('ScatterElements', ['x', 'e', 'g'], ['y'])]],
     ['added to what is there', [node('ScatterElements', ['x', 'e', 'g'], ['y'], { reduction: 'add' })]],
     ['added by indices of whole rows', [node('Transpose', ['p'], ['t'], { perm: [1, 0] }), node('ScatterND', ['x', 't', 'g'], ['y'], { reduction: 'add' })]],
     ['of which a column is taken, and a share', [node('Softmax', ['g'], ['h'], { axis: -1 }), node('Mul', ['h', 'g'], ['k']), node('ScatterElements', ['o', 'e', 'k'], ['y'])]],
@@ -90,7 +91,7 @@ describe('rows of which the data says how many there are', () => {
     expect(tried([node('NonZero', ['g'], ['q']), node('Gather', ['g', 'q'], ['y'])]).told).toEqual(['E3001 `NonZero` node `NonZero_q`: it chooses among what was chosen by data']);
   });
 
-  it('are not written over others', () => {
-    expect(tried([node('ScatterElements', ['x', 'e', 'g'], ['y'])]).told).toEqual(['E3001 `ScatterElements` node `ScatterElements_y`: rows whose number depends on data are written over others']);
+  it('are not compared with others', () => {
+    expect(tried([node('ScatterElements', ['x', 'e', 'g'], ['y'], { reduction: 'max' })]).told).toEqual(['E3001 `ScatterElements` node `ScatterElements_y`: rows whose number depends on data are combined by `max`']);
   });
 });

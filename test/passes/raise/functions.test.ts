@@ -137,3 +137,21 @@ describe('activations, however they are spelled', () => {
     expect(raised(8, (write, x) => write.by('pow', write.unary('relu', x), 3))[0]).toMatch(/not recognised/);
   });
 });
+
+test('a mixture of experts that each have matrices of their own', () => {
+  const [width, inner, experts] = [16, 8, 4];
+  const mixture = (write: SourceWriter, x: ValueId): ValueId => {
+    const { build } = write;
+    const scores = build.op('psoftmax', { axis: -1 }, [build.op('pmatmul', {}, [x, write.weight('router', [width, experts], (i) => Math.sin(i * 2.3))])]);
+    const chosen = build.op('ptopk', { axis: 2, k: '2', largest: true }, [scores]);
+    const shares = build.op('ppick', { axis: 2 }, [scores, chosen]);
+    return Array.from({ length: experts }, (_, expert) => {
+      const by = (rows: ValueId, name: string, shape: readonly number[]): ValueId => build.op('pmatmul', {}, [rows, write.weight(`${name}.${'x'.repeat(expert)}`, shape)]);
+      const gate = by(x, 'gate', [width, inner]);
+      const made = by(write.binary('mul', write.binary('mul', gate, write.unary('sigmoid', gate)), by(x, 'up', [width, inner])), 'down', [inner, width]);
+      const part = build.op('pwhere', {}, [build.op('pbinary', { fn: 'equal' }, [chosen, write.number(expert, 'i64')]), shares, write.number(0)]);
+      return write.binary('mul', made, build.op('preduce', { fn: 'sum', axes: [2], keepDims: true }, [part]));
+    }).reduce((sum, each) => write.binary('add', sum, each));
+  };
+  expect(raised(width, mixture)).toEqual(['embed', 'linear', 'experts']);
+});

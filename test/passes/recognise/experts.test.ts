@@ -40,6 +40,19 @@ const byExpert = (left: number): Spelling => (write, { x, chosen, shares }) => {
   }).reduce((sum, each) => write.binary('add', sum, each));
 };
 
+/** Expert after expert, each with matrices of its own; the last `left` are another function. */
+const byHand = (left: number): Spelling => (write, { x, chosen, shares }) => {
+  const { build } = write;
+  return Array.from({ length: experts }, (_, expert) => {
+    const of = (name: string, shape: readonly number[]): ValueId => write.weight(`${name}.${'x'.repeat(expert)}`, shape);
+    const gate = build.op('pmatmul', {}, [x, of('gate', [width, inner])]);
+    const up = build.op('pmatmul', {}, [x, of('up', [width, inner])]);
+    const made = build.op('pmatmul', {}, [expert < experts - left ? gated(write, gate, up) : write.binary('mul', gate, up), of('downs', [inner, width])]);
+    const part = build.op('pwhere', {}, [build.op('pbinary', { fn: 'equal' }, [chosen, write.number(expert, 'i64')]), shares, write.number(0)]);
+    return write.binary('mul', made, build.op('preduce', { fn: 'sum', axes: [1], keepDims: true }, [part]));
+  }).reduce((sum, each) => write.binary('add', sum, each));
+};
+
 /** Eight experts, two to a row; the two are chosen among those `open` leaves of the scores. */
 function mixture(open: (write: SourceWriter, scores: ValueId) => ValueId, spelled: Spelling = byRow): { readonly blocks: readonly unknown[]; readonly off: number } {
   const write = new SourceWriter();
@@ -85,9 +98,9 @@ test.each([
 
 test('a router that lets others in where their scores are low is none', () => expect(mixture((write, scores) => ofGroups(write, scores, 1, 0.4)).blocks).toEqual([]));
 
-test('a mixture spelled expert by expert, and none where the last is forgotten', () => {
-  const { blocks, off } = mixture((_, scores) => scores, byExpert(0));
+test.each([['matrices the data picks, and none where the last is forgotten', byExpert], ['matrices of their own, and none where the last is another', byHand]] as const)('a mixture expert by expert, of %s', (_, spelled) => {
+  const { blocks, off } = mixture((_write, scores) => scores, spelled(0));
   expect(blocks).toEqual([attrs]);
   expect(off).toBeLessThan(1e-6);
-  expect(mixture((_, scores) => scores, byExpert(1)).blocks).toEqual([]);
+  expect(mixture((_write, scores) => scores, spelled(1)).blocks).toEqual([]);
 });
