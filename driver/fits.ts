@@ -41,28 +41,35 @@ const holds = (memory: MemoryMap | undefined): memory is MemoryMap => memory !==
 /** The last of what fits, and what one more would need: undefined where it is not memory that ends it. */
 export type Edge = { readonly workload: Workload; readonly memory: MemoryMap; readonly beyond: MemoryMap | undefined };
 
-/** The largest `n` from 1 to `limit` for which `of(n)` fits, where one more does not; undefined if 1 does not. Memory grows about linearly, so the next to try is interpolated. */
+type Tried = { readonly n: number; readonly memory: MemoryMap | undefined };
+
+/** An `n` from 1 to `limit` for which `of(n)` fits, and one more does not; undefined if 1 does not. Memory grows about linearly: the rule of false position, Illinois's way, finds it in a few tries. */
 function edgeOf(needs: Needs, of: (n: number) => Workload, limit: number): Edge | undefined {
-  let fits = { n: 1, memory: needs(of(1)) };
-  if (limit < 1 || !holds(fits.memory)) return undefined;
-  let fails: typeof fits = { n: limit + 1, memory: undefined };
-  for (let tries = 0; fails.n - fits.n > 1; tries++) {
-    const n = guess(fits, fails, tries);
-    const memory = needs(of(n));
-    if (holds(memory)) fits = { n, memory };
-    else fails = { n, memory };
+  const tried = (n: number): Tried => ({ n, memory: needs(of(n)) });
+  if (limit < 1) return undefined;
+  let fits = tried(1);
+  if (!holds(fits.memory)) return undefined;
+  let fails = fits;
+  while (holds(fails.memory)) {
+    fits = fails;
+    if (fits.n === limit) return { workload: of(limit), memory: fails.memory, beyond: undefined };
+    fails = tried(Math.min(limit, stride * fits.n));
+  }
+  let [under, over] = [excess(fits), excess(fails)];
+  for (let last = 0; fails.n - fits.n > 1; ) {
+    const share = over === Infinity ? 0.5 : under / (under - over);
+    const next = tried(Math.min(fails.n - 1, Math.max(fits.n + 1, Math.floor(fits.n + (fails.n - fits.n) * share))));
+    if (holds(next.memory)) [fits, under, over, last] = [next, excess(next), last < 0 ? over / 2 : over, -1];
+    else [fails, over, under, last] = [next, excess(next), last > 0 ? under / 2 : under, 1];
   }
   return { workload: of(fits.n), memory: fits.memory as MemoryMap, beyond: fails.memory };
 }
 
-/** Strictly between: where the line between them meets the capacity, or, every third time, halfway; at most eightfold while it is not known what is needed above. */
-function guess(fits: Tried, fails: Tried, tries: number): number {
-  const half = (fits.n + fails.n) / 2;
-  const [below, above] = [fits.memory, fails.memory];
-  const n = below === undefined || above === undefined ? Math.min(8 * fits.n, half) : tries % 3 === 2 ? half : fits.n + ((fails.n - fits.n) * (above.capacity - below.bytes)) / (above.bytes - below.bytes);
-  return Math.min(fails.n - 1, Math.max(fits.n + 1, Math.floor(n)));
-}
-type Tried = { readonly n: number; readonly memory: MemoryMap | undefined };
+/** The first to fail is looked for in steps of this factor: large steps take longer to place. */
+const stride = 64;
+
+/** Bytes beyond the capacity, negative where there is room; without end where SRAM does not do. */
+const excess = ({ memory }: Tried): number => (memory === undefined ? Infinity : memory.bytes - memory.capacity);
 
 /** More requests at once are not looked for. */
 const mostAtOnce = 2 ** 16;
@@ -100,7 +107,7 @@ export function offersFor(whole: GraphModule, on: On, workload: Workload): reado
   return [
     requests === undefined ? `on these chips not one request of ${tokens} fits` : `on these chips \`--batch ${requests.workload.batch}\` fits, of ${tokens} each`,
     ...(input === undefined ? [] : [`on these chips \`--isl ${input.workload.isl}\` fits, at batch ${grouped(workload.batch)}`]),
-    others.length === 0 ? `no division over the ${plural(on.machine.chips, 'chip')} of \`${on.machine.name}\` holds it all` : `all of it fits with ${others.filter(({ tp, pp }) => tp * pp === least).map((other) => `\`${flagsOf(other)}\``).join(' or ')}`,
+    others.length === 0 ? (on.machine.chips === 1 ? `\`${on.machine.name}\` has one chip` : `no division over the ${on.machine.chips} chips of \`${on.machine.name}\` holds it all`) : `all of it fits with ${others.filter(({ tp, pp }) => tp * pp === least).map((other) => `\`${flagsOf(other)}\``).join(' or ')}`,
     ...(on.precision !== 'fp8' && would({ precision: 'fp8' }) ? ['all of it fits with weights, keys and values in FP8: `--precision fp8`'] : []),
   ];
 }
