@@ -1,8 +1,11 @@
 import { fileURLToPath } from 'node:url';
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
 
-export default defineConfig({
+/** What a check leaves to `npm test`, besides most cases of sweeps (`test/sweep.ts`). */
+const exhaustive = ['test/numerics/**', '**/*corpus*', 'test/isa-spec/fuzz.test.ts'];
+
+export default defineConfig(({ mode }) => ({
   // Plug-ins import 'sohuc', as users' do; in tests that is the source.
   resolve: { alias: { sohuc: fileURLToPath(new URL('driver/api.ts', import.meta.url)) } },
-  test: { include: ['test/**/*.test.ts'], testTimeout: 60_000, pool: 'forks' },
-});
+  test: { include: ['test/**/*.test.ts'], exclude: [...configDefaults.exclude, ...(mode === 'check' ? exhaustive : [])], testTimeout: 60_000, pool: 'forks' },
+}));

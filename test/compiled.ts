@@ -1,5 +1,6 @@
 import { packWeights } from '../backend-sohu/pack.ts';
 import { buildProgram, placedOn } from '../backend-sohu/program.ts';
+import type { GraphModule } from '../ir/graph/module.ts';
 import type { Step } from '../ir/step.ts';
 import { WeightValues } from '../ir/weight-values.ts';
 import { readContainer, writeContainer } from '../isa-spec/container.ts';
@@ -25,8 +26,20 @@ export const steps: readonly Step[] = [
 
 export type Variant = { readonly machine: Machine; readonly tp: number; readonly stageShare: number; readonly bounds: Bounds };
 
-/** The program as bytes and back, and its packed weights by chip. */
-export function built({ machine, tp, stageShare, bounds }: Variant, precision: Precision, module = source): { readonly program: Program; readonly images: readonly ByteSource[] } {
+type Built = { readonly program: Program; readonly images: readonly ByteSource[] };
+const known: { readonly of: readonly [Variant, Precision, GraphModule]; readonly made: Built }[] = [];
+
+/** The program as bytes and back, and its packed weights by chip: made once in a file. */
+export function built(variant: Variant, precision: Precision, module = source): Built {
+  const of = [variant, precision, module] as const;
+  const same = known.find((one) => one.of.every((each, i) => each === of[i]));
+  if (same !== undefined) return same.made;
+  const made = build(...of);
+  known.push({ of, made });
+  return made;
+}
+
+function build({ machine, tp, stageShare, bounds }: Variant, precision: Precision, module: GraphModule): Built {
   const fit = fitted(normative(module, machine, precision, tp), machine, stageShare, tp, bounds);
   const placed = placedOn(fit.tile, machine);
   const program = buildProgram([placed], machine, 'step', {});

@@ -16,10 +16,11 @@ import { sohu, sohu8 } from '../isa-spec/machines/sohu.ts';
 import { tiny } from '../isa-spec/machines/tiny.ts';
 import { imageSource } from '../simulator/functional/machine-state.ts';
 import { reluSquared } from '../examples/custom-layer/relu-squared.ts';
+import { sweep } from './sweep.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const examples = ['bert', 'gpt2', 'llama', 'qwen2', 'custom-layer'].flatMap((family) =>
-  readdirSync(join(root, 'examples', family)).filter((file) => file.endsWith('.onnx')).map((file) => join('examples', family, file)),
+  sweep(readdirSync(join(root, 'examples', family)).filter((file) => file.endsWith('.onnx')), 1).map((file) => join('examples', family, file)),
 );
 
 const prompts = [[1, 5, 9, 2, 7], [3, 8, 4, 1, 6, 2, 11, 30]];

@@ -20,6 +20,7 @@ import { fitted, normative, raggedStep, storeFor, tablesOf } from './passes/lowe
 import { runTiles } from './passes/on-tiles.ts';
 import { tinyMixture } from './passes/tiny-mixture.ts';
 import { done } from './simulator/timing/build.ts';
+import { isCheck, sweep } from './sweep.ts';
 
 const steps: readonly Step[] = [
   raggedStep([{ id: 0, rows: 7, past: 0 }, { id: 1, rows: 12, past: 0 }], 40),
@@ -29,6 +30,7 @@ const steps: readonly Step[] = [
 /** The lists of a step's choices are held whole: where values are in HBM there has to be room for them. */
 const inHbm: Variant = { ...(usual['values in HBM'] as Variant), machine: { ...tiny, sram: { ...tiny.sram, bytes: { ...tiny.sram.bytes, value: 2 ** 15 } } }, stageShare: 0.1 };
 const variants: Readonly<Record<string, Variant>> = { ...usual, 'values in HBM': inHbm };
+const machines = Object.entries(variants).filter(([name]) => !isCheck || ['a machine of 8x8 arrays and 8 KiB', 'values in HBM', 'two small chips'].includes(name));
 
 const models: Readonly<Record<string, GraphModule>> = {
   'two of eight, of a softmax': tinyMixture({ experts: 8, k: 2, scores: 'softmax', normalise: true, biased: false, bias: false }),
@@ -41,8 +43,7 @@ const bitsOf = (model: GraphModule, precision: 'fp8' | 'bf16', given: readonly S
   return given.map((step) => interpret(graph, step, { weights: new WeightValues(storeFor(model), 1), arithmetic: 'normative', state: new KvState() }).get('logits')?.data);
 };
 
-describe.each(Object.entries(models))('%s', (_, source) => {
-
+describe.each(sweep(Object.entries(models), 2))('%s', (_, source) => {
   describe.each(['fp8', 'bf16'] as const)('%s', (precision) => {
     const wanted = bitsOf(source, precision, steps);
 
@@ -53,7 +54,7 @@ describe.each(Object.entries(models))('%s', (_, source) => {
       steps.forEach((step, i) => expect(interpret(graph, step, { weights: values, arithmetic: 'normative', state: new KvState() }).get('logits')?.data).toEqual(wanted[i]));
     });
 
-    it.each(Object.entries(variants))('the program computes the bits of the graph on %s', (__, variant) => {
+    it.each(machines)('the program computes the bits of the graph on %s', (__, variant) => {
       const state = machineFor(variant, precision, (program) => program, source);
       for (const [i, step] of steps.entries()) {
         runStep(state, [encodeStepBlock(tablesOf(step, variant.bounds))]);
@@ -61,12 +62,12 @@ describe.each(Object.entries(models))('%s', (_, source) => {
       }
     });
 
-    it.each(Object.entries(variants).filter(([, { tp }]) => tp === 1))('tiles compute the bits of the graph on %s', (__, { machine, stageShare, bounds }) => {
+    it.each(machines.filter(([, { tp }]) => tp === 1))('tiles compute the bits of the graph on %s', (__, { machine, stageShare, bounds }) => {
       const fit = fitted(normative(source, machine, precision), machine, stageShare, 1, bounds);
       steps.forEach((step, i) => expect(runTiles(fit, step, freshState(), { store: storeFor(source), lineBytes: machine.sram.lineBytes.value })).toEqual(wanted[i]));
     });
 
-    it.each(Object.entries(variants))('tiles keep their rules, and the program is sound, on %s', (__, { machine, tp, stageShare, bounds }) => {
+    it.each(machines)('tiles keep their rules, and the program is sound, on %s', (__, { machine, tp, stageShare, bounds }) => {
       const { tile } = fitted(normative(source, machine, precision, tp), machine, stageShare, tp, bounds);
       expect(verifyTile(tile)).toEqual([]);
       const { findings, verdicts } = prove(buildProgram([placedOn(tile, machine)], machine, 'step', {}));

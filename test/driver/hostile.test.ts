@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { importFolder } from '../../frontend/huggingface/import.ts';
 import { corpus, example, folder, sohuc, stackTrace } from './command.ts';
+import { isCheck } from '../sweep.ts';
 import { mutated, random, textual } from './mutate.ts';
 import { holding, outcome, outcomeOf } from './outcome.ts';
 
@@ -32,8 +33,10 @@ describe.skipIf(!known)('hostile ONNX files', () => {
   });
 });
 
+const numRuns = isCheck ? 60 : 300;
+
 describe('damaged models', () => {
-  it('300 ONNX files: each is compiled or refused', () => {
+  it('ONNX files: each is compiled or refused', () => {
     const models = ['llama/decoder-past.dynamo', 'bert/encoder.torchscript', 'gpt2/decoder.dynamo', 'qwen2/decoder.torchscript', 'custom-layer/decoder'].map((name) => {
       const bytes = readFileSync(example(`${name}.onnx`));
       return { bytes, structure: textual(bytes) };
@@ -44,13 +47,13 @@ describe('damaged models', () => {
         const damaged = mutated(bytes, structure, random(seed));
         counts[outcomeOf(damaged)]++;
       }),
-      { numRuns: 300, seed: 20_260_731, endOnFailure: true },
+      { numRuns, seed: 20_260_731, endOnFailure: true },
     );
     // The damage is neither harmless nor always fatal.
-    expect(Math.min(counts.compiled, counts.refused)).toBeGreaterThan(20);
+    expect(Math.min(counts.compiled, counts.refused)).toBeGreaterThan(numRuns / 15);
   });
 
-  it('300 configs with a field or two of another value', () => {
+  it('configs with a field or two of another value', () => {
     const configs = ['llama', 'qwen2', 'gpt2', 'bert'].map((family) => JSON.parse(readFileSync(example(`${family}/hf/config.json`), 'utf8')) as Readonly<Record<string, unknown>>);
     const value = fc.oneof(fc.constantFrom(null, -1, 0, 1, 2, 3, 1.5, 1e6, 1e9, 1e15, 1e300, '', 'x', true, [], ['x'], {}, { type: 'linear', factor: 2 }), fc.nat(4096), fc.double());
     fc.assert(
@@ -62,7 +65,7 @@ describe('damaged models', () => {
           return imported === undefined ? undefined : { ...imported, primitive: false };
         });
       }),
-      { numRuns: 300, seed: 20_260_731, endOnFailure: true },
+      { numRuns, seed: 20_260_731, endOnFailure: true },
     );
   });
 });

@@ -12,10 +12,11 @@ import { randomStore } from '../../ir/random-store.ts';
 import { imageSource } from '../../simulator/functional/machine-state.ts';
 import { noChecks } from '../../simulator/functional/run.ts';
 import { early, late, randomSchedule, roundRobin, type Schedule } from '../../simulator/functional/schedule.ts';
+import { sweep } from '../sweep.ts';
 
 const folder = resolve(import.meta.dirname, '../../examples');
 const models = ['bert', 'gpt2', 'llama', 'qwen2', 'custom-layer'].flatMap((family) =>
-  readdirSync(join(folder, family)).filter((name) => name === 'hf' || name.endsWith('.onnx')).map((name) => `${family}/${name}`));
+  sweep(readdirSync(join(folder, family)).filter((name) => name === 'hf' || name.endsWith('.onnx')), 1).map((name) => `${family}/${name}`));
 
 /** Two prompts, then a token more of one and a new sequence. */
 const steps: readonly (readonly SequenceRows[])[] = [

@@ -16,9 +16,10 @@ import { encodeStepBlock } from '../../../isa-spec/step-block.ts';
 import { createMachineState, imageSource, readHbm } from '../../../simulator/functional/machine-state.ts';
 import { runStep } from '../../../simulator/functional/run.ts';
 import { fitted, normative, raggedStep, smallBounds, tablesOf } from '../../passes/lower.ts';
+import { sweep } from '../../sweep.ts';
 
 const cases = new URL('cases/', import.meta.url);
-const names = readdirSync(cases, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name);
+const names = sweep(readdirSync(cases, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name), 12);
 
 const steps = [raggedStep([{ id: 0, rows: 7, past: 0 }, { id: 1, rows: 12, past: 0 }], 40), raggedStep([{ id: 0, rows: 1, past: 7 }, { id: 1, rows: 1, past: 12 }], 40)];
 
