@@ -1,14 +1,14 @@
 import type { Dim } from './types.ts';
 
 /**
- * Dimensions as polynomials with integer coefficients over named sizes and rounded quotients of polynomials by a number. A constant
- * is a number; anything else is a string in canonical form: monomials of higher degree first, then by name, names of a monomial
- * sorted, the constant last (`2*batch*sequence + past - 1`, `floor((samples + 3)/5)`). Two dimensions of the same canonical form
- * are equal; without quotients, only those are.
+ * Dimensions as polynomials with integer coefficients over named sizes, rounded quotients of polynomials by a number, and the lesser of a
+ * polynomial and a number, written `min(past/4095)`. A constant is a number; anything else is a string in canonical form: monomials of higher
+ * degree first, then by name, names of a monomial sorted, the constant last (`2*batch*sequence + past - 1`, `floor((samples + 3)/5)`). Two
+ * dimensions of the same canonical form are equal; without quotients and minima, only those are.
  */
 export type SizeEnv = ReadonlyMap<string, number>;
 
-/** Monomial ('' is the constant, else its names and quotients, sorted, a line each) to its coefficient, never 0. */
+/** Monomial ('' is the constant, else its names, quotients and minima, sorted, a line each) to its coefficient, never 0. */
 type Polynomial = ReadonlyMap<string, number>;
 
 /** Reads `2*batch*(sequence + 1) - past`, in any order and spacing, to canonical form. Throws on other text. */
@@ -85,25 +85,46 @@ function quotientOf(rest: Polynomial, divisor: number): Polynomial {
   const by = divisor / factor;
   if (by === 1) return reduced;
   const [only, ...more] = [...reduced].filter(([monomial]) => monomial !== '');
-  const inner = only?.[1] === 1 && more.length === 0 ? quotient(only[0]) : undefined;
-  if (inner !== undefined) return floored(sum(read(inner.of), constant(added * inner.by), 1), by * inner.by);
-  const text = String(show(reduced));
-  return new Map([[`floor(${/[ *]/.test(text) ? `(${text})` : text}/${by})`, 1]]);
+  const inner = only?.[1] === 1 && more.length === 0 ? functionOf(only[0]) : undefined;
+  if (inner?.fn === 'floor') return floored(sum(read(inner.of), constant(added * inner.by), 1), by * inner.by);
+  return new Map([[`floor(${grouped(show(reduced))}/${by})`, 1]]);
 }
+
+/** The lesser of a dimension and a number. */
+export const minDims = (a: Dim, most: number): Dim => (typeof a === 'number' ? Math.min(a, most) : show(lesser(read(a), most)));
+
+/** min(x + c, n) = min(x, n - c) + c, and min(min(x, m), n) = min(x, n) if n < m. */
+function lesser(a: Polynomial, most: number): Polynomial {
+  if (leastIn(a) >= most) return constant(most);
+  const added = constant(a.get('') ?? 0);
+  const rest = show(sum(a, added, -1));
+  if (typeof rest === 'number') return constant(Math.min(a.get('') ?? 0, most));
+  const inner = functionOf(rest);
+  const [of, by] = inner?.fn === 'min' ? [inner.of, Math.min(inner.by, most - (a.get('') ?? 0))] : [rest, most - (a.get('') ?? 0)];
+  return sum(new Map([[`min(${grouped(of)}/${by})`, 1]]), added, 1);
+}
+
+/** An expression as one of a larger one. */
+const grouped = (dim: Dim): string => (/[ *]/.test(String(dim)) ? `(${dim})` : String(dim));
 
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 
-/** What a name of a monomial is a quotient of, if it is one. */
-function quotient(name: string): { readonly of: Dim; readonly by: number } | undefined {
-  const [, of, by] = /^floor\((.*)\/([0-9]+)\)$/.exec(name) ?? [];
-  return of === undefined ? undefined : { of: parseDim(of), by: Number(by) };
+/** What a name of a monomial is a quotient of, or the lesser of and a number, if it is either. */
+function functionOf(name: string): { readonly fn: 'floor' | 'min'; readonly of: Dim; readonly by: number } | undefined {
+  if (!isFunction.test(name)) return undefined;
+  const [, fn, of, by] = isFunction.exec(name) as unknown as readonly [string, 'floor' | 'min', string, string];
+  const open = [...of].reduce((depth, letter) => (depth < 0 ? depth : depth + (letter === '(' ? 1 : letter === ')' ? -1 : 0)), 0);
+  return open === 0 ? { fn, of: parseDim(of), by: Number(by) } : undefined;
 }
 
+const isFunction = /^(floor|min)\((.*)\/(-?[0-9]+)\)$/;
+
 /** The least a dimension can be, as sizes are not negative; -Infinity if a growing size may make it smaller. */
-export function leastOf(dim: Dim): number {
-  if (typeof dim === 'number') return dim;
-  const polynomial = read(dim);
-  return [...polynomial].some(([monomial, coefficient]) => monomial !== '' && coefficient < 0) ? -Infinity : (polynomial.get('') ?? 0);
+export const leastOf = (dim: Dim): number => (typeof dim === 'number' ? dim : leastIn(read(dim)));
+
+function leastIn(polynomial: Polynomial): number {
+  const mayBeNegative = (monomial: string): boolean => namesOf(monomial).some((name) => leastOf(functionOf(name)?.of ?? 0) < 0);
+  return [...polynomial].some(([monomial, coefficient]) => monomial !== '' && (coefficient < 0 || mayBeNegative(monomial))) ? -Infinity : (polynomial.get('') ?? 0);
 }
 
 /** How many names and quotients each term of a dimension multiplies. */
@@ -121,8 +142,8 @@ export function evaluateDim(dim: Dim, env: SizeEnv): number {
   for (const [monomial, coefficient] of read(dim)) {
     let value = coefficient;
     for (const name of namesOf(monomial)) {
-      const rounded = quotient(name);
-      const size = rounded === undefined ? env.get(name) : Math.floor(evaluateDim(rounded.of, env) / rounded.by);
+      const made = functionOf(name);
+      const size = made === undefined ? env.get(name) : valueOf(made.fn, evaluateDim(made.of, env), made.by);
       if (size === undefined) throw new Error(`size \`${name}\` of dimension \`${dim}\` is not known`);
       value *= size;
     }
@@ -131,12 +152,16 @@ export function evaluateDim(dim: Dim, env: SizeEnv): number {
   return total;
 }
 
-/** The dimension with each size of `values` replaced by its value. */
+const valueOf = (fn: 'floor' | 'min', of: number, by: number): number => (fn === 'floor' ? Math.floor(of / by) : Math.min(of, by));
+
+/** The dimension with each size of `values` replaced by its value, and so with each minimum that has one. */
 export function substituteDim(dim: Dim, values: ReadonlyMap<string, Dim>): Dim {
   if (typeof dim === 'number') return dim;
   const replaced = (name: string): Dim => {
-    const rounded = quotient(name);
-    return rounded === undefined ? (values.get(name) ?? name) : floorDims(substituteDim(rounded.of, values), rounded.by);
+    const made = functionOf(name);
+    if (made === undefined || values.has(name)) return values.get(name) ?? name;
+    const of = substituteDim(made.of, values);
+    return made.fn === 'floor' ? floorDims(of, made.by) : minDims(of, made.by);
   };
   let total: Dim = 0;
   for (const [monomial, coefficient] of read(dim)) {
@@ -148,11 +173,21 @@ export function substituteDim(dim: Dim, values: ReadonlyMap<string, Dim>): Dim {
 /** Names of the sizes a dimension depends on, sorted. */
 export const sizesOf = (dim: Dim): readonly string[] => (typeof dim === 'number' ? [] : remembered(dim).sizes);
 
-const sizesIn = (polynomial: Polynomial): readonly string[] => [...new Set([...polynomial.keys()].flatMap(namesOf).flatMap((name) => sizesOfQuotient(name) ?? [name]))].toSorted();
+/** The lesser of a dimension and `most`, as it is named. */
+type Minimum = { readonly name: string; readonly of: Dim; readonly most: number };
 
-function sizesOfQuotient(name: string): readonly string[] | undefined {
-  const rounded = quotient(name);
-  return rounded === undefined ? undefined : sizesOf(rounded.of);
+/** The minima a dimension is made of. */
+export const minimaIn = (dim: Dim): readonly Minimum[] =>
+  [...new Set([...read(dim).keys()].flatMap(namesOf))].flatMap((name) => {
+    const made = functionOf(name);
+    return made === undefined ? [] : [...(made.fn === 'min' ? [{ name, of: made.of, most: made.by }] : []), ...minimaIn(made.of)];
+  });
+
+const sizesIn = (polynomial: Polynomial): readonly string[] => [...new Set([...polynomial.keys()].flatMap(namesOf).flatMap((name) => sizesOfFunction(name) ?? [name]))].toSorted();
+
+function sizesOfFunction(name: string): readonly string[] | undefined {
+  const made = functionOf(name);
+  return made === undefined ? undefined : sizesOf(made.of);
 }
 
 /** A source's own name for a size as a name the expressions can hold: other characters become `_`. */
@@ -244,7 +279,7 @@ function show(polynomial: Polynomial): Dim {
     .join('');
 }
 
-/** expression = ['-'] term {('+' | '-') term}; term = factor {'*' factor}; factor = integer | name | '(' expression ')' | 'floor' '(' expression '/' integer ')'. */
+/** expression = ['-'] term {('+' | '-') term}; term = factor {'*' factor}; factor = integer | name | '(' expression ')' | ('floor' | 'min') '(' expression '/' integer ')'. */
 function parsePolynomial(text: string): Polynomial {
   const tokens = text.match(/[0-9]+|[A-Za-z_][A-Za-z0-9_.]*|\S/g) ?? [];
   let at = 0;
@@ -279,11 +314,15 @@ function parsePolynomial(text: string): Polynomial {
       const inner = expression();
       return tokens[at++] === ')' ? inner : fail();
     }
-    if (token === 'floor' && tokens[at] === '(') {
+    if ((token === 'floor' || token === 'min') && tokens[at] === '(') {
       at++;
       const inner = expression();
-      const [slash, by = '', close] = tokens.slice(at, (at += 3));
-      return slash === '/' && /^[1-9][0-9]*$/.test(by) && close === ')' ? floored(inner, Number(by)) : fail();
+      const end = (tokens as readonly string[]).indexOf(')', at);
+      const [slash, ...by] = tokens.slice(at, end < 0 ? tokens.length : end);
+      at = end + 1;
+      const number = by.join('');
+      if (end < 0 || slash !== '/' || !(token === 'floor' ? /^[1-9][0-9]*$/ : /^-?[0-9]+$/).test(number)) return fail();
+      return token === 'floor' ? floored(inner, Number(number)) : lesser(inner, Number(number));
     }
     if (/^[0-9]/.test(token)) return constant(Number(token));
     return /^[A-Za-z_]/.test(token) ? new Map([[token, 1]]) : fail();

@@ -1,4 +1,4 @@
-import { divDims, equalDims, leastOf, sizesOf, subDims, substituteDim } from '../../ir/dims.ts';
+import { divDims, equalDims, leastOf, minimaIn, sizesOf, subDims, substituteDim } from '../../ir/dims.ts';
 import type { Dim } from '../../ir/types.ts';
 import { soundDim } from './value.ts';
 
@@ -22,7 +22,7 @@ export class Sizes {
   /** The expression by what has been found so far. */
   settle(dim: Dim): Dim {
     if (this.#equal.size === 0) return dim;
-    return typeof dim === 'string' && sizesOf(dim).some((name) => this.#equal.has(name)) ? this.settle(soundDim(substituteDim(dim, this.#equal))) : dim;
+    return typeof dim === 'string' && [...sizesOf(dim), ...minimaIn(dim).map(({ name }) => name)].some((name) => this.#equal.has(name)) ? this.settle(soundDim(substituteDim(dim, this.#equal))) : dim;
   }
 
   /** Puts an expression in the place of a name. */
@@ -50,7 +50,12 @@ export class Sizes {
     // A size is not tied to a number: the same graph may run with a 1 there that broadcasts.
     else if (typeof a === 'number') return a;
     else if (typeof b === 'number') return b;
-    else this.#replace(a, b);
+    else {
+      // A cut of what has to be as long as something else was made of a sequence shorter than that.
+      for (const { name, of } of [...minimaIn(a), ...minimaIn(b)]) this.#equal.set(name, of);
+      const [left, right] = [this.settle(a), this.settle(b)];
+      if (typeof left === 'string' && typeof right === 'string' && !equalDims(left, right)) this.#replace(left, right);
+    }
     return this.settle(a);
   }
 

@@ -1,4 +1,4 @@
-import { addDims, degreesOf, divDims, equalDims, floorDims, leastOf, mulDims, subDims } from '../../ir/dims.ts';
+import { addDims, degreesOf, divDims, equalDims, floorDims, leastOf, minDims, mulDims, subDims } from '../../ir/dims.ts';
 import { binary, unary } from '../../ir/graph/interpret/elementwise.ts';
 import type { PrimitiveAttrs } from '../../ir/graph/ops.ts';
 import type { DType, Dim, ValueId } from '../../ir/types.ts';
@@ -96,6 +96,9 @@ export function foldBinary(fn: PrimitiveAttrs['pbinary']['fn'], whole: boolean, 
   return folded === undefined ? undefined : soundDim(folded);
 }
 
+/** What is made of a size and a number, whichever is which. */
+const bounded = (x: Dim, y: Dim, make: (size: Dim, bound: number) => Dim): Dim | undefined => (typeof y === 'number' ? make(x, y) : typeof x === 'number' ? make(y, x) : undefined);
+
 function foldExpressions(fn: PrimitiveAttrs['pbinary']['fn'], whole: boolean, x: Dim, y: Dim): Dim | undefined {
   if (typeof x === 'number' && typeof y === 'number') return whole && fn === 'div' && y === 0 ? undefined : binary[fn](x, y, whole);
   if (![x, y].every((each) => typeof each === 'string' || Number.isSafeInteger(each))) return undefined;
@@ -128,9 +131,9 @@ function foldExpressions(fn: PrimitiveAttrs['pbinary']['fn'], whole: boolean, x:
     case 'greaterEqual':
       return truth(above >= 0, below > 0);
     case 'max':
-      return above >= 0 ? x : below >= 0 ? y : undefined;
+      return above >= 0 ? x : below >= 0 ? y : bounded(x, y, (size, bound) => subDims(addDims(size, bound), minDims(size, bound)));
     case 'min':
-      return above >= 0 ? y : below >= 0 ? x : undefined;
+      return above >= 0 ? y : below >= 0 ? x : bounded(x, y, minDims);
     case 'and':
     case 'or':
       return undefined;

@@ -45,7 +45,7 @@ export function raise(module: GraphModule, store: TensorStore, diagnostics: Diag
   const layers = emitted.body.ops.filter((op) => op.kind === 'attention').length;
   const tables = emitted.body.ops.flatMap((op) => (op.kind === 'embed' && isPositional(op, emitted.body.params, emitted.inputs) ? [emitted.types[op.operands[1] as ValueId]?.shape[0] as number] : []));
   const fixed = unfolds.flatMap(({ before, of, rows: parts }) => (of === 'tokens' && parts.every(({ size }) => typeof size === 'number') ? [before + parts.reduce((count, { size }) => count * (size as number), 1)] : []));
-  const ropes = emitted.body.ops.flatMap((op) => (op.kind === 'rope' ? [op.attrs.positions] : []));
+  const known = [...emitted.body.ops.flatMap((op) => (op.kind === 'rope' ? [op.attrs.positions] : [])), ...tables, ...fixed];
   return {
     name: module.name,
     family: module.family,
@@ -58,7 +58,7 @@ export function raise(module: GraphModule, store: TensorStore, diagnostics: Diag
       nodes: accountFor(source, reached, (value) => lifting.elements(value) !== undefined),
       parameters: module.source.parameters,
       layers,
-      maxPositions: Math.min(...ropes, ...tables, ...fixed, ropes.length + tables.length + fixed.length === 0 ? unlimitedPositions : Infinity),
+      maxPositions: Math.min(...(known.length === 0 ? [unlimitedPositions] : known), ...lifting.limits),
     },
   };
 }
@@ -99,6 +99,11 @@ class Lifting implements Raising {
     }
     return this.#views.get(value);
   };
+
+  readonly limits: number[] = [];
+  limit(positions: number): void {
+    this.limits.push(positions);
+  }
 
   samples(sample: Sample): boolean {
     this.sample ??= sample;

@@ -14,6 +14,8 @@ export type Raising = {
   readonly view: (value: ValueId) => View | undefined;
   /** Notes that rows of a kind are sampled; false when the module samples others already. */
   readonly samples: (sample: Sample) => boolean;
+  /** Notes that sequences of more rows than this are none the source takes as they are. */
+  readonly limit: (positions: number) => void;
   /** The name of the cache of keys and values: those that continue a past input, or that are outputs themselves. */
   readonly cacheOf: (keys: string | ValueId, values: string | ValueId, shape: { readonly kvHeads: number; readonly headDim: number }) => string;
 };

@@ -1,4 +1,5 @@
 import { equalShapes } from '../../ir/dims.ts';
+import { axisOf } from '../../ir/graph/infer-primitives.ts';
 import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
 import { type TensorType, type ValueId, isFloat } from '../../ir/types.ts';
 
@@ -20,7 +21,10 @@ export function rolesOf(module: GraphModule): ReadonlyMap<ValueId, Role> {
   const reachedFrom = (values: readonly (ValueId | undefined)[], stop?: (op: GraphOp) => boolean): ReadonlySet<ValueId> => inputsOf(values, definitions, stop);
 
   for (const op of module.body.ops) {
-    const [first] = op.operands;
+    const [operand] = op.operands;
+    const cut = op.kind === 'pconcat' && operand !== undefined ? definitions.get(operand) : undefined;
+    // All of it, or its last rows.
+    const first = cut?.kind === 'pslice' && axisOf(cut.attrs.axis, 4) === 2 ? cut.operands[0] : operand;
     if (op.kind === 'pconcat' && first !== undefined && roles.has(first) && isFloat(type(first).dtype) && type(first).shape.length === 4) roles.set(first, 'past');
   }
   const isWhole = (param: ValueId): boolean => !isFloat(type(param).dtype) && type(param).shape.length <= 2;

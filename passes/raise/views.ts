@@ -1,4 +1,4 @@
-import { addDims, equalDims, equalShapes, parseDim, subDims } from '../../ir/dims.ts';
+import { addDims, equalDims, equalShapes, minimaIn, parseDim, subDims } from '../../ir/dims.ts';
 import { axisOf } from '../../ir/graph/infer-primitives.ts';
 import type { GraphOp, OpOf } from '../../ir/graph/module.ts';
 import type { Dim, ValueId } from '../../ir/types.ts';
@@ -79,9 +79,23 @@ function sliced(view: View, { axis, start, step, from, count }: Slice, raising: 
     if (sample === undefined) return 'it picks a row that is neither the first nor the last of each sequence';
     return raising.samples(sample) ? sampled(view, axis) : 'outputs are of different rows of each sequence';
   }
+  if (only !== undefined && only.axis !== 'feature' && more.length === 0 && equalDims(addDims(start, count), from)) {
+    return lastOf(count, from, raising) ?? view;
+  }
   if (typeof start !== 'number' || typeof count !== 'number') return 'it picks some of the rows of each sequence';
   const layout = strided({ ...view.layout, axes: view.layout.axes.with(axis, merged(view.layout.axes[axis] ?? [])) }, axis, start, step, count);
   return layout === undefined ? 'it picks features across the parts of an axis' : { ...view, layout };
+}
+
+/** A cut to fewer rows than this is met by any sequence; one to more ends the positions a source is run at. */
+const shortest = 64;
+
+/** That the last `count` of rows are all of them, in sequences the source is run at; if not, why. */
+function lastOf(count: Dim, rows: Dim, raising: Raising): string | undefined {
+  const cut = minimaIn(count).find(({ of }) => equalDims(of, rows));
+  if (cut === undefined || cut.most < shortest) return `it keeps only the last ${cut?.most ?? count} rows of each sequence: a cache that slides, which is not lowered yet`;
+  raising.limit(cut.most);
+  return undefined;
 }
 
 /** One row of each sequence, by its place among all rows. */
@@ -107,7 +121,9 @@ const overlapping = 'its windows overlap or are padded: of convolutions those ar
 /** A past input followed by new rows: the same rows, seen with those cached before them. */
 export function liftConcat(op: OpOf<'pconcat'>, raising: Raising): Lifted {
   const { source } = raising;
-  const [past, present, ...more] = op.operands as readonly [ValueId, ValueId, ...ValueId[]];
+  const [kept, present, ...more] = op.operands as readonly [ValueId, ValueId, ...ValueId[]];
+  const cut = source.definition(kept);
+  const past = cut?.kind === 'pslice' && source.role(cut.operands[0] as ValueId) === 'past' ? (cut.operands[0] as ValueId) : kept;
   if (op.operands.every((operand, i) => (source.dependence(operand) === 'active') === (i === op.operands.length - 1))) return liftBefore(op, raising);
   if (more.length > 0 || source.role(past) !== 'past') return isConvolution(op) ? overlapping : 'it puts side by side what is not rows of one op';
   const view = raising.view(present);
@@ -116,5 +132,8 @@ export function liftConcat(op: OpOf<'pconcat'>, raising: Raising): Lifted {
   const [only, ...others] = view.layout.axes[axis] ?? [];
   if (only?.axis !== 'row' || others.length > 0 || axis !== 2) return 'it appends to a past along an axis that is not its rows';
   const size = source.type(op.results[0] as ValueId).shape[axis] as Dim;
+  const all = source.type(past).shape[axis] as Dim;
+  const slides = past === kept ? undefined : lastOf(source.type(kept).shape[axis] as Dim, all, raising);
+  if (slides !== undefined) return slides;
   return { ...view, past: source.name(past), layout: { ...view.layout, axes: view.layout.axes.with(axis, [{ axis: 'key', size }]) } };
 }

@@ -1,13 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { addDims, divDims, equalDims, evaluateDim, floorDims, leastOf, mulDims, parseDim, sizeName, sizesOf, subDims, substituteDim } from '../../ir/dims.ts';
+import { addDims, divDims, equalDims, evaluateDim, floorDims, leastOf, minDims, mulDims, parseDim, sizeName, sizesOf, subDims, substituteDim } from '../../ir/dims.ts';
 import type { Dim } from '../../ir/types.ts';
 
 const names = ['batch', 'past', 'sequence'] as const;
 const polynomials: fc.Arbitrary<Dim> = fc
   .array(fc.tuple(fc.integer({ min: -5, max: 5 }), fc.array(fc.constantFrom(...names), { maxLength: 2 })), { maxLength: 4 })
   .map((terms) => terms.reduce<Dim>((total, [coefficient, of]) => addDims(total, of.reduce<Dim>(mulDims, coefficient)), 0));
-const dims: fc.Arbitrary<Dim> = fc.oneof(polynomials, fc.tuple(polynomials, polynomials, fc.integer({ min: 1, max: 6 })).map(([a, b, by]) => addDims(a, floorDims(b, by))));
+const dims: fc.Arbitrary<Dim> = fc.oneof(
+  polynomials,
+  fc.tuple(polynomials, polynomials, fc.integer({ min: -9, max: 9 })).map(([a, b, most]) => addDims(a, minDims(b, most))),
+  fc.tuple(polynomials, polynomials, fc.integer({ min: 1, max: 6 })).map(([a, b, by]) => addDims(a, floorDims(b, by))),
+);
 const envs = fc.tuple(fc.nat(9), fc.nat(9), fc.nat(9)).map((sizes) => new Map(names.map((name, i) => [name as string, sizes[i] as number])));
 
 describe('dims', () => {
@@ -43,6 +47,17 @@ describe('dims', () => {
     for (const text of ['floor(a/0)', 'floor(a)', 'floor(a/b)', 'floor(a/2']) expect(() => parseDim(text)).toThrow('is not a dimension');
   });
 
+  it('keeps the lesser of a size and a number, in one form', () => {
+    expect(minDims('past + 3', 5)).toBe('min(past/2) + 3');
+    expect(minDims('past + 5', 5)).toBe(5);
+    expect([minDims(minDims('past', 7), 9), minDims(minDims('past', 9), 7)]).toEqual(['min(past/7)', 'min(past/7)']);
+    expect(evaluateDim('min(past/4095) + sequence', new Map([['past', 3], ['sequence', 2]]))).toBe(5);
+    expect(substituteDim('min(past/4095)', new Map<string, Dim>([['past', 'batch + 5000']]))).toBe(4095);
+    expect(substituteDim('min(past/4095)', new Map<string, Dim>([['min(past/4095)', 'past']]))).toBe('past');
+    expect(sizesOf('min((a*b)/5)')).toEqual(['a', 'b']);
+    for (const text of ['min(a)', 'min(a/b)', 'min(a/2']) expect(() => parseDim(text)).toThrow('is not a dimension');
+  });
+
   it('evaluates, substitutes and lists sizes', () => {
     expect(evaluateDim('2*batch*sequence + past', new Map([['batch', 2], ['sequence', 3], ['past', 4]]))).toBe(16);
     expect(() => evaluateDim('batch', new Map())).toThrow('`batch`');
@@ -59,6 +74,7 @@ describe('dims', () => {
         expect(at(subDims(a, b))).toBe(at(a) - at(b));
         expect(at(mulDims(a, b))).toBe(at(a) * at(b) + 0);
         expect(at(floorDims(a, 4))).toBe(Math.floor(at(a) / 4));
+        expect(at(minDims(a, 4))).toBe(Math.min(at(a), 4));
         expect(at(a)).toBeGreaterThanOrEqual(leastOf(a));
         expect(equalDims(parseDim(String(a)), a)).toBe(true);
         if (b !== 0) expect(divDims(mulDims(a, b), b)).toBe(a);

@@ -1,4 +1,4 @@
-import { addDims, divDims, leastOf, mulDims, stepsAcross, subDims, volumeOf } from '../../../ir/dims.ts';
+import { addDims, divDims, leastOf, minDims, mulDims, stepsAcross, subDims, volumeOf } from '../../../ir/dims.ts';
 import type { Dim } from '../../../ir/types.ts';
 import type { Emitter } from '../emit.ts';
 import { CannotImport, type Value, dimAt, dimsOf, soundShape } from '../value.ts';
@@ -145,7 +145,7 @@ const mostParts = 65_536;
 
 type Range = { readonly start: Dim; readonly end: Dim; readonly step: number };
 
-/** Slice of one axis: bounds count from the end if negative, and stop at the ends; named sizes are taken to reach as far as they say. */
+/** Slice of one axis: bounds count from the end if negative, and stop at the ends; named sizes are taken to reach as far as they say, but for the last few of a sequence: it may be shorter. */
 function sliceAxis(emit: Emitter, x: Value, axis: number, { start, end, step }: Range): Value {
   const size = dimAt(x, axis);
   if (step === 0) throw new CannotImport('E1003', 'a step is 0');
@@ -154,7 +154,8 @@ function sliceAxis(emit: Emitter, x: Value, axis: number, { start, end, step }: 
     // Exporters say `to the end` by the largest integer.
     if (typeof bound === 'number' && Math.abs(bound) >= 2 ** 31 - 1) return bound > 0 ? high : low;
     const fromEnd = leastOf(bound) < 0 && leastOf(subDims(0, bound)) >= 0;
-    const at = fromEnd ? addDims(size, bound) : bound;
+    const isCut = fromEnd && typeof bound === 'number' && bound < -1 && bound === start && leastOf(size) >= 0;
+    const at = isCut ? subDims(size, minDims(size, -bound)) : fromEnd ? addDims(size, bound) : bound;
     if (leastOf(subDims(at, high)) >= 0) return high;
     return leastOf(subDims(low, at)) >= 0 ? low : at;
   };

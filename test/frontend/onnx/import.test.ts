@@ -81,12 +81,22 @@ describe('shapes and sizes', () => {
     expect(resultShape(imported)).toEqual(['past + rows']);
   });
 
+  it('finds that a cut leaves all where what it is added to was not cut', () => {
+    const nodes = [node('Slice', ['a', 'start', 'end'], ['last']), node('Concat', ['last', 'x'], ['lx'], { axis: 0 }), node('Concat', ['a', 'x'], ['ax'], { axis: 0 }), node('Add', ['lx', 'ax'], ['y'])];
+    const imported = imports({ nodes, initializers: [int64s('start', [1], [-4095]), int64s('end', [1], [2 ** 31])], inputs: [value('x', 1, ['rows']), value('a', 1, ['past'])], outputs: [y] });
+    expect(resultShape(imported)).toEqual(['past + rows']);
+    expect([...run(imported, { x: tensorOf([1], [5]), a: tensorOf([2], [1, 2]) }).data]).toEqual([2, 4, 10]);
+  });
+
   it('counts a slice from the end, to the end, and backwards', () => {
     const bounds = (start: number, end: number, step: number): readonly Uint8Array[] => [int64s('start', [1], [start]), int64s('end', [1], [end]), int64s('axes', [1], [1]), int64s('steps', [1], [step])];
     const slice = (start: number, end: number, step = 1): Imported => imports({ nodes: [node('Slice', ['x', 'start', 'end', 'axes', 'steps'], ['y'])], initializers: bounds(start, end, step), inputs: [x], outputs: [y] });
     expect(resultShape(slice(1, 2 ** 31))).toEqual(['batch', 'sequence - 1', 8]);
     expect(resultShape(slice(-1, 2 ** 31))).toEqual(['batch', 1, 8]);
     expect(resultShape(slice(0, -1))).toEqual(['batch', 'sequence - 1', 8]);
+    const last = slice(-3, 2 ** 31);
+    expect(resultShape(last)).toEqual(['batch', 'min(sequence/3)', 8]);
+    expect([...run(last, { x: tensorOf([1, 1, 8], [1, 2, 3, 4, 5, 6, 7, 8]) }).data]).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
     const back = slice(-1, -(2 ** 40), -1);
     expect(resultShape(back)).toEqual(['batch', 'sequence', 8]);
     expect([...run(back, { x: tensorOf([1, 2, 8], Array.from({ length: 16 }, (_, i) => i)) }).data]).toEqual([8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7]);

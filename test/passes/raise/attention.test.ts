@@ -50,15 +50,18 @@ class Attention extends SourceWriter {
   }
 }
 
-function graph(masking: Masking, { cached = false, scale = 0.5, axis = -1, softCap = 0, sinks }: { cached?: boolean; scale?: number; axis?: number; softCap?: number; sinks?: readonly number[] } = {}): { readonly attrs: OpOf<'attention'>['attrs'] | undefined; readonly numbers: readonly WeightExpr[]; readonly messages: readonly string[]; readonly roles: readonly string[] } {
+/** `kept`: how many of the cached rows are attended to; all unless said. */
+function graph(masking: Masking, { cached = false, kept, scale = 0.5, axis = -1, softCap = 0, sinks }: { cached?: boolean; kept?: number; scale?: number; axis?: number; softCap?: number; sinks?: readonly number[] } = {}): { readonly attrs: OpOf<'attention'>['attrs'] | undefined; readonly numbers: readonly WeightExpr[]; readonly messages: readonly string[]; readonly roles: readonly string[]; readonly positions: number } {
   const write = new Attention();
+  const cut = kept === undefined ? 'past' : `min(past/${kept})`;
   const past = { dtype: 'f32', shape: ['batch', 2, 'past', 4] } as const;
-  if (cached) Object.assign(write, { keys: 'past + sequence', past: 'past' });
+  if (cached) Object.assign(write, { keys: `${cut} + sequence`, past: cut });
   const inputs = [ids, { name: 'attention_mask', type: { dtype: 'i64', shape: ['batch', cached ? 'total' : 'sequence'] } } as const, ...(cached ? [{ name: 'k', type: past }, { name: 'v', type: past }] : [])];
   const module = write.module(inputs, ([param, mask, pastK, pastV]) => {
     write.mask = cached ? write.reshape(mask as ValueId, ['batch', write.keys], 'i64') : mask;
     const x = write.build.op('pgather', { axis: 0 }, [write.weight('table', [32, 16]), param as ValueId]);
-    const grown = (of: ValueId | undefined, fresh: ValueId): ValueId => (of === undefined ? fresh : write.build.op('pconcat', { axis: 2 }, [of, fresh]));
+    const last = (of: ValueId): ValueId => (kept === undefined ? of : write.build.op('pslice', { axis: 2, start: `past - ${cut}`, end: 'past', step: 1 }, [of]));
+    const grown = (of: ValueId | undefined, fresh: ValueId): ValueId => (of === undefined ? fresh : write.build.op('pconcat', { axis: 2 }, [last(of), fresh]));
     const q = write.heads(x, 'q', 4);
     const k = grown(pastK, write.heads(x, 'k', 2));
     const v = grown(pastV, write.heads(x, 'v', 2));
@@ -77,7 +80,7 @@ function graph(masking: Masking, { cached = false, scale = 0.5, axis = -1, softC
   const roles = diagnostics.hasErrors ? [] : [...raised.source.interface.inputs, ...raised.source.interface.outputs].map(({ role }) => role);
   const expressionsOf = (name: string): readonly WeightExpr[] => raised.weights.find((weight) => weight.name === name)?.instances ?? [];
   const numbers = [...allOps(raised.body)].flatMap((op) => (op.kind === 'weight' && op.results[0] === found?.operands[3] ? expressionsOf(op.attrs.name) : []));
-  return { attrs: found?.attrs, numbers, messages: diagnostics.all.map(({ message }) => message), roles };
+  return { attrs: found?.attrs, numbers, messages: diagnostics.all.map(({ message }) => message), roles, positions: raised.source.maxPositions };
 }
 
 const plain = { heads: 4, kvHeads: 2, headDim: 4, scale: 0.5, softCap: 0, sinks: false, slopes: false, mask: 'full', window: 0, cache: '' };
@@ -100,6 +103,15 @@ describe('a mask is what it evaluates to', () => {
     const { attrs, roles } = graph((write) => write.bias(write.compare('and', write.causal(), write.padding())), { cached: true });
     expect(attrs).toEqual({ ...plain, mask: 'causal', cache: 'kv.0' });
     expect(roles).toEqual(['ids', 'mask', 'pastKey', 'pastValue', 'result', 'presentKey', 'presentValue']);
+  });
+  test('after a past of which only the last 100 rows are kept: no sequence is to be longer', () => {
+    const { attrs, roles, positions } = graph((write) => write.bias(write.compare('and', write.causal(), write.padding())), { cached: true, kept: 100 });
+    expect(attrs).toEqual({ ...plain, mask: 'causal', cache: 'kv.0' });
+    expect(roles).toEqual(['ids', 'mask', 'pastKey', 'pastValue', 'result', 'presentKey', 'presentValue']);
+    expect(positions).toBe(100);
+  });
+  test('not after one of which the last 2 are kept', () => {
+    expect(graph((write) => write.bias(write.causal()), { cached: true, kept: 2 }).messages[0]).toMatch(/it keeps only the last 2 rows of each sequence: a cache that slides/);
   });
   test.each([3, 4096])('a sliding window of %d', (window) => {
     const slide = (write: Attention): ValueId => {
