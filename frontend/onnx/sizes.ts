@@ -51,12 +51,19 @@ export class Sizes {
     else if (typeof a === 'number') return a;
     else if (typeof b === 'number') return b;
     else {
-      // A cut of what has to be as long as something else was made of a sequence shorter than that.
-      for (const { name, of } of [...minimaIn(a), ...minimaIn(b)]) this.#equal.set(name, of);
+      this.#fit(a, b);
       const [left, right] = [this.settle(a), this.settle(b)];
       if (typeof left === 'string' && typeof right === 'string' && !equalDims(left, right)) this.#replace(left, right);
     }
     return this.settle(a);
+  }
+
+  /** What was cut and has to be as long as something else: the sequence was long enough for the cut if that makes it so, else none was cut. */
+  #fit(a: Dim, b: Dim): void {
+    const minima = [...minimaIn(a), ...minimaIn(b)];
+    const whole = minima.find(({ name, most }) => equalDims(...([a, b].map((each) => substituteDim(each, new Map([[name, most]]))) as [Dim, Dim])));
+    if (whole === undefined) for (const { name, of } of minima) this.#equal.set(name, of);
+    else this.#equal.set(whole.name, whole.most);
   }
 
   #replace(a: string, b: string): void {

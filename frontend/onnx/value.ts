@@ -96,8 +96,11 @@ export function foldBinary(fn: PrimitiveAttrs['pbinary']['fn'], whole: boolean, 
   return folded === undefined ? undefined : soundDim(folded);
 }
 
-/** What is made of a size and a number, whichever is which. */
-const bounded = (x: Dim, y: Dim, make: (size: Dim, bound: number) => Dim): Dim | undefined => (typeof y === 'number' ? make(x, y) : typeof x === 'number' ? make(y, x) : undefined);
+/** What is made of a size that may grow and a number, whichever is which. */
+function bounded(x: Dim, y: Dim, make: (size: Dim, bound: number) => Dim): Dim | undefined {
+  const [size, bound] = typeof y === 'number' ? [x, y] : [y, x];
+  return typeof bound === 'number' && leastOf(size) > -Infinity ? make(size, bound) : undefined;
+}
 
 function foldExpressions(fn: PrimitiveAttrs['pbinary']['fn'], whole: boolean, x: Dim, y: Dim): Dim | undefined {
   if (typeof x === 'number' && typeof y === 'number') return whole && fn === 'div' && y === 0 ? undefined : binary[fn](x, y, whole);

@@ -88,6 +88,13 @@ describe('shapes and sizes', () => {
     expect([...run(imported, { x: tensorOf([1], [5]), a: tensorOf([2], [1, 2]) }).data]).toEqual([2, 4, 10]);
   });
 
+  it('finds that a cut is as long as it says where what it is added to is', () => {
+    const nodes = [node('Slice', ['a', 'start', 'end'], ['last']), node('Concat', ['last', 'x'], ['lx'], { axis: 0 }), node('Concat', ['two', 'x'], ['tx'], { axis: 0 }), node('Add', ['lx', 'tx'], ['y'])];
+    const imported = imports({ nodes, initializers: [int64s('start', [1], [-2]), int64s('end', [1], [2 ** 31]), floats('two', [2], [0, 1])], inputs: [value('x', 1, ['rows']), value('a', 1, ['past'])], outputs: [y] });
+    expect(resultShape(imported)).toEqual(['rows + 2']);
+    expect([...run(imported, { x: tensorOf([1], [5]), a: tensorOf([3], [7, 8, 9]) }).data]).toEqual([8, 10, 10]);
+  });
+
   it('counts a slice from the end, to the end, and backwards', () => {
     const bounds = (start: number, end: number, step: number): readonly Uint8Array[] => [int64s('start', [1], [start]), int64s('end', [1], [end]), int64s('axes', [1], [1]), int64s('steps', [1], [step])];
     const slice = (start: number, end: number, step = 1): Imported => imports({ nodes: [node('Slice', ['x', 'start', 'end', 'axes', 'steps'], ['y'])], initializers: bounds(start, end, step), inputs: [x], outputs: [y] });
