@@ -4,7 +4,7 @@ import type { PrimitiveAttrs } from '../../ir/graph/ops.ts';
 import { axisOf } from '../../ir/graph/infer-primitives.ts';
 import type { Dim, TensorType, ValueId } from '../../ir/types.ts';
 import type { Emitter } from './emit.ts';
-import { CannotImport, type Value, dimAt, knownValue } from './value.ts';
+import { CannotImport, type Value, knownValue } from './value.ts';
 
 /** What is not zero of a tensor's elements, in a row; there are `total`. */
 type Choice = { readonly mask: Value; readonly total: Dim };
@@ -36,23 +36,25 @@ export class Chosen {
     return this.#kept(emit.reshape(emit.concat(along.map((each) => emit.reshape(emit.expand(each, x.shape), [1, total])), 0), [x.shape.length, count]));
   }
 
-  /** The first `count` of the rows along an axis, where there are no more; undefined if it is none of rows. */
+  /** The rows along an axis, where there are `count`; if there are more, an index that does not exist. `undefined` if they are none whose number the data says. */
   first(x: Value, axis: number, count: Dim): Value | undefined {
     const choice = this.#choices.get(String(x.shape[axis]));
     if (choice === undefined) return undefined;
     const emit = this.#emit;
+    const [total, most, none] = [choice.total, count, 0].map((each) => knownValue('i64', [], [each])) as [Value, Value, Value];
     const place = emit.iota('i64', 0, 1, choice.total);
-    const [ahead, behind] = [knownValue('i64', [], [choice.total]), knownValue('i64', [], [0])].map((from) => emit.binary('sub', from, place)) as [Value, Value];
-    return this.#kept(emit.gather(x, emit.topk(emit.where(choice.mask, ahead, behind), { axis: 0, k: count, largest: true }), axis));
+    const ordered = emit.topk(emit.where(choice.mask, emit.binary('sub', total, place), emit.binary('sub', none, place)), { axis: 0, k: count, largest: true });
+    const isMore = emit.binary('greater', emit.reduce('sum', emit.cast(choice.mask, 'i64'), [0], false), most);
+    return this.#kept(emit.gather(x, emit.where(isMore, total, ordered), axis));
   }
 
   /** A tensor with rows written to their places, if `updates` are rows; no place is written twice, as the standard has it. */
   written(data: Value, indices: Value, updates: Value, { axis, reduction }: PrimitiveAttrs['pscatter']): Value | undefined {
     const emit = this.#emit;
-    const at = axisOf(axis, updates.shape.length);
-    const count = dimAt(updates, at);
+    const at = emit.axis(axis, data);
+    const count = updates.shape[at];
     const choice = this.#choices.get(String(count));
-    if (choice === undefined) return undefined;
+    if (choice === undefined || count === undefined) return undefined;
     if (reduction !== 'add' && reduction !== 'none') throw new CannotImport('E3001', `rows whose number depends on data are combined by \`${reduction}\``);
     const mask = this.#kept(emit.reshape(choice.mask, updates.shape.map((_, i) => (i === at ? count : 1))));
     const chosen = (rows: Value): Value => emit.where(mask, rows, emit.scalar(rows, 0));

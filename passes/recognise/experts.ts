@@ -155,10 +155,10 @@ function matchExperts(graph: Graph, { region, logits, routing, choiceBias }: Que
     const x = sample(shapeUnder(graph.type(region.x).shape, scenario.sizes), 3);
     return answered(graph, region, scenario, { x, logits: evaluate(graph, logits, scenario, new Map([[region.x, x]])) }, logits);
   });
-  if (seen.length < 2 || seen.some(({ x, y }) => y.length !== x.data.length)) return undefined;
   const bias = choiceBias === undefined ? undefined : constantOf(graph, choiceBias);
   const rowsOf = ({ data }: Tensor): readonly Float64Array[] => Array.from({ length: data.length / experts }, (_, r) => data.subarray(r * experts, (r + 1) * experts));
   const turns = inTurn(graph, { region, logits, routing, choiceBias }, scenarios);
+  if (Math.max(seen.length, turns.length) < 2 || [...seen, ...turns].some(({ x, y }) => y.length !== x.data.length)) return undefined;
   const met = new Set(turns.flatMap((turn) => rowsOf(turn.logits).flatMap((row) => routed(row, bias?.data, routing).map(({ expert }) => expert))));
   // Experts written out one by one may each be another: all have to be seen.
   if (met.size < experts && (matrices.some(({ length }) => length > 1) || region.ops.some((op) => isOfAllRows(graph, op, experts)))) return undefined;
@@ -194,25 +194,49 @@ function isOfAllRows(graph: Graph, op: GraphOp, experts: number): boolean {
   return graph.dependence(matrices) === 'nothing' && graph.dependence(indices) === 'inputs' && typeof count === 'number' && count <= experts;
 }
 
-/** Answers where all experts are chosen in turn: at once, if rows may be as many as that takes. */
+/**
+ * Answers where all experts are chosen, at two sizes: at once, if rows may be as many as that takes. A source may mean nothing where more of them are chosen than
+ * were when it was exported: then as many at a time.
+ */
 function inTurn(graph: Graph, { region, logits, routing: { k } }: Question, [first]: readonly Scenario[]): readonly Answer[] {
   const { shape } = graph.type(logits);
   const experts = shape.at(-1) as number;
   const names = [...(first?.sizes.keys() ?? [])];
   const sized = (size: number): Scenario => ({ sizes: new Map(names.map((name) => [name, size])), seed: size, known: new Map() });
   const rowsOf = (scenario: Scenario): number => volume(shapeUnder(shape, scenario.sizes)) / experts;
-  const enough = [2, 3, 4, 6, 8, 12, 16, 32, 64].map(sized);
-  return looked(enough, 1, (scenario) => {
-    const rows = rowsOf(scenario);
-    const isFixed = rows === rowsOf(sized(1));
-    if (rows * k < experts && !isFixed) throw new CannotEvaluate('too few rows to choose all experts');
-    return Array.from({ length: Math.ceil(experts / (rows * k)) }, (_, turn) => {
-      const plain = sample([rows, experts], 17 + turn);
-      const wanted = new Set(Array.from({ length: rows * k }, (_each, i) => Math.floor(i / k) * experts + ((turn * rows * k + i) % experts)));
-      const z = { shape: shapeUnder(shape, scenario.sizes), data: plain.data.map((each, i) => each + (wanted.has(i) ? 4 : 0)) };
+  const fewer = region.ops.flatMap((op) => (op.kind === 'ptopk' && graph.type(op.operands[0] as ValueId).shape.length === 1 && Number(op.attrs.k) < experts ? [Number(op.attrs.k)] : []));
+  const turns = (scenario: Scenario, together: number): readonly Answer[] =>
+    Array.from({ length: Math.ceil(experts / together) }, (_, turn) => {
+      const z = { shape: shapeUnder(shape, scenario.sizes), data: logitsInTurn(rowsOf(scenario), experts, { k, together, turn }) };
       return answered(graph, region, scenario, { x: sample(shapeUnder(graph.type(region.x).shape, scenario.sizes), 23 + turn), logits: z }, logits);
     });
+  return looked([2, 3, 4, 6, 8, 12, 16, 32, 64].map(sized), 2, (scenario) => {
+    const places = rowsOf(scenario) * k;
+    const isFixed = rowsOf(scenario) === rowsOf(sized(1));
+    if (places < experts && !isFixed) throw new CannotEvaluate('too few rows to choose all experts');
+    return attempted([Math.min(experts, places), ...fewer.filter((count) => k <= count && count <= places)], (together) => turns(scenario, together));
   }).flat();
+}
+
+/** Logits of rows that choose k experts each, all of some that are `together`, and no other: those after each other from a turn's first on. */
+function logitsInTurn(rows: number, experts: number, { k, together, turn }: { readonly k: number; readonly together: number; readonly turn: number }): Float64Array {
+  const data = sample([rows, experts], 17 + turn).data.map((each) => each - (together < experts ? 20 : 0));
+  const at = (row: number, i: number): number => row * experts + ((turn * together + i) % experts);
+  for (let row = 0; row < rows; row++) {
+    if (together < experts) for (let i = 0; i < together; i++) data[at(row, i)] = (data[at(row, i)] as number) + 20;
+    for (let i = 0; i < k; i++) data[at(row, (row * k + i) % together)] = (data[at(row, (row * k + i) % together)] as number) + 4;
+  }
+  return data;
+}
+
+/** What the first of some choices comes to that can be evaluated. */
+function attempted<C, T>([choice, ...others]: readonly C[], look: (choice: C) => T): T {
+  try {
+    return look(choice as C);
+  } catch (error) {
+    if (!(error instanceof CannotEvaluate) || others.length === 0) throw error;
+    return attempted(others, look);
+  }
 }
 
 /** The bound experts' inner values are kept within; 0: none. */

@@ -67,7 +67,7 @@ export const views: Rules = {
     const parts = call.ints('split') ?? call.sizes(1) ?? evenParts(size, call.has('num_outputs') ? call.int('num_outputs') : call.outputs.length);
     const sum = parts.reduce<Dim>(addDims, 0);
     const rows = emit.chosen.first(x, axis, sum);
-    if (rows !== undefined) call.doubt(`it is of what is not zero, and takes for granted that there are ${sum}, as there were when the model was exported: it is read as the first ${sum}`);
+    if (rows !== undefined) call.doubt(`it is of what is not zero, and takes for granted that there are ${sum}, as there were when the model was exported: where there are more it means nothing`);
     return splitParts(emit, rows ?? x, axis, parts);
   },
   Slice: (call, emit) => {

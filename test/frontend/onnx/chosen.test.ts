@@ -66,11 +66,12 @@ describe('rows of which the data says how many there are', () => {
     }
   });
 
-  it('taken to be three are the first three', async () => {
+  it('taken to be three are three, and nothing where there are more', async () => {
     const nodes = [node('Split', ['r', 'ones'], ['a', 'b', 'c'], { axis: 0 }), node('Sub', ['c', 'b'], ['d']), node('Div', ['d', 'a'], ['y'])];
-    expect(tried(nodes).told).toEqual(['W1006 `Split` node `Split_a`: it is of what is not zero, and takes for granted that there are 3, as there were when the model was exported: it is read as the first 3']);
+    expect(tried(nodes).told).toEqual(['W1006 `Split` node `Split_a`: it is of what is not zero, and takes for granted that there are 3, as there were when the model was exported: where there are more it means nothing']);
     const [ours, theirs] = await both(nodes, noise([5, 3], 2), [0, 1, 1, 0, 1]);
     expect(ours.map((each) => each.toFixed(4))).toEqual(theirs.map((each) => each.toFixed(4)));
+    await expect(both(nodes, noise([4, 3], 2), [1, 1, 1, 1])).rejects.toThrow('index 4 of an axis of 4');
   });
 
   const rowsApart = (told: string): string => `E3001 ${told}: how many rows there are depends on data, and they are not worked on each by itself`;
