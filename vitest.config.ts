@@ -7,5 +7,9 @@ const exhaustive = ['test/numerics/**', '**/*corpus*', 'test/isa-spec/fuzz.test.
 export default defineConfig(({ mode }) => ({
   // Plug-ins import 'sohuc', as users' do; in tests that is the source.
   resolve: { alias: { sohuc: fileURLToPath(new URL('driver/api.ts', import.meta.url)) } },
-  test: { include: ['test/**/*.test.ts'], exclude: [...configDefaults.exclude, ...(mode === 'check' ? exhaustive : [])], testTimeout: 60_000, pool: 'forks' },
+  test: {
+    include: ['test/**/*.test.ts'], exclude: [...configDefaults.exclude, ...(mode === 'check' ? exhaustive : [])], setupFiles: ['test/setup.ts'], testTimeout: 60_000,
+    // A check loads every module once a process, not once a file.
+    pool: 'forks', isolate: mode !== 'check', execArgv: ['--max-semi-space-size=64'],
+  },
 }));

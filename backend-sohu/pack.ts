@@ -16,7 +16,7 @@ import type { Layout } from './allocate.ts';
 export type PackSource = { readonly graph: GraphModule; readonly values: WeightValues; readonly tile: number; readonly lineBytes: number; readonly room?: Room | undefined };
 
 /** Rows of weights brought in at once, in elements: what bounds the memory of packing. */
-const batchElements = 2 ** 20;
+const batchElements = 2 ** 18;
 
 /**
  * The bytes of a chip's weight region, in order, in pieces: what the program expects to find there. Each source tensor is

@@ -5,11 +5,13 @@ import { setFlagsFromString } from 'node:v8';
  * nothing. Loops that matter are optimised all the same, milliseconds later.
  */
 setFlagsFromString('--interrupt-budget=1000000');
-// The room for new objects stays small: what a compile of a few thousand ops makes would fill tens of megabytes before anything is collected.
-setFlagsFromString('--semi-space-growth-factor=1');
+// Collections are short; threads that wait for each other make them longer.
+setFlagsFromString('--no-parallel-scavenge');
 
-/** For graphs so large that collecting often would take longer. */
-export const collectSeldom = (): void => setFlagsFromString('--semi-space-growth-factor=2');
+/** Ops of a source graph up to which what passes make need not fill tens of megabytes before it is collected. */
+const fewOps = 2000;
 
-/** Ops of a source graph from which on it does. */
-export const manyOps = 2000;
+/** From here on the room for new objects stays as small as it is, unless a graph of so many ops is worked on. */
+export function collectOften(ops: number): void {
+  if (ops <= fewOps) setFlagsFromString('--semi-space-growth-factor=1');
+}

@@ -104,7 +104,7 @@ const kernelsOf = instances(() => [amax('across'), amax('along'), quantise('acro
 type Kernels = NonNullable<ReturnType<typeof kernelsOf>>['functions'];
 
 /** What each memory starts with: scales or magnitudes, and codes. So much of a matrix is taken at once. */
-const [mostCount, mostRuns, codeBytes] = [4096, 4096, 1 << 18];
+const [mostCount, mostRuns, codeBytes] = [4096, 4096, 1 << 17];
 const codesAt = 16 * Math.max(mostCount, mostRuns);
 const valuesAt = codesAt + codeBytes;
 /** What may be read beyond a run of values. */

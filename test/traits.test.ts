@@ -9,6 +9,7 @@ import { verify } from '../verifier/verify.ts';
 import { built, machineFor, resultOf, steps, type Variant, variants } from './compiled.ts';
 import { normative, raggedStep, smallBounds, storeFor, tablesOf } from './passes/lower.ts';
 import { small, tinyLlama, type Traits } from './passes/tiny-llama.ts';
+import { sweep } from './sweep.ts';
 
 const traits: Readonly<Record<string, Traits>> = {
   'RMS norms of each head': { qkNorm: { norm: 'rms', of: 'heads' } },
@@ -19,7 +20,7 @@ const traits: Readonly<Record<string, Traits>> = {
   'slopes beside caps and sinks': { slopes: true, softCap: 0.5, sinks: true },
   'capped logits': { cappedLogits: true },
 };
-const machines = ['the full-sized machine', 'a machine of 8x8 arrays and 8 KiB', 'four chips, two to a KV head', 'two small chips'] as const;
+const machines = sweep(['a machine of 8x8 arrays and 8 KiB', 'four chips, two to a KV head', 'the full-sized machine', 'two small chips'], 2);
 
 describe.each(Object.entries(traits))('%s', (_, trait) => {
   const module = tinyLlama(small, trait);

@@ -15,7 +15,7 @@ import { renderText } from '../../report/text.ts';
 import { renderHtml } from '../../report/html.ts';
 import { type Compiled, compile, type Imported, type Made, noTensors, type Target } from '../compile.ts';
 import { Artefacts, writeWhole } from '../artefacts.ts';
-import { collectSeldom, manyOps } from '../engine.ts';
+import { collectOften } from '../engine.ts';
 import { recognitionOf, recognitionText, reportShare } from '../explain-recognition.ts';
 import { type Options, type Phase, phases } from '../options.ts';
 import { offersFor } from '../fits.ts';
@@ -43,7 +43,7 @@ export async function compileCommand(path: string, options: Options): Promise<bo
   const layers = await loadPlugins(options.plugin);
   const imported = await importSource(source, layers, options, diagnostics);
   if (imported === undefined || diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
-  if (imported.module.body.ops.length > manyOps) collectSeldom();
+  collectOften(imported.module.body.ops.length);
 
   let last: Made | undefined;
   let recognised: GraphModule | undefined;
