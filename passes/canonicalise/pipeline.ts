@@ -4,6 +4,7 @@ import { broadcasts } from './broadcasts.ts';
 import { comparisons } from './comparisons.ts';
 import { dropIdentity } from './drop-identity.ts';
 import { foldConstants } from './fold-constants.ts';
+import { headFactors } from './head-factors.ts';
 import { keysLast } from './keys-last.ts';
 import { mergeViews } from './merge-views.ts';
 import { shareEqual } from './share-equal.ts';
@@ -17,6 +18,7 @@ export const canonicalisePasses: readonly { readonly name: string; readonly run:
   { name: 'fold-constants', run: foldConstants },
   { name: 'unflatten', run: unflatten },
   { name: 'keys-last', run: keysLast },
+  { name: 'head-factors', run: headFactors },
   { name: 'merge-views', run: mergeViews },
   // Merged views may be back where they began.
   { name: 'drop-identity', run: dropIdentity },

@@ -138,7 +138,7 @@ function ends(graph: Graph, logits: ValueId, weights: ValueId, most: number): re
   }
   const after = new Set([weights]);
   for (const at of after) for (const user of graph.users(at)) if (after.size < most && user.kind !== 'tnorm') after.add(user.results[0] as ValueId);
-  const starts = [...before].filter((value) => value !== logits).toSorted((a, b) => graph.order(a) - graph.order(b)).slice(0, 4);
+  const starts = [...before].filter((value) => value !== logits).slice(0, 4).toSorted((a, b) => graph.order(a) - graph.order(b));
   const stops = [...after].filter((value) => ['preduce', 'pbinary', 'pwhere'].includes(graph.definition(value)?.kind ?? '')).toSorted((a, b) => graph.order(a) - graph.order(b));
   return starts.flatMap((x) => stops.filter((value) => equalDims(graph.type(value).shape.at(-1) ?? 0, graph.type(x).shape.at(-1) ?? 0)).map((value) => ({ x, value })));
 }

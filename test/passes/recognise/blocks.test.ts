@@ -78,6 +78,15 @@ describe('attention', () => {
     const { blocks } = found(qkv, (write, values) => attention(write, values, (scores) => write.binary('add', scores, write.weight('mask', [1, 5]))));
     expect(blocks).toEqual(['tattention {"scale":1,"softCap":0,"biased":true,"sinks":false}']);
   });
+  test('with a scale of each head, which is its queries\'', () => {
+    const heads: Inputs = { q: ['b', 2, 'm', 4], k: ['b', 2, 'n', 4], v: ['b', 2, 'n', 6] };
+    const { blocks } = found(heads, (write, [q, k, v]) => {
+      const scores = write.build.op('pmatmul', {}, [q as ValueId, write.build.op('ptranspose', { perm: [0, 1, 3, 2] }, [k as ValueId])]);
+      const weights = write.build.op('psoftmax', { axis: 3 }, [write.binary('mul', scores, write.weight('scales', [2, 1, 1], (i) => 3 + i))]);
+      return write.build.op('pmatmul', {}, [weights, v as ValueId]);
+    });
+    expect(blocks).toEqual(['tattention {"scale":1,"softCap":0,"biased":false,"sinks":false}']);
+  });
   test('of keys by queries, their weights summing to one over the axis before the last', () => {
     const { blocks } = found({ ...qkv, mask: ['n', 1] }, (write, [q, k, v, mask]) => {
       const turned = (x: ValueId): ValueId => write.build.op('ptranspose', { perm: [0, 2, 1] }, [x]);

@@ -55,16 +55,17 @@ const byHand = (left: number): Spelling => (write, { x, chosen, shares }) => {
   }).reduce((sum, each) => write.binary('add', sum, each));
 };
 
-/** Eight experts, two to a row; the two are chosen among those `open` leaves of the scores. */
-function mixture(open: (write: SourceWriter, scores: ValueId) => ValueId, spelled: Spelling = byRow): { readonly blocks: readonly unknown[]; readonly off: () => number } {
+/** Eight experts, two to a row, which is a sum of so many residuals; the two are chosen among those `open` leaves of the scores. */
+function mixture(open: (write: SourceWriter, scores: ValueId) => ValueId, spelled: Spelling = byRow, residuals = 0): { readonly blocks: readonly unknown[]; readonly off: () => number } {
   const write = new SourceWriter();
   const { build } = write;
-  const source = write.module([{ name: 'x', type: f32('n', width) }], ([x]) => {
-    const scores = write.unary('sigmoid', build.op('pmatmul', {}, [x as ValueId, write.weight('router', [width, experts], (i) => Math.sin(i * 2.3))]));
+  const source = write.module([{ name: 'x', type: f32('n', width) }], ([given]) => {
+    const x = Array.from({ length: residuals }).reduce<ValueId>((sum) => write.binary('add', sum, write.unary('sin', sum)), given as ValueId);
+    const scores = write.unary('sigmoid', build.op('pmatmul', {}, [x, write.weight('router', [width, experts], (i) => Math.sin(i * 2.3))]));
     const chosen = build.op('ptopk', { axis: 1, k: String(k), largest: true }, [open(write, scores)]);
     const plain = build.op('ppick', { axis: 1 }, [scores, chosen]);
     const shares = write.by('mul', write.binary('div', plain, build.op('preduce', { fn: 'sum', axes: [1], keepDims: true }, [plain])), 2.5);
-    return [spelled(write, { x: x as ValueId, chosen, shares })];
+    return [spelled(write, { x, chosen, shares })];
   });
   const module = recognised(source, write.store);
   const x = { shape: [40, width], data: Float64Array.from({ length: 40 * width }, (_, i) => 2 * Math.sin(i * 1.7)) };
@@ -115,3 +116,5 @@ test('a mixture of the few experts that were met in an export, which means nothi
   expect(blocks).toEqual([attrs]);
   expect(off).toThrow('index 8 of an axis of 8');
 });
+
+test('a router that takes a sum of many residuals as it is', () => expect(mixture((_, scores) => scores, byRow, 8).blocks).toEqual([attrs]));
