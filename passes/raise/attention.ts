@@ -2,6 +2,7 @@ import type { OpOf } from '../../ir/graph/module.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { type Axes, type Factor, merged, offsets } from './axes.ts';
 import { rowsOfHeads } from './elements.ts';
+import { shortest } from './kept.ts';
 import { findMask, findMemoryMask } from './mask.ts';
 import { type Lifted, type Raising } from './raising.ts';
 import { isolated, type RowNode, type View } from './rows.ts';
@@ -27,6 +28,12 @@ export function liftAttention(op: OpOf<'tattention'>, raising: Raising): Lifted 
   if (sink !== undefined && sinks === undefined) return 'its sinks are not one number a head';
   const [keys, values] = k.row.of === 'memory' ? [] : [k.past ?? presentOf(source, middle), v.past ?? presentOf(source, right)];
   const cache = keys === undefined || values === undefined ? '' : raising.cacheOf(keys, values, { kvHeads, headDim });
+  if (cache !== '') raising.sees(cache, found.window);
+  const kept = Math.min(k.kept ?? Infinity, v.kept ?? Infinity);
+  if (found.window === 0 || found.window > kept + 1) {
+    if (kept < shortest) return `it sees only the last ${kept} cached rows, which is no window`;
+    if (kept < Infinity) raising.limit(kept);
+  }
   const scale = nearRoot(op.attrs.scale * q.scale * k.scale, headDim);
   const attrs = { heads, kvHeads, headDim, scale, softCap: op.attrs.softCap, sinks: sinks !== undefined, slopes: found.slopes !== undefined, mask: found.mask, window: found.window, cache };
   const row: RowNode = { kind: 'attention', attrs, rows: [parts.q, parts.k, parts.v], weights: [...(sinks === undefined ? [] : [sinks]), ...(found.slopes === undefined ? [] : [headNumbers('slopes', found.slopes)])], width: heads * headDim, of: 'tokens', from: [op] };

@@ -1,6 +1,7 @@
+import { subDims } from '../../ir/dims.ts';
 import { expand } from '../../ir/graph/interpret/elementwise.ts';
 import type { Tensor } from '../../ir/graph/interpret/tensor.ts';
-import type { ValueId } from '../../ir/types.ts';
+import type { Dim, ValueId } from '../../ir/types.ts';
 import { volume } from '../../ir/weight-expr.ts';
 import type { Axes } from './axes.ts';
 import { offsets } from './axes.ts';
@@ -44,6 +45,10 @@ function maskAt(source: Source, scores: Scores, lead: Axes, sizes: readonly Want
   let common: FoundMask | undefined;
   for (const wanted of sizes) {
     const scenario = scenarioOf(source, wanted);
+    // So many cached rows are taken for granted.
+    const [rows, keys] = [scores.q, scores.k].map((side) => source.type(side).shape.at(-2)) as [Dim, Dim];
+    const least = subDims(keys, rows);
+    if (typeof least === 'number' && scenario.past < least) continue;
     const seen = look(source, scores, lead, { scenario, overrides: new Map() });
     if (typeof seen === 'string') return seen;
     const rule = classify(seen, scenario);
@@ -90,7 +95,10 @@ type At = { readonly scenario: Scenario; readonly overrides: ReadonlyMap<ValueId
 function look(source: Source, { q, k, bias, sunk, heads, headDim }: Scores, lead: Axes, { scenario, overrides }: At): Seen | string {
   const [rows, keys] = [q, k].map((side) => shapeUnder(source.type(side).shape, scenario.sizes).at(-2)) as [number, number];
   const leadSizes = shapeUnder(source.type(q).shape, scenario.sizes).slice(0, -2);
-  if (rows !== scenario.rows || keys !== scenario.rows + scenario.past) return `the scores are [${rows}, ${keys}] for ${scenario.rows} rows after ${scenario.past}`;
+  const all = scenario.rows + scenario.past;
+  // Cached rows that are not kept are hidden.
+  const hidden = all - keys;
+  if (rows !== scenario.rows || hidden < 0 || hidden > scenario.past) return `the scores are [${rows}, ${keys}] for ${scenario.rows} rows after ${scenario.past}`;
   const leads = volume(leadSizes);
   const added = bias === undefined ? new Float64Array(leads * rows * keys) : expand(evaluate(source, bias, scenario, overrides), [...leadSizes, rows, keys]).data;
   const sequences = sequencesOf(lead, scenario.batch);
@@ -100,15 +108,16 @@ function look(source: Source, { q, k, bias, sunk, heads, headDim }: Scores, lead
   for (let at = 0; at < leads * rows; at++) {
     const sequence = sequences[Math.floor(at / rows)] as number;
     const row = at % rows;
-    if (scenario.mask[sequence * keys + scenario.past + row] === 0) continue;
-    const sees = Array.from({ length: keys }, (_, key) => (added[at * keys + key] as number) > masked);
+    if (scenario.mask[sequence * all + scenario.past + row] === 0) continue;
+    const shown = Array.from({ length: keys }, (_, key) => (added[at * keys + key] as number) > masked);
+    const sees = [...Array.from({ length: hidden }, () => false), ...shown];
     const known = (allowed[sequence] as (boolean[] | undefined)[])[row];
     if (known !== undefined && known.some((each, key) => each !== sees[key])) return 'heads have different masks';
     (allowed[sequence] as (boolean[] | undefined)[])[row] = sees;
     const head = headOf[Math.floor(at / rows)] as number;
-    const line = lineOf(added.subarray(at * keys, (at + 1) * keys), sees);
-    if (line === undefined) return `what is added to its scores, ${added[at * keys + sees.lastIndexOf(true)]} for one, is no slope of the distance: the machine adds nothing else`;
-    if (sunk && Math.abs(line.at(scenario.past + row)) > 1e-6) return 'its scores are all higher by a number, beside a sink that is not';
+    const line = lineOf(added.subarray(at * keys, (at + 1) * keys), shown);
+    if (line === undefined) return `what is added to its scores, ${added[at * keys + shown.lastIndexOf(true)]} for one, is no slope of the distance: the machine adds nothing else`;
+    if (sunk && Math.abs(line.at(scenario.past + row - hidden)) > 1e-6) return 'its scores are all higher by a number, beside a sink that is not';
     if (line.slope !== undefined && Math.abs((slopes[head] ??= line.slope) - line.slope) > 1e-5) return 'what is added to its scores rises differently in rows of one head';
   }
   return allowed.every((of) => of.every((row) => row === undefined || row.every((each) => !each))) ? 'every key is masked' : { allowed, slopes };

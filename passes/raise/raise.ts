@@ -1,6 +1,7 @@
 import { equalDims } from '../../ir/dims.ts';
 import { type Diagnostics, type Origin, sourcesOf } from '../../diagnostics/diagnostic.ts';
 import type { Cache, GraphModule, GraphOp, Output, SourceInterface, Unfold } from '../../ir/graph/module.ts';
+import { axisOf } from '../../ir/graph/infer-primitives.ts';
 import { isWide } from '../../ir/graph/interpret/casts.ts';
 import type { Dim, ValueId } from '../../ir/types.ts';
 import type { TensorStore } from '../../ir/weights.ts';
@@ -16,6 +17,7 @@ import { CannotEvaluate } from '../evaluate-op.ts';
 import { coneOf } from './evaluate.ts';
 import { liftCustom } from './custom.ts';
 import { liftExperts } from './experts.ts';
+import { keepsLast, shortest } from './kept.ts';
 import { Known } from './known.ts';
 import { liftLookup, liftPositions } from './lookup.ts';
 import { liftMean } from './pool.ts';
@@ -110,6 +112,28 @@ class Lifting implements Raising {
     return this.sample === sample;
   }
 
+  readonly isResult = (value: ValueId): boolean => this.source.module.body.yields.includes(value) && this.source.uses(value) === 1;
+
+  readonly #windows = new Map<string, number>();
+  sees(cache: string, window: number): void {
+    const known = this.#windows.get(cache) ?? window;
+    this.#windows.set(cache, known === 0 || window === 0 ? 0 : Math.max(known, window));
+  }
+
+  /** Why an output is not all that a later step needs of a cache: it keeps no more of it than that, or so much that shorter sequences miss nothing. */
+  #forgets(value: ValueId, layer: number, kept: number): string | undefined {
+    const window = this.#windows.get(`kv.${layer}`) ?? 0;
+    const op = this.source.definition(value);
+    if (op?.kind === 'ppick') {
+      const isEnough = window > 0 && keepsLast(this.source, op.operands[1] as ValueId, axisOf(op.attrs.axis, 4), window);
+      return isEnough ? undefined : 'it keeps some rows of a cache, and others are attended to';
+    }
+    if (window > 0 && window <= kept + 1) return undefined;
+    if (kept < shortest) return `it keeps only the last ${kept} rows of a cache, and ${window === 0 ? 'all' : `the last ${window}`} are attended to`;
+    this.limit(kept);
+    return undefined;
+  }
+
   cacheOf(keys: string | ValueId, values: string | ValueId, shape: { readonly kvHeads: number; readonly headDim: number }): string {
     const layer = this.halves.get(keys)?.layer ?? this.caches.length;
     const name = `kv.${layer}`;
@@ -125,8 +149,13 @@ class Lifting implements Raising {
   result(value: ValueId, name: string): Result | undefined {
     const view = this.view(value);
     if (view === undefined) return undefined;
-    const half = this.halves.get(view.past ?? value);
+    const half = this.halves.get(view.past ?? (view.kept === undefined ? value : this.source.definition(value)?.operands[0] ?? value));
     const kinds = merged(isolated(view)?.layout.axes.flat() ?? []).map(({ axis }) => axis).join(' ');
+    const forgets = half === undefined || view.kept === undefined ? undefined : this.#forgets(value, half.layer, view.kept);
+    if (forgets !== undefined || (half === undefined && view.kept !== undefined)) {
+      this.problems.push({ op: this.source.definition(value), value, reason: forgets ?? 'it keeps only the last rows of each sequence' });
+      return undefined;
+    }
     if (half !== undefined && view.scale === 1 && /^(batch )?(feature )?(key|row)( feature)?$/.test(kinds)) return { role: `present${half.half}`, index: half.layer };
     const row = wholeRows(view);
     if (row?.of === 'memory') {

@@ -16,6 +16,10 @@ export type Raising = {
   readonly samples: (sample: Sample) => boolean;
   /** Notes that sequences of more rows than this are none the source takes as they are. */
   readonly limit: (positions: number) => void;
+  /** Whether a value is an output of the source, and nothing else is made of it. */
+  readonly isResult: (value: ValueId) => boolean;
+  /** Notes how far back an attention sees in a cache; 0: as far as that goes. */
+  readonly sees: (cache: string, window: number) => void;
   /** The name of the cache of keys and values: those that continue a past input, or that are outputs themselves. */
   readonly cacheOf: (keys: string | ValueId, values: string | ValueId, shape: { readonly kvHeads: number; readonly headDim: number }) => string;
 };

@@ -33,8 +33,8 @@ type OpNode = {
   };
 }[RowKind];
 
-/** A source tensor whose elements are those of rows, times `scale`. `past`: the input whose rows come before the step's own along `key`. */
-export type View = { readonly row: RowNode; readonly layout: Layout; readonly scale: number; readonly past: string | undefined };
+/** A source tensor whose elements are those of rows, times `scale`. `past`: the input whose rows come before the step's own along `key`, or the last `kept` of them. */
+export type View = { readonly row: RowNode; readonly layout: Layout; readonly scale: number; readonly past: string | undefined; readonly kept?: number };
 
 /** A row of each sequence: the first, the last, or the first of those with the largest token id (where a vocabulary ends with the token that ends a text). */
 export type Sample = 'first' | 'last' | 'largest';

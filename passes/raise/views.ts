@@ -1,4 +1,4 @@
-import { addDims, equalDims, equalShapes, minimaIn, parseDim, subDims } from '../../ir/dims.ts';
+import { addDims, equalDims, equalShapes, parseDim, subDims } from '../../ir/dims.ts';
 import { axisOf } from '../../ir/graph/infer-primitives.ts';
 import type { GraphOp, OpOf } from '../../ir/graph/module.ts';
 import type { Dim, ValueId } from '../../ir/types.ts';
@@ -7,6 +7,7 @@ import { expanded, type Layout, merged, reshaped, strided, transposed } from './
 import { sourcesOf } from '../../diagnostics/diagnostic.ts';
 import { liftBefore } from './before.ts';
 import { constantOf, evaluate, scenarioOf, unpadded } from './evaluate.ts';
+import { lastRows } from './kept.ts';
 import type { Lifted, Raising } from './raising.ts';
 import { findSample } from './pool.ts';
 import type { Sample, View } from './rows.ts';
@@ -31,7 +32,7 @@ export function liftView(op: ViewOp, raising: Raising): Lifted {
       return within(expanded(view.layout, from, to));
     case 'pslice': {
       const axis = axisOf(op.attrs.axis, from.length);
-      return sliced(view, { axis, start: parseDim(op.attrs.start), step: op.attrs.step, from: from[axis] as Dim, count: to[axis] as Dim }, raising);
+      return sliced(view, { axis, start: parseDim(op.attrs.start), step: op.attrs.step, from: from[axis] as Dim, count: to[axis] as Dim, value: op.results[0] as ValueId }, raising);
     }
     case 'pgather': {
       const axis = axisOf(op.attrs.axis, from.length);
@@ -43,7 +44,7 @@ export function liftView(op: ViewOp, raising: Raising): Lifted {
       const step = second === undefined ? 1 : second - first;
       if (!indices.data.every((index, i) => index === first + i * step)) return 'it picks features in no regular order';
       const start = first < 0 ? addDims(from[axis] as Dim, first) : first;
-      const part = sliced(view, { axis, start, step, from: from[axis] as Dim, count: indices.data.length }, raising);
+      const part = sliced(view, { axis, start, step, from: from[axis] as Dim, count: indices.data.length, value: op.results[0] as ValueId }, raising);
       if (typeof part !== 'object' || indices.shape.length === 1) return part;
       return { ...part, layout: { ...part.layout, axes: part.layout.axes.toSpliced(axis, 1) } };
     }
@@ -59,6 +60,8 @@ export function liftPick(op: OpOf<'ppick'>, raising: Raising): Lifted {
   const [from, to] = [data, op.results[0] as ValueId].map((value) => source.type(value).shape) as [readonly Dim[], readonly Dim[]];
   const axis = axisOf(op.attrs.axis, from.length);
   const [only, ...more] = merged(view.layout.axes[axis] ?? []);
+  const isRolled = only?.axis === 'key' && more.length === 0 && !equalShapes(from, to) && source.dependence(indices) !== 'active' && raising.isResult(op.results[0] as ValueId);
+  if (isRolled) return { ...view, kept: Infinity };
   if (only?.axis !== 'key' || more.length > 0 || !equalShapes(from, to) || source.dependence(indices) === 'active') return 'it picks rows by an index that is no row list';
   const stays = unpadded.every((wanted) => {
     const scenario = scenarioOf(source, wanted);
@@ -69,9 +72,9 @@ export function liftPick(op: OpOf<'ppick'>, raising: Raising): Lifted {
   return stays ? view : 'it changes the order of cached keys or values';
 }
 
-type Slice = { readonly axis: number; readonly start: Dim; readonly step: number; readonly from: Dim; readonly count: Dim };
+type Slice = { readonly axis: number; readonly start: Dim; readonly step: number; readonly from: Dim; readonly count: Dim; readonly value: ValueId };
 
-function sliced(view: View, { axis, start, step, from, count }: Slice, raising: Raising): Lifted {
+function sliced(view: View, { axis, start, step, from, count, value }: Slice, raising: Raising): Lifted {
   if (step === 1 && equalDims(start, 0) && equalDims(count, from)) return view;
   const [only, ...more] = merged(view.layout.axes[axis] ?? []);
   if (only?.axis === 'row' && more.length === 0 && equalDims(count, 1)) {
@@ -79,23 +82,11 @@ function sliced(view: View, { axis, start, step, from, count }: Slice, raising: 
     if (sample === undefined) return 'it picks a row that is neither the first nor the last of each sequence';
     return raising.samples(sample) ? sampled(view, axis) : 'outputs are of different rows of each sequence';
   }
-  if (only !== undefined && only.axis !== 'feature' && more.length === 0 && equalDims(addDims(start, count), from)) {
-    return lastOf(count, from, raising) ?? view;
-  }
+  const last = (only?.axis === 'row' || only?.axis === 'key') && more.length === 0 ? lastRows({ start, count, of: from }) : undefined;
+  if (last !== undefined) return raising.isResult(value) ? { ...view, kept: last } : `it keeps only the last ${last} rows of each sequence`;
   if (typeof start !== 'number' || typeof count !== 'number') return 'it picks some of the rows of each sequence';
   const layout = strided({ ...view.layout, axes: view.layout.axes.with(axis, merged(view.layout.axes[axis] ?? [])) }, axis, start, step, count);
   return layout === undefined ? 'it picks features across the parts of an axis' : { ...view, layout };
-}
-
-/** A cut to fewer rows than this is met by any sequence; one to more ends the positions a source is run at. */
-const shortest = 64;
-
-/** That the last `count` of rows are all of them, in sequences the source is run at; if not, why. */
-function lastOf(count: Dim, rows: Dim, raising: Raising): string | undefined {
-  const cut = minimaIn(count).find(({ of }) => equalDims(of, rows));
-  if (cut === undefined || cut.most < shortest) return `it keeps only the last ${cut?.most ?? count} rows of each sequence: a cache that slides, which is not lowered yet`;
-  raising.limit(cut.most);
-  return undefined;
 }
 
 /** One row of each sequence, by its place among all rows. */
@@ -132,8 +123,8 @@ export function liftConcat(op: OpOf<'pconcat'>, raising: Raising): Lifted {
   const [only, ...others] = view.layout.axes[axis] ?? [];
   if (only?.axis !== 'row' || others.length > 0 || axis !== 2) return 'it appends to a past along an axis that is not its rows';
   const size = source.type(op.results[0] as ValueId).shape[axis] as Dim;
-  const all = source.type(past).shape[axis] as Dim;
-  const slides = past === kept ? undefined : lastOf(source.type(kept).shape[axis] as Dim, all, raising);
-  if (slides !== undefined) return slides;
-  return { ...view, past: source.name(past), layout: { ...view.layout, axes: view.layout.axes.with(axis, [{ axis: 'key', size }]) } };
+  const [all, count] = [past, kept].map((value) => source.type(value).shape[axis] as Dim) as [Dim, Dim];
+  const last = cut?.kind === 'pslice' && past !== kept ? lastRows({ start: parseDim(cut.attrs.start), count, of: all }) : Infinity;
+  if (last === undefined) return 'it keeps some rows of a past that are not its last';
+  return { ...view, ...(last === Infinity ? {} : { kept: last }), past: source.name(past), layout: { ...view.layout, axes: view.layout.axes.with(axis, [{ axis: 'key', size }]) } };
 }

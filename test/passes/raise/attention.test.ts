@@ -110,8 +110,16 @@ describe('a mask is what it evaluates to', () => {
     expect(roles).toEqual(['ids', 'mask', 'pastKey', 'pastValue', 'result', 'presentKey', 'presentValue']);
     expect(positions).toBe(100);
   });
-  test('not after one of which the last 2 are kept', () => {
-    expect(graph((write) => write.bias(write.causal()), { cached: true, kept: 2 }).messages[0]).toMatch(/it keeps only the last 2 rows of each sequence: a cache that slides/);
+  test('after a past of which the last 2 rows are kept, all that a window of 3 shows', () => {
+    const slide = (write: Attention): ValueId => {
+      const from = write.binary('sub', write.iota(write.past, 'sequence', ['sequence', 1]), write.number(3, 'i64'));
+      return write.bias(write.compare('and', write.causal(), write.compare('greater', write.iota('0', write.keys, [1, write.keys]), from)));
+    };
+    const { attrs, positions } = graph(slide, { cached: true, kept: 2 });
+    expect([attrs, positions]).toEqual([{ ...plain, mask: 'causal', window: 3, cache: 'kv.0' }, 4096]);
+  });
+  test('not after one of which the last 2 are kept, and no window', () => {
+    expect(graph((write) => write.bias(write.causal()), { cached: true, kept: 2 }).messages[0]).toMatch(/neither causal nor full nor a sliding window/);
   });
   test.each([3, 4096])('a sliding window of %d', (window) => {
     const slide = (write: Attention): ValueId => {
