@@ -3,7 +3,7 @@ import type { Queue } from '../isa-spec/instructions.ts';
 import { type Affine, type Buffer, type BufferId, isLoop, type Region, type TileLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
 import { type TileKind, tileOperands, tileQueue } from '../ir/tile/ops.ts';
 import type { Layout } from './allocate.ts';
-import { kindOf } from './select.ts';
+import { kindOf, singleBits } from './select.ts';
 
 /** The instruction field each operand of a tile op becomes. */
 const fieldOf: { readonly [K in TileKind]: { readonly [N in keyof (typeof tileOperands)[K]]: string } } = {
@@ -12,8 +12,9 @@ const fieldOf: { readonly [K in TileKind]: { readonly [N in keyof (typeof tileOp
   store: { from: 'src', out: 'dst' },
   gather: { table: 'src', index: 'index', out: 'dst' },
   scatter: { from: 'src', index: 'index', out: 'dst' },
-  weights: { from: 'src' },
-  multiply: { a: 'a', acc: 'acc' },
+  fill: { out: 'dst' },
+  weights: { from: 'src', scales: 'scales' },
+  multiply: { a: 'a', scales: 'scales', acc: 'acc' },
   drain: { acc: 'acc', params: 'params', residual: 'residualAt', rowScale: 'rowScale', out: 'out' },
   query: { q: 'q', worklist: 'worklist', slopes: 'slopes' },
   attend: { kv: 'kv', pages: 'pages' },
@@ -22,6 +23,7 @@ const fieldOf: { readonly [K in TileKind]: { readonly [N in keyof (typeof tileOp
   norm: { x: 'x', params: 'params', out: 'out' },
   rope: { x: 'x', table: 'table', out: 'out' },
   quantise: { x: 'x', out: 'out', rowScale: 'rowScale' },
+  quantiseBlocks: { x: 'x', out: 'out', scales: 'scales' },
   route: { x: 'x', biases: 'biases', indices: 'indices', weights: 'weights', offsets: 'offsets' },
   bin: { indices: 'indices', offsets: 'offsets', sources: 'sources', targets: 'targets', owners: 'owners' },
   mix: { x: 'x', weights: 'weights', out: 'out' },
@@ -62,7 +64,10 @@ export function lifeOf(module: TileModule, layout: Layout, pcs: (queue: Queue) =
 function functionOf({ kind, attrs, regions }: TileOp): { readonly [field: string]: Json } {
   switch (kind) {
     case 'input': return { table: attrs.table };
-    case 'multiply': return { accumulate: attrs.accumulate };
+    case 'fill': return { fill: true, value: singleBits(attrs.value) };
+    case 'weights': return inBlocks(regions.scales);
+    case 'multiply': return { accumulate: attrs.accumulate, ...inBlocks(regions.scales) };
+    case 'quantiseBlocks': return { ...inBlocks(regions.scales), pow2: false };
     case 'drain': return { activation: attrs.activation, gated: attrs.gated };
     case 'query': return { scale: Math.fround(attrs.scale), ...(regions.slopes === undefined ? {} : { sloped: true }) };
     case 'attend': return { mask: attrs.mask, window: attrs.window, ...(attrs.softCap === 0 ? {} : { softCap: Math.fround(attrs.softCap) }) };
@@ -80,6 +85,8 @@ function functionOf({ kind, attrs, regions }: TileOp): { readonly [field: string
     default: return {};
   }
 }
+
+const inBlocks = (scales: Region | undefined): { readonly [field: string]: Json } => (scales === undefined ? {} : { scaling: 'block' });
 
 const shapeOf = ({ name, depth, rows, columns, format, role }: Buffer): { readonly [key: string]: Json } => ({ name, depth, rows, columns, format, role });
 

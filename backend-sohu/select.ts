@@ -96,6 +96,8 @@ export class Addressing {
 const window = (rows: RowBound): RowWindow => ({ max: rows.max, reg: registerOf(rows.of), level: rowLevel });
 /** What numbers that are the same for every row are to vmap. */
 export const kindOf = ({ columns }: Region): 'number' | 'vector' => (columns === 1 ? 'number' : 'vector');
+/** The bits of an FP32 number. */
+export const singleBits = (x: number): number => new Uint32Array(Float32Array.of(x).buffer)[0] as number;
 const nowhere: SramOperand = { addr: 0, ss: 0 };
 
 type Selected = { readonly [M in Mnemonic]: { readonly op: M; readonly fields: InstructionOf<M>['fields'] } }[Mnemonic];
@@ -116,12 +118,18 @@ const selectors: { readonly [K in TileKind]: Select<K> } = {
   scatter: ({ attrs: { skip }, regions: { from, index, out }, rows }, to) => ({
     op: 'dsct', fields: { ...(skip ? { oob: 'skip' } : {}), src: to.sram(from), srcPitch: to.pitch(from), dst: to.hbm(out), dstPitch: to.pitch(out), index: to.list(index), lines: to.lines(from), rows: window(rows) },
   }),
-  weights: ({ attrs: { kTiles, nTiles, split }, regions: { from } }, to) => ({
-    op: 'wld', fields: { format: to.buffer(from).format, src: to.sram(from), kTiles, nTiles, split },
+  fill: ({ attrs: { value }, regions: { out }, rows }, to) => ({
+    op: 'dcp', fields: { fill: true, src: nowhere, srcPitch: 0, dst: to.sram(out), dstPitch: to.pitch(out), lines: to.lines(out), value: singleBits(value), rows: window(rows) },
   }),
-  multiply: ({ attrs: { accumulate, split, kTiles, kLast, nTiles }, regions: { a, acc }, rows }, to) => ({
+  weights: ({ attrs: { kTiles, nTiles, split }, regions: { from, scales } }, to) => ({
+    op: 'wld', fields: { format: to.buffer(from).format, src: to.sram(from), kTiles, nTiles, split, ...(scales === undefined ? {} : { scaling: 'block', scales: to.sram(scales) }) },
+  }),
+  multiply: ({ attrs: { accumulate, split, kTiles, kLast, nTiles }, regions: { a, scales, acc }, rows }, to) => ({
     op: 'mm',
-    fields: { format: to.buffer(a).format, accumulate, split, a: to.sram(a), pitch: to.pitch(a), acc: to.acc(acc), kTiles, kLast, nTiles, rows: window(rows) },
+    fields: {
+      format: to.buffer(a).format, accumulate, split, a: to.sram(a), pitch: to.pitch(a), acc: to.acc(acc), kTiles, kLast, nTiles, rows: window(rows),
+      ...(scales === undefined ? {} : { scaling: 'block', scales: to.sram(scales), scalePitch: to.pitch(scales) }),
+    },
   }),
   drain: ({ attrs: { activation, scale, bias, gated, split, nTiles, nLast }, regions: { acc, params, residual, rowScale, out }, rows }, to) => ({
     op: 'epi',
@@ -158,6 +166,13 @@ const selectors: { readonly [K in TileKind]: Select<K> } = {
   quantise: ({ regions: { x, out, rowScale }, rows }, to) => ({
     op: 'vqnt',
     fields: { xFormat: to.buffer(x).format, format: to.buffer(out).format, x: to.sram(x), xPitch: to.pitch(x), out: to.sram(out), outPitch: to.pitch(out), rowScale: to.list(rowScale), columns: x.columns, rows: window(rows) },
+  }),
+  quantiseBlocks: ({ regions: { x, out, scales }, rows }, to) => ({
+    op: 'vqblk',
+    fields: {
+      xFormat: to.buffer(x).format, format: to.buffer(out).format, scaling: 'block', pow2: false, x: to.sram(x), xPitch: to.pitch(x), out: to.sram(out), outPitch: to.pitch(out),
+      scales: to.sram(scales), scalePitch: to.pitch(scales), columns: x.columns, rows: window(rows),
+    },
   }),
   route: ({ attrs: { scores, normalise, experts, k }, regions: { x, biases, indices, weights, offsets }, rows }, to) => ({
     op: 'route',

@@ -91,7 +91,7 @@ export function dividingPasses(target: Chips & Pick<Target, 'precision'>, diagno
   return [
     { phase: 'shard', name: 'shard', run: (module) => shard(module, target.tp, diagnostics) },
     { phase: 'shard', name: 'fuse-shared-input', run: (module) => fuseSharedInput(module, target.machine.sram.lineBytes.value) },
-    { phase: 'formats', name: 'formats', run: (module) => assignFormats(module, target.precision) },
+    { phase: 'formats', name: 'formats', run: (module) => assignFormats(module, target.precision, target.machine) },
     { phase: 'group', name: 'group', run: group },
   ];
 }

@@ -1,5 +1,7 @@
 import type { Block, GraphModule, GraphOp } from '../ir/graph/module.ts';
 import { allOps } from '../ir/graph/module.ts';
+import type { Machine } from '../isa-spec/machine.ts';
+import { blockScales } from '../isa-spec/numerics-scales.ts';
 import type { DType, TensorType, ValueId } from '../ir/types.ts';
 import type { Weight } from '../ir/weights.ts';
 import { isLogits } from './router.ts';
@@ -9,10 +11,11 @@ export type Precision = 'fp8' | 'bf16';
 
 /**
  * Gives every value the format it is stored in; after this pass the graph has one normative meaning, to the bit.
- * Matrix operands are E4M3 (activations with a scale a row, weights with a scale a column; queries, keys and values
+ * Matrix operands are E4M3 (activations with a scale a row, or for each block of one; weights with a scale a column; queries, keys and values
  * unscaled) or BF16, as routers always have them; everything between is BF16; what the module hands back is FP32 where its last op computes in FP32.
+ * What goes from linears to linears alone is scaled in blocks, on machines whose arrays can: it need never be whole.
  */
-export function assignFormats(module: GraphModule, precision: Precision): GraphModule {
+export function assignFormats(module: GraphModule, precision: Precision, machine: Machine): GraphModule {
   const operand: DType = precision === 'fp8' ? 'e4m3' : 'bf16';
   const users = usersOf(module);
   /** True of a value that only the host reads, gathered first or not. */
@@ -42,6 +45,12 @@ export function assignFormats(module: GraphModule, precision: Precision): GraphM
     if (op.kind === 'loop') for (const param of op.body.params) set(param, 'bf16');
   }
 
+  const [side, { size }] = [machine.arrays.size.value, blockScales.block];
+  const hasBlocks = side % size === 0 || size % side === 0;
+  const goesInBlocks = (x: ValueId, near: Near): boolean =>
+    hasBlocks && isOfLinear(x, near) && near.uses(x) === near.users(x).length
+    && near.users(x).every((user) => user.kind === 'linear' && user.operands.lastIndexOf(x) === 0 && !isLogits(user.results[0] as ValueId, near.users));
+
   // What a loop quantises is not there after it; what was quantised before it is there within.
   const quantised = new Map<Block, Map<ValueId, readonly [ValueId, ValueId]>>([[module.body, new Map()]]);
   return rewrite({ ...module, types }, 'formats', {
@@ -56,10 +65,10 @@ export function assignFormats(module: GraphModule, precision: Precision): GraphM
       const weight = near.weightOf(w) as Weight;
       const block = near.blockOf(op);
       const here = quantised.get(block) ?? new Map<ValueId, readonly [ValueId, ValueId]>();
-      const known = here.get(x) ?? quantised.get(module.body)?.get(x) ?? quantise(x, near);
-      const [codes, rowScale] = known;
+      const known = here.get(x) ?? quantised.get(module.body)?.get(x) ?? quantise(x, goesInBlocks(x, near), near);
+      const [codes, scales] = known;
       quantised.set(block, here.set(x, known));
-      return [near.build.op('linear', { ...op.attrs, scaled: true }, [codes, stored(w, 'e4m3', near), rowScale, columnScale(weight, near), ...others], type)];
+      return [near.build.op('linear', { ...op.attrs, scaled: true }, [codes, stored(w, 'e4m3', near), scales, columnScale(weight, near), ...others], type)];
     },
     experts: (op, near) => {
       const [x, logits, gates, downs, ...lists] = op.operands as [ValueId, ValueId, ValueId, ValueId, ...ValueId[]];
@@ -84,9 +93,12 @@ const computes: ReadonlySet<string> = new Set(['linear', 'norm', 'rope', 'activa
 /** The scales of the rows of a weight stored as E4M3. */
 const columnScale = (weight: Weight, near: Near): ValueId => near.weight({ ...weight, name: `${weight.name}.e4m3.scale`, dtype: 'f32', shape: [sizeOf(weight.shape[0])] });
 
-function quantise(x: ValueId, near: Near): readonly [ValueId, ValueId] {
-  const type = near.type(x);
-  return near.build.ops('quantise', {}, [near.now(x)], [{ ...type, dtype: 'e4m3' }, { dtype: 'f32', shape: [type.shape[0] ?? 0] }]) as unknown as readonly [ValueId, ValueId];
+const quantise = (x: ValueId, blocks: boolean, near: Near): readonly [ValueId, ValueId] => near.build.ops('quantise', { blocks }, [near.now(x)]) as unknown as readonly [ValueId, ValueId];
+
+/** Whether a value is what a linear makes, gathered from chips or not. */
+function isOfLinear(value: ValueId, near: Near): boolean {
+  const op = near.definition(value);
+  return op?.kind === 'linear' || (op?.kind === 'allgather' && isOfLinear(op.operands[0] as ValueId, near));
 }
 
 /** A weight in its storage format, under a name that says it (a tied table may be stored twice); other values as they are. */

@@ -28,7 +28,7 @@ const attributeKinds: { readonly [K in OpKind]: { readonly [F in keyof GraphAttr
   multiply: {},
   scale: {},
   columns: { start: 'number', end: 'number' },
-  quantise: {},
+  quantise: { blocks: 'flag' },
   convert: {},
   allgather: { parts: 'number' },
   take: { value: 'number' },

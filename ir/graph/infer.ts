@@ -1,3 +1,4 @@
+import { blockScales } from '../../isa-spec/numerics-scales.ts';
 import { equalDims, mulDims } from '../dims.ts';
 import type { Dim, DType, TensorType } from '../types.ts';
 import type { InferResults } from './build.ts';
@@ -47,7 +48,7 @@ const rules: { readonly [K in OpKind]: InferRule<K> } = {
     const [n, wk] = dimsOf(w as TensorType, 2, 'w');
     same(wk, k, 'the columns of w and of x');
     const width = gated ? half(n) : n;
-    if (scaled) same(dimsOf(rest.shift() as TensorType, 1, 'rowScale')[0], rows, 'rowScale and the rows of x');
+    if (scaled) scalesOf(rest.shift() as TensorType, rows, k);
     if (scaled) same(dimsOf(rest.shift() as TensorType, 1, 'columnScale')[0], n, 'columnScale and the rows of w');
     if (bias) same(dimsOf(rest.shift() as TensorType, 1, 'bias')[0], n, 'bias and the rows of w');
     if (residual) shapeIs(rest.shift() as TensorType, [rows, width], 'residual');
@@ -110,10 +111,10 @@ const rules: { readonly [K in OpKind]: InferRule<K> } = {
     if (start < 0 || end <= start || (typeof width === 'number' && end > width)) throw new Error(`columns ${start} to ${end} are not within ${width}`);
     return [{ dtype: x.dtype, shape: [rows, end - start] }];
   },
-  quantise: (_, operands) => {
+  quantise: ({ blocks }, operands) => {
     const [x] = exactly(operands, 1);
     const [rows, width] = dimsOf(x, 2, 'x');
-    return [{ dtype: 'e4m3', shape: [rows, width] }, { dtype: 'f32', shape: [rows] }];
+    return [{ dtype: 'e4m3', shape: [rows, width] }, { dtype: 'f32', shape: blocks ? [rows, blocksOf(width)] : [rows] }];
   },
   allgather: ({ parts }, operands) => {
     const [x] = exactly(operands, 1);
@@ -131,6 +132,17 @@ const rules: { readonly [K in OpKind]: InferRule<K> } = {
 
 /** What a matrix op makes of operands of this dtype when nobody says otherwise. */
 const computed = (dtype: DType): DType => (dtype === 'e4m3' ? 'bf16' : dtype);
+
+/** Blocks a row of so many elements is scaled in. */
+function blocksOf(width: Dim): number {
+  if (typeof width !== 'number') throw new Error(`rows of ${width} elements have blocks without number`);
+  return Math.ceil(width / blockScales.block.size);
+}
+
+function scalesOf(scales: TensorType, rows: Dim, k: Dim): void {
+  if (scales.shape.length === 1) same(scales.shape[0] as Dim, rows, 'the scales and the rows of x');
+  else shapeIs(scales, [rows, blocksOf(k)], 'the scales');
+}
 
 function pointwise(operands: readonly TensorType[]): readonly TensorType[] {
   const [x, y] = exactly(operands, 2) as [TensorType, TensorType];

@@ -165,7 +165,7 @@ const rules: { readonly [K in RowKind]: RowRule<K> } = {
     return [rounded(map(x, (value, i) => context.numbers.single(value * (by[i % by.length] as number))), op, context)];
   },
   columns: (op, operands) => [columns(tensorAt(operands, 0), op.attrs)],
-  quantise: (_, operands, context) => quantise(tensorAt(operands, 0), context.arithmetic),
+  quantise: (op, operands, context) => quantise(tensorAt(operands, 0), op.attrs, context.arithmetic),
   convert: (op, operands, context) => [rounded(tensorAt(operands, 0), op, context)],
   custom: (op, operands, context) => {
     const layer = context.module.customLayers.find((candidate) => candidate.name === op.attrs.layer);

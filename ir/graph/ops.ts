@@ -18,8 +18,9 @@ export type GraphAttrs = {
    */
   readonly norm: { readonly norm: 'rms' | 'layer'; readonly groups: number; readonly epsilon: number };
   /**
-   * (x [t, k], w [n, k], then those present in this order: rowScale [t], columnScale [n], bias [n], residual [t, n or n/2]) -> [t, n], n/2 if gated.
-   * y = x w^T * rowScale * columnScale + bias; activation (gated: act(y[:, :n/2]) * y[:, n/2:]); + residual.
+   * (x [t, k], w [n, k], then those present in this order: scales of x, columnScale [n], bias [n], residual [t, n or n/2]) -> [t, n], n/2 if gated.
+   * y = x w^T * columnScale + bias; activation (gated: act(y[:, :n/2]) * y[:, n/2:]); + residual. Scales [t] multiply the sums of rows;
+   * scales [t, ceil(k/128)] those of blocks of 128 of k, which are then added up.
    */
   readonly linear: { readonly activation: Activation; readonly gated: boolean; readonly scaled: boolean; readonly bias: boolean; readonly residual: boolean };
   /** (x [t, heads*headDim], positions: i32 [t]) -> x. Rotates the first 2*frequencies.length elements of each head; pairs are halves (i, i+n/2) or interleaved (2i, 2i+1). */
@@ -56,8 +57,8 @@ export type GraphAttrs = {
   readonly scale: Record<never, never>;
   /** (x [t, d]) -> columns start to end. */
   readonly columns: { readonly start: number; readonly end: number };
-  /** (x [t, d]) -> (e4m3 [t, d], f32 [t]): rowScale = amax/448 (1 if 0), x / rowScale. */
-  readonly quantise: Record<never, never>;
+  /** (x [t, d]) -> (e4m3 [t, d], f32 [t]): scale = amax/448 (1 if 0) of each row, x / scale. `blocks`: of each 128 columns of a row, the last of which may be fewer; f32 [t, ceil(d/128)]. */
+  readonly quantise: { readonly blocks: boolean };
   /** (x) -> x rounded to the result's dtype. */
   readonly convert: Record<never, never>;
   /** (x [t, d/parts] on each of `parts` chips) -> [t, d], the chips' columns in rank order. */

@@ -3,7 +3,7 @@ import { attend, finish, loadQueries, type Queries } from './interpret/attention
 import { drain, multiply, readWeights, type WeightEntry } from './interpret/matrix.ts';
 import { Memories, type TileMemory, type View, wordsOf } from './interpret/memory.ts';
 import { binPairs, mixRows, routeRows } from './interpret/experts.ts';
-import { copyRows, gatherRows, mapRows, normRows, quantiseRows, ropeRows, scatterRows } from './interpret/rows.ts';
+import { copyRows, gatherRows, mapRows, normRows, quantiseRowBlocks, quantiseRows, ropeRows, scatterRows } from './interpret/rows.ts';
 import { isLoop, type Region, type TileModule, type TileNode, type TileOp, type TileOpOf } from './module.ts';
 import type { TileKind } from './ops.ts';
 
@@ -61,12 +61,16 @@ const meanings: { readonly [K in TileKind]: Meaning<K> } = {
   store: ({ regions, rows }, view, { memories }) => copyRows(view(regions.from), view(regions.out), memories.window(rows).count),
   gather: ({ attrs, regions, rows }, view, { memories }) => gatherRows(attrs.skip, view(regions.table), view(regions.index), view(regions.out), memories.window(rows)),
   scatter: ({ attrs, regions, rows }, view, { memories }) => scatterRows(attrs.skip, view(regions.from), view(regions.index), view(regions.out), memories.window(rows)),
-  weights: ({ attrs, regions }, view, { fifo }) => void fifo.push(readWeights(attrs, view(regions.from))),
+  fill: ({ attrs, regions: { out }, rows }, view, { memories }) => {
+    for (let i = 0; i < memories.window(rows).count; i++) view(out).row(i).fill(Math.fround(attrs.value));
+  },
+  weights: ({ attrs, regions: { from, scales } }, view, { fifo }) => void fifo.push(readWeights(attrs, view(from), scales === undefined ? undefined : view(scales))),
   multiply: ({ attrs, regions, rows }, view, { memories, fifo }) => {
     const entry = fifo.shift();
     if (entry === undefined) throw new Error('a product finds no weights');
     const overwrite = attrs.accumulate === 'no' || (attrs.accumulate === 'first' && memories.I[3] === 0);
-    multiply(attrs, entry, view(regions.a), view(regions.acc), { count: memories.window(rows).count, overwrite });
+    const scales = regions.scales === undefined ? undefined : view(regions.scales);
+    multiply(attrs, entry, { a: view(regions.a), scales, acc: view(regions.acc) }, { count: memories.window(rows).count, overwrite });
   },
   drain: ({ attrs, regions, rows }, view, { memories }) => {
     const optional = (region: Region | undefined): View | undefined => (region === undefined ? undefined : view(region));
@@ -96,6 +100,7 @@ const meanings: { readonly [K in TileKind]: Meaning<K> } = {
     normRows({ ...attrs, lineElements: memories.lineBytes / f32Bytes }, view(x), view(params), view(out), memories.window(rows).count),
   rope: ({ attrs, regions: { x, table, out }, rows }, view, { memories }) => ropeRows(attrs, view(x), view(table), view(out), memories.window(rows).count),
   quantise: ({ regions: { x, out, rowScale }, rows }, view, { memories }) => quantiseRows(view(x), view(out), view(rowScale), memories.window(rows)),
+  quantiseBlocks: ({ regions: { x, out, scales }, rows }, view, { memories }) => quantiseRowBlocks(view(x), view(out), view(scales), memories.window(rows).count),
   route: ({ attrs, regions: { x, biases, indices, weights, offsets }, rows }, view, { memories }) =>
     routeRows(attrs, { x: view(x), biases: biases === undefined ? undefined : view(biases), indices: view(indices), weights: view(weights), offsets: view(offsets) }, memories.window(rows).count),
   bin: ({ attrs, regions, rows }, view, { memories }) =>

@@ -15,9 +15,11 @@ export type TileAttrs = {
   readonly gather: { readonly skip: boolean };
   /** Row i -> pool row index[first + i] (dsct). */
   readonly scatter: { readonly skip: boolean };
-  /** Weight tiles to the FIFO (wld). */
+  /** Every element becomes a number (dcp). */
+  readonly fill: { readonly value: number };
+  /** Weight tiles to the FIFO (wld); with `scales`, a row of FP32 numbers for each block of k, one for each block of n, go with them. */
   readonly weights: { readonly kTiles: number; readonly nTiles: number; readonly split: number };
-  /** The next FIFO entry times rows of a (mm). `first`: overwrites in iteration 0 of loop level 3. */
+  /** The next FIFO entry times rows of a (mm). `first`: overwrites in iteration 0 of loop level 3. `scales`: of each row, those of its blocks of 128 of k. */
   readonly multiply: { readonly accumulate: 'no' | 'yes' | 'first'; readonly split: number; readonly kTiles: number; readonly kLast: number; readonly nTiles: number };
   /** Accumulators to memory (epi). */
   readonly drain: {
@@ -32,6 +34,8 @@ export type TileAttrs = {
   readonly norm: { readonly norm: 'rms' | 'layer'; readonly groups: number };
   readonly rope: { readonly interleaved: boolean; readonly headDim: number; readonly rotary: number; readonly heads: number };
   readonly quantise: Record<never, never>;
+  /** A scale for each block of 128 columns (vqblk). */
+  readonly quantiseBlocks: Record<never, never>;
   /** The experts each row chooses: pairs of row and choice by expert, their weights, where each expert's begin (route). */
   readonly route: { readonly scores: (typeof routeScores)[number]; readonly normalise: boolean; readonly experts: number; readonly k: number };
   /** Pairs into bins of one expert: row and pair of each place, expert of each bin; -1 where there is none (bin). */
@@ -51,8 +55,9 @@ export const tileOperands = {
   store: { from: 'read', out: 'write' },
   gather: { table: 'read', index: 'read', out: 'write' },
   scatter: { from: 'read', index: 'read', out: 'write' },
-  weights: { from: 'read' },
-  multiply: { a: 'read', acc: 'update' },
+  fill: { out: 'write' },
+  weights: { from: 'read', scales: 'read?' },
+  multiply: { a: 'read', scales: 'read?', acc: 'update' },
   drain: { acc: 'read', params: 'read?', residual: 'read?', rowScale: 'read?', out: 'write' },
   query: { q: 'read', worklist: 'read', slopes: 'read?' },
   attend: { kv: 'read', pages: 'read' },
@@ -61,6 +66,7 @@ export const tileOperands = {
   norm: { x: 'read', params: 'read', out: 'write' },
   rope: { x: 'read', table: 'read', out: 'write' },
   quantise: { x: 'read', out: 'write', rowScale: 'write' },
+  quantiseBlocks: { x: 'read', out: 'write', scales: 'write' },
   route: { x: 'read', biases: 'read?', indices: 'write', weights: 'write', offsets: 'write' },
   bin: { indices: 'read', offsets: 'read', sources: 'write', targets: 'write', owners: 'write' },
   mix: { x: 'read', weights: 'read', out: 'write' },
@@ -70,8 +76,8 @@ export const tileOperands = {
 
 /** Which of a chip's queues runs each kind. */
 export const tileQueue = {
-  input: 'ctl', load: 'dma0', store: 'dma1', gather: 'dma0', scatter: 'dma1', weights: 'wld', multiply: 'mxu', drain: 'epi',
-  query: 'att', attend: 'att', finish: 'att', map: 'vec', norm: 'vec', rope: 'vec', quantise: 'vec', route: 'vec', bin: 'vec', mix: 'vec', allgather: 'col', shift: 'col',
+  input: 'ctl', load: 'dma0', store: 'dma1', gather: 'dma0', scatter: 'dma1', fill: 'dma0', weights: 'wld', multiply: 'mxu', drain: 'epi',
+  query: 'att', attend: 'att', finish: 'att', map: 'vec', norm: 'vec', rope: 'vec', quantise: 'vec', quantiseBlocks: 'vec', route: 'vec', bin: 'vec', mix: 'vec', allgather: 'col', shift: 'col',
 } as const satisfies Record<TileKind, string>;
 
 export type BufferFormat = Format;

@@ -1,5 +1,6 @@
 import type { Format } from '../../isa-spec/fields.ts';
 import { binsOf } from '../../isa-spec/bins.ts';
+import { blockScales } from '../../isa-spec/numerics-scales.ts';
 import { takesOperand } from '../../isa-spec/numerics-vector.ts';
 import type { Buffer, Region, TileModule, TileOp, TileOpOf } from './module.ts';
 import type { TileKind, tileOperands } from './ops.ts';
@@ -17,8 +18,9 @@ const operandSpaces: { readonly [K in TileKind]: { readonly [N in keyof (typeof 
   store: { from: 'sram', out: 'hbm' },
   gather: { table: 'hbm', index: 'sram', out: 'sram' },
   scatter: { from: 'sram', index: 'sram', out: 'hbm' },
-  weights: { from: 'sram' },
-  multiply: { a: 'sram', acc: 'acc' },
+  fill: { out: 'sram' },
+  weights: { from: 'sram', scales: 'sram' },
+  multiply: { a: 'sram', scales: 'sram', acc: 'acc' },
   drain: { acc: 'acc', params: 'sram', residual: 'sram', rowScale: 'sram', out: 'sram' },
   query: { q: 'sram', worklist: 'sram', slopes: 'sram' },
   attend: { kv: 'hbm', pages: 'sram' },
@@ -27,6 +29,7 @@ const operandSpaces: { readonly [K in TileKind]: { readonly [N in keyof (typeof 
   norm: { x: 'sram', params: 'sram', out: 'sram' },
   rope: { x: 'sram', table: 'sram', out: 'sram' },
   quantise: { x: 'sram', out: 'sram', rowScale: 'sram' },
+  quantiseBlocks: { x: 'sram', out: 'sram', scales: 'sram' },
   route: { x: 'sram', biases: 'sram', indices: 'sram', weights: 'sram', offsets: 'sram' },
   bin: { indices: 'sram', offsets: 'sram', sources: 'sram', targets: 'sram', owners: 'sram' },
   mix: { x: 'sram', weights: 'sram', out: 'sram' },
@@ -55,15 +58,23 @@ const checks: { readonly [K in TileKind]: Check<K> } = {
   store: (op, near) => moved(op.regions.from, op.regions.out, near),
   gather: ({ regions: { table, out } }, near) => moved(table, out, near),
   scatter: ({ regions: { from, out } }, near) => moved(from, out, near),
-  weights: ({ attrs, regions: { from } }, { module, buffer }) => [
+  fill: ({ regions: { out } }, { buffer }) => [buffer(out).format !== 'f32' && `fills ${buffer(out).format} with an f32`],
+  weights: ({ attrs, regions: { from, scales } }, { module, buffer }) => [
     !isMatrix(buffer(from).format) && `streams ${buffer(from).format} weights`,
     attrs.kTiles < 1 || attrs.nTiles < 1 ? 'streams no tile' : differ('elements that are not its tiles', from.rows * from.columns, attrs.kTiles * attrs.nTiles * module.tile ** 2),
     from.columns % module.tile ** 2 !== 0 && `has rows of ${from.columns} elements, which are not tiles`,
+    ...(scales === undefined ? [] : [
+      ...scaled(scales, buffer(from).format, buffer),
+      differ('scales that are not those of its blocks of k', scales.rows, blocksOf(attrs.kTiles * module.tile)),
+      differ('scales that are not those of its blocks of n', scales.columns, blocksOf(attrs.nTiles * module.tile)),
+      differ('scales with others between them', scales.columns, buffer(scales).columns),
+    ]),
   ],
-  multiply: ({ attrs, regions: { a, acc } }, { module, buffer }) => [
+  multiply: ({ attrs, regions: { a, scales, acc } }, { module, buffer }) => [
     attrs.kLast < 1 || attrs.kLast > module.tile ? `has a last k-tile of ${attrs.kLast} of ${module.tile}` : differ('operand columns that are not its k', a.columns, (attrs.kTiles - 1) * module.tile + attrs.kLast),
     differ('sums that are not its n-tiles', acc.columns, attrs.nTiles * module.tile),
     buffer(acc).format !== 'f32' && 'accumulates in a format that is not f32',
+    ...(scales === undefined ? [] : [...scaled(scales, buffer(a).format, buffer), differ('scales that are not those of its blocks', scales.columns, blocksOf(a.columns))]),
   ],
   drain: (op, { module, buffer }) => {
     const { attrs, regions: { acc, params, residual, rowScale, out } } = op;
@@ -114,6 +125,11 @@ const checks: { readonly [K in TileKind]: Check<K> } = {
     buffer(out).format !== 'e4m3' && `quantises to ${buffer(out).format}`,
     buffer(rowScale).format !== 'f32' && 'writes row scales that are not f32',
   ],
+  quantiseBlocks: ({ regions: { x, out, scales } }, { buffer }) => [
+    differ('operands of other widths', x.columns, out.columns),
+    ...scaled(scales, buffer(out).format, buffer),
+    differ('scales that are not those of its blocks', scales.columns, blocksOf(x.columns)),
+  ],
   route: ({ attrs, regions: { x, biases, indices, weights, offsets }, rows }, { buffer }) => [
     differ('logits that are not its experts', x.columns, attrs.experts),
     (attrs.k < 1 || attrs.k > attrs.experts) && `chooses ${attrs.k} of ${attrs.experts} experts`,
@@ -148,6 +164,9 @@ const checks: { readonly [K in TileKind]: Check<K> } = {
   ],
   shift: ({ regions: { from, out } }, near) => moved(from, out, near),
 };
+
+const blocksOf = (columns: number): number => Math.ceil(columns / blockScales.block.size);
+const scaled = (scales: Region, format: Format, buffer: Near['buffer']): readonly (string | false)[] => [format !== 'e4m3' && `has scales of blocks of ${format}`, buffer(scales).format !== 'f32' && 'has scales that are not f32'];
 
 const moved = (from: Region, out: Region, { buffer }: Near): readonly (string | false)[] => [differ('different formats', buffer(from).format, buffer(out).format), differ('different widths', from.columns, out.columns)];
 
@@ -184,6 +203,7 @@ export function sequenceProblems(ops: readonly TileOp[], near: Near): readonly {
         report(differ('k-tiles that are not those of its weights', op.attrs.kTiles, weights.attrs.kTiles));
         report(differ('n-tiles that are not those of its weights', op.attrs.nTiles, weights.attrs.nTiles));
         report(differ('a split that is not that of its weights', op.attrs.split, weights.attrs.split));
+        report((op.regions.scales === undefined) !== (weights.regions.scales === undefined) && `has ${op.regions.scales === undefined ? 'no ' : ''}scales of blocks, unlike its weights`);
         report(differ('an operand of another format than its weights', near.buffer(op.regions.a).format, near.buffer(weights.regions.from).format));
         break;
       }

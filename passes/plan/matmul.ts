@@ -1,4 +1,6 @@
+import { formatBytes } from '../../isa-spec/fields.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
+import { blockScales } from '../../isa-spec/numerics-scales.ts';
 
 /** `full` equal pieces of `size` tiles, then, if `tail` is not 0, one of `tail` tiles. */
 export type Pieces = { readonly size: number; readonly full: number; readonly tail: number };
@@ -34,34 +36,73 @@ export type MatmulShape = {
   /** SRAM bytes a row of a row tile takes besides the weight ring, and a row's column of output does (staged operands only). */
   readonly stagedBytesPerRow: number;
   readonly stagedBytesPerRowAndColumn: number;
+  /** The k-tiles of a chunk, if operands are in pieces; else as many as fit. */
+  readonly chunkTiles: number | undefined;
+  /** Groups but the last are multiples of so many units. */
+  readonly groupStep: number;
 };
 
 const weightRingDepth = 3;
+/** Depths there is for operands in pieces, where the ring has no room for less than a piece. */
+const pieceRingDepths = [weightRingDepth, 2, 1];
 /** Most lines from a row to the next that every unit can say. */
 export const pitchFieldMax = 4095;
 /** Most rows a window's bound can say. */
 export const rowsFieldMax = 8191;
+/** Most k-tiles a product can say. */
+const kTilesMax = 256;
+
+/** Bytes of a tile of weights in SRAM. */
+const tileBytesOf = ({ arrays, sram }: Machine, elementBytes: number): number => {
+  const [side, line] = [arrays.size.value, sram.lineBytes.value];
+  return side * Math.ceil((side * elementBytes) / line) * line;
+};
+
+/**
+ * Columns of a piece of a row that is scaled in blocks: as many as have their scales on one line, or what tiles of weights
+ * for half of the arrays leave room for in a slot of the ring; a block and a tile at the least.
+ */
+export function pieceColumns(machine: Machine, stageBytes: number): number {
+  const [side, { size }] = [machine.arrays.size.value, blockScales.block];
+  const least = Math.max(side, size);
+  const slotTiles = stageBytes / 2 / weightRingDepth / tileBytesOf(machine, 1);
+  const most = Math.min(kTilesMax, Math.floor(slotTiles / Math.max(1, machine.arrays.count.value / 2))) * side;
+  let columns = Math.max(least, (machine.sram.lineBytes.value / formatBytes.f32) * size);
+  while (columns / 2 >= least && columns > most) columns /= 2;
+  return columns;
+}
 
 /**
  * The cut with the fewest estimated cycles among those that fit `stageBytes` of SRAM (half for the weight ring) and two
  * banks of accumulators; undefined if none does. Estimate: the larger of array time and weight streaming, per pass.
  */
 export function planMatmul(shape: MatmulShape, machine: Machine, stageBytes: number): MatmulPlan | undefined {
+  for (const depth of shape.chunkTiles === undefined ? [weightRingDepth] : pieceRingDepths) {
+    const plan = planOfDepth(shape, machine, stageBytes, depth);
+    if (plan !== undefined) return plan;
+  }
+  return undefined;
+}
+
+function planOfDepth(shape: MatmulShape, machine: Machine, stageBytes: number, depth: number): MatmulPlan | undefined {
   const side = machine.arrays.size.value;
-  const tileBytes = side * Math.ceil((side * shape.elementBytes) / machine.sram.lineBytes.value) * machine.sram.lineBytes.value;
+  const tileBytes = tileBytesOf(machine, shape.elementBytes);
   const tilesPerUnit = shape.gated ? 2 : 1;
-  const slotTiles = Math.floor(Math.min(stageBytes / 2 / weightRingDepth, shape.chunkBytes) / tileBytes);
+  const slotTiles = Math.floor(Math.min(stageBytes / 2 / depth, shape.chunkBytes) / tileBytes);
   const units = Math.ceil(shape.columns / side);
   const kTiles = Math.ceil(shape.k / side);
+  const leastChunk = Math.min(kTiles, shape.chunkTiles ?? 1);
   const bytesPerCycle = machine.hbm.bytesPerSecond.value / machine.clockHz.value;
   const rate = shape.elementBytes === 1 ? 1 : machine.arrays.bf16Rate.value;
 
   let best: MatmulPlan | undefined;
   for (let split = 0; 2 ** split <= machine.arrays.count.value; split++) {
-    const unitsMax = Math.min(units, Math.floor(machine.arrays.count.value / 2 ** split / tilesPerUnit), Math.floor(slotTiles / tilesPerUnit), 64 / tilesPerUnit);
+    const inGang = Math.min(units, Math.floor(machine.arrays.count.value / 2 ** split / tilesPerUnit), Math.floor(Math.min(slotTiles, rowsFieldMax) / tilesPerUnit / leastChunk), 64 / tilesPerUnit);
+    const unitsMax = inGang < units ? Math.floor(inGang / shape.groupStep) * shape.groupStep : units;
     if (unitsMax < 1) continue;
-    const groupCount = Math.ceil(units / unitsMax);
-    const groupUnits = Math.ceil(units / groupCount);
+    const even = Math.ceil(units / Math.ceil(units / unitsMax));
+    const groupUnits = Math.min(units, Math.ceil(even / shape.groupStep) * shape.groupStep);
+    const groupCount = Math.ceil(units / groupUnits);
     const perRow = shape.stagedBytesPerRow + shape.stagedBytesPerRowAndColumn * groupUnits * side;
     const rowsMax = Math.min(shape.rows, rowsFieldMax, 2 ** split * Math.floor(machine.accumulatorRows.value / 2), perRow === 0 ? shape.rows : Math.floor(stageBytes / 2 / perRow));
     if (rowsMax < 1) continue;
@@ -71,14 +112,14 @@ export function planMatmul(shape: MatmulShape, machine: Machine, stageBytes: num
     const streamCycles = (units * tilesPerUnit * kTiles * tileBytes) / bytesPerCycle;
     const cycles = rowTiles * Math.max(arrayCycles, streamCycles);
     if (best !== undefined && best.cycles <= cycles) continue;
-    const chunkTiles = Math.min(kTiles, 256, Math.floor(slotTiles / (groupUnits * tilesPerUnit)), Math.floor(rowsFieldMax / (groupUnits * tilesPerUnit)));
+    const chunkTiles = shape.chunkTiles !== undefined ? leastChunk : Math.min(kTiles, kTilesMax, Math.floor(slotTiles / (groupUnits * tilesPerUnit)), Math.floor(rowsFieldMax / (groupUnits * tilesPerUnit)));
     best = {
       rowTile, rowTiles, split, tilesPerUnit,
       groups: pieces(units, groupUnits, shape.columns % side !== 0),
       chunks: pieces(kTiles, chunkTiles, shape.k % side !== 0),
       kLast: shape.k - (kTiles - 1) * side,
       nLast: shape.columns - (units - 1) * side,
-      depth: weightRingDepth,
+      depth,
       cycles,
     };
   }

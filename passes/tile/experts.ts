@@ -6,10 +6,10 @@ import { formatBytes, type Format } from '../../isa-spec/fields.ts';
 import type { Activation } from '../../isa-spec/instructions.ts';
 import { type MatmulPlan, pieceCount, pieceTotal, planMatmul, rowsFieldMax } from '../plan/matmul.ts';
 import { bufferOf, DoesNotFit, instanceRow, listBuffer, type Lowering, type Place, rowBytes, rowLimit, rowsOf, wholeList } from './lowering.ts';
-import { eachChunk, eachGroup, scale } from './matmul.ts';
+import { eachChunk, eachGroup } from './matmul.ts';
 import { tableOf } from './rows.ts';
 import { weightNameOf, weightOf } from './weights.ts';
-import { affine } from './writer.ts';
+import { affine, times } from './writer.ts';
 
 /**
  * experts -> a choice for every row of the step at once, and its pairs of row and expert in bins of one expert each: a loop over bins is
@@ -103,7 +103,6 @@ function product(low: Lowering, { weight: value, bias, plan, gated, activation, 
     write.op('gather', { skip: true }, { table: write.region(home, instanceRow(low, experts), experts, columns, { column: at.from }), index: owners, out: staged }, { max: 1, of: 'all' });
     return staged;
   };
-  const times = (at: ReturnType<typeof affine>, by: number): ReturnType<typeof affine> => ({ base: at.base * by, steps: scale(at.steps, by) });
 
   return (a, rowScale, out, rowsOfBin) =>
     eachGroup(low, plan, (group) => {
@@ -113,9 +112,9 @@ function product(low: Lowering, { weight: value, bias, plan, gated, activation, 
       const sums = write.region(acc, affine(0), plan.rowTile, nTiles * side, { slot: group.slot });
       eachChunk(low, plan, group, ({ first, chunkTiles, accumulate, ringSlot, kLast, column }) => {
         const whole = ofOwner(tiles, ring, chunkTiles * nTiles * side * side, { from: times(first, side * side), slot: ringSlot });
-        write.op('weights', { kTiles: chunkTiles, nTiles, split: plan.split }, { from: whole }, { max: 1, of: 'all' });
+        write.op('weights', { kTiles: chunkTiles, nTiles, split: plan.split }, { from: whole, scales: undefined }, { max: 1, of: 'all' });
         const operand = { ...a, column, columns: (chunkTiles - 1) * side + kLast };
-        write.op('multiply', { accumulate, split: plan.split, kTiles: chunkTiles, kLast, nTiles }, { a: operand, acc: sums }, rowsOfBin);
+        write.op('multiply', { accumulate, split: plan.split, kTiles: chunkTiles, kLast, nTiles }, { a: operand, scales: undefined, acc: sums }, rowsOfBin);
       });
       const nLast = group.last ? plan.nLast : side;
       const columns = (group.units - 1) * side + nLast;
@@ -139,7 +138,7 @@ function binning(low: Lowering, { limit, experts, k, width, out, inner, parts, f
     // A gather brings a chunk of weights as one row, and has sixteen bits for its lines.
     chunkBytes: (2 ** 16 - 1) * low.machine.sram.lineBytes.value,
     // Both products have these rows, and room for rows.
-    stagedBytesPerRow: perRow / 2, stagedBytesPerRowAndColumn: 0,
+    stagedBytesPerRow: perRow / 2, stagedBytesPerRowAndColumn: 0, chunkTiles: undefined, groupStep: 1,
   };
   let best: { readonly size: number; readonly plans: readonly [MatmulPlan, MatmulPlan]; readonly cycles: number } | undefined;
   for (let cuts = 1, size = 0; size !== 1; cuts = cuts < 8 ? cuts + 1 : 2 * cuts) {

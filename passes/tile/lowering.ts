@@ -1,11 +1,12 @@
 import type { Format } from '../../isa-spec/fields.ts';
 import type { StepCount } from '../../isa-spec/instructions.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
-import type { GraphModule } from '../../ir/graph/module.ts';
+import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
 import { pitchLines } from '../../ir/tile/footprint.ts';
 import type { Affine, Buffer, BufferId, Region, RowBound, TileModule } from '../../ir/tile/module.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { rowsFieldMax } from '../plan/matmul.ts';
+import type { Pieces } from './blocks.ts';
 import { affine, type TileWriter } from './writer.ts';
 
 /** Largest step a program serves, and the KV pool it works on. */
@@ -27,6 +28,13 @@ export type Lowering = {
   readonly place: (value: ValueId) => Place;
   /** The SRAM list a row-list value (ids, positions, row scales) is in. */
   readonly list: (value: ValueId) => Region;
+  /** Rows of FP32 ones in SRAM: the scales of blocks of weights, which have scales of columns. */
+  readonly ones: (rows: number, columns: number) => Region;
+  /** A row list of ones: the scales of rows that have scales of blocks. */
+  readonly onesOf: (of: StepCount) => Region;
+  readonly pieces: Pieces;
+  /** Ops that another has done already. */
+  readonly done: Set<GraphOp>;
   /** 1 inside the layer loop: what an instance-indexed row moves by, times rows an instance. */
   readonly inLayers: boolean;
 };

@@ -1,44 +1,53 @@
-import type { OpOf } from '../../ir/graph/module.ts';
+import type { GraphOp, OpOf } from '../../ir/graph/module.ts';
 import type { Affine, BufferId, Packing, Region, RowBound } from '../../ir/tile/module.ts';
-import type { ValueId } from '../../ir/types.ts';
-import { formatBytes } from '../../isa-spec/fields.ts';
+import type { TensorType, ValueId } from '../../ir/types.ts';
+import { type Format, formatBytes } from '../../isa-spec/fields.ts';
 import { type MatmulPlan, pieceCount, pieceTotal, planMatmul } from '../plan/matmul.ts';
+import { sizeOf } from '../rewrite.ts';
+import { blocksIn, part, quantisePieces, scaleColumns, soleQuantiser } from './blocks.ts';
 import { bufferOf, DoesNotFit, instanceRow, type Lowering, MustSpill, type Place, rowBytes, rowLimit, rowsOf } from './lowering.ts';
+import { countOf } from './storage.ts';
 import { weightNameOf, weightOf } from './weights.ts';
-import { affine, shift } from './writer.ts';
+import { add, affine, shift, times } from './writer.ts';
 
 /**
  * linear -> weight tiles streamed through the arrays: row tiles; in each, column groups; in each, k chunks accumulate and
- * one drain finishes. Operands in HBM pass through stages.
+ * one drain finishes. Operands in HBM pass through stages. What is only read to be quantised in blocks is so as it is drained, and
+ * is never whole.
  */
 export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
   const [x, w, ...rest] = op.operands as [ValueId, ValueId, ...ValueId[]];
   const next = (present: boolean): ValueId | undefined => (present ? rest.shift() : undefined);
-  const rowScale = next(op.attrs.scaled);
+  const scalesOfX = next(op.attrs.scaled);
   next(op.attrs.scaled); // the column scales travel with the weight's parameters
   const bias = next(op.attrs.bias);
   const residualValue = next(op.attrs.residual);
   const weight = weightOf(low, w);
   const a = low.place(x);
-  const out = low.place(op.results[0] as ValueId);
-  const residual = residualValue === undefined ? undefined : low.place(residualValue);
+  const inBlocks = scalesOfX !== undefined && (low.module.types[scalesOfX] as TensorType).shape.length === 2;
+  const operands = inBlocks ? [a, low.place(scalesOfX)] : [a];
   const side = low.machine.arrays.size.value;
   const format = bufferOf(low, a.buffer).format;
-  const inHbm = (place: Place | undefined): place is Place => place !== undefined && bufferOf(low, place.buffer).space === 'hbm';
-  const stagedColumns = [out, residual].filter(inHbm).reduce((sum, place) => sum + 2 * formatBytes[bufferOf(low, place.buffer).format], 0);
+  const inHbm = (place: Place): boolean => bufferOf(low, place.buffer).space === 'hbm';
+  const bytesOf = (place: Place): number => formatBytes[bufferOf(low, place.buffer).format];
 
-  const plan = planMatmul(
-    {
-      rows: rowLimit(low, out.of), k: a.columns, columns: out.columns, gated: op.attrs.gated, elementBytes: formatBytes[format], chunkBytes: Infinity,
-      stagedBytesPerRow: inHbm(a) ? rowBytes(low, format, a.columns) : 0, stagedBytesPerRowAndColumn: stagedColumns,
-    },
-    low.machine,
-    low.homes.stageBytes,
-  );
+  const result = op.results[0] as ValueId;
+  const type = low.module.types[result] as TensorType;
+  const shape = {
+    rows: rowLimit(low, countOf(type)), k: a.columns, columns: sizeOf(type.shape[1]), gated: op.attrs.gated, elementBytes: formatBytes[format], chunkBytes: Infinity,
+    stagedBytesPerRow: operands.filter(inHbm).reduce((sum, place) => sum + rowBytes(low, bufferOf(low, place.buffer).format, place.columns), 0),
+    chunkTiles: inBlocks ? low.pieces.columns / side : undefined,
+  };
+  const quantiser = residualValue === undefined ? soleQuantiser(low, result) : undefined;
+  const into = quantiser === undefined ? undefined : intoBlocks(low, quantiser);
+  const drained = into === undefined ? undefined : planMatmul({ ...shape, stagedBytesPerRowAndColumn: into.stagedBytes, groupStep: low.pieces.columns / side }, low.machine, low.homes.stageBytes);
+  const whole = drained === undefined ? { out: low.place(result), residual: residualValue === undefined ? undefined : low.place(residualValue) } : undefined;
+  const staged = whole === undefined ? [] : [whole.out, ...(whole.residual === undefined ? [] : [whole.residual])].filter(inHbm);
+  const plan = drained ?? planMatmul({ ...shape, stagedBytesPerRowAndColumn: staged.reduce((sum, place) => sum + 2 * bytesOf(place), 0), groupStep: 1 }, low.machine, low.homes.stageBytes);
   if (plan === undefined) throw new DoesNotFit();
-
-  if (residual !== undefined) sameHome(low, out, residual);
-  const nest = new MatmulNest(low, plan, { a, out, residual });
+  if (whole?.residual !== undefined) sameHome(low, whole.out, whole.residual);
+  if (drained !== undefined) low.done.add(quantiser as GraphOp);
+  const nest = new MatmulNest(low, plan, operands, { max: plan.rowTile, of: countOf(type) });
   const name = weight.name;
   const kTiles = pieceTotal(plan.chunks);
   const tilesPerInstance = pieceTotal(plan.groups) * plan.tilesPerUnit * kTiles;
@@ -53,33 +62,47 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
   const ring = write.buffer({ name: `${name}.ring`, space: 'sram', role: 'stage', format, rows: chunkRows, columns: side * side, depth: plan.depth });
   const params = !op.attrs.scaled && bias === undefined ? undefined : nest.params({ kind: 'params', weight: name, bias: bias === undefined ? '' : weightNameOf(low, bias), groupTiles, gated: op.attrs.gated, scale: op.attrs.scaled }, instances);
   const acc = write.buffer({ name: `${name}.acc`, space: 'acc', role: 'stage', format: 'f32', rows: plan.rowTile, columns: groupTiles * side, depth: 2 });
-  const scales = rowScale === undefined ? undefined : low.list(rowScale);
+  const rowScale = scalesOfX === undefined ? undefined : inBlocks ? low.onesOf(countOf(type)) : low.list(scalesOfX);
 
-  nest.rows((rowRegionOfA, rows) => {
+  nest.rows(([rowRegionOfA, rowScales], rows) => {
     eachGroup(low, plan, (group) => {
       const nTiles = group.units * plan.tilesPerUnit;
       const paramsRegion = params?.(group.index, nTiles);
       const accRegion = write.region(acc, affine(0), plan.rowTile, nTiles * side, { slot: group.slot });
       eachChunk(low, plan, group, ({ first, chunkTiles, accumulate, ringSlot, kLast, column }) => {
         const count = chunkTiles * nTiles;
-        const stage = write.region(ring, affine(0), count, side * side, { slot: ringSlot });
+        const stage = write.region(ring, affine(0), count, side * side, plan.depth === 1 ? {} : { slot: ringSlot });
         const whole: RowBound = { max: count, of: 'all' };
         write.op('load', {}, { from: write.region(tiles, instanceRow(low, tilesPerInstance, first), count, side * side), out: stage }, whole);
-        write.op('weights', { kTiles: chunkTiles, nTiles, split: plan.split }, { from: stage }, whole);
+        const ones = inBlocks ? low.ones(blocksIn(chunkTiles * side), blocksIn(nTiles * side)) : undefined;
+        write.op('weights', { kTiles: chunkTiles, nTiles, split: plan.split }, { from: stage, scales: ones }, whole);
         const k = (chunkTiles - 1) * side + kLast;
-        const operand = { ...rowRegionOfA, column: { base: rowRegionOfA.column.base + column.base, steps: column.steps }, columns: k };
-        write.op('multiply', { accumulate, split: plan.split, kTiles: chunkTiles, kLast, nTiles }, { a: operand, acc: accRegion }, rows);
+        const scales = rowScales === undefined ? undefined : part(rowScales, times(column, low.pieces.scales / low.pieces.columns), blocksIn(k));
+        write.op('multiply', { accumulate, split: plan.split, kTiles: chunkTiles, kLast, nTiles }, { a: part(rowRegionOfA, column, k), scales, acc: accRegion }, rows);
       });
-      nest.drain(group, (outRegion, residualRegion) => {
+      const drain = (outRegion: Region, residualRegion: Region | undefined): void => {
         write.op(
           'drain',
           { activation: op.attrs.activation, scale: op.attrs.scaled, bias: bias !== undefined, gated: op.attrs.gated, split: plan.split, nTiles, nLast: group.last ? plan.nLast : side },
-          { acc: accRegion, params: paramsRegion, residual: residualRegion, rowScale: scales, out: outRegion },
+          { acc: accRegion, params: paramsRegion, residual: residualRegion, rowScale, out: outRegion },
           rows,
         );
-      });
+      };
+      if (whole === undefined) nest.quantise(group, into as IntoBlocks, drain);
+      else nest.drain(group, whole, drain);
     });
   });
+}
+
+/** Where codes and scales of blocks go, in what format what is quantised comes, and how many bytes a column of a row takes in stages. */
+type IntoBlocks = { readonly codes: Place; readonly scales: Place; readonly format: Format; readonly stagedBytes: number };
+
+function intoBlocks(low: Lowering, op: OpOf<'quantise'>): IntoBlocks {
+  const [codes, scales] = op.results.map(low.place) as [Place, Place];
+  const format = (low.module.types[op.operands[0] as ValueId] as TensorType).dtype as Format;
+  const inHbm = (place: Place): boolean => bufferOf(low, place.buffer).space === 'hbm';
+  const perColumn = formatBytes[format] + (inHbm(codes) ? formatBytes.e4m3 : 0) + (inHbm(scales) ? (formatBytes.f32 * low.pieces.scales) / low.pieces.columns : 0);
+  return { codes, scales, format, stagedBytes: 2 * perColumn };
 }
 
 /** The epilogue reads the residual with the output's pitch and format: both lie whole in SRAM, or both in stages. */
@@ -112,8 +135,8 @@ export function eachChunk(low: Lowering, plan: MatmulPlan, group: Group, body: (
   const tilesPerUnit = plan.tilesPerUnit * pieceTotal(plan.chunks);
   const { full, size, tail } = plan.chunks;
   const chunksPerGroup = pieceCount(plan.chunks);
-  const groupStart: Affine = { base: group.firstUnit.base * tilesPerUnit, steps: scale(group.firstUnit.steps, tilesPerUnit) };
-  const ringStart: Affine = { base: group.slot.base * chunksPerGroup, steps: scale(group.slot.steps, chunksPerGroup) };
+  const groupStart = times(group.firstUnit, tilesPerUnit);
+  const ringStart = times(group.slot, chunksPerGroup);
   const along = (at: Affine, step: number): Affine => ({ base: at.base, steps: [at.steps[0], at.steps[1], at.steps[2], step] });
   const looped = full > 1 ? 1 : 0;
   low.write.loop(3, 'chunks', full, () =>
@@ -128,29 +151,31 @@ export function eachChunk(low: Lowering, plan: MatmulPlan, group: Group, body: (
 class MatmulNest {
   readonly #low: Lowering;
   readonly #plan: MatmulPlan;
-  readonly #sides: { readonly a: Place; readonly out: Place; readonly residual: Place | undefined };
+  /** What is multiplied: rows, and their scales if those are of blocks. */
+  readonly #operands: readonly Place[];
   readonly #rows: RowBound;
 
-  constructor(low: Lowering, plan: MatmulPlan, sides: { readonly a: Place; readonly out: Place; readonly residual: Place | undefined }) {
+  constructor(low: Lowering, plan: MatmulPlan, operands: readonly Place[], rows: RowBound) {
     this.#low = low;
     this.#plan = plan;
-    this.#sides = sides;
-    this.#rows = { max: plan.rowTile, of: sides.out.of };
+    this.#operands = operands;
+    this.#rows = rows;
   }
 
-  rows(body: (a: Region, rows: RowBound) => void): void {
+  rows(body: (operands: readonly [Region, Region | undefined], rows: RowBound) => void): void {
     const { write } = this.#low;
     const { rowTile, rowTiles } = this.#plan;
-    const { a } = this.#sides;
     const row = affine(0, 0, rowTile);
-    const home = rowsOf(this.#low, a, row, rowTile, rowTile * rowTiles);
-    const staged = bufferOf(this.#low, a.buffer);
-    if (staged.space !== 'hbm') return write.loop(1, 'rows', rowTiles, () => body(home, this.#rows));
-    const stage = write.buffer({ name: `${staged.name}.stage`, space: 'sram', role: 'stage', format: staged.format, rows: rowTile, columns: a.columns });
-    const region = write.region(stage, affine(0), rowTile, a.columns);
+    const sources = this.#operands.map((place) => {
+      const home = rowsOf(this.#low, place, row, rowTile, rowTile * rowTiles);
+      const { space, name, format } = bufferOf(this.#low, place.buffer);
+      if (space !== 'hbm') return { home, region: home };
+      const stage = write.buffer({ name: `${name}.stage`, space: 'sram', role: 'stage', format, rows: rowTile, columns: place.columns });
+      return { home, region: write.region(stage, affine(0), rowTile, place.columns) };
+    });
     write.loop(1, 'rows', rowTiles, () => {
-      write.op('load', {}, { from: home, out: region }, this.#rows);
-      body(region, this.#rows);
+      for (const { home, region } of sources) if (region !== home) write.op('load', {}, { from: home, out: region }, this.#rows);
+      body(sources.map(({ region }) => region) as unknown as readonly [Region, Region | undefined], this.#rows);
     });
   }
 
@@ -172,39 +197,60 @@ class MatmulNest {
   }
 
   /** Brings a group's residual, lets `emit` drain to where the output lives or to a stage, and stores the stage. */
-  drain(group: Group, emit: (out: Region, residual: Region | undefined) => void): void {
-    const { write, machine } = this.#low;
-    const { rowTile, rowTiles, nLast } = this.#plan;
-    const side = machine.arrays.size.value;
-    const columns = (group.units - 1) * side + (group.last ? nLast : side);
-    const row = affine(0, 0, rowTile);
-    const home = (place: Place): Region =>
-      write.region(place.buffer, row, rowTile, columns, { column: { base: place.column + group.firstUnit.base * side, steps: scale(group.firstUnit.steps, side) }, reach: rowTile * rowTiles });
-    const staged = (place: Place): Region | undefined => {
-      const buffer = bufferOf(this.#low, place.buffer);
-      if (buffer.space !== 'hbm') return undefined;
-      return write.region(this.#stageOf(place, `${buffer.name}.stage`), affine(0), rowTile, columns, { slot: group.slot });
-    };
-    const { out, residual } = this.#sides;
-    const residualStage = residual === undefined ? undefined : staged(residual);
-    if (residual !== undefined && residualStage !== undefined) write.op('load', {}, { from: home(residual), out: residualStage }, this.#rows);
-    const outStage = staged(out);
-    emit(outStage ?? home(out), residual === undefined ? undefined : (residualStage ?? home(residual)));
-    if (outStage !== undefined) write.op('store', {}, { from: outStage, out: home(out) }, this.#rows);
+  drain(group: Group, { out, residual }: { readonly out: Place; readonly residual: Place | undefined }, emit: (out: Region, residual: Region | undefined) => void): void {
+    const { write } = this.#low;
+    const columns = this.#columnsOf(group);
+    const from = residual === undefined ? undefined : this.#part(group, residual, columns);
+    if (from !== undefined && from.local !== from.home) write.op('load', {}, { from: from.home, out: from.local }, this.#rows);
+    const to = this.#part(group, out, columns);
+    emit(to.local, from?.local);
+    this.#store(to);
   }
 
-  readonly #stages = new Map<Place, BufferId>();
+  /** Lets `emit` drain to a stage, and quantises what is there, in blocks, to where codes and scales live. */
+  quantise(group: Group, { codes, scales, format }: IntoBlocks, emit: (out: Region, residual: undefined) => void): void {
+    const { write, pieces } = this.#low;
+    const columns = this.#columnsOf(group);
+    const stage = this.#stageOf(`${bufferOf(this.#low, codes.buffer).name}.drained`, format, columns.most);
+    const x = write.region(stage, affine(0), this.#plan.rowTile, columns.size, { slot: group.slot });
+    emit(x, undefined);
+    const out = this.#part(group, codes, columns);
+    const found = this.#part(group, scales, { first: times(columns.first, pieces.scales / pieces.columns), size: scaleColumns(columns.size, pieces), most: scaleColumns(columns.most, pieces) });
+    quantisePieces(this.#low, { x, out: out.local, scales: found.local }, this.#rows);
+    this.#store(out);
+    this.#store(found);
+  }
 
-  #stageOf(place: Place, name: string): BufferId {
-    const known = this.#stages.get(place);
+  /** The columns a group makes; `most`: any group. */
+  #columnsOf({ units, last, firstUnit }: Group): Columns {
+    const side = this.#low.machine.arrays.size.value;
+    return { first: times(firstUnit, side), size: (units - 1) * side + (last ? this.#plan.nLast : side), most: this.#plan.groups.size * side };
+  }
+
+  /** A group's columns of a place, and where units find them: there, or in a stage. */
+  #part(group: Group, place: Place, { first, size, most }: Columns): Part {
+    const { write } = this.#low;
+    const { rowTile, rowTiles } = this.#plan;
+    const home = write.region(place.buffer, affine(0, 0, rowTile), rowTile, size, { column: add(affine(place.column), first), reach: rowTile * rowTiles });
+    const { space, name, format } = bufferOf(this.#low, place.buffer);
+    return { home, local: space === 'hbm' ? write.region(this.#stageOf(`${name}.stage`, format, most), affine(0), rowTile, size, { slot: group.slot }) : home };
+  }
+
+  #store({ home, local }: Part): void {
+    if (local !== home) this.#low.write.op('store', {}, { from: local, out: home }, this.#rows);
+  }
+
+  readonly #stages = new Map<string, BufferId>();
+
+  #stageOf(name: string, format: Format, columns: number): BufferId {
+    const known = this.#stages.get(name);
     if (known !== undefined) return known;
-    const { write, machine } = this.#low;
-    const columns = this.#plan.groups.size * machine.arrays.size.value;
-    const made = write.buffer({ name, space: 'sram', role: 'stage', format: bufferOf(this.#low, place.buffer).format, rows: this.#plan.rowTile, columns, depth: 2 });
-    this.#stages.set(place, made);
+    const made = this.#low.write.buffer({ name, space: 'sram', role: 'stage', format, rows: this.#plan.rowTile, columns, depth: 2 });
+    this.#stages.set(name, made);
     return made;
   }
 }
 
-export const scale = (steps: Affine['steps'], by: number): Affine['steps'] => [steps[0] * by, steps[1] * by, steps[2] * by, steps[3] * by];
+type Columns = { readonly first: Affine; readonly size: number; readonly most: number };
+type Part = { readonly home: Region; readonly local: Region };
 

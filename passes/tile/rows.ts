@@ -4,6 +4,7 @@ import type { TileAttrs } from '../../ir/tile/ops.ts';
 import type { BufferId, Region, RowBound } from '../../ir/tile/module.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { pitchFieldMax } from '../plan/matmul.ts';
+import { quantisePieces } from './blocks.ts';
 import { bufferOf, instanceRow, type Lowering, overRows, type Place, rowBytes, rowLimit, rowsOf, rowTiling, stageDepth, wholeList } from './lowering.ts';
 import { stagedVector, weightNameOf, weightOf } from './weights.ts';
 import { affine } from './writer.ts';
@@ -82,7 +83,12 @@ export function mapInto(low: Lowering, name: TileAttrs['map']['function'], from:
 }
 
 export function lowerQuantise(low: Lowering, op: OpOf<'quantise'>): void {
+  if (low.done.has(op)) return;
   const [codes, scales] = op.results as [ValueId, ValueId];
+  if (op.attrs.blocks) {
+    overRows(low, [low.place(op.operands[0] as ValueId)], [low.place(codes), low.place(scales)], ([x], [out, found], rows) => quantisePieces(low, { x: x as Region, out: out as Region, scales: found as Region }, rows));
+    return;
+  }
   overRows(low, [low.place(op.operands[0] as ValueId)], [low.place(codes)], ([x], [out], rows) =>
     low.write.op('quantise', {}, { x: x as Region, out: out as Region, rowScale: low.list(scales) }, rows),
   );

@@ -5,6 +5,7 @@ import type { TensorType, ValueId } from '../../ir/types.ts';
 import { pitchLines } from '../../ir/tile/footprint.ts';
 import { pitchFieldMax } from '../plan/matmul.ts';
 import { sizeOf } from '../rewrite.ts';
+import { type Pieces, scaleColumns } from './blocks.ts';
 import type { Bounds, Homes, Place } from './lowering.ts';
 import type { TileWriter } from './writer.ts';
 
@@ -18,14 +19,16 @@ export class Storage {
   readonly #bounds: Bounds;
   readonly #homes: Homes;
   readonly #lineBytes: number;
+  readonly #pieces: Pieces;
   readonly #places = new Map<ValueId, Place>();
   /** Values that live in the buffer of another. */
   readonly #same = new Map<ValueId, ValueId>();
   readonly #definitions = new Map<ValueId, GraphOp>();
   readonly #reads = new Map<ValueId, number>();
 
-  constructor(module: GraphModule, write: TileWriter, { bounds, homes, lineBytes }: { readonly bounds: Bounds; readonly homes: Homes; readonly lineBytes: number }) {
+  constructor(module: GraphModule, write: TileWriter, { bounds, homes, lineBytes, pieces }: { readonly bounds: Bounds; readonly homes: Homes; readonly lineBytes: number; readonly pieces: Pieces }) {
     this.#lineBytes = lineBytes;
+    this.#pieces = pieces;
     this.#module = module;
     this.#write = write;
     this.#bounds = bounds;
@@ -85,7 +88,8 @@ export class Storage {
     }
     const type = this.#module.types[value] as TensorType;
     const of = countOf(type);
-    const columns = sizeOf(type.shape[1]);
+    const isScales = op?.kind === 'quantise' && op.results[1] === value;
+    const columns = isScales ? scaleColumns(sizeOf(this.#module.types[op.results[0] as ValueId]?.shape[1]), this.#pieces) : sizeOf(type.shape[1]);
     const isOutput = this.#module.body.yields.includes(value);
     const given = this.#module.inputs[this.#module.body.params.indexOf(value)];
     if (given !== undefined) return { buffer: this.#write.buffer({ name: given.name, space: 'hbm', role: 'input', format: type.dtype as Format, rows: this.#bounds[of], columns }), column: 0, columns, of };

@@ -7,12 +7,13 @@ import type { Buffer, BufferId, Region, TileModule } from '../../ir/tile/module.
 import type { TensorType, ValueId } from '../../ir/types.ts';
 import type { Weight } from '../../ir/weights.ts';
 import { type AttentionSite, lowerAttention } from './attention.ts';
+import { type Pieces, piecesOf } from './blocks.ts';
 import { lowerExperts } from './experts.ts';
 import { type Bounds, type Homes, listBuffer, type Lowering, type Place, wholeList } from './lowering.ts';
 import { lowerLinear } from './matmul.ts';
 import { gatherInto, lowerAllgather, lowerEmbed, lowerMap, lowerNorm, lowerQuantise, lowerRope, lowerSampleRows, lowerScale, lowerTake, mapInto, storeRows } from './rows.ts';
 import { countOf, Storage } from './storage.ts';
-import { TileWriter } from './writer.ts';
+import { affine, TileWriter } from './writer.ts';
 
 /** A tile module and the graph module it serves, whose weights now include the tables lowering asked for. */
 export type Tiled = { readonly tile: TileModule; readonly graph: GraphModule };
@@ -49,6 +50,9 @@ class GraphLowering {
   readonly #scaleLists = new Map<ValueId, BufferId>();
   readonly #angles = new Map<string, Place>();
   readonly #pools = new Map<string, BufferId>();
+  readonly #ones = new Map<string, Region>();
+  readonly #pieces: Pieces;
+  readonly #done = new Set<GraphOp>();
   /** What this chip gives out to the next, by value. */
   readonly #pipes = new Map<number, BufferId>();
   #labels = 0;
@@ -59,7 +63,8 @@ class GraphLowering {
     this.#machine = machine;
     this.#bounds = bounds;
     this.#homes = homes;
-    this.storage = new Storage(module, this.write, { bounds, homes, lineBytes: machine.sram.lineBytes.value });
+    this.#pieces = piecesOf(machine, homes.stageBytes);
+    this.storage = new Storage(module, this.write, { bounds, homes, lineBytes: machine.sram.lineBytes.value, pieces: this.#pieces });
   }
 
   run(): void {
@@ -145,6 +150,9 @@ class GraphLowering {
       write: this.write, module: this.module, machine: this.#machine, bounds: this.#bounds, homes: this.#homes, inLayers,
       place: (value) => this.storage.place(value),
       list: (value) => this.#list(value),
+      ones: (rows, columns) => this.#filled(`ones.${rows}x${columns}`, 'value', rows, columns),
+      onesOf: (of) => this.#filled(`ones.${of}`, 'list', 1, this.#bounds[of]),
+      pieces: this.#pieces, done: this.#done,
     };
   }
 
@@ -156,6 +164,16 @@ class GraphLowering {
     const buffer = this.#scaleLists.get(value) ?? listBuffer(this.write, `scale.${value}`, 'f32', this.#bounds[of]);
     this.#scaleLists.set(value, buffer);
     return wholeList(this.write, buffer);
+  }
+
+  /** A buffer of FP32 ones, filled before everything else. */
+  #filled(name: string, role: 'value' | 'list', rows: number, columns: number): Region {
+    const known = this.#ones.get(name);
+    if (known !== undefined) return known;
+    const region = this.write.region(this.write.buffer({ name, space: 'sram', role, format: 'f32', rows, columns }), affine(0), rows, columns);
+    this.write.first('ones', 'fill', { value: 1 }, { out: region }, { max: rows, of: 'all' });
+    this.#ones.set(name, region);
+    return region;
   }
 
   #hostList(table: HostTable): BufferId {

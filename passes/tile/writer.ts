@@ -9,10 +9,17 @@ const zero: Affine = affine(0);
 /** The same position, further on. */
 export const shift = (at: Affine, by: number): Affine => ({ base: at.base + by, steps: at.steps });
 
+/** A position so many times as far. */
+export const times = ({ base, steps }: Affine, by: number): Affine => ({ base: base * by, steps: steps.map((step) => step * by) as unknown as Affine['steps'] });
+
+/** Two positions added. */
+export const add = (a: Affine, b: Affine): Affine => ({ base: a.base + b.base, steps: a.steps.map((step, i) => step + (b.steps[i] as number)) as unknown as Affine['steps'] });
+
 /** Writes a tile program: buffers, then nodes in order, loops nested. */
 export class TileWriter {
   readonly buffers: Buffer[] = [];
   #nodes: TileNode[] = [];
+  readonly #first: TileNode[] = [];
   #label = '';
   #origin: Origin = { kind: 'none' };
 
@@ -49,7 +56,12 @@ export class TileWriter {
     this.#nodes = outer;
   }
 
+  /** Writes an op that comes before all others, once: what it makes is there for the whole step. */
+  first<K extends TileKind>(label: string, kind: K, attrs: TileAttrs[K], regions: TileOpOf<K>['regions'], rows: RowBound): void {
+    this.#first.push({ kind, attrs, regions, rows, label, origin: { kind: 'none' } } as unknown as TileNode);
+  }
+
   get nodes(): readonly TileNode[] {
-    return this.#nodes;
+    return [...this.#first, ...this.#nodes];
   }
 }

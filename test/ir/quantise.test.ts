@@ -9,7 +9,7 @@ import { emptyStore } from './graph/modules.ts';
 const [lost, kept] = [[2 ** -145, -(2 ** -142), 0], [0, -(2 ** -141), 2 ** -142]];
 
 const inGraph = (row: readonly number[]) => {
-  const [codes, scales] = quantise({ shape: [1, row.length], data: Float64Array.from(row) }, 'normative');
+  const [codes, scales] = quantise({ shape: [1, row.length], data: Float64Array.from(row) }, { blocks: false }, 'normative');
   return { values: [...codes.data], scale: scales.data[0] };
 };
 

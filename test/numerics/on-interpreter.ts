@@ -53,7 +53,7 @@ export const onInterpreter = {
     return codesOf(run([row('bf16', x)], (build, [v], positions) => [build.op('rope', attrs, [v!, positions], wide(headDim))], [position])[0]!);
   },
   quantise: ({ x }: QuantiseCase): { readonly codes: number[]; readonly scale: number[] } => {
-    const [codes, scale] = run([row('bf16', x)], (build, [v]) => build.ops('quantise', {}, [v!]));
+    const [codes, scale] = run([row('bf16', x)], (build, [v]) => build.ops('quantise', { blocks: false }, [v!]));
     return { codes: codes!.map(encodeE4m3), scale: codesOf(scale!) };
   },
   attention: ({ format, scale, window, q, k, v }: AttentionCase): number[] => {

@@ -24,7 +24,7 @@ export function normative(module: GraphModule, machine: Machine, precision: Prec
   const fused = fuseResidual(fuseActivation(fuseGated(module)));
   const shared = fuseSharedInput(shard(fused, tp, diagnostics), machine.sram.lineBytes.value);
   if (diagnostics.hasErrors) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
-  return group(assignFormats(shared, precision));
+  return group(assignFormats(shared, precision, machine));
 }
 
 export function fitted(module: GraphModule, machine: Machine, stageShare: number, chips = 1, bounds = smallBounds): Fit {

@@ -1,3 +1,4 @@
+import type { Instruction } from '../../isa-spec/instructions.ts';
 import type { Certificate } from '../certificate.ts';
 import { type ChipView, type Finding, nameOf } from '../chip.ts';
 import type { Effects, Site } from '../effects.ts';
@@ -7,7 +8,8 @@ import { placeOfOp } from './def-use.ts';
 
 /**
  * V14. Every instruction reads and writes a buffer in the buffer's format, so its producers and consumers agree; what is copied
- * keeps its format. A product of quantised rows is scaled by the scales of that very quantisation, found or given, others not at all; blocks likewise, in the product.
+ * keeps its format. A product of quantised rows is scaled by the scales of that very quantisation, found or given, others not at all; blocks likewise, in the product,
+ * whose rows are then scaled by nothing but ones.
  */
 export function formats(chip: ChipView, effects: Effects, certificate: Certificate, values: Values): readonly Finding[] {
   const siteOf = (op: number): Site => effects[chip.queues.findIndex(({ queue }) => queue === certificate.ops[op]!.queue)]![certificate.ops[op]!.pc]!;
@@ -32,6 +34,9 @@ export function formats(chip: ChipView, effects: Effects, certificate: Certifica
 
   const scaled = [...values.drains.values()].flatMap(({ op, operand, scales }): readonly Finding[] => {
     const quantised = siteOf(operand).instruction.op === 'vqnt';
+    if (scales !== undefined && siteOf(operand).instruction.op === 'vqblk') {
+      return isOnes(siteOf(scales).instruction) ? [] : [finding(op, `scales by what ${name(scales)} found`, [`blocks of the rows of the product were quantised by ${name(operand)}, and are scaled there: what is left are ones`])];
+    }
     if (scales === undefined) return quantised ? [finding(op, 'leaves out the scales of its product', [`the rows were quantised by ${name(operand)}`])] : [];
     if (scales === (values.given.get(operand) ?? operand)) return [];
     return [finding(op, `scales by what ${name(scales)} found`, [quantised ? `the rows of the product were quantised by ${name(operand)}` : `the rows of the product are not quantised: ${name(operand)} made them`])];
@@ -43,3 +48,7 @@ export function formats(chip: ChipView, effects: Effects, certificate: Certifica
   });
   return [...named, ...scaled, ...blocks];
 }
+
+/** 1 as FP32. */
+const oneBits = 0x3f800000;
+const isOnes = ({ op, fields }: Instruction): boolean => op === 'dcp' && fields.fill && fields.value === oneBits;

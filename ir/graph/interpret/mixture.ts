@@ -99,7 +99,7 @@ function product(x: Tensor, { weight, scale, bias, expert }: Matrix, { experts: 
   const [rows, k] = extent(x);
   const n = extent(weight)[0] / count;
   const own = (list: Operand | undefined): Float64Array | undefined => (list === undefined ? undefined : rowsAt(list, expert * n, n));
-  const [codes, rowScales] = scaled ? quantise(x, arithmetic) : [x, undefined];
+  const [codes, rowScales] = scaled ? quantise(x, { blocks: false }, arithmetic) : [x, undefined];
   const [scales, biases] = [own(scale), own(bias)];
   const data = new Float64Array(rows * n);
   dots(codes.data, rowsAt(weight, expert * n, n), k, { data, pitch: n, column: 0 });

@@ -1,5 +1,5 @@
 import { toE4M3 } from '../../../isa-spec/numerics.ts';
-import { scaleOf } from '../../../isa-spec/numerics-scales.ts';
+import { blockScales, quantiseBlocks, scaleOf } from '../../../isa-spec/numerics-scales.ts';
 import type { GraphAttrs } from '../ops.ts';
 import type { Numbers } from './numbers.ts';
 import { extent, map, type Operand, rowsAt, type Tensor } from './tensor.ts';
@@ -72,9 +72,10 @@ export function embed(ids: Tensor, table: Operand): Tensor {
   return { shape: [ids.data.length, width], data };
 }
 
-/** E4M3 rows with a scale each; in real numbers x itself and scales of 1. */
-export function quantise(x: Tensor, arithmetic: 'real' | 'normative'): readonly [Tensor, Tensor] {
+/** E4M3 rows with a scale each, or for each of their blocks; in real numbers x itself and scales of 1. */
+export function quantise(x: Tensor, { blocks }: GraphAttrs['quantise'], arithmetic: 'real' | 'normative'): readonly [Tensor, Tensor] {
   const [rows, n] = extent(x);
+  if (blocks) return inBlocks(x, arithmetic);
   const scales = new Float64Array(rows).fill(1);
   if (arithmetic === 'real') return [x, { shape: [rows], data: scales }];
   for (let row = 0; row < rows; row++) {
@@ -83,6 +84,20 @@ export function quantise(x: Tensor, arithmetic: 'real' | 'normative'): readonly 
   }
   const codes = map(x, (value, i) => toE4M3(Math.fround(value / (scales[Math.floor(i / n)] as number))));
   return [codes, { shape: [rows], data: scales }];
+}
+
+function inBlocks(x: Tensor, arithmetic: 'real' | 'normative'): readonly [Tensor, Tensor] {
+  const [rows, n] = extent(x);
+  const count = Math.ceil(n / blockScales.block.size);
+  const scales = new Float64Array(rows * count).fill(1);
+  if (arithmetic === 'real') return [x, { shape: [rows, count], data: scales }];
+  const codes = new Float64Array(x.data.length);
+  for (let row = 0; row < rows; row++) {
+    const quantised = quantiseBlocks(rowsAt(x, row, 1), { format: 'e4m3', pow2: false });
+    codes.set(quantised.values, row * n);
+    scales.set(quantised.scales, row * count);
+  }
+  return [{ shape: x.shape, data: codes }, { shape: [rows, count], data: scales }];
 }
 
 export function columns(x: Tensor, { start, end }: GraphAttrs['columns']): Tensor {

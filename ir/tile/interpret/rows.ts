@@ -1,5 +1,5 @@
 import { roundTo } from '../../../isa-spec/numerics.ts';
-import { scaleOf } from '../../../isa-spec/numerics-scales.ts';
+import { blockScales, scaleOf } from '../../../isa-spec/numerics-scales.ts';
 import { microOperation } from '../../../isa-spec/numerics-vector.ts';
 import type { TileAttrs } from '../ops.ts';
 import type { View, Window } from './memory.ts';
@@ -107,5 +107,15 @@ export function quantiseRows(x: View, out: View, rowScale: View, { first, count 
     const scale = scaleOf(amax);
     scales[first + i] = scale;
     for (let c = 0; c < to.length; c++) to[c] = roundTo(out.format, fround(from[c]! / scale));
+  }
+}
+
+/** Each block of a row (128 elements, the last maybe fewer): its scale <- amax/448 (1 if 0), out <- e4m3(x / scale). */
+export function quantiseRowBlocks(x: View, out: View, scales: View, count: number): void {
+  const { size } = blockScales.block;
+  for (let i = 0; i < count; i++) {
+    const [from, to, found] = [x.row(i), out.row(i), scales.row(i)];
+    for (let block = 0; block < found.length; block++) found[block] = scaleOf(from.subarray(block * size, (block + 1) * size).reduce((most, v) => Math.max(most, Math.abs(v)), 0));
+    for (let c = 0; c < to.length; c++) to[c] = roundTo(out.format, fround(from[c]! / found[Math.floor(c / size)]!));
   }
 }

@@ -55,10 +55,10 @@ export const recipes: { readonly [K in OpKind]: Recipe } = {
   linear: onMatrix(({ build, tape, weight, scope, type }, { x, width, rows }) => {
     const n = 2 * (1 + tape.below(4));
     const attrs = { activation: tape.one(activations), gated: tape.below(2) === 1, scaled: tape.below(4) === 1, bias: tape.below(2) === 1, residual: tape.below(2) === 1 };
-    const [codes, rowScale] = attrs.scaled ? build.ops('quantise', {}, [x]) : [x];
+    const [codes, scales] = attrs.scaled ? build.ops('quantise', { blocks: tape.below(2) === 1 }, [x]) : [x];
     const residuals = scope.filter((candidate) => type(candidate).shape.length === 2 && type(candidate).shape[0] === rows && type(candidate).shape[1] === (attrs.gated ? n / 2 : n) && floats.includes(type(candidate).dtype));
     const residual = attrs.residual && residuals.length > 0 ? [tape.one(residuals)] : [];
-    const operands = [codes as ValueId, weight([n, width]), ...(attrs.scaled ? [rowScale as ValueId, weight([n])] : []), ...(attrs.bias ? [weight([n])] : []), ...residual];
+    const operands = [codes as ValueId, weight([n, width]), ...(attrs.scaled ? [scales as ValueId, weight([n])] : []), ...(attrs.bias ? [weight([n])] : []), ...residual];
     return [build.op('linear', { ...attrs, residual: residual.length > 0 }, operands)];
   }),
   rope: onMatrix(({ build, tape, positions }, { x, width }) => {
@@ -94,7 +94,7 @@ export const recipes: { readonly [K in OpKind]: Recipe } = {
     const start = tape.below(width);
     return [build.op('columns', { start, end: start + 1 + tape.below(width - start) }, [x])];
   }),
-  quantise: onMatrix(({ build }, { x }) => build.ops('quantise', {}, [x]).slice(0, 1)),
+  quantise: onMatrix(({ build, tape }, { x }) => build.ops('quantise', { blocks: tape.below(2) === 1 }, [x]).slice(0, 1)),
   convert: onMatrix(({ build, tape }, { x, type }) => [build.op('convert', {}, [x], { ...type, dtype: tape.one(['f32', 'bf16'] as const) })]),
   allgather: onMatrix(({ build, tape }, { x }) => [build.op('allgather', { parts: 1 + tape.below(2) }, [x])]),
   take: ({ build, tape }) => [build.op('take', { value: 0 }, [], { dtype: 'bf16', shape: ['tokens', tape.one([4, 8])] })],

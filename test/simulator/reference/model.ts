@@ -47,7 +47,7 @@ export function linearLayers(): GraphModule {
 /** A model compiled for `machine`, and the image of its weight region. Gated products stay apart: they would take two arrays. */
 export function compiled(source: GraphModule, machine: Machine, precision: Precision): { readonly program: Program; readonly image: Uint8Array } {
   const lineBytes = machine.sram.lineBytes.value;
-  const fit = fitted(assignFormats(fuseSharedInput(fuseResidual(fuseActivation(source)), lineBytes), precision), machine, 0.25, 1, smallBounds);
+  const fit = fitted(assignFormats(fuseSharedInput(fuseResidual(fuseActivation(source)), lineBytes), precision, machine), machine, 0.25, 1, smallBounds);
   const placed = placedOn(fit.tile, machine);
   const program = buildProgram([placed], machine, 'step', {});
   const from = { graph: fit.graph, values: new WeightValues(storeFor(source), 1), tile: fit.tile.tile, lineBytes };

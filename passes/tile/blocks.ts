@@ -1,0 +1,51 @@
+import { formatBytes } from '../../isa-spec/fields.ts';
+import type { Machine } from '../../isa-spec/machine.ts';
+import { blockScales } from '../../isa-spec/numerics-scales.ts';
+import { allOps, type OpOf } from '../../ir/graph/module.ts';
+import type { Affine, Region, RowBound } from '../../ir/tile/module.ts';
+import type { ValueId } from '../../ir/types.ts';
+import { pieceColumns } from '../plan/matmul.ts';
+import type { Lowering } from './lowering.ts';
+import { add, affine, times } from './writer.ts';
+
+/**
+ * How the scales of rows scaled in blocks lie in memory. A product takes a piece of k at a time, and whoever quantises a row makes a piece of it at a
+ * time; both find a piece's scales on a line. So a row of scales is those of its pieces, each padded to lines.
+ */
+export type Pieces = { readonly columns: number; readonly scales: number };
+
+/** The pieces of rows on a machine whose ops may stage so much. */
+export function piecesOf(machine: Machine, stageBytes: number): Pieces {
+  const line = machine.sram.lineBytes.value / formatBytes.f32;
+  const columns = pieceColumns(machine, stageBytes);
+  return { columns, scales: Math.ceil(blocksIn(columns) / line) * line };
+}
+
+/** Columns of the scales of rows of so many columns. */
+export const scaleColumns = (columns: number, pieces: Pieces): number => Math.ceil(columns / pieces.columns) * pieces.scales;
+
+export const blocksIn = (columns: number): number => Math.ceil(columns / blockScales.block.size);
+
+/** Rows, what they are quantised to, and the scales of their blocks, from a piece's first column on. */
+export type Quantised = { readonly x: Region; readonly out: Region; readonly scales: Region };
+
+/** Quantises rows in blocks, piece by piece. */
+export function quantisePieces(low: Lowering, { x, out, scales }: Quantised, rows: RowBound): void {
+  const { columns: size, scales: each } = low.pieces;
+  const full = Math.floor(x.columns / size);
+  const piece = (index: Affine, columns: number): void =>
+    low.write.op('quantiseBlocks', {}, { x: part(x, times(index, size), columns), out: part(out, times(index, size), columns), scales: part(scales, times(index, each), blocksIn(columns)) }, rows);
+  low.write.loop(3, 'pieces', full, () => piece(affine(0, 0, 0, 0, full > 1 ? 1 : 0), size));
+  if (full * size < x.columns) piece(affine(full), x.columns - full * size);
+}
+
+/** Columns of a region. */
+export const part = (region: Region, from: Affine, columns: number): Region => ({ ...region, column: add(region.column, from), columns });
+
+/** The op that quantises a value in blocks, if nobody else reads the value. */
+export function soleQuantiser({ module }: Lowering, value: ValueId): OpOf<'quantise'> | undefined {
+  const ops = [...allOps(module.body)];
+  const readers = ops.filter(({ operands, body }) => operands.includes(value) || body?.yields.includes(value));
+  const [op] = readers;
+  return readers.length === 1 && op?.kind === 'quantise' && op.attrs.blocks && !module.body.yields.includes(value) ? op : undefined;
+}
