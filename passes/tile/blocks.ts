@@ -31,12 +31,23 @@ export type Quantised = { readonly x: Region; readonly out: Region; readonly sca
 
 /** Quantises rows in blocks, piece by piece. */
 export function quantisePieces(low: Lowering, { x, out, scales }: Quantised, rows: RowBound): void {
-  const { columns: size, scales: each } = low.pieces;
-  const full = Math.floor(x.columns / size);
-  const piece = (index: Affine, columns: number): void =>
-    low.write.op('quantiseBlocks', {}, { x: part(x, times(index, size), columns), out: part(out, times(index, size), columns), scales: part(scales, times(index, each), blocksIn(columns)) }, rows);
+  eachPiece(low, x.columns, (first, scale, columns) =>
+    low.write.op('quantiseBlocks', {}, { x: part(x, first, columns), out: part(out, first, columns), scales: part(scales, scale, blocksIn(columns)) }, rows),
+  );
+}
+
+/** Moves the scales of rows of so many columns, piece by piece: between pieces is nothing. */
+export function moveScales(low: Lowering, kind: 'load' | 'store', { from, out }: { readonly from: Region; readonly out: Region }, { columns: all, rows }: { readonly columns: number; readonly rows: RowBound }): void {
+  eachPiece(low, all, (_, scale, columns) => low.write.op(kind, {}, { from: part(from, scale, blocksIn(columns)), out: part(out, scale, blocksIn(columns)) }, rows));
+}
+
+/** Writes `body` for the pieces of a row: its first column, that of its scales, and its columns. */
+function eachPiece(low: Lowering, columns: number, body: (first: Affine, scale: Affine, columns: number) => void): void {
+  const { columns: size, scales } = low.pieces;
+  const full = Math.floor(columns / size);
+  const piece = (index: Affine, of: number): void => body(times(index, size), times(index, scales), of);
   low.write.loop(3, 'pieces', full, () => piece(affine(0, 0, 0, 0, full > 1 ? 1 : 0), size));
-  if (full * size < x.columns) piece(affine(full), x.columns - full * size);
+  if (full * size < columns) piece(affine(full), columns - full * size);
 }
 
 /** Columns of a region. */

@@ -4,7 +4,7 @@ import type { TensorType, ValueId } from '../../ir/types.ts';
 import { type Format, formatBytes } from '../../isa-spec/fields.ts';
 import { type MatmulPlan, pieceCount, pieceTotal, planMatmul } from '../plan/matmul.ts';
 import { sizeOf } from '../rewrite.ts';
-import { blocksIn, part, quantisePieces, scaleColumns, soleQuantiser } from './blocks.ts';
+import { blocksIn, moveScales, part, quantisePieces, scaleColumns, soleQuantiser } from './blocks.ts';
 import { bufferOf, DoesNotFit, instanceRow, type Lowering, MustSpill, type Place, rowBytes, rowLimit, rowsOf } from './lowering.ts';
 import { countOf } from './storage.ts';
 import { weightNameOf, weightOf } from './weights.ts';
@@ -25,7 +25,7 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
   const weight = weightOf(low, w);
   const a = low.place(x);
   const inBlocks = scalesOfX !== undefined && (low.module.types[scalesOfX] as TensorType).shape.length === 2;
-  const operands = inBlocks ? [a, low.place(scalesOfX)] : [a];
+  const operands: readonly [Place, ...Place[]] = inBlocks ? [a, low.place(scalesOfX)] : [a];
   const side = low.machine.arrays.size.value;
   const format = bufferOf(low, a.buffer).format;
   const inHbm = (place: Place): boolean => bufferOf(low, place.buffer).space === 'hbm';
@@ -152,10 +152,10 @@ class MatmulNest {
   readonly #low: Lowering;
   readonly #plan: MatmulPlan;
   /** What is multiplied: rows, and their scales if those are of blocks. */
-  readonly #operands: readonly Place[];
+  readonly #operands: readonly [Place, ...Place[]];
   readonly #rows: RowBound;
 
-  constructor(low: Lowering, plan: MatmulPlan, operands: readonly Place[], rows: RowBound) {
+  constructor(low: Lowering, plan: MatmulPlan, operands: readonly [Place, ...Place[]], rows: RowBound) {
     this.#low = low;
     this.#plan = plan;
     this.#operands = operands;
@@ -174,7 +174,11 @@ class MatmulNest {
       return { home, region: write.region(stage, affine(0), rowTile, place.columns) };
     });
     write.loop(1, 'rows', rowTiles, () => {
-      for (const { home, region } of sources) if (region !== home) write.op('load', {}, { from: home, out: region }, this.#rows);
+      sources.forEach(({ home, region }, i) => {
+        if (region === home) return;
+        if (i === 0) write.op('load', {}, { from: home, out: region }, this.#rows);
+        else moveScales(this.#low, 'load', { from: home, out: region }, { columns: this.#operands[0].columns, rows: this.#rows });
+      });
       body(sources.map(({ region }) => region) as unknown as readonly [Region, Region | undefined], this.#rows);
     });
   }
@@ -218,7 +222,7 @@ class MatmulNest {
     const found = this.#part(group, scales, { first: times(columns.first, pieces.scales / pieces.columns), size: scaleColumns(columns.size, pieces), most: scaleColumns(columns.most, pieces) });
     quantisePieces(this.#low, { x, out: out.local, scales: found.local }, this.#rows);
     this.#store(out);
-    this.#store(found);
+    if (found.local !== found.home) moveScales(this.#low, 'store', { from: found.local, out: found.home }, { columns: columns.size, rows: this.#rows });
   }
 
   /** The columns a group makes; `most`: any group. */

@@ -4,7 +4,7 @@ import type { TileAttrs } from '../../ir/tile/ops.ts';
 import type { BufferId, Region, RowBound } from '../../ir/tile/module.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { pitchFieldMax } from '../plan/matmul.ts';
-import { quantisePieces } from './blocks.ts';
+import { moveScales, quantisePieces } from './blocks.ts';
 import { bufferOf, instanceRow, type Lowering, overRows, type Place, rowBytes, rowLimit, rowsOf, rowTiling, stageDepth, wholeList } from './lowering.ts';
 import { stagedVector, weightNameOf, weightOf } from './weights.ts';
 import { affine } from './writer.ts';
@@ -86,7 +86,14 @@ export function lowerQuantise(low: Lowering, op: OpOf<'quantise'>): void {
   if (low.done.has(op)) return;
   const [codes, scales] = op.results as [ValueId, ValueId];
   if (op.attrs.blocks) {
-    overRows(low, [low.place(op.operands[0] as ValueId)], [low.place(codes), low.place(scales)], ([x], [out, found], rows) => quantisePieces(low, { x: x as Region, out: out as Region, scales: found as Region }, rows));
+    const found = low.place(scales);
+    const { space, name, format } = bufferOf(low, found.buffer);
+    overRows(low, [low.place(op.operands[0] as ValueId)], [low.place(codes)], ([x], [out], rows, home) => {
+      const there = home(found);
+      const local = space === 'hbm' ? low.write.region(low.write.buffer({ name: `${name}.stage`, space: 'sram', role: 'stage', format, rows: rows.max, columns: found.columns }), affine(0), rows.max, found.columns) : there;
+      quantisePieces(low, { x: x as Region, out: out as Region, scales: local }, rows);
+      if (local !== there) moveScales(low, 'store', { from: local, out: there }, { columns: (x as Region).columns, rows });
+    });
     return;
   }
   overRows(low, [low.place(op.operands[0] as ValueId)], [low.place(codes)], ([x], [out], rows) =>

@@ -1,4 +1,4 @@
-import type { AccumulatorBanks } from './accumulators.ts';
+import type { AccumulatorBanks, Block } from './accumulators.ts';
 
 /** A multiplication while rows of it are in the array: accumulations still to come, and when the last was. */
 export type Product = { outstanding: number; done: number | undefined };
@@ -10,6 +10,8 @@ export type Row = {
   readonly fresh: boolean;
   /** bf16: sums are a chain of rounded additions that starts from the accumulator; a product takes a cycle longer. */
   readonly chained: boolean;
+  /** The block of k that this tile is part of, if blocks have scales. */
+  readonly block: Block | undefined;
   readonly product: Product;
 };
 /** `value` undefined: no operand here, the sum passes by. */
@@ -119,7 +121,8 @@ export class SystolicArray {
   }
 
   #store(row: Row, column: number, value: number, cycle: number): void {
-    if (row.chained || row.fresh) this.#accumulators.write(row.at, column, value, cycle);
+    if (row.block !== undefined) this.#accumulators.addToBlock(row.at, column, value, row.block, row.fresh, cycle);
+    else if (row.chained || row.fresh) this.#accumulators.write(row.at, column, value, cycle);
     else this.#accumulators.add(row.at, column, value, cycle);
     const { product } = row;
     if (--product.outstanding === 0) product.done = cycle + 1;

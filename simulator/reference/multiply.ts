@@ -1,8 +1,10 @@
+import { blockScales } from '../../isa-spec/numerics-scales.ts';
+import type { Block } from './accumulators.ts';
 import type { Product, SystolicArray } from './array.ts';
 import type { ReadPort } from './port.ts';
 import type { WeightPath } from './weights.ts';
 
-/** One `mm` under way: `read(row, tile)` gives a row's operands of a k-tile, `at(row)` its accumulator row. */
+/** One `mm` under way: `read(row, tile)` gives a row's operands of a k-tile, `at(row)` its accumulator row, `scaleOf(row, block)` its scale of a block of k, if blocks have any. */
 export type Job = {
   readonly format: string;
   readonly kTiles: number;
@@ -11,6 +13,7 @@ export type Job = {
   readonly overwrites: boolean;
   readonly at: number;
   readonly read: (row: number, tile: number) => Float64Array;
+  readonly scaleOf: ((row: number, block: number) => number) | undefined;
   readonly product: Product;
 };
 
@@ -53,7 +56,7 @@ export class RowStream {
     if (first) this.#number = this.#weights.start(this.#tile === 0 ? job : undefined);
     if (job.rows > 0) {
       if (this.#beat === 0) {
-        const row = { tile: this.#number, at: job.at + this.#row, fresh: job.overwrites && this.#tile === 0, chained: job.format === 'bf16', product: job.product };
+        const row = { tile: this.#number, at: job.at + this.#row, fresh: job.overwrites && this.#tile === 0, block: this.#blockOf(job), chained: job.format === 'bf16', product: job.product };
         this.#array.feed(row, job.read(this.#row, this.#tile));
       }
       if (++this.#beat < job.beats) return;
@@ -64,5 +67,14 @@ export class RowStream {
     if (++this.#tile < job.kTiles) return;
     if (job.rows === 0) job.product.done = cycle + 1;
     this.#job = undefined;
+  }
+
+  #blockOf({ kTiles, scaleOf }: Job): Block | undefined {
+    const { scales } = this.#weights;
+    if (scaleOf === undefined || scales === undefined) return undefined;
+    const inBlock = blockScales.block.size / this.#array.side;
+    const [block, within] = [Math.floor(this.#tile / inBlock), this.#tile % inBlock];
+    const closes = within === inBlock - 1 || this.#tile === kTiles - 1;
+    return { opens: within === 0, scale: closes ? { row: scaleOf(this.#row, block), columns: (column) => scales(block, column) } : undefined };
   }
 }

@@ -1,7 +1,8 @@
 import type { Instruction, InstructionOf } from '../../isa-spec/instructions.ts';
 import { formatBytes } from '../../isa-spec/fields.ts';
 import { activate } from '../../isa-spec/numerics.ts';
-import { weightFormatOf } from '../../isa-spec/profiles.ts';
+import { blockScales } from '../../isa-spec/numerics-scales.ts';
+import { blocksOf, weightFormatOf, weightScales } from '../../isa-spec/profiles.ts';
 import { SimulationFault } from '../fault.ts';
 import { linesOf as linesFor, readElements, writeElements } from '../functional/elements.ts';
 import { addressOf, type Chip, hbmOf, type QueueState, windowOf } from '../functional/state.ts';
@@ -19,18 +20,19 @@ export type Issuing = { readonly chip: Chip; readonly queue: QueueState; readonl
 const oneArray = (what: string, nTiles: number, split: number): void => {
   if (nTiles !== 1 || split !== 0) throw new SimulationFault('operand', `${what} of ${nTiles} x 2^${split} arrays, there is one`);
 };
-/** The array is stepped for one format by itself, unscaled. */
-const known = (weights: string, { format, scaling }: Fields<'wld' | 'mm'>): void => {
-  if ((format === 'e4m3' || format === 'bf16') && weights === format && scaling === undefined) return;
+/** The array is stepped for one format by itself, unscaled or in blocks of whole k-tiles. */
+const known = (weights: string, { format, scaling }: Fields<'wld' | 'mm'>, side: number): void => {
+  const hasBlocks = scaling === 'block' && side <= blockScales.block.size;
+  if ((format === 'e4m3' || format === 'bf16') && weights === format && (scaling === undefined || hasBlocks)) return;
   throw new SimulationFault('operand', `the reference multiplies e4m3 by e4m3 and bf16 by bf16, not ${format} by ${weights}${scaling === undefined ? '' : ` with ${scaling} scales`}`);
 };
 const beatsOf = (format: string, slow: number): number => (format === 'bf16' ? slow : 1);
 
 export function loadOf({ chip, queue, slow }: Issuing, fields: Fields<'wld'>): Load {
   const { format, src, kTiles, nTiles, split } = fields;
-  oneArray('weights', nTiles, split);
-  known(format, fields);
   const { size, lineBytes } = chip.geometry;
+  oneArray('weights', nTiles, split);
+  known(format, fields, size);
   const line = addressOf(queue, src);
   const rowLines = linesFor(format, size, lineBytes);
   const read = (row: number): Float64Array => {
@@ -38,14 +40,26 @@ export function loadOf({ chip, queue, slow }: Issuing, fields: Fields<'wld'>): L
     readElements[format](chip.sram.views, chip.sram.at(line + row * rowLines, rowLines * lineBytes), size, values);
     return values;
   };
-  return { format, kTiles, beats: beatsOf(format, slow), read };
+  const found = weightScales(fields, size);
+  const pitch = found === undefined ? 0 : linesFor(found.format, found.columns, lineBytes);
+  const scalesLine = addressOf(queue, fields.scales ?? nowhere);
+  const scales = found === undefined ? undefined : (block: number, column: number): number => single(chip, scalesLine + block * pitch, Math.floor(column / blockScales.block.size));
+  return { format, kTiles, beats: beatsOf(format, slow), read, scales };
 }
+
+const nowhere = { addr: 0, ss: 0 };
+/** An FP32 number of the line. */
+const single = ({ sram, geometry }: Chip, line: number, index: number): number => {
+  const value = new Float64Array(1);
+  readElements.f32(sram.views, sram.range(line * geometry.lineBytes + formatBytes.f32 * index, formatBytes.f32), 1, value);
+  return value[0]!;
+};
 
 export function jobOf({ chip, queue, slow }: Issuing, fields: Fields<'mm'>): Job {
   const { format, accumulate, split, a, pitch, acc, kTiles, kLast, nTiles, rows: window } = fields;
-  oneArray('products', nTiles, split);
-  known(weightFormatOf(fields), fields);
   const { size, lineBytes, accumulatorRows } = chip.geometry;
+  oneArray('products', nTiles, split);
+  known(weightFormatOf(fields), fields, size);
   const { rows } = windowOf(queue, window);
   const [line, at] = [addressOf(queue, a), addressOf(queue, acc)];
   if (at + rows > accumulatorRows) throw new SimulationFault('bounds', `accumulator rows ${at} to ${at + rows} of ${accumulatorRows}`);
@@ -56,7 +70,9 @@ export function jobOf({ chip, queue, slow }: Issuing, fields: Fields<'mm'>): Job
     return values;
   };
   const overwrites = accumulate === 'no' || (accumulate === 'first' && queue.I[3] === 0);
-  return { format, kTiles, rows, beats: beatsOf(format, slow), overwrites, at, read, product: { outstanding: 0, done: undefined } };
+  const [scalesLine, scalePitch] = [addressOf(queue, fields.scales ?? nowhere), fields.scalePitch ?? 0];
+  const scaleOf = blocksOf(fields) === undefined ? undefined : (row: number, block: number): number => single(chip, scalesLine + row * scalePitch, block);
+  return { format, kTiles, rows, beats: beatsOf(format, slow), overwrites, at, read, scaleOf, product: { outstanding: 0, done: undefined } };
 }
 
 /** The epilogue of each row, in FP32, an operation at a time. */

@@ -3,8 +3,12 @@ import type { SystolicArray } from './array.ts';
 import type { ReadPort } from './port.ts';
 
 /** One `wld` under way: its tiles are `kTiles` of `side` rows, `read(row)` the row counted from its first tile, `beats` cycles a row takes at the port. */
-export type Load = { readonly format: string; readonly kTiles: number; readonly beats: number; readonly read: (row: number) => Float64Array };
-type Entry = { readonly format: string; readonly kTiles: number };
+export type Load = { readonly format: string; readonly kTiles: number; readonly beats: number; readonly read: (row: number) => Float64Array; readonly scales: BlockScales | undefined };
+/** The scale of a column of the weights in a block of k. */
+export type BlockScales = (block: number, column: number) => number;
+type Entry = { readonly format: string; readonly kTiles: number; readonly scales: BlockScales | undefined };
+/** What a product expects to find: `scaleOf` is there if its blocks have scales. */
+type Expected = { readonly format: string; readonly kTiles: number; readonly scaleOf: unknown };
 /** What moves in a cycle: a row of weights, or a part of a wide one, which is there with its last part. */
 type Beat = { readonly tile: number; readonly k: number; readonly beats: number; readonly values: Float64Array | undefined };
 
@@ -20,6 +24,7 @@ export class WeightPath {
   readonly #entries: Entry[] = [];
   readonly #fifo: Beat[] = [];
   #load: Load | undefined;
+  #scales: BlockScales | undefined;
   #loadTile = 0;
   #row = 0;
   #beat = 0;
@@ -45,7 +50,7 @@ export class WeightPath {
   }
 
   begin(load: Load): void {
-    this.#entries.push({ format: load.format, kTiles: load.kTiles });
+    this.#entries.push({ format: load.format, kTiles: load.kTiles, scales: load.scales });
     this.#load = load;
     this.#loadTile = this.#tiles;
     this.#tiles += load.kTiles;
@@ -58,13 +63,19 @@ export class WeightPath {
     return this.#entered >= (this.#started + 1) * this.#array.side;
   }
 
+  /** Of the blocks of the entry that is multiplied. */
+  get scales(): BlockScales | undefined {
+    return this.#scales;
+  }
+
   /** The multiplication takes the next tile: its number. The first of an entry says what it expects the entry to be. */
-  start(expected: Entry | undefined): number {
+  start(expected: Expected | undefined): number {
     if (expected !== undefined) {
       const entry = this.#entries.shift();
-      if (entry?.format !== expected.format || entry.kTiles !== expected.kTiles) {
+      if (entry?.format !== expected.format || entry.kTiles !== expected.kTiles || (entry.scales === undefined) !== (expected.scaleOf === undefined)) {
         throw new SimulationFault('fifo', `multiplies ${expected.kTiles} tiles of ${expected.format}, pushed were ${entry?.kTiles} of ${entry?.format}`);
       }
+      this.#scales = entry.scales;
     }
     return this.#started++;
   }

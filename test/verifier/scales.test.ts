@@ -26,13 +26,18 @@ const epi = 'epi format=bf16 activation=none split=0 acc=0 out=@700 pitch=2 para
 describe('V14, scales of blocks', () => {
   const quantise = (out: number, scales: number): string => `vqblk xFormat=f32 format=e4m3 scaling=block x=@0 xPitch=64 out=@${out} outPitch=16 scales=@${scales} scalePitch=1 columns=128 rows=2`;
   /** Rows are quantised twice; a product takes the first and the scales at a line. */
-  const program = (scaling: string, load: string): string => [
+  const program = (scaling: string, load: string, drain = epi, fill: readonly string[] = []): string => [
+    ...fill,
     '.queue vec', quantise(200, 300), `${quantise(240, 310)} post(s5)`,
     '.queue wld', `wld format=e4m3 ${load}`,
     '.queue mxu', `mm format=e4m3 accumulate=no split=0 ${scaling} wait(s5) post(s6)`,
-    '.queue epi', epi, '',
+    '.queue epi', drain, '',
   ].join('\n');
-  const scaled = (scales: number): string => program(`scaling=block a=@200 pitch=16 acc=0 kTiles=16 kLast=8 nTiles=1 rows=2 scales=@${scales} scalePitch=1`, 'scaling=block src=@400 kTiles=16 nTiles=1 split=0 scales=@600');
+  const inBlocks = (scales: number): readonly [string, string] => [`scaling=block a=@200 pitch=16 acc=0 kTiles=16 kLast=8 nTiles=1 rows=2 scales=@${scales} scalePitch=1`, 'scaling=block src=@400 kTiles=16 nTiles=1 split=0 scales=@600'];
+  const scaled = (scales: number): string => program(...inBlocks(scales));
+  /** What goes on to be scaled by columns, and by rows in a list filled with a number. */
+  const scaledAfter = (bits: number): string =>
+    program(...inBlocks(300), 'epi format=bf16 activation=none scale split=0 acc=0 out=@700 pitch=2 params=@620 residualAt=@0 rowScale=350 nTiles=1 nLast=8 rows=2 wait(s6, s7)', ['.queue dma0', `dcp fill src=@0 srcPitch=0 dst=@350 dstPitch=1 lines=1 value=${bits} rows=1 post(s7)`]);
   const plain = program('a=@200 pitch=16 acc=0 kTiles=16 kLast=8 nTiles=1 rows=2', 'src=@400 kTiles=16 nTiles=1 split=0');
   const ops = (computes: { readonly [field: string]: Json }) => [{ queue: 'vec', pc: 0 }, { queue: 'vec', pc: 1 }, { queue: 'wld', pc: 0, max: 0 }, { queue: 'mxu', pc: 0, computes }, { queue: 'epi', pc: 0 }];
   /** `scales`: which of the two quantisations' scales the product reads, if any. */
@@ -51,6 +56,14 @@ describe('V14, scales of blocks', () => {
     expect(found(scaled(300), ops({}), buffers(0))).toEqual([]);
     expect(found(scaled(310), ops({}), buffers(1))).toEqual(['V14 mxu:0 scales blocks by what vec:1 found']);
     expect(found(plain, ops({}), buffers(undefined))).toEqual(['V14 mxu:0 leaves out the scales of its operand\'s blocks']);
+  });
+
+  it('leave ones for the rows of the drain', () => {
+    const list: Given = { name: 'list', role: 'list', format: 'f32', rows: 1, columns: 2, at: 350, pitch: 1, touches: [{ op: 5, field: 'dst', does: 'defines' }, { op: 4, field: 'rowScale', does: 'uses', from: 5 }] };
+    const params: Given = { name: 'params', role: 'weights', format: 'f32', rows: 1, columns: 8, at: 620, pitch: 4, touches: [{ op: 4, field: 'params', does: 'uses' }] };
+    const scaledBy = (bits: number): readonly string[] => found(scaledAfter(bits), [...ops({}), { queue: 'dma0', pc: 0, max: 1 }], [...buffers(0), list, params]);
+    expect(scaledBy(0x3f800000)).toEqual([]);
+    expect(scaledBy(0x40000000)).toEqual(['V14 epi:0 scales by what dma0:0 found']);
   });
 
   it('have the format of their kind', () => {

@@ -44,9 +44,15 @@ export function formats(chip: ChipView, effects: Effects, certificate: Certifica
   const blocks = [...values.products.values()].flatMap(({ op, operand, scales }): readonly Finding[] => {
     const quantised = siteOf(operand).instruction.op === 'vqblk';
     if (scales === undefined) return quantised ? [finding(op, 'leaves out the scales of its operand\'s blocks', [`they were quantised by ${name(operand)}`])] : [];
-    return scales === operand ? [] : [finding(op, `scales blocks by what ${name(scales)} found`, [`its operand is what ${name(operand)} made`])];
+    return quantised && isBeside(certificate, operand, scales) ? [] : [finding(op, `scales blocks by what ${name(scales)} found`, [`its operand is what ${name(operand)} made`])];
   });
   return [...named, ...scaled, ...blocks];
+}
+
+/** Whether two ops that quantise do so into the same buffers: a row's pieces, one beside the other. */
+function isBeside({ touches }: Certificate, a: number, b: number): boolean {
+  const into = (op: number): string => touches[op]!.filter(({ access: { field } }) => field === 'out' || field === 'scales').map(({ buffer, access: { field } }) => `${field} ${buffer}`).join();
+  return a === b || into(a) === into(b);
 }
 
 /** 1 as FP32. */

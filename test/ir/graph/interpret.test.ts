@@ -156,6 +156,23 @@ describe('normative meaning of row ops', () => {
     expect(y).toEqual([[scaled(448 * 224 - 144 * 448, first), scaled(448 * 56 + 144 * 448, second)]]);
   });
 
+  it('e4m3 in blocks: each by its scale, rounded, and added in FP32', () => {
+    const [large, inexact] = [2 ** 15, 3];
+    // Two blocks, of 128 and of 2: amax 2^15 and 3. Weights are 1 throughout.
+    const x = Array.from({ length: 130 }, (_, i) => (i === 0 ? large : i < 128 ? 0 : inexact));
+    const w = literal('w', [1, 130], x.map(() => 1), 'e4m3');
+    const scale: Weight = { ...w, name: 'w.scale', dtype: 'f32', shape: [1] };
+    const f32 = { dtype: 'f32', shape: ['tokens', 1] } as const;
+    const y = run([[x]], [w, scale], (b, [v], [wv, sv]) => {
+      const [codes, scales] = b.ops('quantise', { blocks: true }, [v!]);
+      return b.op('linear', { ...plain, scaled: true }, [codes!, wv!, scales!, sv!], f32);
+    }, normative);
+    // Codes of x are 448 and 0, then 448, 448; of w 448 all.
+    const [first, second, column] = [large / 448, inexact / 448, 1 / 448].map(Math.fround) as [number, number, number];
+    const sums = Math.fround(Math.fround(448 * 448 * first) + Math.fround(2 * 448 * 448 * second));
+    expect(y).toEqual([[Math.fround(sums * column)]]);
+  });
+
   it('stays near the real meaning in every op', () => {
     const x = Array.from({ length: 6 }, (_, r) => Array.from({ length: 8 }, (_, c) => Math.fround(Math.sin(r * 8 + c)) ));
     const attrs = { heads: 4, kvHeads: 4, headDim: 2, scale: 0.7, softCap: 0, sinks: false, slopes: false, mask: 'causal', window: 0, cache: '' } as const;

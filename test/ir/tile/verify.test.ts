@@ -5,6 +5,12 @@ import { moduleOf, textOf } from './texts.ts';
 const problems = (text: string): readonly string[] => verifyTile(moduleOf(text)).map(({ code, message }) => `${code} ${message}`);
 const matmul = textOf('matmul.tir');
 const attention = textOf('attention.tir');
+/** The same product with scales of blocks: all of k is one. */
+const blocks = matmul
+  .replace('buffer x.scales sram list f32[1, 3]', 'buffer x.scales sram list f32[1, 3]\nbuffer found sram value f32[3, 1]\nbuffer ones sram value f32[1, 1]')
+  .replace('quantise x=x.stage[0 +: 3, 0 +: 5] out=x.codes[0 +: 3, 0 +: 5] rowScale=x.scales[0 +: 1, 0 +: 3]', 'fill value=1 out=ones[0 +: 1, 0 +: 1] rows 1\nfill value=1 out=x.scales[0 +: 1, 0 +: 3] rows 1\nquantiseBlocks x=x.stage[0 +: 3, 0 +: 5] out=x.codes[0 +: 3, 0 +: 5] scales=found[0 +: 3, 0 +: 1]')
+  .replaceAll(/(weights .*0 \+: 4\]) rows/g, '$1 scales=ones[0 +: 1, 0 +: 1] rows')
+  .replaceAll(' acc=sums[0 +: 3, 0 +: 4] rows', ' scales=found[0 +: 3, 0 +: 1] acc=sums[0 +: 3, 0 +: 4] rows');
 const change = (text: string, from: string, to: string): string => {
   if (!text.includes(from)) throw new Error(`no ${from}`);
   return text.replace(from, to);
@@ -13,6 +19,7 @@ const change = (text: string, from: string, to: string): string => {
 it('has nothing to say of good modules', () => {
   expect(problems(matmul)).toEqual([]);
   expect(problems(attention)).toEqual([]);
+  expect(problems(blocks)).toEqual([]);
 });
 
 it.each([
@@ -29,6 +36,10 @@ it.each([
   ['unpacked weights', matmul, ' packing rows(weight="x")', '', 'buffer 0 `x` holds weights and does not say how they are packed'],
   ['a short output', matmul, 'bounds tokens 3', 'bounds tokens 9', 'output `y` has 3 rows, the step up to 9 tokens'],
   ['loops the wrong way round', matmul, 'loop i3 "chunks" 2 {', 'loop i3 "chunks" 2 { loop i1 "rows" 2 { }', 'loop `rows` is of level 1, inside `chunks` of level 3'],
+  ['blocks of a product without scales', blocks, 'kLast=1 nTiles=2 a=x.codes[0 +: 3, 4 +: 1] scales=found[0 +: 3, 0 +: 1]', 'kLast=1 nTiles=2 a=x.codes[0 +: 3, 4 +: 1]', 'multiply of `linear` has no scales of blocks, unlike its weights'],
+  ['weights with scales of other blocks', blocks.replace('ones sram value f32[1, 1]', 'ones sram value f32[1, 2]'), 'from=w.ring{2}[0 +: 2, 0 +: 4] scales=ones[0 +: 1, 0 +: 1]', 'from=w.ring{2}[0 +: 2, 0 +: 4] scales=ones[0 +: 1, 0 +: 2]', 'weights of `linear` has scales that are not those of its blocks of n: 2 and 1'],
+  ['scales of blocks that are no numbers', blocks, 'found sram value f32[3, 1]', 'found sram value i32[3, 1]', 'quantiseBlocks of `quantise` has scales that are not f32'],
+  ['a fill of what is no f32', blocks, 'ones sram value f32[1, 1]', 'ones sram value i32[1, 1]', 'fill of `quantise` fills i32 with an f32'],
   ['queries never loaded', attention, 'query heads=1 headDim=2 scale=0.5 q=x[0 +: 4, 0 +: 2] worklist=worklist[0 +: 1, 0 +: 32] rows 4 of tokens\n', '', 'attend of `attention` has no queries loaded in its block'],
   ['pages of another height', attention, 'kvHeads=1 pageRows=2', 'kvHeads=1 pageRows=4', 'attend of `attention` has pages of another height than the pool: 4 and 2'],
   ['no label', attention, '@inputs\n', '', 'input of `` has no label'],
