@@ -9,6 +9,7 @@ import { linesOf, readElements } from './elements.ts';
 import type { Execute } from './execute.ts';
 import { kernels, panelColumns, putPanelRow, putTripleRow, tripleRows } from './kernel.ts';
 import { multiplyScaled } from './scaled.ts';
+import { multiplyScaledSimd } from './simd-scaled.ts';
 import { multiplySimd } from './simd-product.ts';
 import { addressOf, type Chip, type QueueState, type WeightEntry, type WeightScales, windowOf } from './state.ts';
 
@@ -104,7 +105,9 @@ export const mm: Execute<'mm'> = (chip, queue, fields) => {
     const scaleLine = addressOf(queue, fields.scales ?? nowhere);
     const readScales = (r: number, out: Float64Array): void =>
       readElements[scaleFormat](sram.views, sram.at(scaleLine + r * (fields.scalePitch ?? 0), out.length * formatBytes[scaleFormat]), out.length, out);
-    multiplyScaled(accumulators, { entry, scales: entry.scales, k, groups, read: (r, out) => read(r, 0, k, out), readScales });
+    const product = { entry, scales: entry.scales, k, groups, read: (r: number, out: Float64Array) => read(r, 0, k, out), readScales };
+    if (chip.simd === undefined) multiplyScaled(accumulators, product);
+    else multiplyScaledSimd(accumulators, chip.simd, { codes: sram.views.u8, at: (r) => (line + r * pitch) * lineBytes }, product);
     return;
   }
   const profile = profileOf(fields) === 'exact' ? 'exact' : 'chained';

@@ -26,7 +26,7 @@ const decodeColumn = ({ size, rowBytes, nTiles, format, memory }: WeightEntry, n
 };
 
 /** Columns that share a scale of weights: a block of 128 x 128, or 32 elements of one column. */
-const columnsOf = (scaling: BlockScaling): number => (scaling === 'block' ? blockScales.block.size : 1);
+export const columnsOf = (scaling: BlockScaling): number => (scaling === 'block' ? blockScales.block.size : 1);
 
 /** Adds a product to the accumulators, which hold FP32 sums: each block summed exactly, scaled, and added in FP32, blocks ascending. */
 export const multiplyScaled = (accumulators: Accumulators, { entry, scales: { scaling, pitch, values }, k, groups, read, readScales }: Scaled): void => {

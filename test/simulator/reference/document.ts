@@ -47,8 +47,8 @@ the left for activations and at the top for weights; accumulators of two banks, 
 a FIFO that holds rows; read ports of a row of A bytes a cycle; an epilogue pipeline; an HBM channel that moves a line at a time, of the
 queue served least so far. Every cycle all of it moves one step. It runs the same bytes as the other simulators, with semaphores, loops and
 registers, and carries values: what it writes to HBM is compared bit for bit with the functional simulator. A cell that met an
-activation of another tile than its weight would stop the run. It multiplies E4M3 by E4M3 and BF16 by BF16 and refuses other mixtures and
-scales of blocks, which take the same cycles. Units that are not part of an array (vector, attention, host) take
+activation of another tile than its weight would stop the run. It multiplies E4M3 by E4M3, with scales of blocks of whole tiles or without, and BF16 by BF16, and
+refuses other mixtures, which take the same cycles. Units that are not part of an array (vector, attention, host) take
 their closed forms, with their HBM traffic on the stepped channel.
 
 What it has shown, and what was changed for it:

@@ -10,7 +10,8 @@ import { runStep } from '../../../simulator/functional/run.ts';
 import { fitted, normative, raggedStep, smallBounds, storeFor, tablesOf } from '../../passes/lower.ts';
 import { small, tinyLlama } from '../../passes/tiny-llama.ts';
 
-const source = tinyLlama();
+// More than one block of 128 between gates and downs.
+const source = tinyLlama({ ...small, inner: 300 });
 const store = storeFor(source);
 
 const steps = [
