@@ -2,8 +2,8 @@ import { scaledTerm } from '../../isa-spec/numerics-dots.ts';
 
 const banks = 2;
 
-/** A k-tile of a block with scales, as a row passes: whether it is the block's first, and, if it is the last, the scales of the row and of each column. */
-export type Block = { readonly opens: boolean; readonly scale: { readonly row: number; readonly columns: (column: number) => number } | undefined };
+/** A k-tile of a block with scales, as a row passes: whether it is the block's first, and the first of a sum; and, if it is the block's last, the scales of the row and of each column. */
+export type Block = { readonly opens: boolean; readonly fresh: boolean; readonly scale: { readonly row: number; readonly columns: (column: number) => number } | undefined };
 
 /**
  * The accumulators of the array: rows of one sum a column, halved into two banks. A bank serves the array (read, add, write of one sum a
@@ -40,11 +40,11 @@ export class AccumulatorBanks {
     this.write(row, column, this.#sums[row * this.#side + column]! + sum, cycle);
   }
 
-  /** Adds a k-tile's part to the sum of its block; the last part adds that, scaled, to the sum of all, which begins there if it is `fresh`. */
-  addToBlock(row: number, column: number, part: number, { opens, scale }: Block, fresh: boolean, cycle: number): void {
+  /** Adds a k-tile's part to the sum of its block; the last part adds that, scaled, to the sum of all. */
+  addToBlock(row: number, column: number, part: number, { opens, fresh, scale }: Block, cycle: number): void {
     const at = row * this.#side + column;
     this.#blocks[at] = opens ? part : this.#blocks[at]! + part;
-    const sum = fresh && opens ? 0 : this.#sums[at]!;
+    const sum = fresh ? 0 : this.#sums[at]!;
     this.write(row, column, scale === undefined ? sum : Math.fround(sum + scaledTerm.block(this.#blocks[at]!, scale.row, scale.columns(column))), cycle);
   }
 

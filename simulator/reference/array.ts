@@ -121,7 +121,7 @@ export class SystolicArray {
   }
 
   #store(row: Row, column: number, value: number, cycle: number): void {
-    if (row.block !== undefined) this.#accumulators.addToBlock(row.at, column, value, row.block, row.fresh, cycle);
+    if (row.block !== undefined) this.#accumulators.addToBlock(row.at, column, value, row.block, cycle);
     else if (row.chained || row.fresh) this.#accumulators.write(row.at, column, value, cycle);
     else this.#accumulators.add(row.at, column, value, cycle);
     const { product } = row;

@@ -69,12 +69,12 @@ export class RowStream {
     this.#job = undefined;
   }
 
-  #blockOf({ kTiles, scaleOf }: Job): Block | undefined {
+  #blockOf({ kTiles, overwrites, scaleOf }: Job): Block | undefined {
     const { scales } = this.#weights;
     if (scaleOf === undefined || scales === undefined) return undefined;
     const inBlock = blockScales.block.size / this.#array.side;
     const [block, within] = [Math.floor(this.#tile / inBlock), this.#tile % inBlock];
     const closes = within === inBlock - 1 || this.#tile === kTiles - 1;
-    return { opens: within === 0, scale: closes ? { row: scaleOf(this.#row, block), columns: (column) => scales(block, column) } : undefined };
+    return { opens: within === 0, fresh: overwrites && this.#tile === 0, scale: closes ? { row: scaleOf(this.#row, block), columns: (column) => scales(block, column) } : undefined };
   }
 }
