@@ -150,7 +150,7 @@ class GraphLowering {
       write: this.write, module: this.module, machine: this.#machine, bounds: this.#bounds, homes: this.#homes, inLayers,
       place: (value) => this.storage.place(value),
       list: (value) => this.#list(value),
-      ones: (rows, columns) => this.#filled(`ones.${rows}x${columns}`, 'value', rows, columns),
+      ones: (rows, columns) => this.#filled(`ones.${rows}x${columns}`, 'stage', rows, columns),
       onesOf: (of) => this.#filled(`ones.${of}`, 'list', 1, this.#bounds[of]),
       pieces: this.#pieces, done: this.#done,
     };
@@ -167,7 +167,7 @@ class GraphLowering {
   }
 
   /** A buffer of FP32 ones, filled before everything else. */
-  #filled(name: string, role: 'value' | 'list', rows: number, columns: number): Region {
+  #filled(name: string, role: 'stage' | 'list', rows: number, columns: number): Region {
     const known = this.#ones.get(name);
     if (known !== undefined) return known;
     const region = this.write.region(this.write.buffer({ name, space: 'sram', role, format: 'f32', rows, columns }), affine(0), rows, columns);
