@@ -183,11 +183,11 @@ function copy(from: View, to: View, size: readonly number[]): void {
 /** FP32 cosines then sines of `position * f`, each times the amplitude and rounded again. */
 export function ropeRow(frequencies: readonly number[], position: number, amplitude: number): Float64Array {
   const row = new Float64Array(2 * frequencies.length);
-  frequencies.forEach((frequency, i) => {
-    const [cos, sin] = cosSin(position * frequency);
+  for (let i = 0; i < frequencies.length; i++) {
+    const [cos, sin] = cosSin(position * (frequencies[i] as number));
     row[i] = Math.fround(cos * amplitude);
     row[i + frequencies.length] = Math.fround(sin * amplitude);
-  });
+  }
   return row;
 }
 

@@ -1,4 +1,3 @@
-import type { Origin } from '../diagnostics/diagnostic.ts';
 import { GraphBuilder } from '../ir/graph/build.ts';
 import { inferResults } from '../ir/graph/infer.ts';
 import type { Block, GraphModule, GraphOp, OpOf } from '../ir/graph/module.ts';
@@ -35,37 +34,32 @@ export type Rule = { readonly [K in OpKind]?: (op: OpOf<K>, near: Near) => reado
 export function rewrite(module: GraphModule, by: string, rule: Rule): GraphModule {
   const build = new GraphBuilder(inferResults, module.types);
   const renamed = new Map<ValueId, ValueId>();
-  const definitions = new Map<ValueId, GraphOp>();
-  const users = new Map<ValueId, GraphOp[]>();
+  const definitions: (GraphOp | undefined)[] = [];
+  const users: (GraphOp[] | undefined)[] = [];
   const yielded = new Map<ValueId, number>();
-  const blocks = new Map<GraphOp, Block>();
   const index = (block: Block): void => {
     for (const op of block.ops) {
-      blocks.set(op, block);
-      for (const result of op.results) definitions.set(result, op);
-      for (const operand of op.operands) {
-        const known = users.get(operand);
-        if (known === undefined) users.set(operand, [op]);
-        else known.push(op);
-      }
+      for (const result of op.results) definitions[result] = op;
+      for (const operand of op.operands) (users[operand] ??= []).push(op);
       if (op.body !== undefined) index(op.body);
     }
     for (const value of block.yields) yielded.set(value, (yielded.get(value) ?? 0) + 1);
   };
   index(module.body);
+  let blocks: ReadonlyMap<GraphOp, Block> | undefined;
 
   const weights = new Map(module.weights.map((weight) => [weight.name, weight]));
   const now = (value: ValueId): ValueId => renamed.get(value) ?? value;
   const near: Near = {
     build,
     now,
-    definition: (value) => definitions.get(value),
-    blockOf: (op) => blocks.get(op) as Block,
-    users: (value) => users.get(value) ?? [],
-    uses: (value) => (users.get(value)?.length ?? 0) + (yielded.get(value) ?? 0),
+    definition: (value) => definitions[value],
+    blockOf: (op) => (blocks ??= blocksOf(module.body)).get(op) as Block,
+    users: (value) => users[value] ?? [],
+    uses: (value) => (users[value]?.length ?? 0) + (yielded.get(value) ?? 0),
     type: (value) => build.types[value] as TensorType,
     weightOf: (value) => {
-      const op = definitions.get(value);
+      const op = definitions[value];
       return op?.kind === 'weight' ? weights.get(op.attrs.name) : undefined;
     },
     weight: (weight) => {
@@ -76,9 +70,8 @@ export function rewrite(module: GraphModule, by: string, rule: Rule): GraphModul
 
   const isMoved = (op: GraphOp): boolean => op.body !== undefined || op.operands.some((operand) => renamed.has(operand));
   const visit = <K extends OpKind>(op: OpOf<K>): void => {
-    const origin: Origin = { kind: 'derived', by, from: [op.origin] };
-    build.origin = origin;
     const apply = rule[op.kind as K] as ((op: OpOf<K>, near: Near) => readonly ValueId[] | undefined) | undefined;
+    if (apply !== undefined) build.origin = { kind: 'derived', by, from: [op.origin] };
     const replaced = apply?.(op, near);
     if (replaced === undefined) build.push(isMoved(op) ? ({ ...op, operands: op.operands.map(now), body: op.body === undefined ? undefined : block(op.body) } as GraphOp) : op);
     else op.results.forEach((result, i) => renamed.set(result, replaced[i] as ValueId));
@@ -94,45 +87,57 @@ export function rewrite(module: GraphModule, by: string, rule: Rule): GraphModul
   return compact(renamed.size === 0 && build.types.length === module.types.length ? module : { ...module, types: build.types, weights: [...weights.values()], body });
 }
 
+/** Which block each op is in. */
+function blocksOf(block: Block, blocks = new Map<GraphOp, Block>()): ReadonlyMap<GraphOp, Block> {
+  for (const op of block.ops) {
+    blocks.set(op, block);
+    if (op.body !== undefined) blocksOf(op.body, blocks);
+  }
+  return blocks;
+}
+
 /** Drops ops whose results nobody reads and weights no op names, and numbers the values afresh, in program order. A module that is so already comes back itself. */
 export function compact(module: GraphModule): GraphModule {
-  const used = new Set<ValueId>();
+  const used = new Uint8Array(module.types.length);
   const prune = (block: Block): Block => {
-    for (const value of block.yields) used.add(value);
-    const ops: GraphOp[] = [];
-    for (const op of [...block.ops].reverse()) {
-      if (!op.results.some((result) => used.has(result))) continue;
+    for (const value of block.yields) used[value] = 1;
+    const ops = block.ops.toReversed().flatMap((op): GraphOp | readonly GraphOp[] => {
+      if (!op.results.some((result) => used[result] === 1)) return [];
       const kept = op.body === undefined ? op : ({ ...op, body: prune(op.body) } as GraphOp);
-      for (const operand of kept.operands) used.add(operand);
-      ops.push(kept);
-    }
+      for (const operand of kept.operands) used[operand] = 1;
+      return kept;
+    });
     return { ...block, ops: ops.reverse() };
   };
   const pruned = prune(module.body);
 
   const types: TensorType[] = [];
-  const numbers = new Map<ValueId, ValueId>();
+  const numbers = new Int32Array(module.types.length).fill(-1);
   const number = (value: ValueId): ValueId => {
-    const known = numbers.get(value);
-    if (known !== undefined) return known;
-    types.push(module.types[value] as TensorType);
-    const fresh = (types.length - 1) as ValueId;
-    numbers.set(value, fresh);
-    return fresh;
+    if (numbers[value] === -1) numbers[value] = types.push(module.types[value] as TensorType) - 1;
+    return numbers[value] as ValueId;
   };
   const names = new Set<string>();
+  let isSame = true;
+  const renumbered = (values: readonly ValueId[]): readonly ValueId[] => {
+    const fresh = values.map(number);
+    if (fresh.every((value, i) => value === values[i])) return values;
+    isSame = false;
+    return fresh;
+  };
   const renumber = (block: Block): Block => {
-    const params = block.params.map(number);
+    const params = renumbered(block.params);
     const ops = block.ops.map((op): GraphOp => {
       if (op.kind === 'weight') names.add(op.attrs.name);
-      const operands = op.operands.map(number);
+      const operands = renumbered(op.operands);
       const body = op.body === undefined ? undefined : renumber(op.body);
-      return { ...op, operands, body, results: op.results.map(number) } as GraphOp;
+      const results = renumbered(op.results);
+      return operands === op.operands && results === op.results && body === undefined ? op : ({ ...op, operands, body, results } as GraphOp);
     });
-    return { params, ops, yields: block.yields.map(number) };
+    return { params, ops, yields: renumbered(block.yields) };
   };
   const body = renumber(pruned);
-  if (types.length === module.types.length && names.size === module.weights.length && [...numbers].every(([old, fresh]) => old === fresh)) return module;
+  if (isSame && types.length === module.types.length && names.size === module.weights.length) return module;
   return { ...module, types, body, weights: module.weights.filter((weight) => names.has(weight.name)) };
 }
 

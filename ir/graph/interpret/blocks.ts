@@ -8,8 +8,8 @@ import { map, type Tensor } from './tensor.ts';
 
 type Rule<K extends keyof BlockAttrs> = (attrs: BlockAttrs[K], operands: readonly [Tensor, Tensor, Tensor, ...Tensor[]]) => Tensor;
 
-/** The places of pair i. */
-const pairAt = (halves: boolean, i: number, turning: number): readonly [number, number] => (halves ? [i, i + turning] : [2 * i, 2 * i + 1]);
+/** Pairs: how far the first elements of neighbours are apart, and the two of each. */
+type Places = { readonly step: number; readonly apart: number };
 
 /** The recognised functions on concrete tensors, in double precision. */
 export const blocks: { readonly [K in keyof BlockAttrs]: Rule<K> } = {
@@ -36,13 +36,16 @@ export const blocks: { readonly [K in keyof BlockAttrs]: Rule<K> } = {
     const angles = [...x.shape.slice(0, -1), turning];
     const [c, s] = [cos, sin].map((table) => expand(table, angles).data) as [Float64Array, Float64Array];
     const data = Float64Array.from(x.data);
-    for (let row = 0; row * width < data.length; row++) {
-      for (let i = 0; i < turning; i++) {
-        const [a, b] = pairAt(pairs === 'halves', i, turning).map((at) => x.data[row * width + at] as number) as [number, number];
-        const [to, other] = pairAt(pairs !== 'interleaved', i, turning);
-        const at = row * turning + i;
-        data[row * width + to] = a * (c[at] as number) - b * (s[at] as number);
-        data[row * width + other] = b * (c[at] as number) + a * (s[at] as number);
+    // As they are read and as they are written.
+    const [from, to] = [pairs === 'halves', pairs !== 'interleaved'].map((halves) => (halves ? { step: 1, apart: turning } : { step: 2, apart: 1 })) as [Places, Places];
+    for (let row = 0, at = 0; row < data.length; row += width) {
+      for (let i = 0; i < turning; i++, at++) {
+        const source = row + i * from.step;
+        const target = row + i * to.step;
+        const a = x.data[source] as number;
+        const b = x.data[source + from.apart] as number;
+        data[target] = a * (c[at] as number) - b * (s[at] as number);
+        data[target + to.apart] = b * (c[at] as number) + a * (s[at] as number);
       }
     }
     return { shape: x.shape, data };
