@@ -54,7 +54,7 @@ describe('configs that cannot be read, or say what cannot be', () => {
     ['a size that is a text', JSON.stringify({ ...llama, hidden_size: 'large' }), /E2003.*\n.*hidden_size/],
     ['no heads', JSON.stringify({ ...llama, num_attention_heads: 0 }), /E2003[^]*num_attention_heads/],
     ['sizes beyond reason', JSON.stringify({ ...llama, hidden_size: 1e15, num_hidden_layers: 1e9 }), /E2003/],
-    ['wider rows than instructions say', JSON.stringify({ ...llama, intermediate_size: 1_000_000 }), /E4003.*`columns` of `vqnt`/],
+    ['wider rows than instructions say', JSON.stringify({ ...llama, hidden_size: 2 ** 17 }), /E4003.*`columns` of `vqnt`/],
   ])('%s', async (_, text, cause) => {
     const at = folder();
     writeFileSync(join(at, 'config.json'), text);
