@@ -68,6 +68,13 @@ export function rowAxes(source: Source, shape: readonly Dim[]): Axes | undefined
   return axes;
 }
 
+/** That an index is made of another sequence's ids, if it is: an encoder and a decoder in one graph are two steps. */
+function ofSecond(source: Source, index: ValueId): string {
+  const isOther = (value: ValueId): boolean => source.definition(value) === undefined && !equalDims(source.type(value).shape.at(-1) ?? 1, source.axes.row);
+  const other = coneOf(source, index, () => false).find(isOther);
+  return other === undefined ? '' : `: \`${source.name(other)}\` is a second sequence; export the encoder and the decoder as graphs of their own`;
+}
+
 /** Rows of a constant table by a row list. */
 export function liftLookup(op: OpOf<'pgather'>, raising: Raising): Lifted {
   const { source } = raising;
@@ -75,7 +82,7 @@ export function liftLookup(op: OpOf<'pgather'>, raising: Raising): Lifted {
   const weight = weightOf(source, table);
   if (weight === undefined || weight.shape.length !== 2 || op.attrs.axis !== 0) return 'it looks up what is not the rows of a table';
   const axes = rowAxes(source, source.type(index).shape);
-  if (axes === undefined) return `its index, [${source.type(index).shape.join(', ')}], is not one of each row`;
+  if (axes === undefined) return `its index, [${source.type(index).shape.join(', ')}], is not one of each row${ofSecond(source, index)}`;
   const found = findIndex(source, index, axes);
   if (found === undefined) return 'its index is neither token ids nor positions nor token types';
   const [size, width] = weight.shape as readonly [number, number];

@@ -11,6 +11,7 @@ import { lastRows } from './kept.ts';
 import type { Lifted, Raising } from './raising.ts';
 import { findSample } from './pool.ts';
 import type { Sample, View } from './rows.ts';
+import type { Source } from './source.ts';
 
 type ViewOp = OpOf<'ptranspose' | 'preshape' | 'pexpand' | 'pslice' | 'pgather'>;
 
@@ -109,6 +110,13 @@ function sampled(view: View, axis: number): Lifted {
 const isConvolution = (op: GraphOp): boolean => sourcesOf(op.origin).some((node) => node.kind === 'onnx' && node.op === 'Conv');
 const overlapping = 'its windows overlap or are padded: of convolutions those are taken that go from patch to patch';
 
+/** Whether features are put side by side, not rows. */
+const isOfFeatures = (op: OpOf<'pconcat'>, source: Source): boolean => {
+  const rank = source.type(op.results[0] as ValueId).shape.length;
+  return axisOf(op.attrs.axis, rank) === rank - 1;
+};
+const besides = 'it puts features of several ops side by side, as the heads of latent attention (MLA) do: that is not lowered';
+
 /** A past input followed by new rows: the same rows, seen with those cached before them. */
 export function liftConcat(op: OpOf<'pconcat'>, raising: Raising): Lifted {
   const { source } = raising;
@@ -116,7 +124,7 @@ export function liftConcat(op: OpOf<'pconcat'>, raising: Raising): Lifted {
   const cut = source.definition(kept);
   const past = cut?.kind === 'pslice' && source.role(cut.operands[0] as ValueId) === 'past' ? (cut.operands[0] as ValueId) : kept;
   if (op.operands.every((operand, i) => (source.dependence(operand) === 'active') === (i === op.operands.length - 1))) return liftBefore(op, raising);
-  if (more.length > 0 || source.role(past) !== 'past') return isConvolution(op) ? overlapping : 'it puts side by side what is not rows of one op';
+  if (more.length > 0 || source.role(past) !== 'past') return isConvolution(op) ? overlapping : isOfFeatures(op, source) ? besides : 'it puts side by side what is not rows of one op';
   const view = raising.view(present);
   if (view === undefined) return undefined;
   const axis = axisOf(op.attrs.axis, view.layout.axes.length);

@@ -6,7 +6,7 @@ import { interpretTensors } from '../../../ir/graph/interpret-tensors.ts';
 import type { ValueId } from '../../../ir/types.ts';
 import { WeightValues } from '../../../ir/weight-values.ts';
 import { asRows } from './as-rows.ts';
-import { onRows, type SourceWriter } from './source-module.ts';
+import { ids, onRows, SourceWriter } from './source-module.ts';
 
 /** Kinds of the raised ops, or the reasons why there are none. */
 function raised(width: number, fill: (write: SourceWriter, x: ValueId) => ValueId): readonly string[] {
@@ -15,9 +15,9 @@ function raised(width: number, fill: (write: SourceWriter, x: ValueId) => ValueI
   const result = asRows(module, store, diagnostics);
   if (diagnostics.hasErrors) return diagnostics.all.map(({ message }) => message);
   const weights = new WeightValues(store, 1);
-  const ids = [3, 1, 4, 1, 5, 9];
-  const wanted = interpretTensors(module, new Map([['input_ids', { shape: [2, 3], data: Float64Array.from(ids) }]]), weights).get('out0');
-  const step = { sequences: [{ id: 0, rows: 3, past: 0 }, { id: 1, rows: 3, past: 0 }], ids, positions: [0, 1, 2, 0, 1, 2], types: ids.map(() => 0), samples: [] };
+  const tokens = [3, 1, 4, 1, 5, 9];
+  const wanted = interpretTensors(module, new Map([['input_ids', { shape: [2, 3], data: Float64Array.from(tokens) }]]), weights).get('out0');
+  const step = { sequences: [{ id: 0, rows: 3, past: 0 }, { id: 1, rows: 3, past: 0 }], ids: tokens, positions: [0, 1, 2, 0, 1, 2], types: tokens.map(() => 0), samples: [] };
   const got = interpret(result, step, { weights, arithmetic: 'real', state: new KvState() }).get('out0');
   expect(got?.data.length).toBe(wanted?.data.length);
   got?.data.forEach((value, i) => expect(value).toBeCloseTo(wanted?.data[i] as number, 5));
@@ -154,4 +154,21 @@ test('a mixture of experts that each have matrices of their own', () => {
     }).reduce((sum, each) => write.binary('add', sum, each));
   };
   expect(raised(width, mixture)).toEqual(['embed', 'linear', 'experts']);
+});
+
+describe('what is refused says what it is', () => {
+  test('features of two products side by side', () => {
+    const beside = (write: SourceWriter, x: ValueId): ValueId => write.build.op('pconcat', { axis: 2 }, ['one', 'other'].map((name) => write.build.op('pmatmul', {}, [x, write.weight(name, [16, 8])])));
+    expect(raised(16, beside)[0]).toMatch(/it puts features of several ops side by side, as the heads of latent attention/);
+  });
+  test('ids of a second sequence', () => {
+    const write = new SourceWriter();
+    const module = write.module([ids, { name: 'decoder_input_ids', type: { dtype: 'i64', shape: ['batch', 'target'] } }], (params) => {
+      const table = write.weight('table', [32, 16]);
+      return params.map((param) => write.build.op('pgather', { axis: 0 }, [table, param]));
+    });
+    const diagnostics = new Diagnostics();
+    asRows(module, write.store, diagnostics);
+    expect(diagnostics.all[0]?.message).toMatch(/its index, \[batch, target\], is not one of each row: `decoder_input_ids` is a second sequence; export the encoder and the decoder as graphs of their own/);
+  });
 });
