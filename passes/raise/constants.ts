@@ -29,6 +29,8 @@ function exprOf(source: Source, value: ValueId): WeightExpr | undefined {
   switch (op?.kind) {
     case 'weight':
       return source.module.weights.find((weight) => weight.name === op.attrs.name)?.instances[0];
+    case 'pconst':
+      return op.attrs.values.length === 1 ? { kind: 'values', shape, values: op.attrs.values } : undefined;
     case 'pcast':
       return of;
     case 'preshape':

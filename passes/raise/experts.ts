@@ -34,7 +34,7 @@ export function liftExperts(op: OpOf<'tmoe'>, raising: Raising): Lifted {
   const experts = logits.width;
   const [, width, inner] = source.type(rest[biased ? 1 : 0] as ValueId).shape as readonly [number, number, number];
   const all = (name: string, shape: readonly number[], of: (expert: number) => readonly WeightExpr[]): Weight =>
-    ({ name: `experts.${op.results[0]}.${name}`, dtype: source.type(rest.at(-1) as ValueId).dtype, shape, instances: [{ kind: 'concat', axis: 0, of: Array.from({ length: experts }, (_, expert) => of(expert)).flat() }] });
+    ({ name: `experts.${op.results[0]}.${name}`, dtype: source.type(rest[biased ? 1 : 0] as ValueId).dtype, shape, instances: [{ kind: 'concat', axis: 0, of: Array.from({ length: experts }, (_, expert) => of(expert)).flat() }] });
   const weights = [
     all('gates', [experts * 2 * inner, width], (expert) => [times(transpose(gate(expert)), slope), times(transpose(up(expert)), 1 / slope)]),
     all('downs', [experts * width, inner], (expert) => [times(transpose(down(expert)), factor)]),

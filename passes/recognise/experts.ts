@@ -17,7 +17,9 @@ type Routing = Chosen & Pick<Attrs, 'biased'>;
 /** Matrices of all experts: one constant [E, a, b], or one [a, b] of each. */
 export type Stack = readonly [ValueId, ...ValueId[]];
 /** A matrix of every expert: whether its last two axes are swapped to be [in, out], and which of its columns. */
-export type ExpertMatrix = { readonly stack: Stack; readonly swapped: boolean; readonly columns: Columns };
+export type ExpertMatrix = { readonly stack: Stack; readonly swapped: boolean; readonly columns: Columns } | Even;
+/** One number everywhere: experts without a gate are gated by 0 x + 1. */
+export type Even = { readonly even: number; readonly shape: readonly number[] };
 /** All columns, a half of them, or every other. */
 export type Columns = { readonly start: number; readonly step: number; readonly count: number } | undefined;
 
@@ -277,7 +279,8 @@ type Trial = Pick<FoundExperts, 'matrices' | 'biases'>;
 
 /** Which constant may be which matrix, either way round; gates and ups may share one, side by side or in turn. */
 function* trials(matrices: readonly Stack[], vectors: readonly Stack[], shapeOf: (stack: Stack) => readonly number[], width: number): Generator<Trial> {
-  const ways = (stack: Stack, side: 'in' | 'out'): readonly ExpertMatrix[] => [false, true].filter((swapped) => shapeOf(stack)[(side === 'in') !== swapped ? 1 : 2] === width).map((swapped) => ({ stack, swapped, columns: undefined }));
+  const ways = (stack: Stack, side: 'in' | 'out'): readonly Exclude<ExpertMatrix, Even>[] => [false, true].filter((swapped) => shapeOf(stack)[(side === 'in') !== swapped ? 1 : 2] === width).map((swapped) => ({ stack, swapped, columns: undefined }));
+  if (matrices.length === 2) yield* ungated(matrices, vectors, shapeOf, ways);
   const orders = matrices.length === 3 ? permutations(matrices) : matrices.length === 2 ? permutations(matrices).map(([first, last]) => [first, first, last] as Stack[]) : [];
   for (const [gateOf, upOf, downOf] of orders as readonly (readonly [Stack, Stack, Stack])[]) {
     for (const down of ways(downOf, 'out')) {
@@ -300,6 +303,24 @@ function* trials(matrices: readonly Stack[], vectors: readonly Stack[], shapeOf:
   }
 }
 
+/** down(act(x first)), which is gated by a second matrix of zeros and a bias of ones. */
+function* ungated(matrices: readonly Stack[], vectors: readonly Stack[], shapeOf: (stack: Stack) => readonly number[], ways: (stack: Stack, side: 'in' | 'out') => readonly Exclude<ExpertMatrix, Even>[]): Generator<Trial> {
+  for (const [firstOf, downOf] of permutations(matrices) as readonly (readonly [Stack, Stack])[]) {
+    for (const first of ways(firstOf, 'in')) {
+      const [experts, ...sides] = shapeOf(firstOf) as readonly [number, number, number];
+      const [width, inner] = first.swapped ? sides.toReversed() as [number, number] : sides;
+      for (const down of ways(downOf, 'out')) {
+        if (shapeOf(downOf)[down.swapped ? 2 : 1] !== inner) continue;
+        const even = (number: number, ...shape: readonly number[]): Even => ({ even: number, shape: [experts, ...shape] });
+        const orders: readonly (readonly ExpertMatrix[])[] = vectors.length === 2 ? permutations(vectors.map((stack) => ({ stack, swapped: false, columns: undefined }))) : [[even(0, inner), even(0, width)]];
+        for (const [wide, narrow] of orders as readonly (readonly [ExpertMatrix, ExpertMatrix])[]) {
+          yield { matrices: [first, even(0, width, inner), down], biases: [wide, even(1, inner), narrow] };
+        }
+      }
+    }
+  }
+}
+
 const biasesOf = (vectors: readonly Stack[], shapeOf: (stack: Stack) => readonly number[], wide: number, narrow: number): readonly [Stack | undefined, Stack | undefined] => [
   vectors.find((stack) => shapeOf(stack).at(-1) === wide), vectors.find((stack) => shapeOf(stack).at(-1) === narrow),
 ];
@@ -315,7 +336,9 @@ function halves(wide: number): readonly (readonly [Columns, Columns])[] {
 const permutations = <T>(values: readonly T[]): readonly (readonly T[])[] => (values.length <= 1 ? [values] : values.flatMap((value, i) => permutations(values.toSpliced(i, 1)).map((rest) => [value, ...rest])));
 
 /** The numbers of a matrix as it is used: [E, in, out], or [E, out] of a bias. */
-function tensorOf(graph: Graph, { stack, swapped, columns }: ExpertMatrix): Tensor | undefined {
+function tensorOf(graph: Graph, matrix: ExpertMatrix): Tensor | undefined {
+  if ('even' in matrix) return { shape: matrix.shape, data: new Float64Array(volume(matrix.shape)).fill(matrix.even) };
+  const { stack, swapped, columns } = matrix;
   const each = stack.map((value) => constantOf(graph, value));
   if (each.includes(undefined)) return undefined;
   const stored = { shape: stackShape(graph, stack, stack.length), data: (each as readonly Tensor[]).flatMap(({ data }) => [...data]) };

@@ -129,7 +129,9 @@ function expertsOp(graph: Graph, near: Near, { attrs, region, logits, choiceBias
     const part = (value: ValueId): ValueId => near.build.op('preshape', {}, [near.now(value)], { dtype, shape: [1, ...shape] });
     return others.length === 0 ? near.now(first) : near.build.op('pconcat', { axis: 0 }, [first, ...others].map(part), { dtype, shape: [others.length + 1, ...shape] });
   };
-  const matrix = ({ stack, swapped: isSwapped, columns }: ExpertMatrix): ValueId => {
+  const matrix = (of: ExpertMatrix): ValueId => {
+    if ('even' in of) return near.build.op('pconst', { values: [of.even] }, [], { dtype: type.dtype, shape: of.shape });
+    const { stack, swapped: isSwapped, columns } = of;
     const value = whole(stack);
     const { dtype, shape } = near.type(value);
     const turned = isSwapped ? near.build.op('ptranspose', { perm: [0, 2, 1] }, [value]) : value;

@@ -156,6 +156,22 @@ test('a mixture of experts that each have matrices of their own', () => {
   expect(raised(width, mixture)).toEqual(['embed', 'linear', 'experts']);
 });
 
+test('experts without gates, two of four to a row', () => {
+  expect(raised(8, (write, x) => {
+    const { build } = write;
+    const f32 = (...shape: readonly (number | string)[]) => ({ dtype: 'f32', shape: ['batch*sequence', ...shape] }) as const;
+    const rows = build.op('preshape', {}, [x], f32(8));
+    const shares = build.op('psoftmax', { axis: 1 }, [build.op('pmatmul', {}, [rows, write.weight('router', [8, 4])])]);
+    const chosen = build.op('ptopk', { axis: 1, k: '2', largest: true }, [shares]);
+    const of = (name: string, shape: readonly number[]): ValueId => build.op('pgather', { axis: 0 }, [write.weight(name, shape), chosen]);
+    const inside = write.unary('relu', build.op('pmatmul', {}, [build.op('preshape', {}, [rows], f32(1, 1, 8)), of('first', [4, 8, 6])]));
+    const made = build.op('preshape', {}, [build.op('pmatmul', {}, [inside, of('downs', [4, 6, 8])])], f32(2, 8));
+    const own = build.op('preshape', {}, [build.op('ppick', { axis: 1 }, [shares, chosen])], f32(2, 1));
+    const sum = build.op('preduce', { fn: 'sum', axes: [1], keepDims: false }, [write.binary('mul', made, own)]);
+    return build.op('preshape', {}, [sum], { dtype: 'f32', shape: ['batch', 'sequence', 8] });
+  })).toEqual(['embed', 'linear', 'experts']);
+});
+
 describe('what is refused says what it is', () => {
   test('features of two products side by side', () => {
     const beside = (write: SourceWriter, x: ValueId): ValueId => write.build.op('pconcat', { axis: 2 }, ['one', 'other'].map((name) => write.build.op('pmatmul', {}, [x, write.weight(name, [16, 8])])));

@@ -118,3 +118,19 @@ test('a mixture of the few experts that were met in an export, which means nothi
 });
 
 test('a router that takes a sum of many residuals as it is', () => expect(mixture((_, scores) => scores, byRow, 8).blocks).toEqual([attrs]));
+
+/** The chosen experts of each row, which have no gate: relu of one product, then another; biases on both or none. */
+const plain = (biased: boolean): Spelling => (write, { x, chosen, shares }) => {
+  const { build } = write;
+  const of = (name: string, shape: readonly number[]): ValueId => build.op('pgather', { axis: 0 }, [write.weight(name, shape), chosen]);
+  const plus = (made: ValueId, name: string, size: number): ValueId => (biased ? write.binary('add', made, of(name, [experts, 1, size])) : made);
+  const inside = write.unary('relu', plus(build.op('pmatmul', {}, [build.op('preshape', {}, [x], f32('n', 1, 1, width)), of('first', [experts, width, inner])]), 'wide', inner));
+  const made = build.op('preshape', {}, [plus(build.op('pmatmul', {}, [inside, of('downs', [experts, inner, width])]), 'narrow', width)], f32('n', k, width));
+  return build.op('preduce', { fn: 'sum', axes: [1], keepDims: false }, [write.binary('mul', made, build.op('preshape', {}, [shares], f32('n', k, 1)))]);
+};
+
+test.each([false, true])('a mixture of experts without gates, which are gated by ones (with biases: %s)', (biased) => {
+  const { blocks, off } = mixture((_, scores) => scores, plain(biased));
+  expect(blocks).toEqual([{ ...attrs, activation: 'relu', expertBias: true }]);
+  expect(off()).toBeLessThan(1e-6);
+});
