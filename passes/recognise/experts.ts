@@ -8,6 +8,7 @@ import { CannotEvaluate, sample } from '../evaluate-op.ts';
 import { constantOf, evaluate, looked, type Scenario, shapeUnder } from './evaluate.ts';
 import type { Graph } from './graph.ts';
 import { type Region, regionBetween } from './region.ts';
+import { type Shrunk, shrunk } from './shrunk.ts';
 import { volume } from '../../ir/weight-expr.ts';
 import { scalarOf } from './activation.ts';
 
@@ -34,6 +35,9 @@ export type FoundExperts = {
 };
 
 const isRouting = (op: GraphOp): boolean => ['ppick', 'ptopk', 'pbinary', 'psoftmax', 'preduce', 'pcast', 'pexpand', 'punary', 'preshape', 'tactivate', 'ptranspose', 'pscatter', 'pwhere', 'pslice'].includes(op.kind);
+
+/** Matrices of more elements are looked at in small, with other numbers. */
+const readable = 1 << 16;
 
 /** Ops of an expert written out by itself. */
 const opsEach = 32;
@@ -148,45 +152,60 @@ function ends(graph: Graph, logits: ValueId, weights: ValueId, most: number): re
 type Question = { readonly region: Region; readonly logits: ValueId; readonly routing: Routing; readonly choiceBias: ValueId | undefined };
 
 function matchExperts(graph: Graph, { region, logits, routing, choiceBias }: Question, scenarios: readonly Scenario[]): FoundExperts | undefined {
-  const width = graph.type(region.x).shape.at(-1) as number;
   const experts = graph.type(logits).shape.at(-1) as number;
   const { matrices, vectors } = stacksOf(graph, { region, logits, routing, choiceBias });
   if (matrices.length !== 2 && matrices.length !== 3) return undefined;
-  const shapeOf = (stack: Stack): readonly number[] => stackShape(graph, stack, experts);
-  const seen = looked(scenarios, 2, (scenario) => {
+  const parts = [...matrices, ...vectors].flat();
+  const isLarge = parts.some((part) => volume(graph.type(part).shape as readonly number[]) > readable);
+  const view = isLarge ? shrunk(graph, withoutRouter(graph, region, logits), parts, [1, experts, routing.k]) : { graph, given: new Map<ValueId, Tensor>() };
+  if (view === undefined) return undefined;
+  const question = { region, logits, routing, choiceBias };
+  const seen = isLarge ? [] : looked(scenarios, 2, (scenario) => {
     const x = sample(shapeUnder(graph.type(region.x).shape, scenario.sizes), 3);
-    return answered(graph, region, scenario, { x, logits: evaluate(graph, logits, scenario, new Map([[region.x, x]])) }, logits);
+    return answered(view, question, scenario, { x, logits: evaluate(graph, logits, scenario, new Map([[region.x, x]])) });
   });
   const bias = choiceBias === undefined ? undefined : constantOf(graph, choiceBias);
   const rowsOf = ({ data }: Tensor): readonly Float64Array[] => Array.from({ length: data.length / experts }, (_, r) => data.subarray(r * experts, (r + 1) * experts));
-  const turns = inTurn(graph, { region, logits, routing, choiceBias }, scenarios);
+  const turns = inTurn(view, question, scenarios);
   if (Math.max(seen.length, turns.length) < 2 || [...seen, ...turns].some(({ x, y }) => y.length !== x.data.length)) return undefined;
   const met = new Set(turns.flatMap((turn) => rowsOf(turn.logits).flatMap((row) => routed(row, bias?.data, routing).map(({ expert }) => expert))));
   // Experts written out one by one may each be another: all have to be seen.
   if (met.size < experts && (matrices.some(({ length }) => length > 1) || region.ops.some((op) => isOfAllRows(graph, op, experts)))) return undefined;
   const functions = [...new Map(region.ops.flatMap((op) => (op.kind === 'tactivate' && (op.results[0] as ValueId) !== logits ? [[JSON.stringify(op.attrs), op.attrs] as const] : []))).values()];
   const limit = limitOf(graph, region);
-  for (const trial of trials(matrices, vectors, shapeOf, width)) {
+  const tried = (of: Graph): readonly Trial[] => [...trials(matrices, vectors, (stack) => stackShape(of, stack, experts), of.type(region.x).shape.at(-1) as number)];
+  const [whole, looks] = [tried(graph), tried(view.graph)];
+  if (whole.length !== looks.length) return undefined;
+  for (const [i, trial] of looks.entries()) {
+    const operands = [...trial.matrices, ...trial.biases].map((matrix) => tensorOf(view, matrix));
+    if (operands.includes(undefined)) return undefined;
     for (const { activation, slope } of functions) {
       for (const shift of [0, 1]) {
         const attrs: Attrs = { ...routing, activation, slope, limit, shift, expertBias: trial.biases.length > 0 };
-        const operands = [...trial.matrices, ...trial.biases].map((matrix) => tensorOf(graph, matrix));
-        if (operands.includes(undefined)) return undefined;
         const agrees = ({ x, logits: z, y }: Answer): boolean => {
           const got = tmoe(attrs, [x, z, ...(bias === undefined ? [] : [bias]), ...(operands as Tensor[])]).data;
-          return got.every((value, i) => Math.abs(value - (y[i] as number)) <= 1e-6 * (1e-3 + Math.abs(value)));
+          return got.every((value, at) => Math.abs(value - (y[at] as number)) <= 1e-6 * (1e-3 + Math.abs(value)));
         };
-        if (seen.every(agrees) && turns.every(agrees)) return { attrs, region, logits, choiceBias, ...trial };
+        if (seen.every(agrees) && turns.every(agrees)) return { attrs, region, logits, choiceBias, ...(whole[i] as Trial) };
       }
     }
   }
   return undefined;
 }
 
+/** A region as a function of rows and logits: what makes those of the rows is no part of it. */
+function withoutRouter(graph: Graph, region: Region, logits: ValueId): Region {
+  const router = new Set(regionBetween(graph, region.x, logits)?.ops);
+  const ops = region.ops.filter((op) => !router.has(op));
+  const used = new Set(ops.flatMap(({ operands }) => operands));
+  return { ...region, ops, sides: region.sides.filter((side) => used.has(side)) };
+}
+
 /** What a region makes of rows and their logits. */
 type Answer = { readonly x: Tensor; readonly logits: Tensor; readonly y: Float64Array };
 
-const answered = (graph: Graph, region: Region, scenario: Scenario, { x, logits: z }: Omit<Answer, 'y'>, logits: ValueId): Answer => ({ x, logits: z, y: evaluate(graph, region.value, scenario, new Map([[region.x, x], [logits, z]])).data });
+const answered = ({ graph, given }: Shrunk, { region, logits }: Question, scenario: Scenario, { x, logits: z }: Omit<Answer, 'y'>): Answer =>
+  ({ x, logits: z, y: evaluate(graph, region.value, scenario, new Map([...given, [region.x, x], [logits, z]])).data });
 
 /** Whether an op looks up matrices for all rows, which the data chooses: then only rows that choose all experts show that none is left out. */
 function isOfAllRows(graph: Graph, op: GraphOp, experts: number): boolean {
@@ -200,7 +219,9 @@ function isOfAllRows(graph: Graph, op: GraphOp, experts: number): boolean {
  * Answers where all experts are chosen, at two sizes: at once, if rows may be as many as that takes. A source may mean nothing where more of them are chosen than
  * were when it was exported: then as many at a time.
  */
-function inTurn(graph: Graph, { region, logits, routing: { k } }: Question, [first]: readonly Scenario[]): readonly Answer[] {
+function inTurn(view: Shrunk, question: Question, [first]: readonly Scenario[]): readonly Answer[] {
+  const { graph } = view;
+  const { region, logits, routing: { k } } = question;
   const { shape } = graph.type(logits);
   const experts = shape.at(-1) as number;
   const names = [...(first?.sizes.keys() ?? [])];
@@ -210,7 +231,7 @@ function inTurn(graph: Graph, { region, logits, routing: { k } }: Question, [fir
   const turns = (scenario: Scenario, together: number): readonly Answer[] =>
     Array.from({ length: Math.ceil(experts / together) }, (_, turn) => {
       const z = { shape: shapeUnder(shape, scenario.sizes), data: logitsInTurn(rowsOf(scenario), experts, { k, together, turn }) };
-      return answered(graph, region, scenario, { x: sample(shapeUnder(graph.type(region.x).shape, scenario.sizes), 23 + turn), logits: z }, logits);
+      return answered(view, question, scenario, { x: sample(shapeUnder(graph.type(region.x).shape, scenario.sizes), 23 + turn), logits: z });
     });
   return looked([2, 3, 4, 6, 8, 12, 16, 32, 64].map(sized), 2, (scenario) => {
     const places = rowsOf(scenario) * k;
@@ -336,10 +357,10 @@ function halves(wide: number): readonly (readonly [Columns, Columns])[] {
 const permutations = <T>(values: readonly T[]): readonly (readonly T[])[] => (values.length <= 1 ? [values] : values.flatMap((value, i) => permutations(values.toSpliced(i, 1)).map((rest) => [value, ...rest])));
 
 /** The numbers of a matrix as it is used: [E, in, out], or [E, out] of a bias. */
-function tensorOf(graph: Graph, matrix: ExpertMatrix): Tensor | undefined {
+function tensorOf({ graph, given }: Shrunk, matrix: ExpertMatrix): Tensor | undefined {
   if ('even' in matrix) return { shape: matrix.shape, data: new Float64Array(volume(matrix.shape)).fill(matrix.even) };
   const { stack, swapped, columns } = matrix;
-  const each = stack.map((value) => constantOf(graph, value));
+  const each = stack.map((value) => given.get(value) ?? constantOf(graph, value));
   if (each.includes(undefined)) return undefined;
   const stored = { shape: stackShape(graph, stack, stack.length), data: (each as readonly Tensor[]).flatMap(({ data }) => [...data]) };
   const experts = stored.shape[0] as number;

@@ -6,16 +6,18 @@ import { WeightValues } from '../../../ir/weight-values.ts';
 import { recognised } from '../raise/as-rows.ts';
 import { SourceWriter } from '../raise/source-module.ts';
 
-const [width, inner, experts, k] = [6, 4, 8, 2];
+const [experts, k] = [8, 2];
+type Sizes = { readonly width: number; readonly inner: number };
+const small: Sizes = { width: 6, inner: 4 };
 const f32 = (...shape: readonly Dim[]): TensorType => ({ dtype: 'f32', shape });
 
-type Router = { readonly x: ValueId; readonly chosen: ValueId; readonly shares: ValueId };
+type Router = Sizes & { readonly x: ValueId; readonly chosen: ValueId; readonly shares: ValueId };
 type Spelling = (write: SourceWriter, router: Router) => ValueId;
 
 const gated = (write: SourceWriter, gate: ValueId, up: ValueId): ValueId => write.binary('mul', write.binary('mul', gate, write.unary('sigmoid', gate)), up);
 
 /** The chosen experts of each row, gathered for it. */
-const byRow: Spelling = (write, { x, chosen, shares }) => {
+const byRow: Spelling = (write, { x, chosen, shares, width, inner }) => {
   const { build } = write;
   const of = (name: string, shape: readonly number[]): ValueId => build.op('pgather', { axis: 0 }, [write.weight(name, shape), chosen]);
   const row = build.op('preshape', {}, [x], f32('n', 1, 1, width));
@@ -25,7 +27,7 @@ const byRow: Spelling = (write, { x, chosen, shares }) => {
 };
 
 /** Expert after expert, in the order of how many rows chose them, and of every row the part it has in it; the last `left` are forgotten, or there may be none. */
-const byExpert = (left: number, isAll = false): Spelling => (write, { x, chosen, shares }) => {
+const byExpert = (left: number, isAll = false): Spelling => (write, { x, chosen, shares, width, inner }) => {
   const { build } = write;
   const [gate, up, down] = [write.weight('gate', [experts, width, inner]), write.weight('up', [experts, width, inner]), write.weight('downs', [experts, inner, width])];
   const isOf = build.op('pbinary', { fn: 'equal' }, [build.op('preshape', {}, [chosen], { dtype: 'i64', shape: ['n', k, 1] }), build.op('pconst', { values: [...Array(experts).keys()] }, [], { dtype: 'i64', shape: [experts] })]);
@@ -42,21 +44,22 @@ const byExpert = (left: number, isAll = false): Spelling => (write, { x, chosen,
   }).reduce((sum, each) => write.binary('add', sum, each));
 };
 
-/** Expert after expert, each with matrices of its own; the last `left` are another function. */
-const byHand = (left: number): Spelling => (write, { x, chosen, shares }) => {
+/** Expert after expert, each with matrices of its own; the last `left` are another function, and all leave out what is inside from the element `open` on. */
+const byHand = (left: number, open = Infinity): Spelling => (write, { x, chosen, shares, width, inner }) => {
   const { build } = write;
   return Array.from({ length: experts }, (_, expert) => {
     const of = (name: string, shape: readonly number[]): ValueId => write.weight(`${name}.${'x'.repeat(expert)}`, shape);
     const gate = build.op('pmatmul', {}, [x, of('gate', [width, inner])]);
     const up = build.op('pmatmul', {}, [x, of('up', [width, inner])]);
-    const made = build.op('pmatmul', {}, [expert < experts - left ? gated(write, gate, up) : write.binary('mul', gate, up), of('downs', [inner, width])]);
+    const mixed = expert < experts - left ? gated(write, gate, up) : write.binary('mul', gate, up);
+    const made = build.op('pmatmul', {}, [open < inner ? write.binary('mul', mixed, write.weight(`open.${expert}`, [inner], (i) => (i < open ? 1 : 0))) : mixed, of('downs', [inner, width])]);
     const part = build.op('pwhere', {}, [build.op('pbinary', { fn: 'equal' }, [chosen, write.number(expert, 'i64')]), shares, write.number(0)]);
     return write.binary('mul', made, build.op('preduce', { fn: 'sum', axes: [1], keepDims: true }, [part]));
   }).reduce((sum, each) => write.binary('add', sum, each));
 };
 
 /** Eight experts, two to a row, which is a sum of so many residuals; the two are chosen among those `open` leaves of the scores. */
-function mixture(open: (write: SourceWriter, scores: ValueId) => ValueId, spelled: Spelling = byRow, residuals = 0): { readonly blocks: readonly unknown[]; readonly off: () => number } {
+function mixture(open: (write: SourceWriter, scores: ValueId) => ValueId, spelled: Spelling = byRow, { width, inner, residuals = 0 }: Sizes & { readonly residuals?: number } = small): { readonly blocks: readonly unknown[]; readonly off: () => number } {
   const write = new SourceWriter();
   const { build } = write;
   const source = write.module([{ name: 'x', type: f32('n', width) }], ([given]) => {
@@ -65,7 +68,7 @@ function mixture(open: (write: SourceWriter, scores: ValueId) => ValueId, spelle
     const chosen = build.op('ptopk', { axis: 1, k: String(k), largest: true }, [open(write, scores)]);
     const plain = build.op('ppick', { axis: 1 }, [scores, chosen]);
     const shares = write.by('mul', write.binary('div', plain, build.op('preduce', { fn: 'sum', axes: [1], keepDims: true }, [plain])), 2.5);
-    return [spelled(write, { x, chosen, shares })];
+    return [spelled(write, { x, chosen, shares, width, inner })];
   });
   const module = recognised(source, write.store);
   const x = { shape: [40, width], data: Float64Array.from({ length: 40 * width }, (_, i) => 2 * Math.sin(i * 1.7)) };
@@ -117,10 +120,10 @@ test('a mixture of the few experts that were met in an export, which means nothi
   expect(off).toThrow('index 8 of an axis of 8');
 });
 
-test('a router that takes a sum of many residuals as it is', () => expect(mixture((_, scores) => scores, byRow, 8).blocks).toEqual([attrs]));
+test('a router that takes a sum of many residuals as it is', () => expect(mixture((_, scores) => scores, byRow, { ...small, residuals: 8 }).blocks).toEqual([attrs]));
 
 /** The chosen experts of each row, which have no gate: relu of one product, then another; biases on both or none. */
-const plain = (biased: boolean): Spelling => (write, { x, chosen, shares }) => {
+const plain = (biased: boolean): Spelling => (write, { x, chosen, shares, width, inner }) => {
   const { build } = write;
   const of = (name: string, shape: readonly number[]): ValueId => build.op('pgather', { axis: 0 }, [write.weight(name, shape), chosen]);
   const plus = (made: ValueId, name: string, size: number): ValueId => (biased ? write.binary('add', made, of(name, [experts, 1, size])) : made);
@@ -132,5 +135,11 @@ const plain = (biased: boolean): Spelling => (write, { x, chosen, shares }) => {
 test.each([false, true])('a mixture of experts without gates, which are gated by ones (with biases: %s)', (biased) => {
   const { blocks, off } = mixture((_, scores) => scores, plain(biased));
   expect(blocks).toEqual([{ ...attrs, activation: 'relu', expertBias: true }]);
+  expect(off()).toBeLessThan(1e-6);
+});
+
+test.each([['gathered', byRow, 1], ['picked', byExpert(0), 1], ['written out', byHand(0), 1], ['written out, of which one is another', byHand(1), 0], ['written out, that leave a part out', byHand(0, 200), 0]] as const)('matrices that are large are looked at in small: %s', (_, spelled, found) => {
+  const { blocks, off } = mixture((_write, scores) => scores, spelled, { width: 300, inner: 256 });
+  expect(blocks.length).toBe(found);
   expect(off()).toBeLessThan(1e-6);
 });
