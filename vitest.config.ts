@@ -10,6 +10,6 @@ export default defineConfig(({ mode }) => ({
   test: {
     include: ['test/**/*.test.ts'], exclude: [...configDefaults.exclude, ...(mode === 'check' ? exhaustive : [])], setupFiles: ['test/setup.ts'], testTimeout: 60_000,
     // A check loads every module once a process, not once a file.
-    pool: 'forks', isolate: mode !== 'check', execArgv: ['--max-semi-space-size=64'],
+    pool: 'forks', isolate: mode !== 'check', execArgv: ['--min-semi-space-size=16', '--max-semi-space-size=64'],
   },
 }));

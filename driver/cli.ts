@@ -1,5 +1,7 @@
-import './engine.ts';
+import { tuneEngine } from './engine.ts';
 import { main } from './main.ts';
+
+tuneEngine();
 
 // Who reads the output has read enough: `sohuc disasm x.sohu | head`.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

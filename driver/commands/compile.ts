@@ -15,7 +15,7 @@ import { renderText } from '../../report/text.ts';
 import { renderHtml } from '../../report/html.ts';
 import { type Compiled, compile, type Imported, type Made, noTensors, type Target } from '../compile.ts';
 import { Artefacts, writeWhole } from '../artefacts.ts';
-import { collectOften } from '../engine.ts';
+import { collectOften, collectSeldomFor } from '../engine.ts';
 import { recognitionOf, recognitionText, reportShare } from '../explain-recognition.ts';
 import { type Options, type Phase, phases } from '../options.ts';
 import { offersFor } from '../fits.ts';
@@ -41,9 +41,10 @@ export async function compileCommand(path: string, options: Options): Promise<bo
   const target: Target = { ...on, offers: (whole) => offersFor(whole, on, workloadOf(whole, options, options.pp)) };
   const required = requiredShare(options.requireFusion);
   const layers = await loadPlugins(options.plugin);
+  collectOften();
   const imported = await importSource(source, layers, options, diagnostics);
   if (imported === undefined || diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
-  collectOften(imported.module.body.ops.length);
+  collectSeldomFor(imported.module.body.ops.length);
 
   let last: Made | undefined;
   let recognised: GraphModule | undefined;
