@@ -8,6 +8,7 @@ import { headFactors } from './head-factors.ts';
 import { keysLast } from './keys-last.ts';
 import { mergeViews } from './merge-views.ts';
 import { shareEqual } from './share-equal.ts';
+import { sinkTransposes } from './sink-transposes.ts';
 import { softmax } from './softmax.ts';
 import { unflatten } from './unflatten.ts';
 import { variance } from './variance.ts';
@@ -20,6 +21,7 @@ export const canonicalisePasses: readonly { readonly name: string; readonly run:
   { name: 'keys-last', run: keysLast },
   { name: 'head-factors', run: headFactors },
   { name: 'merge-views', run: mergeViews },
+  { name: 'sink-transposes', run: sinkTransposes },
   // Merged views may be back where they began.
   { name: 'drop-identity', run: dropIdentity },
   { name: 'broadcasts', run: broadcasts },

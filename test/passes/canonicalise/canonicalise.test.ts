@@ -9,6 +9,7 @@ import { dropIdentity } from '../../../passes/canonicalise/drop-identity.ts';
 import { foldConstants } from '../../../passes/canonicalise/fold-constants.ts';
 import { mergeViews } from '../../../passes/canonicalise/merge-views.ts';
 import { shareEqual } from '../../../passes/canonicalise/share-equal.ts';
+import { sinkTransposes } from '../../../passes/canonicalise/sink-transposes.ts';
 import { softmax } from '../../../passes/canonicalise/softmax.ts';
 import { unflatten } from '../../../passes/canonicalise/unflatten.ts';
 import { variance } from '../../../passes/canonicalise/variance.ts';
@@ -55,6 +56,19 @@ it('composes permutations in the order they are applied', () => {
   const merged = mergeViews(module);
   expect(said(merged)).toEqual([['preshape', {}], ['ptranspose', { perm: [2, 1, 0] }]]);
   expect(merged.types[merged.body.yields[0] as ValueId]?.shape).toEqual([2, 2, 'n']);
+});
+
+it('picks parts of an axis where it lies, not turned to the front and back', () => {
+  const module = moduleOf((build, x) => {
+    const cube = build.op('preshape', {}, [x], f32('n', 2, 2));
+    const front = build.op('ptranspose', { perm: [2, 0, 1] }, [cube]);
+    const places = build.op('pconst', { values: [1, 0] }, [], { dtype: 'i64', shape: [2] });
+    const picked = build.op('pgather', { axis: 0 }, [front, places]);
+    return [build.op('ptranspose', { perm: [1, 2, 0] }, [picked])];
+  });
+  const sunk = sinkTransposes(module);
+  expect(said(sunk)).toEqual([['preshape', {}], ['pconst', { values: [1, 0] }], ['pgather', { axis: 2 }]]);
+  expect(sunk.types[sunk.body.yields[0] as ValueId]?.shape).toEqual(['n', 2, 2]);
 });
 
 it('drops what does nothing, not what broadcasts', () => {
