@@ -1,5 +1,5 @@
 /**
- * A dimension: a number, or an expression over named sizes in canonical form (`tokens`, `2*batch*sequence + past`, `floor(samples/5)`).
+ * A dimension: a number, or an expression over named sizes in canonical form (`tokens`, `2*batch*sequence + past`, `floor(samples/5)`, `min(past/4095)`).
  * `tokens` is the step's row count, `samples` the rows the step asks outputs for, `memory` the rows its sequences attend to besides their own; a source graph brings its own names.
  */
 export type Dim = number | string;
