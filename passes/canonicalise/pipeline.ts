@@ -12,6 +12,7 @@ import { sinkTransposes } from './sink-transposes.ts';
 import { softmax } from './softmax.ts';
 import { unflatten } from './unflatten.ts';
 import { variance } from './variance.ts';
+import { writtenWhole } from './written-whole.ts';
 
 /** The small passes that bring a source graph to its canonical form, in order. */
 export const canonicalisePasses: readonly { readonly name: string; readonly run: (module: GraphModule) => GraphModule }[] = [
@@ -21,9 +22,10 @@ export const canonicalisePasses: readonly { readonly name: string; readonly run:
   { name: 'keys-last', run: keysLast },
   { name: 'head-factors', run: headFactors },
   { name: 'merge-views', run: mergeViews },
-  { name: 'sink-transposes', run: sinkTransposes },
   // Merged views may be back where they began.
   { name: 'drop-identity', run: dropIdentity },
+  { name: 'written-whole', run: writtenWhole },
+  { name: 'sink-transposes', run: sinkTransposes },
   { name: 'broadcasts', run: broadcasts },
   { name: 'share-equal', run: shareEqual },
   { name: 'variance', run: variance },

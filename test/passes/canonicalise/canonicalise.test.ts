@@ -13,6 +13,7 @@ import { sinkTransposes } from '../../../passes/canonicalise/sink-transposes.ts'
 import { softmax } from '../../../passes/canonicalise/softmax.ts';
 import { unflatten } from '../../../passes/canonicalise/unflatten.ts';
 import { variance } from '../../../passes/canonicalise/variance.ts';
+import { writtenWhole } from '../../../passes/canonicalise/written-whole.ts';
 
 const f32 = (...shape: TensorType['shape']): TensorType => ({ dtype: 'f32', shape });
 
@@ -69,6 +70,22 @@ it('picks parts of an axis where it lies, not turned to the front and back', () 
   const sunk = sinkTransposes(module);
   expect(said(sunk)).toEqual([['preshape', {}], ['pconst', { values: [1, 0] }], ['pgather', { axis: 2 }]]);
   expect(sunk.types[sunk.body.yields[0] as ValueId]?.shape).toEqual(['n', 2, 2]);
+});
+
+it('sets side by side what is written into all of an axis turned to the front, and not what leaves some of it', () => {
+  const written = (places: readonly (readonly number[])[]): GraphModule => moduleOf((build, x) => {
+    const front = build.op('ptranspose', { perm: [1, 0] }, [x]);
+    const all = places.reduce((data, list) => {
+      const part = build.op('pslice', { axis: 1, start: '0', end: String(list.length), step: 1 }, [build.op('punary', { fn: 'neg' }, [x])]);
+      const index = build.op('pconst', { values: list }, [], { dtype: 'i64', shape: [list.length, 1] });
+      return build.op('pscatter', { axis: 0, reduction: 'none' }, [data, index, build.op('ptranspose', { perm: [1, 0] }, [part])]);
+    }, front);
+    return [build.op('ptranspose', { perm: [1, 0] }, [all])];
+  });
+  const kinds = (places: readonly (readonly number[])[]): readonly string[] => sinkTransposes(writtenWhole(written(places))).body.ops.map(({ kind }) => kind);
+  expect(kinds([[2, 3], [0, 1]])).toEqual(['punary', 'pslice', 'punary', 'pslice', 'pconcat']);
+  expect(kinds([[2, 3], [0]]).filter((kind) => kind === 'pscatter')).toHaveLength(2);
+  expect(kinds([[1, 2, 3], [0, 1]]).filter((kind) => kind === 'pscatter')).toHaveLength(2);
 });
 
 it('drops what does nothing, not what broadcasts', () => {
