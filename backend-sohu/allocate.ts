@@ -26,14 +26,14 @@ export type Layout = {
   readonly sramPeakBytes: number;
 };
 
-const regionOf: Readonly<Record<Buffer['role'], HbmBase>> = { weights: 'weights', kv: 'kv', pipe: 'io', value: 'scratch', stage: 'scratch', list: 'scratch', input: 'io', output: 'io' };
+const regionOf: Readonly<Record<Buffer['role'], HbmBase>> = { weights: 'weights', kv: 'kv', pipe: 'io', value: 'scratch', stage: 'scratch', ring: 'scratch', list: 'scratch', input: 'io', output: 'io' };
 
 /** Gives every used buffer its place. The planner has made sure that SRAM suffices. */
 export function allocate(module: TileModule, machine: Machine): Layout {
   const line = machine.sram.lineBytes.value;
   const live = lifetimes(module);
   const inSram = live.filter(({ buffer }) => module.buffers[buffer]?.space === 'sram');
-  const claims = inSram.map(({ buffer, from, to }) => ({ size: bufferLines(module.buffers[buffer] as Buffer, line), from, to }));
+  const claims = inSram.map(({ buffer, spans }) => ({ size: bufferLines(module.buffers[buffer] as Buffer, line), spans }));
   const fitted = firstFit(claims, Math.floor(machine.sram.bytes.value / line));
   if ('failed' in fitted) throw new Error('internal: the plan does not fit SRAM');
 

@@ -1,11 +1,11 @@
 import { encode, withoutRoom } from '../isa-spec/encoding.ts';
-import { type Instruction, type Queue, queues, type StepCount, stepCounts, type StrideSet } from '../isa-spec/instructions.ts';
+import { type Instruction, type Queue, queues, type StrideSet } from '../isa-spec/instructions.ts';
 import type { Machine } from '../isa-spec/machine.ts';
 import { allTileOps, isLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
 import { tileQueue } from '../ir/tile/ops.ts';
 import type { Layout } from './allocate.ts';
-import { Addressing, OffLine, registerOf, select } from './select.ts';
-import type { Mark, Marks, Synchronised } from './synchronise.ts';
+import { Addressing, OffLine, type RowCount, rowCounts, select } from './select.ts';
+import { type Mark, type Marks, runsOn, type Synchronised } from './synchronise.ts';
 
 /** The code of one queue, and for each word the label of the op it is part of. */
 export type QueueCode = { readonly queue: Queue; readonly words: Uint8Array; readonly strideSets: readonly StrideSet[]; readonly labels: readonly string[] };
@@ -31,14 +31,14 @@ const inSync = 6;
 export function emit(module: TileModule, layout: Layout, tokens: Synchronised, machine: Machine): readonly QueueCode[] {
   const streams = queues.flatMap((queue) => {
     const stream = new Stream(queue, new Addressing(module, layout, machine.sram.lineBytes.value));
-    const counts = countsRead(module.body, queue);
-    for (const count of counts) stream.push({ op: 'sreg', fields: { reg: registerOf(count), count } }, 'prologue');
+    stream.counts(countsRead(module.body, queue), module.bounds);
+    const prologue = stream.length;
     emitNodes(module.body, queue, stream, tokens);
     if (queue === 'ctl') {
       stream.tokens(of(tokens.before.waits, 'end', queue), [], 'end');
       stream.push({ op: 'event', fields: { tag: 0 } }, 'end');
     }
-    return stream.length === counts.length ? [] : [stream];
+    return stream.length === prologue ? [] : [stream];
   });
   const problems = streams.flatMap((stream) => stream.problems());
   if (problems.length > 0) throw new NoRoom(problems);
@@ -64,11 +64,10 @@ function emitNodes(nodes: readonly TileNode[], queue: Queue, stream: Stream, tok
 
 const of = (marks: Marks, node: TileNode | 'end', queue: Queue): readonly Mark[] => marks.get(node)?.get(queue) ?? [];
 
-const runsOn = (node: TileNode, queue: Queue): boolean => (isLoop(node) ? node.body.some((inner) => runsOn(inner, queue)) : tileQueue[node.kind] === queue);
-
-function countsRead(nodes: readonly TileNode[], queue: Queue): readonly StepCount[] {
-  const read = new Set([...allTileOps(nodes)].flatMap((op) => (tileQueue[op.kind] === queue && op.rows.of !== 'all' ? [op.rows.of] : [])));
-  return stepCounts.filter((count) => read.has(count));
+/** The counts a queue reads, those it computes others from among them. */
+function countsRead(nodes: readonly TileNode[], queue: Queue): readonly RowCount[] {
+  const ops = [...allTileOps(nodes)].filter((op) => tileQueue[op.kind] === queue);
+  return rowCounts(ops).filter(({ of, part }) => ops.some(({ rows }) => rows.of === of && (part === undefined || (rows.part?.first === part.first && rows.part.rows === part.rows))));
 }
 
 type Unsynchronised = { readonly op: Instruction['op']; readonly fields: unknown };
@@ -93,6 +92,22 @@ class Stream {
   push(instruction: Unsynchronised, label: string, waits: readonly Mark[] = [], posts: readonly Mark[] = []): void {
     this.#instructions.push({ ...instruction, waits, posts } as Instruction);
     this.#labels.push(label);
+  }
+
+  /** Loads the counts of the step, and computes those of its parts: what there is beyond the first row, but no more than the part's. */
+  counts(counts: readonly RowCount[], bounds: TileModule['bounds']): void {
+    for (const count of counts) {
+      const { of, part } = count;
+      const reg = this.#addressing.register(count);
+      if (of === 'all') continue;
+      if (part === undefined) {
+        this.push({ op: 'sreg', fields: { reg, count: of } }, 'prologue');
+        continue;
+      }
+      const beyond = Math.max(0, bounds[of] - part.first);
+      this.push({ op: 'salu', fields: { function: 'subtract', reg, a: this.#addressing.register({ of }), b: 0, value: part.first, least: 0, most: beyond } }, 'prologue');
+      this.push({ op: 'salu', fields: { function: 'minimum', reg, a: reg, b: 0, value: part.rows, least: 0, most: Math.min(part.rows, beyond) } }, 'prologue');
+    }
   }
 
   /** Takes and gives tokens on their own, six of each an instruction. */

@@ -1,9 +1,9 @@
 import type { Json } from '../isa-spec/json.ts';
 import type { Queue } from '../isa-spec/instructions.ts';
-import { type Affine, type Buffer, type BufferId, isLoop, type Region, type TileLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
+import { type Affine, type Buffer, type BufferId, isLoop, type Region, type RowBound, type TileLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
 import { type TileKind, tileOperands, tileQueue } from '../ir/tile/ops.ts';
 import type { Layout } from './allocate.ts';
-import { kindOf, singleBits } from './select.ts';
+import { kindOf, linesBefore, singleBits } from './select.ts';
 
 /** The instruction field each operand of a tile op becomes. */
 const fieldOf: { readonly [K in TileKind]: { readonly [N in keyof (typeof tileOperands)[K]]: string } } = {
@@ -40,14 +40,14 @@ type Access = { readonly leaf: Leaf; readonly field: string; readonly does: 'def
  * buffer with the ops that define and use it, in that order, each with its part of the buffer. `from` of a use: the ops
  * whose values it must find there. `computes`: fields of the instruction that say what, not where. `pcs`: by queue, where its ops' instructions are, in order.
  */
-export function lifeOf(module: TileModule, layout: Layout, pcs: (queue: Queue) => readonly number[]): Json {
+export function lifeOf(module: TileModule, layout: Layout, lineBytes: number, pcs: (queue: Queue) => readonly number[]): Json {
   const { leaves, spans } = walk(module.body);
   const next = new Map<Queue, number>();
   const ops = leaves.map(({ op }) => {
     const queue = tileQueue[op.kind];
     const n = next.get(queue) ?? 0;
     next.set(queue, n + 1);
-    return { queue, pc: pcs(queue)[n] as number, max: op.rows.max, of: op.rows.of, computes: functionOf(op) };
+    return { queue, pc: pcs(queue)[n] as number, max: op.rows.max, of: countText(op.rows), computes: functionOf(op, lineBytes) };
   });
   const byBuffer = new Map<BufferId, Access[]>();
   for (const access of leaves.flatMap(accessesOf)) byBuffer.set(access.region.buffer, [...(byBuffer.get(access.region.buffer) ?? []), access]);
@@ -60,8 +60,11 @@ export function lifeOf(module: TileModule, layout: Layout, pcs: (queue: Queue) =
   return { ops, loops: spans.map(({ loop: { level, count }, first, last }) => ({ level, count, first, last })), buffers };
 }
 
+/** The count of rows a window is shortened by, as a term of the step's counts. */
+const countText = ({ of, part }: RowBound): string => (part === undefined ? of : `minimum(subtract(${of}, ${part.first}), ${part.rows})`);
+
 /** What an op computes, apart from where and how much: attributes no other part of the certificate implies. */
-function functionOf({ kind, attrs, regions }: TileOp): { readonly [field: string]: Json } {
+function functionOf({ kind, attrs, regions, rows }: TileOp, lineBytes: number): { readonly [field: string]: Json } {
   switch (kind) {
     case 'input': return { table: attrs.table };
     case 'fill': return { fill: true, value: singleBits(attrs.value) };
@@ -69,7 +72,7 @@ function functionOf({ kind, attrs, regions }: TileOp): { readonly [field: string
     case 'multiply': return { accumulate: attrs.accumulate, ...inBlocks(regions.scales) };
     case 'quantiseBlocks': return { ...inBlocks(regions.scales), pow2: false };
     case 'drain': return { activation: attrs.activation, gated: attrs.gated };
-    case 'query': return { scale: Math.fround(attrs.scale), ...(regions.slopes === undefined ? {} : { sloped: true }) };
+    case 'query': return { scale: Math.fround(attrs.scale), ...(regions.slopes === undefined ? {} : { sloped: true }), ...(rows.part === undefined || rows.part.first === 0 ? {} : { from: linesBefore(rows.part, lineBytes) }) };
     case 'attend': return { mask: attrs.mask, window: attrs.window, ...(attrs.softCap === 0 ? {} : { softCap: Math.fround(attrs.softCap) }) };
     case 'finish': return regions.sinks === undefined ? {} : { sink: true };
     case 'map': return { function: attrs.function, ...(regions.same === undefined ? {} : { yIs: kindOf(regions.same) }) };

@@ -52,7 +52,7 @@ function partOf(module: TileModule, layout: Layout, machine: Machine): Part {
   const tokens = synchronise(module, layout);
   const code = emit(module, layout, tokens, machine);
   const chip = Object.fromEntries(queues.map((queue) => [queue, queueCode(code.find((one) => one.queue === queue))])) as ChipCode;
-  return { code, chip, life: lifeOf(module, layout, (queue) => effectsOf(chip[queue].words)), semaphores: tokens.semaphores };
+  return { code, chip, life: lifeOf(module, layout, machine.sram.lineBytes.value, (queue) => effectsOf(chip[queue].words)), semaphores: tokens.semaphores };
 }
 
 const queueCode = (emitted: Emitted | undefined): QueueCode =>
@@ -60,7 +60,7 @@ const queueCode = (emitted: Emitted | undefined): QueueCode =>
 const noCode = Object.fromEntries(queues.map((queue) => [queue, queueCode(undefined)])) as ChipCode;
 
 /** Opcodes of what steers a queue: every other instruction is a tile op's. */
-const steering: ReadonlySet<number> = new Set([instructions.sync.opcode, instructions.loop.opcode, instructions.sreg.opcode, instructions.event.opcode]);
+const steering: ReadonlySet<number> = new Set([instructions.sync.opcode, instructions.loop.opcode, instructions.sreg.opcode, instructions.salu.opcode, instructions.event.opcode]);
 
 /** Where in a queue's code the tile ops are, in order. */
 const effectsOf = (words: Uint8Array): readonly number[] => Array.from({ length: words.length / wordBytes }, (_, pc) => pc).filter((pc) => !steering.has(words[pc * wordBytes] as number));

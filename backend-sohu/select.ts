@@ -1,15 +1,22 @@
 import { type AccOperand, formatBytes, type HbmOperand, type RowWindow, type SramOperand } from '../isa-spec/fields.ts';
 import { still } from '../isa-spec/encoding.ts';
 import { hbmBases, type InstructionOf, type Mnemonic, stepCounts, type StrideSet } from '../isa-spec/instructions.ts';
-import type { Affine, Buffer, Region, RowBound, TileModule, TileOp, TileOpOf } from '../ir/tile/module.ts';
+import { type Affine, allTileOps, type Buffer, type Region, type RowBound, type RowPart, type TileModule, type TileNode, type TileOp, type TileOpOf } from '../ir/tile/module.ts';
 import type { TileKind } from '../ir/tile/ops.ts';
 import type { Address, Layout } from './allocate.ts';
 
 /** An op begins at a column that no address is of. */
 export class OffLine extends Error {}
 
-/** The register each step count is loaded into at the start of a queue. */
-export const registerOf = (of: RowBound['of']): number => (of === 'all' ? 0 : stepCounts.indexOf(of) + 1);
+/** What a window of rows is shortened by, apart from its height: all that it needs a register for. */
+export type RowCount = Pick<RowBound, 'of' | 'part'>;
+const countKey = ({ of, part }: RowCount): string => (part === undefined ? of : `${of} ${part.first} ${part.rows}`);
+
+/** The counts a module's windows are shortened by, each once: those of the step as they are, then those of parts. */
+export function rowCounts(body: readonly TileNode[]): readonly RowCount[] {
+  const parts = new Map([...allTileOps(body)].flatMap(({ rows }) => (rows.part === undefined ? [] : [[countKey(rows), { of: rows.of, part: rows.part }] as const])));
+  return [...stepCounts.map((of): RowCount => ({ of })), ...parts.values()];
+}
 
 /** The loop level row windows count with. */
 const rowLevel = 1;
@@ -18,14 +25,16 @@ const rowLevel = 1;
 export class Addressing {
   readonly strideSets: StrideSet[] = [];
   readonly #known = new Map<string, number>();
+  readonly #registers: ReadonlyMap<string, number>;
   readonly #module: TileModule;
   readonly #layout: Layout;
-  readonly #lineBytes: number;
+  readonly lineBytes: number;
 
   constructor(module: TileModule, layout: Layout, lineBytes: number) {
     this.#module = module;
+    this.#registers = new Map(rowCounts(module.body).map((count, i) => [countKey(count), i + 1]));
     this.#layout = layout;
-    this.#lineBytes = lineBytes;
+    this.lineBytes = lineBytes;
   }
 
   buffer(region: Region): Buffer {
@@ -42,7 +51,7 @@ export class Addressing {
 
   /** Lines the region's part of a row takes. */
   lines(region: Region): number {
-    return Math.ceil((region.columns * formatBytes[this.buffer(region).format]) / this.#lineBytes);
+    return Math.ceil((region.columns * formatBytes[this.buffer(region).format]) / this.lineBytes);
   }
 
   sram(region: Region): SramOperand {
@@ -61,15 +70,28 @@ export class Addressing {
     return { addr: at, ss: this.#strideSet([0, 0, 0, 0], slot, this.buffer(region).depth, region.slot) };
   }
 
-  /** A list starts on its first line and is not moved. */
+  /** A list starts on a line and is not moved. */
   list(region: Region | undefined): number {
-    return region === undefined ? 0 : this.address(region).at;
+    if (region === undefined) return 0;
+    const line = (region.column.base * formatBytes[this.buffer(region).format]) / this.lineBytes;
+    if (!Number.isInteger(line)) throw new OffLine(`element ${region.column.base} of \`${this.buffer(region).name}\` is not on a line of memory`);
+    return this.address(region).at + line;
   }
+
+  /** The register a count is in: 0, which shortens nothing, for all rows. */
+  register(count: RowCount): number {
+    return count.of === 'all' ? 0 : (this.#registers.get(countKey(count)) as number);
+  }
+
+  window(rows: RowBound): RowWindow {
+    return { max: rows.max, reg: this.register(rows), level: rowLevel };
+  }
+
 
   #move(region: Region): { at: number; ss: number } {
     const { at, pitch, slot } = this.address(region);
     const buffer = this.buffer(region);
-    const perColumn = formatBytes[buffer.format] / this.#lineBytes;
+    const perColumn = formatBytes[buffer.format] / this.lineBytes;
     const lines = (row: number, column: number): number => {
       const whole = row * pitch + column * perColumn;
       if (!Number.isInteger(whole)) throw new OffLine(`column ${column} of \`${buffer.name}\` is not on a line of memory`);
@@ -93,7 +115,8 @@ export class Addressing {
   }
 }
 
-const window = (rows: RowBound): RowWindow => ({ max: rows.max, reg: registerOf(rows.of), level: rowLevel });
+/** Lines of a row list before the row that is row 0 of a part: the list of the part's own rows starts on a line. */
+export const linesBefore = ({ first }: RowPart, lineBytes: number): number => (first * formatBytes.i32) / lineBytes;
 /** What numbers that are the same for every row are to vmap. */
 export const kindOf = ({ columns }: Region): 'number' | 'vector' => (columns === 1 ? 'number' : 'vector');
 /** The bits of an FP32 number. */
@@ -107,19 +130,19 @@ type Select<K extends TileKind> = (op: TileOpOf<K>, to: Addressing) => Selected;
 const selectors: { readonly [K in TileKind]: Select<K> } = {
   input: ({ attrs, regions: { out } }, to) => ({ op: 'hostw', fields: { table: attrs.table, dst: to.sram(out), bytes: out.columns * 4 } }),
   load: ({ regions: { from, out }, rows }, to) => ({
-    op: 'dld', fields: { src: to.hbm(from), srcPitch: to.pitch(from), dst: to.sram(out), dstPitch: to.pitch(out), lines: to.lines(from), rows: window(rows) },
+    op: 'dld', fields: { src: to.hbm(from), srcPitch: to.pitch(from), dst: to.sram(out), dstPitch: to.pitch(out), lines: to.lines(from), rows: to.window(rows) },
   }),
   store: ({ regions: { from, out }, rows }, to) => ({
-    op: 'dst', fields: { src: to.sram(from), srcPitch: to.pitch(from), dst: to.hbm(out), dstPitch: to.pitch(out), lines: to.lines(from), rows: window(rows) },
+    op: 'dst', fields: { src: to.sram(from), srcPitch: to.pitch(from), dst: to.hbm(out), dstPitch: to.pitch(out), lines: to.lines(from), rows: to.window(rows) },
   }),
   gather: ({ attrs: { skip }, regions: { table, index, out }, rows }, to) => ({
-    op: 'dgat', fields: { ...(skip ? { oob: 'skip' } : {}), src: to.hbm(table), srcPitch: to.pitch(table), dst: to.sram(out), dstPitch: to.pitch(out), index: to.list(index), lines: to.lines(table), rows: window(rows) },
+    op: 'dgat', fields: { ...(skip ? { oob: 'skip' } : {}), src: to.hbm(table), srcPitch: to.pitch(table), dst: to.sram(out), dstPitch: to.pitch(out), index: to.list(index), lines: to.lines(table), rows: to.window(rows) },
   }),
   scatter: ({ attrs: { skip }, regions: { from, index, out }, rows }, to) => ({
-    op: 'dsct', fields: { ...(skip ? { oob: 'skip' } : {}), src: to.sram(from), srcPitch: to.pitch(from), dst: to.hbm(out), dstPitch: to.pitch(out), index: to.list(index), lines: to.lines(from), rows: window(rows) },
+    op: 'dsct', fields: { ...(skip ? { oob: 'skip' } : {}), src: to.sram(from), srcPitch: to.pitch(from), dst: to.hbm(out), dstPitch: to.pitch(out), index: to.list(index), lines: to.lines(from), rows: to.window(rows) },
   }),
   fill: ({ attrs: { value }, regions: { out }, rows }, to) => ({
-    op: 'dcp', fields: { fill: true, src: nowhere, srcPitch: 0, dst: to.sram(out), dstPitch: to.pitch(out), lines: to.lines(out), value: singleBits(value), rows: window(rows) },
+    op: 'dcp', fields: { fill: true, src: nowhere, srcPitch: 0, dst: to.sram(out), dstPitch: to.pitch(out), lines: to.lines(out), value: singleBits(value), rows: to.window(rows) },
   }),
   weights: ({ attrs: { kTiles, nTiles, split }, regions: { from, scales } }, to) => ({
     op: 'wld', fields: { format: to.buffer(from).format, src: to.sram(from), kTiles, nTiles, split, ...(scales === undefined ? {} : { scaling: 'block', scales: to.sram(scales) }) },
@@ -127,7 +150,7 @@ const selectors: { readonly [K in TileKind]: Select<K> } = {
   multiply: ({ attrs: { accumulate, split, kTiles, kLast, nTiles }, regions: { a, scales, acc }, rows }, to) => ({
     op: 'mm',
     fields: {
-      format: to.buffer(a).format, accumulate, split, a: to.sram(a), pitch: to.pitch(a), acc: to.acc(acc), kTiles, kLast, nTiles, rows: window(rows),
+      format: to.buffer(a).format, accumulate, split, a: to.sram(a), pitch: to.pitch(a), acc: to.acc(acc), kTiles, kLast, nTiles, rows: to.window(rows),
       ...(scales === undefined ? {} : { scaling: 'block', scales: to.sram(scales), scalePitch: to.pitch(scales) }),
     },
   }),
@@ -136,63 +159,63 @@ const selectors: { readonly [K in TileKind]: Select<K> } = {
     fields: {
       format: to.buffer(out).format, activation, scale, bias, residual: residual !== undefined, gated, split,
       acc: to.acc(acc), out: to.sram(out), pitch: to.pitch(out), params: params === undefined ? nowhere : to.sram(params),
-      residualAt: residual === undefined ? nowhere : to.sram(residual), rowScale: to.list(rowScale), nTiles, nLast, rows: window(rows),
+      residualAt: residual === undefined ? nowhere : to.sram(residual), rowScale: to.list(rowScale), nTiles, nLast, rows: to.window(rows),
     },
   }),
   query: ({ attrs: { heads, headDim, scale }, regions: { q, worklist, slopes }, rows }, to) => ({
-    op: 'aq', fields: { format: to.buffer(q).format, q: to.sram(q), pitch: to.pitch(q), worklist: to.list(worklist), heads, headDim, scale: Math.fround(scale), rows: window(rows), ...(slopes === undefined ? {} : { sloped: true, slopes: to.list(slopes) }) },
+    op: 'aq', fields: { format: to.buffer(q).format, q: to.sram(q), pitch: to.pitch(q), worklist: to.list(worklist), heads, headDim, scale: Math.fround(scale), rows: to.window(rows), ...(slopes === undefined ? {} : { sloped: true, slopes: to.list(slopes) }), ...(rows.part === undefined || rows.part.first === 0 ? {} : { from: linesBefore(rows.part, to.lineBytes) }) },
   }),
   attend: ({ attrs: { mask, window: keys, softCap, kvHeads, pageRows }, regions: { kv, pages } }, to) => ({
     op: 'attn', fields: { format: to.buffer(kv).format, mask, kv: to.hbm(kv), pages: to.list(pages), pageRows, kvLines: to.pitch(kv), kvHeads, window: keys, ...(softCap === 0 ? {} : { softCap: Math.fround(softCap) }) },
   }),
   finish: ({ regions: { sinks, out }, rows }, to) => ({
-    op: 'afin', fields: { format: to.buffer(out).format, out: to.sram(out), pitch: to.pitch(out), rows: window(rows), ...(sinks === undefined ? {} : { sink: true, sinks: to.sram(sinks) }) },
+    op: 'afin', fields: { format: to.buffer(out).format, out: to.sram(out), pitch: to.pitch(out), rows: to.window(rows), ...(sinks === undefined ? {} : { sink: true, sinks: to.sram(sinks) }) },
   }),
   map: ({ attrs, regions: { x, y, same, out }, rows }, to) => ({
     op: 'vmap',
     fields: {
       function: attrs.function, xFormat: to.buffer(x).format, yFormat: to.buffer(y ?? same ?? x).format, format: to.buffer(out).format, ...(same === undefined ? {} : { yIs: kindOf(same) }),
-      x: to.sram(x), xPitch: to.pitch(x), y: y === undefined && same === undefined ? nowhere : to.sram((y ?? same) as Region), yPitch: y === undefined ? 0 : to.pitch(y), out: to.sram(out), outPitch: to.pitch(out), columns: out.columns, rows: window(rows),
+      x: to.sram(x), xPitch: to.pitch(x), y: y === undefined && same === undefined ? nowhere : to.sram((y ?? same) as Region), yPitch: y === undefined ? 0 : to.pitch(y), out: to.sram(out), outPitch: to.pitch(out), columns: out.columns, rows: to.window(rows),
     },
   }),
   norm: ({ attrs, regions: { x, params, out }, rows }, to) => ({
     op: 'vnorm',
-    fields: { xFormat: to.buffer(x).format, format: to.buffer(out).format, kind: attrs.norm, x: to.sram(x), xPitch: to.pitch(x), params: to.sram(params), out: to.sram(out), outPitch: to.pitch(out), columns: x.columns, rows: window(rows), ...(attrs.groups === 1 ? {} : { groups: attrs.groups }) },
+    fields: { xFormat: to.buffer(x).format, format: to.buffer(out).format, kind: attrs.norm, x: to.sram(x), xPitch: to.pitch(x), params: to.sram(params), out: to.sram(out), outPitch: to.pitch(out), columns: x.columns, rows: to.window(rows), ...(attrs.groups === 1 ? {} : { groups: attrs.groups }) },
   }),
   rope: ({ attrs: { interleaved, headDim, rotary, heads }, regions: { x, table, out }, rows }, to) => ({
     op: 'vrope',
-    fields: { xFormat: to.buffer(x).format, format: to.buffer(out).format, interleaved, x: to.sram(x), xPitch: to.pitch(x), table: to.sram(table), out: to.sram(out), outPitch: to.pitch(out), headDim, rotary, heads, rows: window(rows) },
+    fields: { xFormat: to.buffer(x).format, format: to.buffer(out).format, interleaved, x: to.sram(x), xPitch: to.pitch(x), table: to.sram(table), out: to.sram(out), outPitch: to.pitch(out), headDim, rotary, heads, rows: to.window(rows) },
   }),
   quantise: ({ regions: { x, out, rowScale }, rows }, to) => ({
     op: 'vqnt',
-    fields: { xFormat: to.buffer(x).format, format: to.buffer(out).format, x: to.sram(x), xPitch: to.pitch(x), out: to.sram(out), outPitch: to.pitch(out), rowScale: to.list(rowScale), columns: x.columns, rows: window(rows) },
+    fields: { xFormat: to.buffer(x).format, format: to.buffer(out).format, x: to.sram(x), xPitch: to.pitch(x), out: to.sram(out), outPitch: to.pitch(out), rowScale: to.list(rowScale), columns: x.columns, rows: to.window(rows) },
   }),
   quantiseBlocks: ({ regions: { x, out, scales }, rows }, to) => ({
     op: 'vqblk',
     fields: {
       xFormat: to.buffer(x).format, format: to.buffer(out).format, scaling: 'block', pow2: false, x: to.sram(x), xPitch: to.pitch(x), out: to.sram(out), outPitch: to.pitch(out),
-      scales: to.sram(scales), scalePitch: to.pitch(scales), columns: x.columns, rows: window(rows),
+      scales: to.sram(scales), scalePitch: to.pitch(scales), columns: x.columns, rows: to.window(rows),
     },
   }),
   route: ({ attrs: { scores, normalise, experts, k }, regions: { x, biases, indices, weights, offsets }, rows }, to) => ({
     op: 'route',
     fields: {
       scores, normalise, bias: biases !== undefined, xFormat: to.buffer(x).format, x: to.sram(x), xPitch: to.pitch(x),
-      biases: to.list(biases), indices: to.list(indices), weights: to.list(weights), offsets: to.list(offsets), experts, k, rows: window(rows),
+      biases: to.list(biases), indices: to.list(indices), weights: to.list(weights), offsets: to.list(offsets), experts, k, rows: to.window(rows),
     },
   }),
   bin: ({ attrs: { experts, k, size }, regions: { indices, offsets, sources, targets, owners }, rows }, to) => ({
-    op: 'bin', fields: { indices: to.list(indices), offsets: to.list(offsets), sources: to.list(sources), targets: to.list(targets), owners: to.list(owners), experts, k, size, rows: window(rows) },
+    op: 'bin', fields: { indices: to.list(indices), offsets: to.list(offsets), sources: to.list(sources), targets: to.list(targets), owners: to.list(owners), experts, k, size, rows: to.window(rows) },
   }),
   mix: ({ attrs: { k }, regions: { x, weights, out }, rows }, to) => ({
     op: 'mix',
-    fields: { xFormat: to.buffer(x).format, format: to.buffer(out).format, x: to.sram(x), xPitch: to.pitch(x), weights: to.sram(weights), out: to.sram(out), outPitch: to.pitch(out), columns: out.columns, k, rows: window(rows) },
+    fields: { xFormat: to.buffer(x).format, format: to.buffer(out).format, x: to.sram(x), xPitch: to.pitch(x), weights: to.sram(weights), out: to.sram(out), outPitch: to.pitch(out), columns: out.columns, k, rows: to.window(rows) },
   }),
   allgather: ({ attrs, regions: { from, out }, rows }, to) => ({
-    op: 'coll', fields: { kind: 'allgather', src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: window(rows) },
+    op: 'coll', fields: { kind: 'allgather', src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: to.window(rows) },
   }),
   shift: ({ attrs, regions: { from, out }, rows }, to) => ({
-    op: 'coll', fields: { kind: 'shift', src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: window(rows) },
+    op: 'coll', fields: { kind: 'shift', src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: to.window(rows) },
   }),
 };
 

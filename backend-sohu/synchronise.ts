@@ -28,15 +28,20 @@ type Edge = { readonly from: Step; readonly to: Step; readonly poster: Queue; re
  * Law. Two such accesses meet in a lowest common block. Within an iteration the earlier comes first: its queue posts after
  * its child of that block, the other waits before its own. Between iterations of an enclosing loop the later comes before
  * the earlier's next turn: tokens given in advance before the loop (`distance` of them: a ring of that many slots, else
- * one) and taken back after it. Every token flows forward in program order, so running the program in order never blocks; with
+ * one) and taken back after it. A ring has two semaphores for the whole step: its slots that are filled, and those that are free, all of
+ * them before the first is filled. What empties a slot is the node after the one that fills it, in its block. Every token flows forward in program order, so running the program in order never blocks; with
  * one waiting queue a semaphore, then nor does any other schedule.
  */
 export function synchronise(module: TileModule, layout: Layout): Synchronised {
   const leaves = leavesOf(module);
   const accesses = leaves.flatMap((leaf) => accessesOfLeaf(leaf, module));
-  const edges = prune(conflicts(accesses, layout).flatMap(([a, b]) => order(a, b, module)));
-  return assign(edges, module);
+  const isRing = ({ buffer }: Access): boolean => module.buffers[buffer]?.role === 'ring';
+  const edges = prune(conflicts(accesses.filter((access) => !isRing(access)), layout).flatMap(([a, b]) => order(a, b, module)));
+  return assign(edges, accesses.filter(isRing), module);
 }
+
+/** Whether a queue has a part in a node. */
+export const runsOn = (node: TileNode, queue: Queue): boolean => (isLoop(node) ? node.body.some((inner) => runsOn(inner, queue)) : tileQueue[node.kind] === queue);
 
 function leavesOf(module: TileModule): readonly Leaf[] {
   const leaves: Leaf[] = [];
@@ -137,7 +142,7 @@ function prune(edges: readonly Edge[]): readonly Edge[][] {
  * Gives each group a semaphore. Both queues of a group pass through the program in the same order, so the k-th wait is met by
  * the k-th post, and groups of the same queues in loops one after the other may share a semaphore.
  */
-function assign(groups: readonly Edge[][], module: TileModule): Synchronised {
+function assign(groups: readonly Edge[][], ringed: readonly Access[], module: TileModule): Synchronised {
   const marks = { before: { waits: new MarkTable(), posts: new MarkTable() }, after: { waits: new MarkTable(), posts: new MarkTable() } };
   const semaphores: Semaphore[] = [];
   const byPair = new Map<string, number[]>();
@@ -150,6 +155,23 @@ function assign(groups: readonly Edge[][], module: TileModule): Synchronised {
     }
     return ids[index];
   };
+  for (const buffer of new Set(ringed.map((access) => access.buffer))) {
+    const { name, depth } = module.buffers[buffer] as TileModule['buffers'][number];
+    const turns = ringed.filter((access) => access.buffer === buffer);
+    const [fills, empties] = [turns.find(({ writes }) => writes), turns.find(({ writes }) => !writes)] as [Access, Access];
+    const [filling, emptying] = [fills.leaf.queue, empties.leaf.queue];
+    const make = (poster: Queue, waiter: Queue, purpose: string): number => semaphores.push({ id: semaphores.length + 1, poster, waiter, purpose });
+    const [filled, free] = [make(filling, emptying, `filled: ${name}`), make(emptying, filling, `free: ${name}`)];
+    for (const { from, to } of fillings(turns)) {
+      marks.before.waits.add(from, filling, { semaphore: free, count: 1 });
+      marks.after.posts.add(from, filling, { semaphore: filled, count: 1 });
+      marks.before.waits.add(to, emptying, { semaphore: filled, count: 1 });
+      marks.after.posts.add(to, emptying, { semaphore: free, count: 1 });
+    }
+    const nodes = module.body;
+    marks.before.posts.add(nodes.find((node) => runsOn(node, emptying)) as TileNode, emptying, { semaphore: free, count: depth });
+    marks.after.waits.add(nodes.findLast((node) => runsOn(node, filling)) as TileNode, filling, { semaphore: free, count: depth });
+  }
   const scopes = new Map<TileLoop | 'root', Edge[][]>();
   for (const group of groups) {
     const [edge] = group;
@@ -179,6 +201,17 @@ function assign(groups: readonly Edge[][], module: TileModule): Synchronised {
   visit('root', module.body, new Map());
   if (semaphores.length > semaphoreMax) throw new Error(`internal: the program needs ${semaphores.length} semaphores, a chip has ${semaphoreMax}`);
   return { ...marks, semaphores };
+}
+
+/** The ops that fill slots of a ring, each with the next node of its block that empties one: an op, or the loop of those that do together. */
+function fillings(turns: readonly Access[]): readonly { readonly from: TileNode; readonly to: TileNode }[] {
+  return turns.flatMap(({ leaf, writes }, i) => {
+    const own = leaf.path.at(-1) as Step;
+    const reader = turns.slice(i + 1).find((turn) => !turn.writes)?.leaf.path[leaf.path.length - 1];
+    if (!writes) return [];
+    if (reader === undefined || reader.block !== own.block) throw new Error('internal: what fills a ring and what empties it are not in one block');
+    return [{ from: own.node as TileNode, to: reader.node as TileNode }];
+  });
 }
 
 class MarkTable extends Map<TileNode | 'end', Map<Queue, Mark[]>> {

@@ -30,7 +30,7 @@ function compileTo(folder: string): void {
   const diagnostics = new Diagnostics();
   const imported = importFolder(memoryFiles(new Map([['config.json', new TextEncoder().encode(JSON.stringify(llama70))]])), diagnostics);
   const sequences = steadyStep(workload, 1, false);
-  const compiled = imported && compile({ ...imported, primitive: false }, { machine: sohu8, precision: 'fp8', tp: 8, pp: 1, stageShare: 0.25, serve: (module) => ({ workload, bounds: boundsOf(module, sohu8, sequences, { context: 2176, elementBytes: 1, stages: 1 }) }) }, diagnostics);
+  const compiled = imported && compile({ ...imported, primitive: false }, { machine: sohu8, precision: 'fp8', tp: 8, pp: 1, stageShare: 0.25, parts: 1, serve: (module) => ({ workload, bounds: boundsOf(module, sohu8, sequences, { context: 2176, elementBytes: 1, stages: 1 }) }) }, diagnostics);
   if (compiled === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
   writeFileSync(join(folder, 'model.sohu'), writeContainer(compiled.program));
   writeFileSync(join(folder, 'step'), encodeStepBlock(freshTables(blankStep(sequences), compiled.stages[0]!.tile.bounds)));

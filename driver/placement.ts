@@ -9,18 +9,18 @@ import { fit } from '../passes/plan/fit.ts';
 import type { GraphStage } from '../passes/stage.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
 
-/** What a model is put on: the machine, chips a layer is divided over (`tp`) or the layers are (`pp`), and the share of SRAM an op may stage in. */
-export type Chips = { readonly machine: Machine; readonly tp: number; readonly pp: number; readonly stageShare: number };
+/** What a model is put on: the machine, chips a layer is divided over (`tp`) or the layers are (`pp`), the share of SRAM an op may stage in, and the parts a step's rows are worked on in. */
+export type Chips = { readonly machine: Machine; readonly tp: number; readonly pp: number; readonly stageShare: number; readonly parts: number };
 
 /** What stages alike have in common, all but the values of weights: `graph` with the tables lowering added to its weights, and where everything is. `like`: the first of them. */
 export type Kind = { readonly like: number; readonly graph: GraphModule; readonly tile: TileModule; readonly layout: Layout; readonly spilled: readonly string[] };
 
 /** Finds a place for every buffer of every stage, for steps within `bounds`. Undefined, and reported, where SRAM cannot do it; HBM is as long as it takes. */
-export function place(stages: readonly GraphStage[], { machine, tp, stageShare }: Chips, bounds: Bounds, diagnostics: Diagnostics): readonly Kind[] | undefined {
+export function place(stages: readonly GraphStage[], { machine, tp, stageShare, parts }: Chips, bounds: Bounds, diagnostics: Diagnostics): readonly Kind[] | undefined {
   const kinds: Kind[] = [];
   for (const [stage, { module, like }] of stages.entries()) {
     if (like !== stage) continue;
-    const made = fit(module, { machine, bounds, chips: tp, stageShare }, diagnostics);
+    const made = fit(module, { machine, bounds, chips: tp, stageShare, parts }, diagnostics);
     if (made === undefined) return undefined;
     kinds.push({ like, graph: made.graph, tile: made.tile, spilled: made.spilled, layout: allocate(made.tile, machine) });
   }

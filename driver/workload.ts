@@ -6,25 +6,30 @@ import type { StepTables } from '../isa-spec/step-block.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
 import { tablesOf } from './step-tables.ts';
 
-/** What the report is about: requests of `isl` input and `osl` output tokens, `batch` of them served at once, over all stages of a pipeline. */
-export type Workload = { readonly isl: number; readonly osl: number; readonly batch: number };
+/** What the report is about: requests of `isl` input and `osl` output tokens, `batch` of them served at once, over all stages of a pipeline; in steps arranged for that many `parts` (absent: one). */
+export type Workload = { readonly isl: number; readonly osl: number; readonly batch: number; readonly parts?: number };
 
-/** The usual sizes, cut to what the model's positions allow; encoders have no output tokens. A pipeline has as many steps under way as stages. */
-export function workloadOf(module: GraphModule, asked: Workload, stages: number): Workload {
+/** The usual sizes, cut to what the model's positions allow; encoders have no output tokens. `ways`: into how many steps, and parts of them, requests are divided. */
+export function workloadOf(module: GraphModule, asked: Workload, ways: number): Workload {
   const positions = module.source.maxPositions;
-  if (module.caches.length === 0) return { isl: asked.isl || Math.min(512, positions), osl: 0, batch: asked.batch || 8 * stages };
+  const halved = asked.parts === 2 ? { parts: 2 } : {};
+  if (module.caches.length === 0) return { ...halved, isl: asked.isl || Math.min(512, positions), osl: 0, batch: asked.batch || 8 * ways };
   const osl = asked.osl || Math.max(1, Math.min(128, Math.floor(positions / 4)));
   const isl = asked.isl || Math.max(1, Math.min(2048, positions - osl));
-  return { isl, osl, batch: asked.batch || osl * stages };
+  return { ...halved, isl, osl, batch: asked.batch || osl * ways };
 }
 
 /**
  * The sequences of a steady-state step of continuous batching: of `batch` requests, batch/osl start in each step and bring
  * their prompts, the others each decode one token, at contexts spread evenly over their outputs. Encoders: `batch` inputs. Each has as many
- * rows of memory as it had input, where there is memory. A pipeline's requests are divided over the steps under way.
+ * rows of memory as it had input, where there is memory. A pipeline's requests are divided over the steps under way. In a step of two parts prompts
+ * are in the middle and decoding ones around them, so that both parts have as much of either.
  */
 export function steadyStep(workload: Workload, stages: number, hasMemory: boolean): readonly StepSequence[] {
-  const sequences = ownRows({ ...workload, batch: Math.ceil(workload.batch / stages) });
+  const all = ownRows({ ...workload, batch: Math.ceil(workload.batch / stages) });
+  const isDecoding = ({ rows, past }: StepSequence): boolean => rows === 1 && past > 0;
+  const decoding = all.filter(isDecoding);
+  const sequences = workload.parts !== 2 ? all : [...decoding.filter((_, i) => i % 2 === 0), ...all.filter((sequence) => !isDecoding(sequence)), ...decoding.filter((_, i) => i % 2 === 1)];
   return hasMemory ? sequences.map((sequence) => ({ ...sequence, memory: workload.isl })) : sequences;
 }
 

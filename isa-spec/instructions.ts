@@ -186,7 +186,7 @@ export const instructions = {
   }),
   aq: instruction({
     opcode: 0x28, queues: ['att'], summary: 'loads the window of queries and clears their (m, l, O); `worklist` says which sequence each row belongs to',
-    flags: { format, sloped: added(flag) },
+    flags: { format, sloped: added(flag), from: added(uint(12)) },
     payload: { q: sram, pitch: uint(16), worklist: line, heads: count(8), headDim: count(10), scale: f32, rows, valueDim: added(uint(10)), slopes: added(line) },
   }),
   attn: instruction({

@@ -92,7 +92,7 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
     ),
   ),
   aq: text(
-    'Loads `count` rows of `heads` heads of `headDim` elements. Row r is row first + r of the step; the work-list entry whose rows include it says its sequence, how many keys that has and where its pages are.',
+    'Loads `count` rows of `heads` heads of `headDim` elements. Row r is row from * lineBytes / 4 + first + r of the step (`from` absent: 0); the work-list entry whose rows include it says its sequence, how many keys that has and where its pages are.',
     steps('for each row and head:', '  m, l <- -Infinity, 0', '  O    <- valueDim zeros (absent: headDim)'),
     'Scores are multiplied by factor = fround(scale * log2 e). With `sloped`, `slopes` is an FP32 list of a number for each head, s[h], for `attn`.',
   ),

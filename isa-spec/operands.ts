@@ -64,6 +64,7 @@ export const operands: { readonly [M in Mnemonic]: { readonly [F in FieldOf<M>]:
     format: 'format of queries, keys and values', q: 'queries, heads side by side', pitch: 'lines from a row of `q` to the next', worklist: 'the work list', heads: 'query heads', headDim: 'elements of a query and of a key',
     scale: 'what scores are multiplied by', rows: window, valueDim: 'elements of a value and of a result; absent, `headDim`',
     sloped: 'scores rise or fall with the distance', slopes: 'an FP32 list of a number for each head: what is added to the score of a key for each place it is after the row\'s',
+    from: 'lines of a row list before the one whose first row is the window\'s row 0',
   },
   attn: {
     format: 'format of keys and values, as of queries', mask: 'which keys a row sees', latent: 'a page has one plane; values are the beginnings of keys', kv: 'page 0 of the pool', pages: 'list of pages, i32',

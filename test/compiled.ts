@@ -24,7 +24,7 @@ export const steps: readonly Step[] = [
   raggedStep([{ id: 0, rows: 1, past: 7 }, { id: 2, rows: 5, past: 0 }, { id: 1, rows: 1, past: 12 }], small.vocabulary),
 ];
 
-export type Variant = { readonly machine: Machine; readonly tp: number; readonly stageShare: number; readonly bounds: Bounds };
+export type Variant = { readonly machine: Machine; readonly tp: number; readonly stageShare: number; readonly bounds: Bounds; readonly parts?: number };
 
 type Built = { readonly program: Program; readonly images: readonly ByteSource[] };
 const known: { readonly of: readonly [Variant, Precision, GraphModule]; readonly made: Built }[] = [];
@@ -39,8 +39,8 @@ export function built(variant: Variant, precision: Precision, module = source): 
   return made;
 }
 
-function build({ machine, tp, stageShare, bounds }: Variant, precision: Precision, module: GraphModule): Built {
-  const fit = fitted(normative(module, machine, precision, tp), machine, stageShare, tp, bounds);
+function build({ machine, tp, stageShare, bounds, parts }: Variant, precision: Precision, module: GraphModule): Built {
+  const fit = fitted(normative(module, machine, precision, tp), machine, stageShare, tp, bounds, parts);
   const placed = placedOn(fit.tile, machine);
   const program = buildProgram([placed], machine, 'step', {});
   const from = { graph: fit.graph, values: new WeightValues(module === source ? store : storeFor(module), tp), tile: fit.tile.tile, lineBytes: machine.sram.lineBytes.value };
@@ -67,6 +67,9 @@ export function resultOf(state: MachineState, program: Program, rows: number, ch
   });
 }
 
+/** Parts of 16 rows: one sequence of the first step is in both, of the second all are in the first. */
+const twoParts: Bounds = { ...smallBounds, tokens: 32 };
+
 export const variants: Readonly<Record<string, Variant>> = {
   'the full-sized machine': { machine: sohu, tp: 1, stageShare: 0.25, bounds: smallBounds },
   'small stages of it': { machine: sohu, tp: 1, stageShare: 0.008, bounds: smallBounds },
@@ -74,6 +77,9 @@ export const variants: Readonly<Record<string, Variant>> = {
   'values in HBM': { machine: tiny, tp: 1, stageShare: 0.2, bounds: { ...smallBounds, tokens: 150 } },
   'two chips': { machine: sohu8, tp: 2, stageShare: 0.25, bounds: smallBounds },
   'four chips, two to a KV head': { machine: sohu8, tp: 4, stageShare: 0.25, bounds: smallBounds },
+  'the rows in two parts': { machine: sohu, tp: 1, stageShare: 0.25, bounds: twoParts, parts: 2 },
+  'two parts, values in HBM': { machine: tiny, tp: 1, stageShare: 0.2, bounds: twoParts, parts: 2 },
+  'two parts on two small chips': { machine: tiny2, tp: 2, stageShare: 0.25, bounds: twoParts, parts: 2 },
   'two small chips': { machine: tiny2, tp: 2, stageShare: 0.25, bounds: smallBounds },
 };
 

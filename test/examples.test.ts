@@ -34,7 +34,7 @@ async function compiled(path: string, target: Pick<Target, 'machine' | 'precisio
     workload: { isl: 8, osl: 3, batch: prompts.length },
     bounds: boundsOf(module, target.machine, prompts.map((ids, id) => ({ id, rows: ids.length + 3, past: 0 })), { context: 11, elementBytes: 2, stages: pp }),
   });
-  const made = compile(imported, { ...target, tp, pp, stageShare: 0.25, serve }, diagnostics);
+  const made = compile(imported, { ...target, tp, pp, stageShare: 0.25, parts: 1, serve }, diagnostics);
   if (made === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
   return { compiled: made, store: imported.store };
 }

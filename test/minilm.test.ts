@@ -63,7 +63,7 @@ async function embed(path: string, precision: Precision, texts: readonly Text[])
   if (imported?.store === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
   const rows = texts.map(({ ids }, id) => ({ id, rows: ids.length, past: 0 }));
   const serve: Target['serve'] = (module) => ({ workload: { isl: 64, osl: 0, batch: texts.length }, bounds: boundsOf(module, sohu, rows, { context: 64, elementBytes: 2, stages: 1 }) });
-  const compiled = compile(imported, { machine: sohu, precision, tp: 1, pp: 1, stageShare: 0.25, serve }, diagnostics);
+  const compiled = compile(imported, { machine: sohu, precision, tp: 1, pp: 1, stageShare: 0.25, parts: 1, serve }, diagnostics);
   if (compiled === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
   const session = new HostSession(compiled.program, [imageSource(Buffer.concat([...weightImages(compiled, imported.store)]))]);
   const { outputs } = session.step(texts.map(({ ids }, id) => ({ id, ids, samples: 'last' as const })));

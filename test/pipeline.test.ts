@@ -80,7 +80,7 @@ it('more stages than layers are refused', () => {
 
 it('stages alike are one entry, and timed as one chip', () => {
   const module = tinyLlama({ ...small, layers: 4 });
-  const target: Target = { machine: sohu8, precision: 'fp8', tp: 1, pp: 4, stageShare: 0.25, serve: () => ({ workload: { isl: 6, osl: 1, batch: 4 }, bounds: smallBounds }) };
+  const target: Target = { machine: sohu8, precision: 'fp8', tp: 1, pp: 4, stageShare: 0.25, parts: 1, serve: () => ({ workload: { isl: 6, osl: 1, batch: 4 }, bounds: smallBounds }) };
   const program = compile({ module, primitive: false, store: undefined, tensors: new Map() }, target, new Diagnostics())?.program ?? expect.fail('does not compile');
   expect(program.entries.map(({ chips }) => chips)).toEqual([[0], [1, 2], [3]]);
   const blocks = [0, 1, 1, 2].map((entry) => encodeStepBlock({ ...tablesOf(lone, smallBounds), entry }));

@@ -1,5 +1,5 @@
 import { formats } from '../isa-spec/fields.ts';
-import { hbmBases, type Queue, queues, stepCounts } from '../isa-spec/instructions.ts';
+import { hbmBases, type Queue, queues } from '../isa-spec/instructions.ts';
 import { anything, type Check, type Checked, integerFrom, type Json, listOf, mapOf, nameOf, record, text } from '../isa-spec/json.ts';
 import type { Program } from '../isa-spec/program.ts';
 
@@ -23,11 +23,11 @@ const access = record({
   slot: affine, row: affine, column: affine, rows: size, columns: size, from: listOf(source),
 });
 const buffer = record({
-  name: text, role: nameOf(['weights', 'kv', 'pipe', 'value', 'stage', 'list', 'input', 'output']), format: nameOf(formats), rows: size, columns: size, depth: size,
+  name: text, role: nameOf(['weights', 'kv', 'pipe', 'value', 'stage', 'ring', 'list', 'input', 'output']), format: nameOf(formats), rows: size, columns: size, depth: size,
   space: nameOf(['hbm', 'sram', 'acc']), base: nameOf(hbmBases), at: size, size, pitch: size, slot: size, accesses: listOf(access),
 });
 const loop = record({ level: integerFrom(0, 3), count: size, first: size, last: size });
-const op = record({ queue: nameOf(queues), pc: size, max: size, of: nameOf(['all', ...stepCounts]), computes: mapOf<Json>(anything) });
+const op = record({ queue: nameOf(queues), pc: size, max: size, of: text, computes: mapOf<Json>(anything) });
 const certificates = listOf(record({ ops: listOf(op), loops: listOf(loop), buffers: listOf(buffer) }));
 
 export type CertifiedBuffer = Checked<typeof buffer>;

@@ -29,7 +29,10 @@ export function differences(site: Site, touches: readonly Touch[], buffers: read
 const verbs = { reads: 'uses', writes: 'defines', updates: 'updates' } as const;
 
 function placeDifferences(touched: Access | ListAccess, site: Site, access: CertifiedAccess, buffer: CertifiedBuffer, strideSets: readonly StrideSet[]): readonly string[] {
-  if ('list' in touched) return touched.list === buffer.at ? [] : [`\`${touched.name}\` is the list at line ${touched.list}, \`${buffer.name}\` is at ${buffer.at}`];
+  if ('list' in touched) {
+    const at = buffer.at + ((access.column[0] ?? 0) * formatBytes[buffer.format]) / site.sizes.lineBytes;
+    return touched.list === at ? [] : [`\`${touched.name}\` is the list at line ${touched.list}, its part of \`${buffer.name}\` is at ${at}`];
+  }
   const { operand, name } = touched;
   const base = 'base' in operand ? hbmBases[operand.base] : 'none';
   if (touched.space !== buffer.space || base !== buffer.base) return [`\`${name}\` is in ${base === 'none' ? touched.space : base}, \`${buffer.name}\` in ${buffer.base === 'none' ? buffer.space : buffer.base}`];

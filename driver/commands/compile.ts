@@ -38,7 +38,7 @@ export async function compileCommand(path: string, options: Options): Promise<bo
   const diagnostics = new Diagnostics();
   const source = findSource(path);
   const on = targetOf(options);
-  const target: Target = { ...on, offers: (whole) => offersFor(whole, on, workloadOf(whole, options, options.pp)) };
+  const target: Target = { ...on, offers: (whole) => offersFor(whole, on, workloadOf(whole, options, options.pp * options.parts)) };
   const required = requiredShare(options.requireFusion);
   const layers = await loadPlugins(options.plugin);
   collectOften();
@@ -105,9 +105,10 @@ export function targetOf(options: Options): Target {
   if (!Number.isInteger(options.tp) || options.tp < 1 || options.tp > machine.chips) throw new UsageError(`\`--tp ${options.tp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
   if (!Number.isInteger(options.pp) || options.pp < 1 || options.pp > machine.chips) throw new UsageError(`\`--pp ${options.pp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
   if (options.tp > 1 && options.pp > 1) throw new UsageError('`--tp` and `--pp` are not combined yet: give one of them');
-  const on = { machine, tp: options.tp, pp: options.pp, stageShare: options.stageShare, precision: options.precision === 'bf16' ? 'bf16' : 'fp8' } as const;
+  if (options.parts !== 1 && options.parts !== 2) throw new UsageError(`\`--parts ${options.parts}\`: a step is worked on in 1 part, or in 2`);
+  const on = { machine, tp: options.tp, pp: options.pp, stageShare: options.stageShare, parts: options.parts, precision: options.precision === 'bf16' ? 'bf16' : 'fp8' } as const;
   const serve = (module: GraphModule): Serving => {
-    const workload = workloadOf(module, options, options.pp);
+    const workload = workloadOf(module, options, options.pp * options.parts);
     checkWorkload(workload, module);
     return steadyServing(module, workload, on);
   };

@@ -1,5 +1,10 @@
-/** Something that needs `size` units from time `from` to time `to`. */
-export type Claim = { readonly size: number; readonly from: number; readonly to: number };
+import type { Span } from './lifetimes.ts';
+
+/** Something that needs `size` units at some times. */
+export type Claim = { readonly size: number; readonly spans: readonly Span[] };
+
+/** Whether two are there at the same time. */
+export const meet = (a: readonly Span[], b: readonly Span[]): boolean => a.some(({ from, to }) => b.some((other) => other.from <= to && from <= other.to));
 
 /**
  * An address for each claim such that no two claims of the same time overlap: largest first, each at the lowest address that
@@ -15,7 +20,7 @@ export function firstFit(claims: readonly Claim[], capacity: number): { readonly
     for (const j of placed) {
       const other = claims[j] as Claim;
       const start = addresses[j] as number;
-      if (other.from <= claim.to && claim.from <= other.to && address + claim.size > start) address = Math.max(address, start + other.size);
+      if (address + claim.size > start && meet(other.spans, claim.spans)) address = Math.max(address, start + other.size);
     }
     if (address + claim.size > capacity) return { failed: i };
     addresses[i] = address;

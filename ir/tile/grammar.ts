@@ -1,6 +1,6 @@
 import { createToken, EmbeddedActionsParser, type IToken, Lexer, type TokenType } from 'chevrotain';
 import type { Origin } from '../../diagnostics/diagnostic.ts';
-import type { Affine } from './module.ts';
+import type { Affine, RowPart } from './module.ts';
 import { keywords, plainName } from './print.ts';
 
 const Space = createToken({ name: 'Space', pattern: /\s+/, group: Lexer.SKIPPED, line_breaks: true });
@@ -26,7 +26,7 @@ export type Item = Named & { readonly value: RawValue };
 export type RawBuffer = { readonly id: Reference; readonly words: readonly Named[]; readonly rows: number; readonly columns: number; readonly depth: number; readonly packing: (Named & { readonly items: readonly Item[] }) | undefined };
 export type RawNode =
   | { readonly kind: 'loop'; readonly level: number; readonly name: string; readonly count: number; readonly body: readonly RawNode[] }
-  | { readonly kind: 'op'; readonly op: Named; readonly items: readonly Item[]; readonly max: number; readonly of: Named | undefined; readonly label: string };
+  | { readonly kind: 'op'; readonly op: Named; readonly items: readonly Item[]; readonly max: number; readonly of: Named | undefined; readonly part: RowPart | undefined; readonly label: string };
 type RawEnd = { readonly name: string; readonly buffer: Reference; readonly rows: Named };
 export type RawModule = {
   readonly name: string; readonly tile: number; readonly chips: number;
@@ -150,11 +150,19 @@ class TileParser extends EmbeddedActionsParser {
     this.CONSUME(keyword.rows);
     const max = this.SUBRULE(this.number);
     let of: Named | undefined;
+    let part: RowPart | undefined;
     this.OPTION(() => {
       this.CONSUME(keyword.of);
       of = this.SUBRULE2(this.word);
+      this.OPTION1(() => {
+        this.CONSUME(sign['[']!);
+        const first = this.SUBRULE1(this.number);
+        this.CONSUME(PlusColon);
+        part = { first, rows: this.SUBRULE2(this.number) };
+        this.CONSUME(sign[']']!);
+      });
     });
-    return { kind: 'op', op, items, max, of, label: this.#label };
+    return { kind: 'op', op, items, max, of, part, label: this.#label };
   });
 
   readonly items = this.RULE('items', (): readonly Item[] => {

@@ -79,7 +79,8 @@ const meanings: { readonly [K in TileKind]: Meaning<K> } = {
   },
   query: ({ attrs, regions, rows }, view, machine) => {
     const { memories } = machine;
-    machine.queries = loadQueries({ ...attrs, slopes: regions.slopes === undefined ? undefined : view(regions.slopes).row(0).slice() }, view(regions.q), view(regions.worklist), memories.window(rows), memories.step.counts.sequences);
+    const { first, count } = memories.window(rows);
+    machine.queries = loadQueries({ ...attrs, slopes: regions.slopes === undefined ? undefined : view(regions.slopes).row(0).slice() }, view(regions.q), view(regions.worklist), { first: first + (rows.part?.first ?? 0), count }, memories.step.counts.sequences);
   },
   attend: ({ attrs, regions }, view, { queries }) => {
     if (queries === undefined) throw new Error('attention finds no queries');

@@ -1,11 +1,11 @@
-import { isLoop, type BufferId, type TileModule, type TileNode, type TileOp } from './module.ts';
+import { allTileOps, isLoop, type BufferId, type TileModule, type TileNode, type TileOp } from './module.ts';
 import { tileOperands } from './ops.ts';
 
-/** When a buffer is in use: from the op numbered `from` to the one numbered `to`, counting a module's ops in program order. */
-export type Lifetime = { readonly buffer: BufferId; readonly from: number; readonly to: number };
+/** When a buffer is in use: spans of ops, from the one numbered `from` to the one numbered `to`, counting a module's ops in program order; ascending, apart. */
+export type Lifetime = { readonly buffer: BufferId; readonly spans: readonly Span[] };
+export type Span = { readonly from: number; readonly to: number };
 
-type Access = { readonly at: number; readonly writes: boolean; readonly loops: readonly Span[] };
-type Span = { readonly level: number; readonly from: number; readonly to: number };
+type Access = { readonly at: Span; readonly writes: boolean; readonly layer: Span | undefined };
 
 /** The buffers an op touches, and how. */
 export function* accessesOf(op: TileOp): Generator<{ buffer: BufferId; reads: boolean; writes: boolean }> {
@@ -16,42 +16,65 @@ export function* accessesOf(op: TileOp): Generator<{ buffer: BufferId; reads: bo
 }
 
 /**
- * The lifetime of every buffer that is used. Inside row, column and k loops a buffer is in use for the whole of the outermost
- * of them. In the layer loop it is, if an iteration reads what was there before it, or the buffer is used outside as well.
+ * The lifetime of every buffer that is used: from where something is written that does not depend on what was there, to its last reading. Inside
+ * row, column and k loops that is the whole of the outermost of them. What an iteration of the layer loop reads before it is written is there
+ * since the iteration before it, or since before the loop. A ring is in use throughout.
  */
 export function lifetimes(module: TileModule): readonly Lifetime[] {
   const accesses = new Map<BufferId, Access[]>();
   let at = 0;
-  const walk = (nodes: readonly TileNode[], loops: readonly { level: number; from: number; to: number }[]): void => {
+  const walk = (nodes: readonly TileNode[], layer: Span | undefined, tiles: Span | undefined): void => {
     for (const node of nodes) {
       if (isLoop(node)) {
-        const span = { level: node.level, from: at, to: at };
-        walk(node.body, [...loops, span]);
-        span.to = at - 1;
+        const span = { from: at, to: at + [...allTileOps(node.body)].length - 1 };
+        walk(node.body, node.level === 0 ? span : layer, node.level === 0 ? tiles : (tiles ?? span));
         continue;
       }
       for (const { buffer, writes, reads } of accessesOf(node)) {
         const list = accesses.get(buffer) ?? [];
-        list.push({ at, writes: writes && !reads, loops });
+        list.push({ at: tiles ?? { from: at, to: at }, writes: writes && !reads, layer });
         accesses.set(buffer, list);
       }
       at++;
     }
   };
-  walk(module.body, []);
+  walk(module.body, undefined, undefined);
+  return [...accesses].map(([buffer, list]) => ({ buffer, spans: module.buffers[buffer]?.role === 'ring' ? [{ from: 0, to: at }] : spansOf(list) }));
+}
 
-  return [...accesses].map(([buffer, list]) => {
-    let from = Number.POSITIVE_INFINITY;
-    let to = 0;
-    const layer = list.find((access) => access.loops[0]?.level === 0)?.loops[0];
-    const inLayer = list.filter((access) => access.loops[0] === layer);
-    const carried = layer !== undefined && (inLayer.length < list.length || inLayer[0]?.writes === false);
-    for (const access of list) {
-      const tiles = access.loops.find((loop) => loop.level > 0);
-      const span = carried && access.loops[0] === layer ? layer : (tiles ?? { from: access.at, to: access.at });
-      from = Math.min(from, span.from);
-      to = Math.max(to, span.to);
+function spansOf(accesses: readonly Access[]): readonly Span[] {
+  // A loop that begins with a reading carries values around: they are written before it, or by the turn before.
+  const carrying = new Set(accesses.flatMap(({ layer, writes }, i) => (layer !== undefined && !writes && accesses[i - 1]?.layer !== layer ? [layer] : [])));
+  const spans: { from: number; to: number }[] = [];
+  let read = true;
+  const carriedBy = (layer: Span | undefined): Span | undefined => (layer !== undefined && carrying.has(layer) ? layer : undefined);
+  accesses.forEach(({ at, writes, layer }, i) => {
+    const before = accesses[i - 1]?.layer;
+    const open = spans.at(-1);
+    // Values on their way around the loop are there to its end, and from its beginning.
+    if (open !== undefined && before !== layer) open.to = Math.max(open.to, carriedBy(before)?.to ?? 0);
+    if (open === undefined || (writes && read && at.from > open.to)) spans.push({ ...at });
+    else {
+      open.from = Math.min(open.from, at.from);
+      open.to = Math.max(open.to, at.to);
     }
-    return { buffer, from, to };
+    const here = spans.at(-1) as { from: number; to: number };
+    if (before !== layer) here.from = Math.min(here.from, carriedBy(layer)?.from ?? here.from);
+    read = !writes;
   });
+  const last = accesses.at(-1);
+  const open = spans.at(-1);
+  if (open !== undefined) open.to = Math.max(open.to, carriedBy(last?.layer)?.to ?? 0);
+  return merged(spans);
+}
+
+/** Spans that meet as one. */
+function merged(spans: readonly Span[]): readonly Span[] {
+  const apart: { from: number; to: number }[] = [];
+  for (const { from, to } of spans.toSorted((a, b) => a.from - b.from)) {
+    const last = apart.at(-1);
+    if (last !== undefined && from <= last.to + 1) last.to = Math.max(last.to, to);
+    else apart.push({ from, to });
+  }
+  return apart;
 }

@@ -27,12 +27,13 @@ export type Packing =
 
 /**
  * A matrix in one memory. Rows start on lines. `depth` slots of `rows` rows each make a ring.
+ * A `ring` is filled slot after slot by one queue and emptied in the same order by another, throughout a step.
  * A `list` is packed (a row list of the whole step, or a host table as raw words). Accumulators count columns in FP32 elements.
  */
 export type Buffer = {
   readonly name: string;
   readonly space: 'hbm' | 'sram' | 'acc';
-  readonly role: 'weights' | 'kv' | 'pipe' | 'value' | 'stage' | 'list' | 'input' | 'output';
+  readonly role: 'weights' | 'kv' | 'pipe' | 'value' | 'stage' | 'ring' | 'list' | 'input' | 'output';
   readonly format: BufferFormat;
   readonly rows: number;
   readonly columns: number;
@@ -46,8 +47,12 @@ export type Affine = { readonly base: number; readonly steps: readonly [number, 
 /** Part of a buffer: `rows` rows from `row`, `columns` columns from `column`, of ring slot `slot mod depth`. */
 export type Region = { readonly buffer: BufferId; readonly slot: Affine; readonly row: Affine; readonly column: Affine; readonly rows: number; readonly columns: number };
 
-/** `max` rows, shortened at run time to what is left of the step's count after `max * I[1]` rows; `all`: never shortened. */
-export type RowBound = { readonly max: number; readonly of: StepCount | 'all' };
+/**
+ * `max` rows, shortened at run time to what is left of the step's count after `max * I[1]` rows; `all`: never shortened. With `part`
+ * the count is of the step's rows from `first` on, at most `rows` of them.
+ */
+export type RowBound = { readonly max: number; readonly of: StepCount | 'all'; readonly part?: RowPart };
+export type RowPart = { readonly first: number; readonly rows: number };
 
 type OperandNames<K extends TileKind> = (typeof tileOperands)[K];
 type RegionsOf<K extends TileKind> = {

@@ -8,7 +8,7 @@ import { tileOperands } from './ops.ts';
 import { boundNames } from './print.ts';
 
 const spaces = ['hbm', 'sram', 'acc'] as const satisfies readonly Buffer['space'][];
-const roles = ['weights', 'kv', 'pipe', 'value', 'stage', 'list', 'input', 'output'] as const satisfies readonly Buffer['role'][];
+const roles = ['weights', 'kv', 'pipe', 'value', 'stage', 'ring', 'list', 'input', 'output'] as const satisfies readonly Buffer['role'][];
 const packings = Object.keys(packingAttributes) as readonly Packing['kind'][];
 
 /** A name the text uses that means nothing there. */
@@ -77,7 +77,7 @@ class Resolver {
   #node(node: RawNode): TileNode {
     if (node.kind === 'loop') return { kind: 'loop', level: node.level as TileLoop['level'], name: node.name, count: node.count, body: node.body.map((inner) => this.#node(inner)) };
     const kind = oneOf(tileKinds, node.op, 'op');
-    const rows: RowBound = { max: node.max, of: node.of === undefined ? 'all' : oneOf(stepCounts, node.of, 'count') };
+    const rows: RowBound = { max: node.max, of: node.of === undefined ? 'all' : oneOf(stepCounts, node.of, 'count'), ...(node.part === undefined ? {} : { part: node.part }) };
     const operands: Readonly<Record<string, string>> = tileOperands[kind];
     const given = new Map(node.items.map((item) => [item.name, item]));
     const regions: Record<string, Region | undefined> = {};

@@ -37,7 +37,7 @@ const operandSpaces: { readonly [K in TileKind]: { readonly [N in keyof (typeof 
   shift: { from: 'sram', out: 'sram' },
 };
 
-/** Operands that are lists: packed, all of the step's rows, not moved. */
+/** Operands that are lists: packed, all of the step's rows or all from the first of a part on, not moved. */
 const lists = new Set(['index', 'worklist', 'pages', 'rowScale', 'biases', 'indices', 'offsets', 'sources', 'targets', 'owners']);
 /** Operands of which every op works on a window of rows; the others are read as wholes. */
 const wholes = new Set([...lists, 'params', 'sinks', 'slopes', 'same', 'weights']);
@@ -177,7 +177,8 @@ export function opProblems(op: TileOp, near: Near): readonly string[] {
   const common = regions.flatMap(({ name, region, buffer }) => [
     buffer.space !== spaces[name] && `has \`${name}\` in ${buffer.space} (\`${buffer.name}\`), its unit reaches ${spaces[name]}`,
     !isWhole(op.kind, name) && region.rows !== op.rows.max && `works on ${op.rows.max} rows and has ${region.rows} of \`${buffer.name}\``,
-    lists.has(name) && (buffer.role !== 'list' || region.columns !== buffer.columns || region.row.base !== 0 || region.column.base !== 0) && `has a \`${name}\` that is not a whole list`,
+    lists.has(name) && (buffer.role !== 'list' || region.column.base + region.columns !== buffer.columns || region.row.base !== 0) && `has a \`${name}\` that is not a list to its end`,
+    lists.has(name) && region.column.base !== 0 && region.column.base !== op.rows.part?.first && `has a \`${name}\` from element ${region.column.base} on, which is not its first row`,
   ]);
   const own = (checks[op.kind] as Check<TileKind>)(op as never, near);
   return [op.rows.max < 1 && 'works on no row', ...common, ...own].filter((problem) => problem !== false);
@@ -220,7 +221,7 @@ export function sequenceProblems(ops: readonly TileOp[], near: Near): readonly {
         if (op.kind === 'finish') {
           report(differ('columns that are not those of its queries', op.regions.out.columns, heads * headDim));
           report(op.regions.sinks !== undefined && differ('sinks that are not one a head', op.regions.sinks.columns, heads));
-          report(differ('rows that are not those of its queries', op.rows.max, query.rows.max));
+          report(differ('rows that are not those of its queries', JSON.stringify(op.rows), JSON.stringify(query.rows)));
           query = undefined;
           break;
         }

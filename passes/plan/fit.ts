@@ -1,40 +1,53 @@
 import type { Diagnostics } from '../../diagnostics/diagnostic.ts';
 import type { GraphModule } from '../../ir/graph/module.ts';
+import { formatBytes } from '../../isa-spec/fields.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
-import { firstFit } from '../../ir/tile/first-fit.ts';
+import { firstFit, meet } from '../../ir/tile/first-fit.ts';
 import { bufferLines } from '../../ir/tile/footprint.ts';
-import { lifetimes } from '../../ir/tile/lifetimes.ts';
-import type { Buffer, TileModule } from '../../ir/tile/module.ts';
+import { accessesOf, lifetimes } from '../../ir/tile/lifetimes.ts';
+import { allTileOps, type Buffer, type BufferId, type TileModule } from '../../ir/tile/module.ts';
 import { type Bounds, DoesNotFit, type Homes, MustSpill } from '../tile/lowering.ts';
+import { partsOf } from '../tile/parts.ts';
+import { ringDepths } from './matmul.ts';
 import { tile, type Tiled } from '../tile/tile.ts';
 
 /** What the planner decided about SRAM. */
 export type Fit = Tiled & { readonly spilled: readonly string[]; readonly stageBytes: number };
 
-/** What to fit: the machine, the largest step, the chips the graph is divided over, the share of SRAM an op may stage in. */
-export type FitTarget = { readonly machine: Machine; readonly bounds: Bounds; readonly chips: number; readonly stageShare: number };
+/** What to fit: the machine, the largest step, the chips the graph is divided over, the share of SRAM an op may stage in, the parts a step's rows are to be worked on in. */
+export type FitTarget = { readonly machine: Machine; readonly bounds: Bounds; readonly chips: number; readonly stageShare: number; readonly parts: number };
 
 /**
  * Keeps every value in SRAM that it can: tries all of them, and as long as SRAM does not hold what is alive, moves the
- * largest value of the crowd to HBM; when there is none left to move, halves what an op may stage. Results do not depend
+ * value of the crowd to HBM that is missed least there; when there is none left to move, halves what an op may stage. Results do not depend
  * on any of it, only time does.
  */
 export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnostics): Fit | undefined {
   const { machine, stageShare } = target;
+  const parts = partsOf(module, target.bounds.tokens, target.parts, machine.sram.lineBytes.value / formatBytes.i32);
   const spilled = new Set<string>();
   let stageBytes = machine.sram.bytes.value * stageShare;
+  let depths = ringDepths(machine, stageBytes);
   while (stageBytes >= machine.sram.lineBytes.value) {
-    const tiled = attempt(module, target, { spilled, stageBytes });
-    if (tiled === undefined) break;
+    const [ringDepth] = depths;
+    if (ringDepth === undefined) break;
+    const tiled = attempt(module, target, { spilled, stageBytes, ringDepth, parts });
+    if (tiled === undefined) {
+      depths = depths.slice(1);
+      continue;
+    }
     if (tiled instanceof MustSpill) {
       spilled.add(tiled.buffer);
       continue;
     }
     const crowd = overflow(tiled.tile, machine);
     if (crowd === undefined) return { ...tiled, spilled: [...spilled], stageBytes };
-    const victim = largestValue(crowd);
-    if (victim === undefined) stageBytes /= 2;
-    else spilled.add(victim.name);
+    const victim = leastMissed(crowd, tiled.tile);
+    if (victim !== undefined) spilled.add(victim.name);
+    else {
+      stageBytes /= 2;
+      depths = ringDepths(machine, stageBytes);
+    }
   }
   diagnostics.report({
     code: 'E4001',
@@ -56,17 +69,35 @@ function attempt(module: GraphModule, { machine, bounds, chips }: FitTarget, hom
 }
 
 /** The SRAM buffers alive together with the first that finds no room; undefined when all do. */
-function overflow(module: TileModule, machine: Machine): readonly Buffer[] | undefined {
+function overflow(module: TileModule, machine: Machine): readonly BufferId[] | undefined {
   const line = machine.sram.lineBytes.value;
   const live = lifetimes(module).filter(({ buffer }) => module.buffers[buffer]?.space === 'sram');
-  const claims = live.map(({ buffer, from, to }) => ({ size: bufferLines(module.buffers[buffer] as Buffer, line), from, to }));
+  const claims = live.map(({ buffer, spans }) => ({ size: bufferLines(module.buffers[buffer] as Buffer, line), spans }));
   const fitted = firstFit(claims, Math.floor(machine.sram.bytes.value / line));
   if ('addresses' in fitted) return undefined;
   const failed = live[fitted.failed];
-  return live.filter(({ from, to }) => failed !== undefined && from <= failed.to && failed.from <= to).map(({ buffer }) => module.buffers[buffer] as Buffer);
+  return live.filter(({ spans }) => failed !== undefined && meet(spans, failed.spans)).map(({ buffer }) => buffer);
 }
 
-function largestValue(buffers: readonly Buffer[]): Buffer | undefined {
-  const size = (buffer: Buffer): number => buffer.rows * buffer.columns;
-  return buffers.filter((buffer) => buffer.role === 'value').reduce<Buffer | undefined>((most, buffer) => (most === undefined || size(buffer) > size(most) ? buffer : most), undefined);
+/**
+ * The value to live in HBM. Not what is multiplied, if there is another: its rows must come back whole, and the products' row tiles would be
+ * lower. Of the others one that makes room, being at least half as large as the largest, and of those the one that is touched least often.
+ */
+function leastMissed(crowd: readonly BufferId[], module: TileModule): Buffer | undefined {
+  const touched = new Map<BufferId, number>();
+  const multiplied = new Set<BufferId>();
+  for (const op of allTileOps(module.body)) {
+    for (const { buffer } of accessesOf(op)) touched.set(buffer, (touched.get(buffer) ?? 0) + 1);
+    if (op.kind === 'multiply') multiplied.add(op.regions.a.buffer);
+  }
+  const values = crowd.filter((id) => module.buffers[id]?.role === 'value');
+  const others = values.filter((id) => !multiplied.has(id));
+  const bytes = (id: BufferId): number => {
+    const { rows, columns, format } = module.buffers[id] as Buffer;
+    return rows * columns * formatBytes[format];
+  };
+  const among = others.length > 0 ? others : values;
+  const largest = Math.max(...among.map(bytes));
+  const [least] = among.filter((id) => 2 * bytes(id) >= largest).toSorted((a, b) => (touched.get(a) ?? 0) - (touched.get(b) ?? 0) || bytes(b) - bytes(a) || a - b);
+  return least === undefined ? undefined : module.buffers[least];
 }

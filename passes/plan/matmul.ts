@@ -42,9 +42,21 @@ export type MatmulShape = {
   readonly groupStep: number;
 };
 
-const weightRingDepth = 3;
-/** Depths there is for operands in pieces, where the ring has no room for less than a piece. */
-const pieceRingDepths = [weightRingDepth, 2, 1];
+/** SRAM for what passes through: the bytes an op may stage in, half of them the weight ring's, and the slots of that ring. */
+export type Staging = { readonly stageBytes: number; readonly ringDepth: number };
+
+/** Most slots of a weight ring that are tried. */
+const ringMost = 16;
+
+/**
+ * The depths a weight ring may have, best first: as deep as leaves a slot a tile for each array, but at least 3. A power of two divides the
+ * slots most products take, so that they begin where others did.
+ */
+export function ringDepths(machine: Machine, stageBytes: number): readonly number[] {
+  const deepest = Math.min(ringMost, Math.floor(stageBytes / 2 / tileBytesOf(machine, 1) / machine.arrays.count.value));
+  return [...(deepest < 4 ? [] : [2 ** Math.floor(Math.log2(deepest))]), 3, 2, 1];
+}
+
 /** Most lines from a row to the next that every unit can say. */
 export const pitchFieldMax = 4095;
 /** Most rows a window's bound can say. */
@@ -62,10 +74,10 @@ const tileBytesOf = ({ arrays, sram }: Machine, elementBytes: number): number =>
  * Columns of a piece of a row that is scaled in blocks: as many as have their scales on one line, or what tiles of weights
  * for half of the arrays leave room for in a slot of the ring; a block and a tile at the least.
  */
-export function pieceColumns(machine: Machine, stageBytes: number): number {
+export function pieceColumns(machine: Machine, { stageBytes, ringDepth }: Staging): number {
   const [side, { size }] = [machine.arrays.size.value, blockScales.block];
   const least = Math.max(side, size);
-  const slotTiles = stageBytes / 2 / weightRingDepth / tileBytesOf(machine, 1);
+  const slotTiles = stageBytes / 2 / ringDepth / tileBytesOf(machine, 1);
   const most = Math.min(kTilesMax, Math.floor(slotTiles / Math.max(1, machine.arrays.count.value / 2))) * side;
   let columns = Math.max(least, (machine.sram.lineBytes.value / formatBytes.f32) * size);
   while (columns / 2 >= least && columns > most) columns /= 2;
@@ -76,19 +88,11 @@ export function pieceColumns(machine: Machine, stageBytes: number): number {
  * The cut with the fewest estimated cycles among those that fit `stageBytes` of SRAM (half for the weight ring) and two
  * banks of accumulators; undefined if none does. Estimate: the larger of array time and weight streaming, per pass.
  */
-export function planMatmul(shape: MatmulShape, machine: Machine, stageBytes: number): MatmulPlan | undefined {
-  for (const depth of shape.chunkTiles === undefined ? [weightRingDepth] : pieceRingDepths) {
-    const plan = planOfDepth(shape, machine, stageBytes, depth);
-    if (plan !== undefined) return plan;
-  }
-  return undefined;
-}
-
-function planOfDepth(shape: MatmulShape, machine: Machine, stageBytes: number, depth: number): MatmulPlan | undefined {
+export function planMatmul(shape: MatmulShape, machine: Machine, { stageBytes, ringDepth: depth }: Staging): MatmulPlan | undefined {
   const side = machine.arrays.size.value;
   const tileBytes = tileBytesOf(machine, shape.elementBytes);
   const tilesPerUnit = shape.gated ? 2 : 1;
-  const slotTiles = Math.floor(Math.min(stageBytes / 2 / depth, shape.chunkBytes) / tileBytes);
+  const slotTiles = Math.min(shape.chunkTiles === undefined ? machine.arrays.count.value : Infinity, Math.floor(Math.min(stageBytes / 2 / depth, shape.chunkBytes) / tileBytes));
   const units = Math.ceil(shape.columns / side);
   const kTiles = Math.ceil(shape.k / side);
   const leastChunk = Math.min(kTiles, shape.chunkTiles ?? 1);
@@ -111,7 +115,8 @@ function planOfDepth(shape: MatmulShape, machine: Machine, stageBytes: number, d
     const arrayCycles = (groupCount * kTiles * Math.max(Math.ceil(rowTile / 2 ** split), side)) / rate;
     const streamCycles = (units * tilesPerUnit * kTiles * tileBytes) / bytesPerCycle;
     const cycles = rowTiles * Math.max(arrayCycles, streamCycles);
-    if (best !== undefined && best.cycles <= cycles) continue;
+    // Of equals the one that streams the weights less often.
+    if (best !== undefined && (best.cycles < cycles || (best.cycles === cycles && best.rowTiles <= rowTiles))) continue;
     const chunkTiles = shape.chunkTiles !== undefined ? leastChunk : Math.min(kTiles, kTilesMax, Math.floor(slotTiles / (groupUnits * tilesPerUnit)), Math.floor(rowsFieldMax / (groupUnits * tilesPerUnit)));
     best = {
       rowTile, rowTiles, split, tilesPerUnit,

@@ -1,12 +1,12 @@
 import type { OpOf } from '../../ir/graph/module.ts';
 import type { BufferId, Region } from '../../ir/tile/module.ts';
 import type { ValueId } from '../../ir/types.ts';
-import { instanceRow, type Lowering, overRows, type Place, wholeList } from './lowering.ts';
+import { instanceRow, type Lowering, overRows, type Place } from './lowering.ts';
 import { stagedVector } from './weights.ts';
 import { affine } from './writer.ts';
 
 /** The lists the host hands over for attention, and the pages keys and values live in. */
-export type AttentionSite = { readonly kv: BufferId; readonly slots: BufferId; readonly worklist: BufferId; readonly pages: BufferId; readonly layered: boolean };
+export type AttentionSite = { readonly kv: BufferId; readonly slots: Region; readonly worklist: Region; readonly pages: Region; readonly layered: boolean };
 
 /**
  * attention -> this step's keys and values scattered to their pages, then queries against the pages of their sequences.
@@ -22,12 +22,12 @@ export function lowerAttention(low: Lowering, op: OpOf<'attention'>, site: Atten
   const plane = (first: number): Region =>
     write.region(site.kv, site.layered ? instanceRow(low, poolRows, affine(first)) : affine(first), poolRows - first, k.columns);
   const append = (from: Place, first: number): void =>
-    overRows(low, [from], [], ([rowsFrom], _, rows) => write.op('scatter', { skip: false }, { from: rowsFrom as Region, index: wholeList(write, site.slots), out: plane(first) }, rows));
+    overRows(low, [from], [], ([rowsFrom], _, rows) => write.op('scatter', { skip: false }, { from: rowsFrom as Region, index: site.slots, out: plane(first) }, rows));
   append(k, 0);
   append(v, bounds.pageRows);
   overRows(low, [q], [low.place(op.results[0] as ValueId)], ([queries], [out], rows) => {
-    write.op('query', { heads, headDim, scale }, { q: queries as Region, worklist: wholeList(write, site.worklist), slopes }, rows);
-    write.op('attend', { mask, window, softCap, kvHeads, pageRows: bounds.pageRows }, { kv: plane(0), pages: wholeList(write, site.pages) }, rows);
+    write.op('query', { heads, headDim, scale }, { q: queries as Region, worklist: site.worklist, slopes }, rows);
+    write.op('attend', { mask, window, softCap, kvHeads, pageRows: bounds.pageRows }, { kv: plane(0), pages: site.pages }, rows);
     write.op('finish', {}, { sinks, out: out as Region }, rows);
   });
 }

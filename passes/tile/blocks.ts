@@ -4,7 +4,7 @@ import { blockScales } from '../../isa-spec/numerics-scales.ts';
 import { allOps, type OpOf } from '../../ir/graph/module.ts';
 import type { Affine, Region, RowBound } from '../../ir/tile/module.ts';
 import type { ValueId } from '../../ir/types.ts';
-import { pieceColumns } from '../plan/matmul.ts';
+import { pieceColumns, type Staging } from '../plan/matmul.ts';
 import type { Lowering } from './lowering.ts';
 import { add, affine, times } from './writer.ts';
 
@@ -15,9 +15,9 @@ import { add, affine, times } from './writer.ts';
 export type Pieces = { readonly columns: number; readonly scales: number };
 
 /** The pieces of rows on a machine whose ops may stage so much. */
-export function piecesOf(machine: Machine, stageBytes: number): Pieces {
+export function piecesOf(machine: Machine, staging: Staging): Pieces {
   const line = machine.sram.lineBytes.value / formatBytes.f32;
-  const columns = pieceColumns(machine, stageBytes);
+  const columns = pieceColumns(machine, staging);
   return { columns, scales: Math.ceil(blocksIn(columns) / line) * line };
 }
 

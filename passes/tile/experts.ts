@@ -143,8 +143,8 @@ function binning(low: Lowering, { limit, experts, k, width, out, inner, parts, f
   let best: { readonly size: number; readonly plans: readonly [MatmulPlan, MatmulPlan]; readonly cycles: number } | undefined;
   for (let cuts = 1, size = 0; size !== 1; cuts = cuts < 8 ? cuts + 1 : 2 * cuts) {
     size = Math.ceil(limit / cuts);
-    const gate = planMatmul({ ...shape, rows: size, k: width, columns: inner / parts, gated: true }, low.machine, low.homes.stageBytes);
-    const down = planMatmul({ ...shape, rows: size, k: inner, columns: out, gated: false }, low.machine, low.homes.stageBytes);
+    const gate = planMatmul({ ...shape, rows: size, k: width, columns: inner / parts, gated: true }, low.machine, low.homes);
+    const down = planMatmul({ ...shape, rows: size, k: inner, columns: out, gated: false }, low.machine, low.homes);
     if (gate === undefined || down === undefined || gate.rowTiles > 1 || down.rowTiles > 1) continue;
     const cycles = binsOf({ max: limit, k, experts, size }) * (gate.cycles + down.cycles);
     if (best === undefined || cycles < best.cycles) best = { size, plans: [gate, down], cycles };

@@ -3,20 +3,23 @@ import type { StepCount } from '../../isa-spec/instructions.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
 import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
 import { pitchLines } from '../../ir/tile/footprint.ts';
-import type { Affine, Buffer, BufferId, Region, RowBound, TileModule } from '../../ir/tile/module.ts';
+import type { Affine, Buffer, BufferId, Region, RowBound, RowPart, TileModule } from '../../ir/tile/module.ts';
 import type { ValueId } from '../../ir/types.ts';
-import { rowsFieldMax } from '../plan/matmul.ts';
+import { rowsFieldMax, type Staging } from '../plan/matmul.ts';
 import type { Pieces } from './blocks.ts';
-import { affine, type TileWriter } from './writer.ts';
+import { affine, shift, type TileWriter } from './writer.ts';
 
 /** Largest step a program serves, and the KV pool it works on. */
 export type Bounds = TileModule['bounds'];
 
-/** Where the planner keeps things: values whose buffers are named here live in HBM, the others in SRAM; bytes of SRAM an op may stage in. */
-export type Homes = { readonly spilled: ReadonlySet<string>; readonly stageBytes: number };
+/**
+ * Where the planner keeps things: values whose buffers are named here live in HBM, the others in SRAM; SRAM for what passes through; and
+ * the parts a step's rows are worked on in (parts.ts): one of all of them, or several, one after the other.
+ */
+export type Homes = Staging & { readonly spilled: ReadonlySet<string>; readonly parts: readonly RowPart[] };
 
-/** A value in memory: columns of a buffer, a row for everything a step counts (tokens, sampled rows, ...). */
-export type Place = { readonly buffer: BufferId; readonly column: number; readonly columns: number; readonly of: StepCount };
+/** A value in memory: columns of a buffer, from `row` on a row for everything a step, or the part of it, counts (tokens, sampled rows, ...). */
+export type Place = { readonly buffer: BufferId; readonly row: number; readonly column: number; readonly columns: number; readonly of: StepCount };
 
 /** What lowering an op needs: the writer, where values are, and in which loop it is. */
 export type Lowering = {
@@ -35,8 +38,10 @@ export type Lowering = {
   readonly pieces: Pieces;
   /** Ops that another has done already. */
   readonly done: Set<GraphOp>;
-  /** 1 inside the layer loop: what an instance-indexed row moves by, times rows an instance. */
-  readonly inLayers: boolean;
+  /** The part of the step's rows that is worked on; undefined for all. */
+  readonly part: RowPart | undefined;
+  /** The instance of a weight or cache that is read: that of the iteration of the layer loop, `ahead` further on; outside of the loop, where no iteration counts, `ahead` itself. */
+  readonly layer: { readonly looped: boolean; readonly ahead: number };
 };
 
 /** The SRAM an op needs at the least is not there. */
@@ -51,7 +56,7 @@ export class MustSpill extends Error {
   }
 }
 
-export const rowLimit = (low: Lowering, of: StepCount): number => low.bounds[of];
+export const rowLimit = ({ bounds, part }: Lowering, of: StepCount): number => (of === 'tokens' && part !== undefined ? part.rows : bounds[of]);
 
 export const bufferOf = (low: Lowering, id: BufferId): Buffer => low.write.buffers[id] as Buffer;
 
@@ -61,11 +66,11 @@ export const rowBytes = (low: Lowering, format: Format, columns: number): number
 
 /** The rows of a place from `row` on. */
 export const rowsOf = (low: Lowering, place: Place, row: Affine, rows: number, reach: number): Region =>
-  low.write.region(place.buffer, row, rows, place.columns, { column: affine(place.column), reach });
+  low.write.region(place.buffer, shift(row, place.row), rows, place.columns, { column: affine(place.column), reach: place.row + reach });
 
 /** Instance-indexed rows of a weight buffer, `perInstance` each: this iteration's, `from` rows in. */
-export const instanceRow = (low: Lowering, perInstance: number, from: Affine = affine(0)): Affine =>
-  low.inLayers ? { base: from.base, steps: [perInstance, from.steps[1], from.steps[2], from.steps[3]] } : from;
+export const instanceRow = ({ layer: { looped, ahead } }: Lowering, perInstance: number, from: Affine = affine(0)): Affine =>
+  ({ base: from.base + ahead * perInstance, steps: [looped ? perInstance : 0, from.steps[1], from.steps[2], from.steps[3]] });
 
 export const stageDepth = 2;
 
@@ -122,6 +127,12 @@ const stage = (low: Lowering, place: Place, rows: number): BufferId => {
 /** An SRAM buffer for a row list or a host table of `words` 4-byte words. */
 export const listBuffer = (write: TileWriter, name: string, format: 'i32' | 'f32', words: number): BufferId =>
   write.buffer({ name, space: 'sram', role: 'list', format, rows: 1, columns: words });
+
+/** The list of the rows of a part: of all rows from its first on. */
+export const listOfRows = ({ write, part }: Lowering, buffer: BufferId): Region => {
+  const first = part?.first ?? 0;
+  return write.region(buffer, affine(0), 1, (write.buffers[buffer] as Buffer).columns - first, { column: affine(first) });
+};
 
 /** All of a list. */
 export const wholeList = (write: TileWriter, buffer: BufferId): Region => write.region(buffer, affine(0), 1, (write.buffers[buffer] as Buffer).columns);

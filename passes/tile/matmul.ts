@@ -40,10 +40,10 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
   };
   const quantiser = residualValue === undefined ? soleQuantiser(low, result) : undefined;
   const into = quantiser === undefined ? undefined : intoBlocks(low, quantiser);
-  const drained = into === undefined ? undefined : planMatmul({ ...shape, stagedBytesPerRowAndColumn: into.stagedBytes, groupStep: low.pieces.columns / side }, low.machine, low.homes.stageBytes);
+  const drained = into === undefined ? undefined : planMatmul({ ...shape, stagedBytesPerRowAndColumn: into.stagedBytes, groupStep: low.pieces.columns / side }, low.machine, low.homes);
   const whole = drained === undefined ? { out: low.place(result), residual: residualValue === undefined ? undefined : low.place(residualValue) } : undefined;
   const staged = whole === undefined ? [] : [whole.out, ...(whole.residual === undefined ? [] : [whole.residual])].filter(inHbm);
-  const plan = drained ?? planMatmul({ ...shape, stagedBytesPerRowAndColumn: staged.reduce((sum, place) => sum + 2 * bytesOf(place), 0), groupStep: 1 }, low.machine, low.homes.stageBytes);
+  const plan = drained ?? planMatmul({ ...shape, stagedBytesPerRowAndColumn: staged.reduce((sum, place) => sum + 2 * bytesOf(place), 0), groupStep: 1 }, low.machine, low.homes);
   if (plan === undefined) throw new DoesNotFit();
   if (whole?.residual !== undefined) sameHome(low, whole.out, whole.residual);
   if (drained !== undefined) low.done.add(quantiser as GraphOp);
@@ -59,7 +59,8 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
     name, space: 'hbm', role: 'weights', format, rows: instances * tilesPerInstance, columns: side * side,
     packing: { kind: 'tiles', weight: name, groupTiles, chunkTiles: plan.chunks.size, gated: op.attrs.gated },
   });
-  const ring = write.buffer({ name: `${name}.ring`, space: 'sram', role: 'stage', format, rows: chunkRows, columns: side * side, depth: plan.depth });
+  const chunks = pieceCount(plan.groups) * pieceCount(plan.chunks);
+  const ring = write.slots(`weights.${format}`, plan.rowTiles * chunks, () => ({ format, rows: chunkRows, columns: side * side, depth: plan.depth }));
   const params = !op.attrs.scaled && bias === undefined ? undefined : nest.params({ kind: 'params', weight: name, bias: bias === undefined ? '' : weightNameOf(low, bias), groupTiles, gated: op.attrs.gated, scale: op.attrs.scaled }, instances);
   const acc = write.buffer({ name: `${name}.acc`, space: 'acc', role: 'stage', format: 'f32', rows: plan.rowTile, columns: groupTiles * side, depth: 2 });
   const rowScale = scalesOfX === undefined ? undefined : inBlocks ? low.onesOf(countOf(type)) : low.list(scalesOfX);
@@ -71,7 +72,7 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
       const accRegion = write.region(acc, affine(0), plan.rowTile, nTiles * side, { slot: group.slot });
       eachChunk(low, plan, group, ({ first, chunkTiles, accumulate, ringSlot, kLast, column }) => {
         const count = chunkTiles * nTiles;
-        const stage = write.region(ring, affine(0), count, side * side, plan.depth === 1 ? {} : { slot: ringSlot });
+        const stage = write.region(ring.buffer, affine(0), count, side * side, { ...(plan.depth === 1 ? {} : { slot: shift(ringSlot, ring.first) }), reach: chunkRows });
         const whole: RowBound = { max: count, of: 'all' };
         write.op('load', {}, { from: write.region(tiles, instanceRow(low, tilesPerInstance, first), count, side * side), out: stage }, whole);
         const ones = inBlocks ? low.ones(blocksIn(chunkTiles * side), blocksIn(nTiles * side)) : undefined;
@@ -191,10 +192,11 @@ class MatmulNest {
     const parts = (packing.scale ? 1 : 0) + (packing.bias === '' ? 0 : 1);
     const columns = parts * packing.groupTiles * side;
     const home = write.buffer({ name: `${packing.weight}.params`, space: 'hbm', role: 'weights', format: 'f32', rows: instances * groups, columns, packing });
-    const stage = write.buffer({ name: `${packing.weight}.params.stage`, space: 'sram', role: 'stage', format: 'f32', rows: 1, columns, depth: 2 });
+    const ring = write.slots('params', this.#plan.rowTiles * groups, () => ({ format: 'f32', rows: 1, columns, depth: Math.max(2, this.#plan.depth) }));
+    write.widen(ring.buffer, columns);
     return (index, nTiles) => {
-      const slot: Affine = { base: index.base, steps: [0, groups, index.steps[2], 0] };
-      const region = write.region(stage, affine(0), 1, parts * nTiles * side, { slot });
+      const slot: Affine = { base: ring.first + index.base, steps: [0, groups, index.steps[2], 0] };
+      const region = write.region(ring.buffer, affine(0), 1, parts * nTiles * side, { slot });
       write.op('load', {}, { from: write.region(home, instanceRow(this.#low, groups, index), 1, parts * nTiles * side), out: region }, { max: 1, of: 'all' });
       return region;
     };
@@ -235,7 +237,7 @@ class MatmulNest {
   #part(group: Group, place: Place, { first, size, most }: Columns): Part {
     const { write } = this.#low;
     const { rowTile, rowTiles } = this.#plan;
-    const home = write.region(place.buffer, affine(0, 0, rowTile), rowTile, size, { column: add(affine(place.column), first), reach: rowTile * rowTiles });
+    const home = write.region(place.buffer, affine(place.row, 0, rowTile), rowTile, size, { column: add(affine(place.column), first), reach: place.row + rowTile * rowTiles });
     const { space, name, format } = bufferOf(this.#low, place.buffer);
     return { home, local: space === 'hbm' ? write.region(this.#stageOf(`${name}.stage`, format, most), affine(0), rowTile, size, { slot: group.slot }) : home };
   }

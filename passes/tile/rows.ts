@@ -7,7 +7,7 @@ import { pitchFieldMax } from '../plan/matmul.ts';
 import { moveScales, quantisePieces } from './blocks.ts';
 import { bufferOf, instanceRow, type Lowering, overRows, type Place, rowBytes, rowLimit, rowsOf, rowTiling, stageDepth, wholeList } from './lowering.ts';
 import { stagedVector, weightNameOf, weightOf } from './weights.ts';
-import { affine } from './writer.ts';
+import { affine, shift } from './writer.ts';
 
 /** embed -> rows of the table gathered by the index list. */
 export function lowerEmbed(low: Lowering, op: OpOf<'embed'>): void {
@@ -40,8 +40,9 @@ export function lowerNorm(low: Lowering, op: OpOf<'norm'>): void {
     name: names[0] === '' ? `norm.${op.results[0]}` : names[0], space: 'hbm', role: 'weights', format: 'f32', rows: instances, columns,
     packing: { kind: 'norm', gamma: names[0], beta: names[1], features: from.columns, epsilon: op.attrs.epsilon },
   });
-  const stage = low.write.buffer({ name: `norm.${op.results[0]}.params`, space: 'sram', role: 'stage', format: 'f32', rows: 1, columns });
-  const params = low.write.region(stage, affine(0), 1, columns);
+  const ring = low.write.slots('norms', 1, () => ({ format: 'f32', rows: 1, columns, depth: stageDepth }));
+  low.write.widen(ring.buffer, columns);
+  const params = low.write.region(ring.buffer, affine(0), 1, columns, { slot: affine(ring.first) });
   low.write.op('load', {}, { from: low.write.region(home, instances === 1 ? affine(0) : instanceRow(low, 1), 1, columns), out: params }, { max: 1, of: 'all' });
   overRows(low, [from], [low.place(op.results[0] as ValueId)], ([input], [out], rows) => {
     low.write.op('norm', { norm: op.attrs.norm, groups: op.attrs.groups }, { x: input as Region, params, out: out as Region }, rows);
@@ -121,14 +122,15 @@ export function lowerTake(low: Lowering, to: Place, tag: number, sent: (rows: nu
   const { write } = low;
   const { format, space, name } = bufferOf(low, to.buffer);
   const { rowTile, rowTiles } = rowTiling(low, 'tokens', 2 * stageDepth * rowBytes(low, format, to.columns));
-  const home = sent(rowTile * rowTiles);
+  const first = low.part?.first ?? 0;
+  const home = sent(first + rowTile * rowTiles);
   const [row, slot] = [affine(0, 0, rowTile), affine(0, 0, 1)];
   const staged = (buffer: BufferId): Region => write.region(buffer, affine(0), rowTile, to.columns, { slot });
   const stage = (what: string): BufferId => write.buffer({ name: `${name}.${what}`, space: 'sram', role: 'stage', format, rows: rowTile, columns: to.columns, depth: stageDepth });
   const [going, coming] = [stage('going'), space === 'hbm' ? stage('coming') : undefined];
   const rows: RowBound = { max: rowTile, of: 'tokens' };
   write.loop(1, 'rows', rowTiles, () => {
-    write.op('load', {}, { from: write.region(home, row, rowTile, to.columns), out: staged(going) }, { max: rowTile, of: 'all' });
+    write.op('load', {}, { from: write.region(home, shift(row, first), rowTile, to.columns, { reach: first + rowTile * rowTiles }), out: staged(going) }, { max: rowTile, of: 'all' });
     const place = rowsOf(low, to, row, rowTile, rowTile * rowTiles);
     const out = coming === undefined ? place : staged(coming);
     write.op('shift', { tag }, { from: staged(going), out }, rows);
@@ -136,10 +138,18 @@ export function lowerTake(low: Lowering, to: Place, tag: number, sent: (rows: nu
   });
 }
 
-/** sampleRows -> all rows to HBM, then the sampled ones back: only the gather can pick rows. */
-export function lowerSampleRows(low: Lowering, op: OpOf<'sampleRows'>, samples: BufferId): void {
-  const from = low.place(op.operands[0] as ValueId);
-  gatherInto(low, tableOf(low, from), rowLimit(low, from.of), wholeList(low.write, samples), low.place(op.results[0] as ValueId));
+/** sampleRows -> all rows, of all parts, to HBM, then the sampled ones back: only the gather can pick rows. */
+export function lowerSampleRows(parts: readonly [Lowering, ...Lowering[]], op: OpOf<'sampleRows'>, samples: BufferId): void {
+  const [low] = parts;
+  const value = op.operands[0] as ValueId;
+  const from = low.place(value);
+  const rows = low.bounds[from.of];
+  const table = parts.length === 1 ? tableOf(low, from) : low.write.buffer({ name: `${bufferOf(low, from.buffer).name}.rows`, space: 'hbm', role: 'value', format: bufferOf(low, from.buffer).format, rows, columns: from.columns });
+  for (const one of parts.length > 1 ? parts : []) {
+    low.write.part = one.part;
+    storeRows(one, one.place(value), { ...from, buffer: table, row: one.part?.first ?? 0, column: 0 });
+  }
+  gatherInto(low, table, rows, wholeList(low.write, samples), low.place(op.results[0] as ValueId));
 }
 
 /** A table in HBM of a value's rows: its own buffer, or a copy, which what is given to the program needs too: rows are picked in scratch. */
@@ -147,7 +157,7 @@ export function tableOf(low: Lowering, from: Place): BufferId {
   const home = bufferOf(low, from.buffer);
   if (home.space === 'hbm' && home.role !== 'input' && from.column === 0 && from.columns === home.columns) return from.buffer;
   const buffer = low.write.buffer({ name: `${home.name}.rows`, space: 'hbm', role: 'value', format: home.format, rows: rowLimit(low, from.of), columns: from.columns });
-  storeRows(low, from, { ...from, buffer, column: 0 });
+  storeRows(low, from, { ...from, buffer, row: 0, column: 0 });
   return buffer;
 }
 

@@ -3,6 +3,7 @@ import type { StepCount } from '../../isa-spec/instructions.ts';
 import { allOps, type Block, type GraphModule, type GraphOp, type OpOf } from '../../ir/graph/module.ts';
 import type { TensorType, ValueId } from '../../ir/types.ts';
 import { pitchLines } from '../../ir/tile/footprint.ts';
+import type { BufferId, RowPart } from '../../ir/tile/module.ts';
 import { pitchFieldMax } from '../plan/matmul.ts';
 import { sizeOf } from '../rewrite.ts';
 import { type Pieces, scaleColumns } from './blocks.ts';
@@ -20,13 +21,21 @@ export class Storage {
   readonly #homes: Homes;
   readonly #lineBytes: number;
   readonly #pieces: Pieces;
+  readonly #part: RowPart | undefined;
+  /** What names of buffers end in. */
+  readonly #name: string;
+  readonly #common: Map<ValueId, BufferId>;
   readonly #places = new Map<ValueId, Place>();
   /** Values that live in the buffer of another. */
   readonly #same = new Map<ValueId, ValueId>();
   readonly #definitions = new Map<ValueId, GraphOp>();
   readonly #reads = new Map<ValueId, number>();
 
-  constructor(module: GraphModule, write: TileWriter, { bounds, homes, lineBytes, pieces }: { readonly bounds: Bounds; readonly homes: Homes; readonly lineBytes: number; readonly pieces: Pieces }) {
+  /** Of a part of the step's rows, or of all; what the host reads and writes is one buffer for all parts, and in `common`. */
+  constructor(module: GraphModule, write: TileWriter, { bounds, homes, lineBytes, pieces, part, name, common }: { readonly bounds: Bounds; readonly homes: Homes; readonly lineBytes: number; readonly pieces: Pieces; readonly part: RowPart | undefined; readonly name: string; readonly common: Map<ValueId, BufferId> }) {
+    this.#part = part;
+    this.#name = name;
+    this.#common = common;
     this.#lineBytes = lineBytes;
     this.#pieces = pieces;
     this.#module = module;
@@ -36,8 +45,9 @@ export class Storage {
     for (const op of allOps(module.body)) {
       for (const result of op.results) this.#definitions.set(result, op);
       for (const operand of op.operands) this.#reads.set(operand, (this.#reads.get(operand) ?? 0) + 1);
-      if (op.kind === 'loop') this.#unify(op);
     }
+    for (const block of blocksOf(module.body)) for (const op of block.ops) if (op.kind === 'linear' && op.attrs.residual) this.#addTo(block, op);
+    for (const op of module.body.ops) if (op.kind === 'loop') this.#unify(op);
   }
 
   place(value: ValueId): Place {
@@ -50,8 +60,9 @@ export class Storage {
 
   /** A buffer for a value that is not the graph's, a row a token. */
   fresh(name: string, format: Format, columns: number): Place {
-    const buffer = this.#write.buffer({ name, space: this.#homes.spilled.has(name) ? 'hbm' : 'sram', role: 'value', format, rows: this.#bounds.tokens, columns });
-    return { buffer, column: 0, columns, of: 'tokens' };
+    const own = `${name}${this.#name}`;
+    const buffer = this.#write.buffer({ name: own, space: this.#homes.spilled.has(own) ? 'hbm' : 'sram', role: 'value', format, rows: this.#rows('tokens'), columns });
+    return { buffer, row: 0, column: 0, columns, of: 'tokens' };
   }
 
   /** Copies to make before a loop: initial values that do not already lie where the loop carries them. */
@@ -68,13 +79,28 @@ export class Storage {
     return from.map((value, i) => [this.place(value), this.place(to[i] as ValueId)] as const).filter(([source, target]) => source.buffer !== target.buffer);
   }
 
+  /** A sum lies where its residual did, if nobody reads that any more. */
+  #addTo(block: Block, op: OpOf<'linear'>): void {
+    const [residual, sum] = [op.operands.at(-1), op.results[0]] as [ValueId, ValueId];
+    const isHere = block.params.includes(residual) || block.ops.some(({ kind, results }) => kind !== 'columns' && results.includes(residual));
+    const isGiven = block === this.#module.body && block.params.includes(residual);
+    const alike = this.#module.types[residual]?.dtype === this.#module.types[sum]?.dtype;
+    if (isHere && !isGiven && alike && !block.yields.includes(residual) && op.operands.indexOf(residual) === op.operands.length - 1 && deadBefore(block, residual, sum)) this.#same.set(sum, residual);
+  }
+
+  /** The values of a block that live in the buffer of one of its. */
+  #fellows(value: ValueId): readonly ValueId[] {
+    return [...this.#same].flatMap(([other, owner]) => (owner === value ? [other, ...this.#fellows(other)] : []));
+  }
+
   #unify(loop: OpOf<'loop'>): void {
     loop.body.params.forEach((param, i) => {
       const [initial, next, result] = [loop.operands[i], loop.body.yields[i], loop.results[i]] as [ValueId, ValueId, ValueId];
       this.#same.set(result, param);
       const maker = this.#definitions.get(initial)?.kind;
       if ((this.#reads.get(initial) ?? 0) === 1 && maker !== undefined && maker !== 'columns') this.#same.set(initial, param);
-      if (next !== param && deadBefore(loop.body, param, next)) this.#same.set(next, param);
+      const fellows = [param, ...this.#fellows(param)];
+      if (!fellows.includes(next) && fellows.every((value) => deadBefore(loop.body, value, next))) this.#same.set(next, param);
     });
   }
 
@@ -92,18 +118,29 @@ export class Storage {
     const columns = isScales ? scaleColumns(sizeOf(this.#module.types[op.results[0] as ValueId]?.shape[1]), this.#pieces) : sizeOf(type.shape[1]);
     const isOutput = this.#module.body.yields.includes(value);
     const given = this.#module.inputs[this.#module.body.params.indexOf(value)];
-    if (given !== undefined) return { buffer: this.#write.buffer({ name: given.name, space: 'hbm', role: 'input', format: type.dtype as Format, rows: this.#bounds[of], columns }), column: 0, columns, of };
-    const name = `${op?.kind ?? 'carried'}.${value}`;
     const format = type.dtype as Format;
+    const plain = `${op?.kind ?? 'carried'}.${value}`;
+    if (given !== undefined || isOutput) {
+      const buffer = this.#common.get(value) ?? this.#write.buffer({ name: given?.name ?? plain, space: 'hbm', role: isOutput ? 'output' : 'input', format, rows: this.#bounds[of], columns });
+      this.#common.set(value, buffer);
+      return { buffer, row: of === 'tokens' ? (this.#part?.first ?? 0) : 0, column: 0, columns, of };
+    }
+    const name = `${plain}${this.#name}`;
     const isWide = pitchLines({ format, columns }, this.#lineBytes) > pitchFieldMax;
-    const space = isOutput || isWide || this.#homes.spilled.has(name) ? 'hbm' : 'sram';
-    const buffer = this.#write.buffer({ name, space, role: isOutput ? 'output' : 'value', format, rows: this.#bounds[of], columns });
-    return { buffer, column: 0, columns, of };
+    const buffer = this.#write.buffer({ name, space: isWide || this.#homes.spilled.has(name) ? 'hbm' : 'sram', role: 'value', format, rows: this.#rows(of), columns });
+    return { buffer, row: 0, column: 0, columns, of };
+  }
+
+  #rows(of: StepCount): number {
+    return of === 'tokens' && this.#part !== undefined ? this.#part.rows : this.#bounds[of];
   }
 }
 
 /** What a value has a row for. */
 export const countOf = ({ shape: [rows] }: TensorType): StepCount => (rows === 'samples' || rows === 'memory' ? rows : 'tokens');
+
+/** The module's body, and those of its loops. */
+const blocksOf = (body: Block): readonly Block[] => [body, ...body.ops.flatMap((op) => (op.kind === 'loop' ? [op.body] : []))];
 
 /** True when `next` may be written over `param`: nobody reads `param` later, and the op that makes `next` reads it row by row at most. */
 function deadBefore(block: Block, param: ValueId, next: ValueId): boolean {

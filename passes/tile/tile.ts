@@ -1,16 +1,17 @@
 import type { Diagnostics } from '../../diagnostics/diagnostic.ts';
-import { allOps, type Block, type GraphModule, type GraphOp, type OpOf } from '../../ir/graph/module.ts';
+import { allOps, type GraphModule, type GraphOp, type OpOf } from '../../ir/graph/module.ts';
 import type { Format } from '../../isa-spec/fields.ts';
 import { type HostTable, workEntryBytes } from '../../isa-spec/instructions.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
-import type { Buffer, BufferId, Region, TileModule } from '../../ir/tile/module.ts';
+import type { Buffer, BufferId, Region, RowPart, TileModule } from '../../ir/tile/module.ts';
 import type { TensorType, ValueId } from '../../ir/types.ts';
 import type { Weight } from '../../ir/weights.ts';
 import { type AttentionSite, lowerAttention } from './attention.ts';
 import { type Pieces, piecesOf } from './blocks.ts';
 import { lowerExperts } from './experts.ts';
-import { type Bounds, type Homes, listBuffer, type Lowering, type Place, wholeList } from './lowering.ts';
+import { type Bounds, type Homes, listBuffer, listOfRows, type Lowering, type Place, rowLimit, wholeList } from './lowering.ts';
 import { lowerLinear } from './matmul.ts';
+import { interleaving, type Turn } from './parts.ts';
 import { gatherInto, lowerAllgather, lowerEmbed, lowerMap, lowerNorm, lowerQuantise, lowerRope, lowerSampleRows, lowerScale, lowerTake, mapInto, storeRows } from './rows.ts';
 import { countOf, Storage } from './storage.ts';
 import { affine, TileWriter } from './writer.ts';
@@ -28,7 +29,7 @@ export function tile(module: GraphModule, machine: Machine, bounds: Bounds, home
   const tiled: TileModule = {
     name: module.name, tile: machine.arrays.size.value, chips, bounds,
     buffers: lowering.write.buffers, body: lowering.write.nodes,
-    inputs: module.inputs.flatMap(({ name, feed }, i) => (feed === 'rows' ? [{ name, buffer: lowering.storage.place(module.body.params[i] as ValueId).buffer, rows: countOf(module.types[module.body.params[i] as ValueId] as TensorType) }] : [])),
+    inputs: module.inputs.flatMap(({ name, feed }, i) => (feed === 'rows' ? [{ name, buffer: lowering.first.place(module.body.params[i] as ValueId).buffer, rows: countOf(module.types[module.body.params[i] as ValueId] as TensorType) }] : [])),
     outputs: module.outputs.map((output, i) => {
       const place = lowering.outputs[i] as Place;
       return { name: output.name, buffer: place.buffer, rows: place.of };
@@ -37,22 +38,28 @@ export function tile(module: GraphModule, machine: Machine, bounds: Bounds, home
   return { tile: tiled, graph: lowering.module };
 }
 
+/** A part of the step's rows: where its values are. */
+type Part = { readonly rows: RowPart | undefined; readonly name: string; readonly storage: Storage; readonly scaleLists: Map<ValueId, BufferId>; readonly angles: Map<string, Place>; readonly done: Set<GraphOp> };
+
+/** Outside of the layer loop. */
+const outside: Lowering['layer'] = { looped: false, ahead: 0 };
+
+/** Ops that are places of values, and nothing to do. */
+const isPlace = ({ kind }: GraphOp): boolean => kind === 'weight' || kind === 'columns';
+
 class GraphLowering {
   readonly write = new TileWriter();
-  readonly storage: Storage;
   /** Where each of the module's results ends. */
   readonly outputs: Place[] = [];
   module: GraphModule;
   readonly #machine: Machine;
   readonly #bounds: Bounds;
   readonly #homes: Homes;
+  readonly #parts: readonly [Part, ...Part[]];
   readonly #hostLists = new Map<HostTable, BufferId>();
-  readonly #scaleLists = new Map<ValueId, BufferId>();
-  readonly #angles = new Map<string, Place>();
   readonly #pools = new Map<string, BufferId>();
   readonly #ones = new Map<string, Region>();
   readonly #pieces: Pieces;
-  readonly #done = new Set<GraphOp>();
   /** What this chip gives out to the next, by value. */
   readonly #pipes = new Map<number, BufferId>();
   #labels = 0;
@@ -63,8 +70,19 @@ class GraphLowering {
     this.#machine = machine;
     this.#bounds = bounds;
     this.#homes = homes;
-    this.#pieces = piecesOf(machine, homes.stageBytes);
-    this.storage = new Storage(module, this.write, { bounds, homes, lineBytes: machine.sram.lineBytes.value, pieces: this.#pieces });
+    this.#pieces = piecesOf(machine, homes);
+    const common = new Map<ValueId, BufferId>();
+    const lineBytes = machine.sram.lineBytes.value;
+    const whole = homes.parts.length === 1;
+    this.#parts = homes.parts.map((rows, i): Part => {
+      const [part, name] = [whole ? undefined : rows, i === 0 ? '' : `.part${i}`];
+      return { rows: part, name, storage: new Storage(module, this.write, { bounds, homes, lineBytes, pieces: this.#pieces, part, name, common }), scaleLists: new Map(), angles: new Map(), done: new Set() };
+    }) as unknown as readonly [Part, ...Part[]];
+  }
+
+  /** Where values are that all parts have in common. */
+  get first(): Storage {
+    return this.#parts[0].storage;
   }
 
   run(): void {
@@ -75,56 +93,77 @@ class GraphLowering {
     });
     for (const op of ops) if (op.kind === 'attention') for (const table of tablesOfAttention(countOf(this.module.types[op.operands[1] as ValueId] as TensorType) === 'memory')) this.#hostList(table);
     if (ops.some((op) => op.kind === 'sampleRows')) this.#hostList('samples');
-    for (const op of ops) if (op.kind === 'rope') this.#anglesOf(op);
-    this.#block(this.module.body, false, '');
+    for (const op of ops) if (op.kind === 'rope') for (const part of this.#parts) this.#anglesOf(op, part);
+    for (const op of this.module.body.ops) {
+      if (op.kind === 'loop') this.#loop(op);
+      else this.#inParts(op);
+    }
     this.#results();
   }
 
   /** Results whose values live elsewhere (a loop's, a view's) are copied to where the host reads them. */
   #results(): void {
-    const low = this.#lowering(false);
     this.module.body.yields.forEach((value, i) => {
-      const place = this.storage.place(value);
+      const place = this.first.place(value);
       const home = this.write.buffers[place.buffer];
       if (home?.role === 'output') {
         this.outputs.push(place);
         return;
       }
-      this.write.label(`output.${i}`, { kind: 'none' });
       const buffer = this.write.buffer({ name: `output.${i}`, space: 'hbm', role: 'output', format: home?.format ?? 'bf16', rows: this.#bounds[place.of], columns: place.columns });
-      const out = { ...place, buffer, column: 0 };
-      storeRows(low, place, out);
+      const out = { ...place, buffer, row: 0, column: 0 };
+      for (const part of place.of === 'tokens' ? this.#parts : [this.#parts[0]]) {
+        this.write.label(`output.${i}${part.name}`, { kind: 'none' }, part.rows);
+        storeRows(this.#lowering(part, outside), part.storage.place(value), { ...out, row: place.of === 'tokens' ? (part.rows?.first ?? 0) : 0 });
+      }
       this.outputs.push(out);
     });
   }
 
-  #block(block: Block, inLayers: boolean, prefix: string): void {
-    const low = this.#lowering(inLayers);
-    for (const op of block.ops) {
-      if (op.kind === 'weight' || op.kind === 'columns') continue;
-      this.write.label(`${prefix}${this.#labels++}.${op.kind}`, op.origin);
-      if (op.kind === 'loop') this.#loop(op, low, inLayers);
-      else this.#op(op, low);
+  /** An op outside of the layer loop: for each part of the step's rows, or once, of what is not a row of theirs. */
+  #inParts(op: GraphOp): void {
+    if (isPlace(op)) return;
+    const label = `${this.#labels++}.${op.kind}`;
+    const ofRows = countOf(this.module.types[(op.results[0] ?? op.operands[0]) as ValueId] as TensorType) === 'tokens';
+    for (const part of ofRows ? this.#parts : [this.#parts[0]]) this.#op(op, label, part, outside);
+  }
+
+  /** The iterations of a layer loop: one loop body that is worked on by one part after the other, or the interleaving of two parts (parts.ts). */
+  #loop(op: OpOf<'loop'>): void {
+    const { trip } = op.attrs;
+    const ops = op.body.ops.filter((inner) => !isPlace(inner));
+    const labels = new Map(ops.map((inner) => [inner, `layer.${this.#labels++}.${inner.kind}`]));
+    const moves = (part: Part, layer: Lowering['layer'], pairs: readonly (readonly [Place, Place])[]): void => pairs.forEach(([from, to]) => mapInto(this.#lowering(part, layer), 'copy', [from], to));
+    const emit = (part: Part, layer: Lowering['layer'], some: readonly GraphOp[]): void => {
+      for (const inner of some) {
+        this.#op(inner, labels.get(inner) as string, part, layer);
+        if (inner === ops.at(-1)) moves(part, layer, part.storage.leave(op));
+      }
+    };
+    for (const part of this.#parts) {
+      this.write.label(`layers.enter${part.name}`, op.origin, part.rows);
+      moves(part, outside, part.storage.enter(op));
     }
+    const inLayers = { looped: trip > 1, ahead: 0 };
+    const [one, other] = this.#parts;
+    if (other === undefined) return this.write.loop(0, 'layers', trip, () => emit(one, inLayers, ops));
+    const { before, body, after } = interleaving(ops, trip, [one, other]);
+    const all = (turns: readonly Turn<Part>[]): void => turns.forEach(({ part, layer, ops: some }) => emit(part, { looped: true, ahead: layer }, some));
+    all(before);
+    this.write.loop(0, 'layers', trip - 1, () => all(body));
+    all(after);
   }
 
-  #loop(op: OpOf<'loop'>, low: Lowering, nested: boolean): void {
-    if (nested) throw new Error('internal: a loop inside a loop');
-    this.storage.enter(op).forEach(([from, to]) => mapInto(low, 'copy', [from], to));
-    this.write.loop(0, 'layers', op.attrs.trip, () => {
-      this.#block(op.body, op.attrs.trip > 1, 'layer.');
-      this.storage.leave(op).forEach(([from, to]) => mapInto(low, 'copy', [from], to));
-    });
-  }
-
-  #op(op: GraphOp, low: Lowering): void {
+  #op(op: GraphOp, label: string, part: Part, layer: Lowering['layer']): void {
+    this.write.label(`${label}${part.name}`, op.origin, part.rows);
+    const low = this.#lowering(part, layer);
     switch (op.kind) {
       case 'embed': return lowerEmbed(low, op);
       case 'norm': return lowerNorm(low, op);
       case 'linear': return lowerLinear(low, op);
-      case 'rope': return lowerRope(low, op, this.#anglesOf(op));
-      case 'attention': return lowerAttention(low, op, this.#site(op));
-      case 'sampleRows': return lowerSampleRows(low, op, this.#hostList('samples'));
+      case 'rope': return lowerRope(low, op, this.#anglesOf(op, part));
+      case 'attention': return lowerAttention(low, op, this.#site(low, op));
+      case 'sampleRows': return lowerSampleRows(this.#parts.map((one) => this.#lowering(one, layer)) as unknown as readonly [Lowering, ...Lowering[]], op, this.#hostList('samples'));
       case 'add':
       case 'multiply':
       case 'activate':
@@ -134,35 +173,38 @@ class GraphLowering {
       case 'allgather': return lowerAllgather(low, op, this.#tags++);
       case 'experts': return lowerExperts(low, op, this.#tags++);
       case 'take': return lowerTake(low, low.place(op.results[0] as ValueId), this.#tags++, (rows) => this.#pipe(op, low.place(op.results[0] as ValueId), rows));
-      case 'give': return storeRows(low, low.place(op.operands[0] as ValueId), { ...low.place(op.operands[0] as ValueId), buffer: this.#pipes.get(op.attrs.value) as BufferId, column: 0 });
+      case 'give': return storeRows(low, low.place(op.operands[0] as ValueId), { ...low.place(op.operands[0] as ValueId), buffer: this.#pipes.get(op.attrs.value) as BufferId, row: part.rows?.first ?? 0, column: 0 });
       default: throw new Error(`internal: ${op.kind} has no lowering`);
     }
   }
 
   #pipe({ attrs: { value } }: OpOf<'take'>, { buffer, columns }: Place, rows: number): BufferId {
+    const known = this.#pipes.get(value);
+    if (known !== undefined) return known;
     const made = this.write.buffer({ name: `pipe.${value}`, space: 'hbm', role: 'pipe', format: (this.write.buffers[buffer] as Buffer).format, rows, columns });
     this.#pipes.set(value, made);
     return made;
   }
 
-  #lowering(inLayers: boolean): Lowering {
-    return {
-      write: this.write, module: this.module, machine: this.#machine, bounds: this.#bounds, homes: this.#homes, inLayers,
-      place: (value) => this.storage.place(value),
-      list: (value) => this.#list(value),
+  #lowering(part: Part, layer: Lowering['layer']): Lowering {
+    const low: Lowering = {
+      write: this.write, module: this.module, machine: this.#machine, bounds: this.#bounds, homes: this.#homes, part: part.rows, layer,
+      place: (value) => part.storage.place(value),
+      list: (value) => this.#list(low, value, part),
       ones: (rows, columns) => this.#filled(`ones.${rows}x${columns}`, 'stage', rows, columns),
       onesOf: (of) => this.#filled(`ones.${of}`, 'list', 1, this.#bounds[of]),
-      pieces: this.#pieces, done: this.#done,
+      pieces: this.#pieces, done: part.done,
     };
+    return low;
   }
 
   /** A row list: one of the host's, or the scales a quantise op makes. */
-  #list(value: ValueId): Region {
-    const input = this.module.inputs[this.module.body.params.indexOf(value)];
-    if (input !== undefined && input.feed !== 'tensor' && input.feed !== 'rows') return wholeList(this.write, this.#hostList(input.feed));
+  #list(low: Lowering, value: ValueId, part: Part): Region {
     const of = countOf(this.module.types[value] as TensorType);
-    const buffer = this.#scaleLists.get(value) ?? listBuffer(this.write, `scale.${value}`, 'f32', this.#bounds[of]);
-    this.#scaleLists.set(value, buffer);
+    const input = this.module.inputs[this.module.body.params.indexOf(value)];
+    if (input !== undefined && input.feed !== 'tensor' && input.feed !== 'rows') return of === 'tokens' ? listOfRows(low, this.#hostList(input.feed)) : wholeList(this.write, this.#hostList(input.feed));
+    const buffer = part.scaleLists.get(value) ?? listBuffer(this.write, `scale.${value}${part.name}`, 'f32', rowLimit(low, of));
+    part.scaleLists.set(value, buffer);
     return wholeList(this.write, buffer);
   }
 
@@ -189,24 +231,25 @@ class GraphLowering {
   }
 
   /** The cosines and sines of this step's positions: gathered once, used by every rotation with the same angles. */
-  #anglesOf(op: OpOf<'rope'>): Place {
+  #anglesOf(op: OpOf<'rope'>, part: Part): Place {
     const { frequencies, amplitude, positions } = op.attrs;
     const key = JSON.stringify([frequencies, amplitude]);
-    const known = this.#angles.get(key);
+    const known = part.angles.get(key);
     if (known !== undefined) return known;
-    const name = `rope.${this.#angles.size}`;
+    const name = `rope.${part.angles.size}`;
     const columns = 2 * frequencies.length;
     const weight: Weight = { name, dtype: 'f32', shape: [positions, columns], instances: [{ kind: 'rope', frequencies, positions, amplitude }] };
-    this.module = { ...this.module, weights: [...this.module.weights, weight] };
+    if (part === this.#parts[0]) this.module = { ...this.module, weights: [...this.module.weights, weight] };
     const table = this.write.buffer({ name, space: 'hbm', role: 'weights', format: 'f32', rows: positions, columns, packing: { kind: 'rows', weight: name } });
-    const place = this.storage.fresh(`${name}.angles`, 'f32', columns);
-    this.write.label(name, op.origin);
-    gatherInto(this.#lowering(false), table, positions, this.#list(op.operands[1] as ValueId), place);
-    this.#angles.set(key, place);
+    const place = part.storage.fresh(`${name}.angles`, 'f32', columns);
+    this.write.label(`${name}${part.name}`, op.origin, part.rows);
+    const low = this.#lowering(part, outside);
+    gatherInto(low, table, positions, low.list(op.operands[1] as ValueId), place);
+    part.angles.set(key, place);
     return place;
   }
 
-  #site(op: OpOf<'attention'>): AttentionSite {
+  #site(low: Lowering, op: OpOf<'attention'>): AttentionSite {
     const cache = this.module.caches.find((candidate) => candidate.name === op.attrs.cache);
     const ofMemory = countOf(this.module.types[op.operands[1] as ValueId] as TensorType) === 'memory';
     const key = ofMemory ? `memory.${op.attrs.kvHeads}x${op.attrs.headDim}` : op.attrs.cache === '' ? `scratch.${op.attrs.kvHeads}x${op.attrs.headDim}` : op.attrs.cache;
@@ -217,7 +260,7 @@ class GraphLowering {
       this.write.buffer({ name: `kv.${key}`, space: 'hbm', role: 'kv', format, rows: (cache?.layers ?? 1) * poolPages * pageRows * 2, columns: op.attrs.kvHeads * op.attrs.headDim });
     this.#pools.set(key, kv);
     const [slots, worklist, pages] = tablesOfAttention(ofMemory).map((table) => this.#hostList(table)) as [BufferId, BufferId, BufferId];
-    return { kv, slots, worklist, pages, layered: (cache?.layers ?? 1) > 1 };
+    return { kv, slots: ofMemory ? wholeList(this.write, slots) : listOfRows(low, slots), worklist: wholeList(this.write, worklist), pages: wholeList(this.write, pages), layered: (cache?.layers ?? 1) > 1 };
   }
 }
 

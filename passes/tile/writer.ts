@@ -1,5 +1,5 @@
 import type { Origin } from '../../diagnostics/diagnostic.ts';
-import type { Affine, Buffer, BufferId, Region, RowBound, TileLoop, TileNode, TileOpOf } from '../../ir/tile/module.ts';
+import { type Affine, type Buffer, type BufferId, isLoop, type Region, type RowBound, type RowPart, type TileLoop, type TileNode, type TileOpOf } from '../../ir/tile/module.ts';
 import type { TileAttrs, TileKind } from '../../ir/tile/ops.ts';
 
 /** An affine position: `base` plus steps of loop levels 0 to 3. */
@@ -14,6 +14,8 @@ export const times = ({ base, steps }: Affine, by: number): Affine => ({ base: b
 
 /** Two positions added. */
 export const add = (a: Affine, b: Affine): Affine => ({ base: a.base + b.base, steps: a.steps.map((step, i) => step + (b.steps[i] as number)) as unknown as Affine['steps'] });
+/** A ring that what is brought goes through, in turn; `next`: the slot it goes to, counting on. */
+type Ring = { readonly buffer: BufferId; next: number };
 
 /** Writes a tile program: buffers, then nodes in order, loops nested. */
 export class TileWriter {
@@ -22,16 +24,41 @@ export class TileWriter {
   readonly #first: TileNode[] = [];
   #label = '';
   #origin: Origin = { kind: 'none' };
+  /** The rows of the step the ops from here on work on; undefined: all. */
+  part: RowPart | undefined;
+  readonly #weights = new Map<string, BufferId>();
+  readonly #rings = new Map<string, Ring>();
 
-  /** What the ops from here on do part of. */
-  label(label: string, origin: Origin): void {
+  /** What the ops from here on do part of, and on which of the step's rows. */
+  label(label: string, origin: Origin, part?: RowPart): void {
     this.#label = label;
     this.#origin = origin;
+    this.part = part;
   }
 
+  /** A new buffer; of weights packed alike the one there is. */
   buffer(buffer: Omit<Buffer, 'depth' | 'packing'> & Partial<Pick<Buffer, 'depth' | 'packing'>>): BufferId {
-    this.buffers.push({ depth: 1, packing: undefined, ...buffer });
-    return (this.buffers.length - 1) as BufferId;
+    const key = JSON.stringify(buffer);
+    const known = buffer.role === 'weights' ? this.#weights.get(key) : undefined;
+    if (known !== undefined) return known;
+    const id = (this.buffers.push({ depth: 1, packing: undefined, ...buffer }) - 1) as BufferId;
+    if (buffer.role === 'weights') this.#weights.set(key, id);
+    return id;
+  }
+
+  /** The ring of a name, and its next `count` slots: the first of them. In the layer loop each turn goes on where the one before ended. */
+  slots(name: string, count: number, made: () => Omit<Buffer, 'name' | 'space' | 'role' | 'packing'>): { readonly buffer: BufferId; readonly first: number } {
+    const ring: Ring = this.#rings.get(name) ?? { buffer: this.buffer({ name, space: 'sram', role: 'ring', ...made() }), next: 0 };
+    this.#rings.set(name, ring);
+    const first = ring.next;
+    ring.next += count;
+    return { buffer: ring.buffer, first };
+  }
+
+  /** Makes the rows of a buffer no shorter than `columns`. */
+  widen(buffer: BufferId, columns: number): void {
+    const known = this.buffers[buffer] as Buffer;
+    if (columns > known.columns) this.buffers[buffer] = { ...known, columns };
   }
 
   /** A region of a buffer; columns from the first unless said. The buffer grows to hold `reach` rows. */
@@ -42,7 +69,8 @@ export class TileWriter {
   }
 
   op<K extends TileKind>(kind: K, attrs: TileAttrs[K], regions: TileOpOf<K>['regions'], rows: RowBound): void {
-    this.#nodes.push({ kind, attrs, regions, rows, label: this.#label, origin: this.#origin } as unknown as TileNode);
+    const part = rows.of === 'tokens' && this.part !== undefined ? { part: this.part } : {};
+    this.#nodes.push({ kind, attrs, regions, rows: { ...rows, ...part }, label: this.#label, origin: this.#origin } as unknown as TileNode);
   }
 
   /** Repeats what `body` writes; once or never needs no loop. */
@@ -51,14 +79,30 @@ export class TileWriter {
     if (count === 1) return body();
     const outer = this.#nodes;
     this.#nodes = [];
+    const before = new Map([...this.#rings.values()].map((ring) => [ring, ring.next]));
     body();
-    outer.push({ kind: 'loop', level, name, count, body: this.#nodes });
+    outer.push({ kind: 'loop', level, name, count, body: level === 0 ? this.#goOn(before, count) : this.#nodes });
     this.#nodes = outer;
   }
 
   /** Writes an op that comes before all others, once: what it makes is there for the whole step. */
   first<K extends TileKind>(label: string, kind: K, attrs: TileAttrs[K], regions: TileOpOf<K>['regions'], rows: RowBound): void {
     this.#first.push({ kind, attrs, regions, rows, label, origin: { kind: 'none' } } as unknown as TileNode);
+  }
+
+  /** The nodes of a layer loop, in whose every turn rings go on from where they were. */
+  #goOn(before: ReadonlyMap<Ring, number>, count: number): readonly TileNode[] {
+    const taken = new Map([...this.#rings.values()].map((ring) => [ring.buffer, ring.next - (before.get(ring) ?? 0)]));
+    for (const ring of this.#rings.values()) ring.next += (count - 1) * (taken.get(ring.buffer) as number);
+    const moved = (nodes: readonly TileNode[]): readonly TileNode[] => nodes.map((node) => {
+      if (isLoop(node)) return { ...node, body: moved(node.body) };
+      const regions = Object.entries(node.regions as Readonly<Record<string, Region | undefined>>).map(([name, region]) => {
+        const by = region === undefined ? undefined : taken.get(region.buffer);
+        return [name, region === undefined || by === undefined ? region : { ...region, slot: { base: region.slot.base, steps: [by, ...region.slot.steps.slice(1)] } }];
+      });
+      return { ...node, regions: Object.fromEntries(regions) } as TileNode;
+    });
+    return moved(this.#nodes);
   }
 
   get nodes(): readonly TileNode[] {

@@ -39,7 +39,7 @@ const segmentsOf = (chip: Chip, line: number, first: number, rows: number): read
   return segments;
 };
 
-export const aq: Execute<'aq'> = (chip, queue, { format, q, pitch, worklist, heads, headDim, valueDim = headDim, sloped = false, slopes = 0, scale, rows: window }) => {
+export const aq: Execute<'aq'> = (chip, queue, { format, q, pitch, worklist, heads, headDim, valueDim = headDim, sloped = false, slopes = 0, from = 0, scale, rows: window }) => {
   if (!isMatrixFormat(format)) throw new SimulationFault('operand', `queries are e4m3, e5m2 or bf16, not ${format}`);
   const { first, rows } = windowOf(queue, window);
   const columns = heads * headDim;
@@ -50,7 +50,7 @@ export const aq: Execute<'aq'> = (chip, queue, { format, q, pitch, worklist, hea
     readElements[format](chip.sram.views, at, columns, queries, r * columns);
     if (format === 'bf16') magnitudes = magnitudesOf(chip.sram.views.u16, at / 2, columns, magnitudes);
   }
-  const segments = segmentsOf(chip, worklist, first, rows);
+  const segments = segmentsOf(chip, worklist, (from * chip.geometry.lineBytes) / formatBytes.i32 + first, rows);
   const places = new Float64Array(rows);
   for (const segment of segments) for (let i = 0; i < segment.rows; i++) places[segment.row + i] = segment.position + i;
   const each = new Float64Array(heads);

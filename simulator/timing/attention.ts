@@ -1,3 +1,4 @@
+import { formatBytes } from '../../isa-spec/fields.ts';
 import type { InstructionOf } from '../../isa-spec/instructions.ts';
 import type { WorkEntry } from '../../isa-spec/step-block.ts';
 import { keyBytes, valueDimOf } from './cycles.ts';
@@ -32,12 +33,13 @@ type Attend = { readonly query: InstructionOf<'aq'>['fields']; readonly keys: In
  * a row and head.
  */
 export function attentionCost(attend: Attend, work: readonly WorkEntry[], first: number, count: number): AttentionCost {
-  const { keys, rates } = attend;
+  const { query, keys, rates } = attend;
   const rowBytes = keys.kvLines * rates.lineBytes;
+  const begin = ((query.from ?? 0) * rates.lineBytes) / formatBytes.i32 + first;
   const total = { cycles: 0, arrayCycles: 0, softmaxCycles: 0, exponentials: 0, hbmBytes: 0, newBytes: 0, pairs: 0 };
   for (const entry of work) {
-    const from = Math.max(first, entry.firstRow);
-    const to = Math.min(first + count, entry.firstRow + entry.rows);
+    const from = Math.max(begin, entry.firstRow);
+    const to = Math.min(begin + count, entry.firstRow + entry.rows);
     if (from >= to) continue;
     const cost = entryCost(attend, entry, from - entry.firstRow, to - entry.firstRow);
     total.cycles += cost.cycles;

@@ -46,14 +46,14 @@ const config = (changes: object): Sample => (diagnostics) => void importFolder(f
 const tinyConfig = JSON.parse(Buffer.from(example('llama/hf/config.json')).toString('utf8')) as object;
 const tinyWeights = example('llama/hf/model.safetensors');
 
-const onBf16 = { machine: sohu8, precision: 'bf16', tp: 1, pp: 1, stageShare: 0.25 } as const;
+const onBf16 = { machine: sohu8, precision: 'bf16', tp: 1, pp: 1, stageShare: 0.25, parts: 1 } as const;
 const requests = { isl: 2048, osl: 128, batch: 64 };
 const compiled = (changes: object, target: Partial<Target>): Sample => (diagnostics) => {
   const imported = importFolder(folder({ ...llama70, ...changes }), diagnostics);
   if (imported === undefined) return;
   const bounds = { tokens: 64, sequences: 64, samples: 64, memory: 0, poolPages: 1024, pageRows: 128, pageListEntries: 1024 };
   const serve = (): Serving => ({ workload: { isl: 2048, osl: 128, batch: 64 }, bounds });
-  compile({ ...imported, primitive: false }, { machine: sohu, precision: 'fp8', tp: 1, pp: 1, stageShare: 0.25, serve, ...target }, diagnostics);
+  compile({ ...imported, primitive: false }, { machine: sohu, precision: 'fp8', tp: 1, pp: 1, stageShare: 0.25, parts: 1, serve, ...target }, diagnostics);
 };
 
 const onnx = (parts: GraphParts, version = 17): Sample => (diagnostics) => {

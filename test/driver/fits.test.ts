@@ -49,7 +49,7 @@ describe('the edge of what fits', () => {
   it('is exact in requests: there it compiles, one more is refused', () => {
     let edges = 0;
     fc.assert(fc.property(mapping, precision, room, lengths, (chips, format, bytes, { isl, osl }) => {
-      const on: On = { machine: machineOf(bytes), ...chips, precision: format, stageShare: 0.25 };
+      const on: On = { machine: machineOf(bytes), ...chips, precision: format, stageShare: 0.25, parts: 1 };
       const edge = mostRequests(divided(whole, on, new Diagnostics())!, { isl, osl });
       if (edge === undefined) return expect(compiledFor(on, { isl, osl, batch: 1 }).codes).toEqual(['E4001']);
       edges++;
@@ -60,7 +60,7 @@ describe('the edge of what fits', () => {
 
   it('is exact in tokens: there it compiles, a longer input is refused', () => {
     fc.assert(fc.property(mapping, precision, room, fc.integer({ min: 1, max: 12 }), (chips, format, bytes, batch) => {
-      const on: On = { machine: machineOf(bytes), ...chips, precision: format, stageShare: 0.25 };
+      const on: On = { machine: machineOf(bytes), ...chips, precision: format, stageShare: 0.25, parts: 1 };
       const edge = longestInput(divided(whole, on, new Diagnostics())!, { osl: 4, batch }, 100_000);
       if (edge === undefined) return expect(compiledFor(on, { isl: 1, osl: 4, batch }).codes).toEqual(['E4001']);
       isExact(on, edge, { ...edge.workload, isl: edge.workload.isl + 1 });

@@ -63,7 +63,7 @@ function compiledFor(machine: Machine, tp: number, masked = false): { readonly c
   const { module, store } = decoder(masked);
   const diagnostics = new Diagnostics();
   const steps = lengths.map((length, id) => ({ id, past: 0, ...length }));
-  const compiled = compile({ module, store, primitive: true }, { machine, precision: 'fp8', tp, pp: 1, stageShare: 0.25, serve: (rows) => ({ workload: { isl: 7, osl: 0, batch: 2 }, bounds: boundsOf(rows, machine, steps, { context: 7, elementBytes: 1, stages: 1 }) }) }, diagnostics);
+  const compiled = compile({ module, store, primitive: true }, { machine, precision: 'fp8', tp, pp: 1, stageShare: 0.25, parts: 1, serve: (rows) => ({ workload: { isl: 7, osl: 0, batch: 2 }, bounds: boundsOf(rows, machine, steps, { context: 7, elementBytes: 1, stages: 1 }) }) }, diagnostics);
   if (compiled === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
   const image = Buffer.concat([...weightImages(compiled, store)]);
   const size = image.length / tp;
@@ -96,7 +96,7 @@ describe('attention to memory', () => {
   test('its layers are not divided: each reads the memory', () => {
     const { module, store } = decoder(false);
     const diagnostics = new Diagnostics();
-    compile({ module, store, primitive: true }, { machine: sohu8, precision: 'bf16', tp: 1, pp: 2, stageShare: 0.25, serve: (rows) => ({ workload: { isl: 7, osl: 0, batch: 2 }, bounds: boundsOf(rows, sohu8, lengths.map((length, id) => ({ id, past: 0, ...length })), { context: 7, elementBytes: 1, stages: 2 }) }) }, diagnostics);
+    compile({ module, store, primitive: true }, { machine: sohu8, precision: 'bf16', tp: 1, pp: 2, stageShare: 0.25, parts: 1, serve: (rows) => ({ workload: { isl: 7, osl: 0, batch: 2 }, bounds: boundsOf(rows, sohu8, lengths.map((length, id) => ({ id, past: 0, ...length })), { context: 7, elementBytes: 1, stages: 2 }) }) }, diagnostics);
     expect(diagnostics.all.map(({ message }) => message)).toEqual(['`by-hand` cannot be cut into 2 stages: `memory`, which the host brings to the first, is read by others']);
   });
   test('keys and values are brought as they were kept, heads before rows', () => {
@@ -112,7 +112,7 @@ describe('attention to memory', () => {
   test('a bias that is no mask of padding is refused', () => {
     const { module, store } = decoder(true, (write, mask) => write.binary('add', write.hidden(mask), write.number(0.25)));
     const diagnostics = new Diagnostics();
-    compile({ module, store, primitive: true }, { machine: tiny, precision: 'fp8', tp: 1, pp: 1, stageShare: 0.25, serve: () => { throw new Error('refused before'); } }, diagnostics);
+    compile({ module, store, primitive: true }, { machine: tiny, precision: 'fp8', tp: 1, pp: 1, stageShare: 0.25, parts: 1, serve: () => { throw new Error('refused before'); } }, diagnostics);
     expect(diagnostics.all.map(({ message }) => message).join()).toMatch(/is added to the scores/);
   });
 });

@@ -27,7 +27,7 @@ describe('the mean of rows', () => {
   test.each(['fp8', 'bf16'] as const)('in %s has the bits of the graph, and is near to what it means', (precision) => {
     const { module, store } = classifier();
     const steps = [0, 1, 2].map((id) => ({ id, rows: 4, past: 0 }));
-    const compiled = compile({ module, store, primitive: true }, { machine: tiny, precision, tp: 1, pp: 1, stageShare: 0.25, serve: (rows) => ({ workload: { isl: 4, osl: 0, batch: 3 }, bounds: boundsOf(rows, tiny, steps, { context: 4, elementBytes: 2, stages: 1 }) }) }, new Diagnostics());
+    const compiled = compile({ module, store, primitive: true }, { machine: tiny, precision, tp: 1, pp: 1, stageShare: 0.25, parts: 1, serve: (rows) => ({ workload: { isl: 4, osl: 0, batch: 3 }, bounds: boundsOf(rows, tiny, steps, { context: 4, elementBytes: 2, stages: 1 }) }) }, new Diagnostics());
     if (compiled === undefined) throw new Error('it was refused');
     const session = new HostSession(compiled.program, [imageSource(Buffer.concat([...weightImages(compiled, store)]))]);
     const comparing = new Comparing(compiled, store, 1);

@@ -27,9 +27,9 @@ export function normative(module: GraphModule, machine: Machine, precision: Prec
   return group(assignFormats(shared, precision, machine));
 }
 
-export function fitted(module: GraphModule, machine: Machine, stageShare: number, chips = 1, bounds = smallBounds): Fit {
+export function fitted(module: GraphModule, machine: Machine, stageShare: number, chips = 1, bounds = smallBounds, parts = 1): Fit {
   const diagnostics = new Diagnostics();
-  const made = fit(ungroup(module), { machine, bounds, chips, stageShare }, diagnostics);
+  const made = fit(ungroup(module), { machine, bounds, chips, stageShare, parts }, diagnostics);
   if (made === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
   return made;
 }

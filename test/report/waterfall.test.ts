@@ -27,7 +27,7 @@ it('from the peak to what is achieved, every FLOP has a name: whole numbers that
   let reports = 0;
   const bubbles: number[] = [];
   fc.assert(fc.property(arbitrary, ({ module, machine, mapping, precision, workload }) => {
-    const on = { machine, ...mapping, precision, stageShare: 0.25 };
+    const on = { machine, ...mapping, precision, stageShare: 0.25, parts: 1 };
     const compiled = compile({ module, primitive: false, store: undefined, tensors: new Map() }, { ...on, serve: (rows) => steadyServing(rows, workload, on) }, new Diagnostics());
     if (compiled === undefined) return;
     const report = steadyReport(compiled.program, 1, workload);

@@ -54,9 +54,15 @@ export function kvSafety(chip: ChipView): readonly Finding[] {
   }));
 }
 
-/** The host's lists by the SRAM line they start at. */
-const listsOf = ({ queues }: ChipView): ReadonlyMap<number, HostTable> =>
-  new Map(queues.flatMap(({ code }) => code.flatMap((instruction) => (instruction.op === 'hostw' ? [[instruction.fields.dst.addr, instruction.fields.table] as const] : []))));
+/** The host's lists by the SRAM lines they are in: of a list of rows a part of the step's rows begins on a line further on. */
+function listsOf({ queues, program }: ChipView): ReadonlyMap<number, HostTable> {
+  const line = program.machine.sram.lineBytes.value;
+  const lists = queues.flatMap(({ code }) => code.flatMap((instruction) => (instruction.op === 'hostw' ? [instruction.fields] : [])));
+  return new Map(lists.flatMap(({ dst, table, bytes }) => {
+    const reach = table === 'worklist' || table === 'memoryWorklist' || table === 'pages' || table === 'memoryPages' ? 1 : Math.ceil(bytes / line);
+    return Array.from({ length: reach }, (_, i) => [dst.addr + i, table] as const);
+  }));
+}
 
 /** What the lists of `bin`s are, by the SRAM line they start at; and of other lists at other times. */
 function binListsOf({ queues }: ChipView): ReadonlyMap<number, ReadonlySet<'sources' | 'targets' | 'owners'>> {

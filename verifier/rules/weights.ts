@@ -20,8 +20,8 @@ type Load = { readonly row: number; readonly rows: number; readonly passes: numb
 
 /**
  * V22. Every row of a packed weight (a tile, a group's parameters, a norm's vectors) is loaded exactly once in each pass over
- * the weight: once for each turn of the loops that do not move the load (row tiles; layers, if they share it). Loads begin and end
- * with rows of one weight. Tables whose rows are gathered are not counted: the host's indices say which.
+ * the weight, so all of them equally often: once for each turn of the loops that do not move the load (row tiles; layers, if they share it),
+ * for each part of the step's rows. Loads begin and end with rows of one weight. Tables whose rows are gathered are not counted: the host's indices say which.
  */
 export function weights(chip: ChipView): readonly Finding[] {
   const problems: string[] = [];
@@ -73,20 +73,22 @@ function eachStart(off: number, length: number, { strides, ring }: StrideSet, ar
   return from(start, 0);
 }
 
-/** Loads of a weight, one after the other, are all of it: no gap, nothing twice, each as often as the others. */
+/** Loads of a weight are all of it, each row as often as row 0. */
 function covered(chip: ChipView, { name, rows }: Weight, loads: readonly Load[]): readonly Finding[] {
-  if (loads.length === 0) return [];
-  const broken = (message: string, { queue, pc }: Load): readonly Finding[] => [{ rule: 'V22', place: placeOf(chip, queue, pc), message, notes: [`loaded by ${nameOf(chip, queue, pc)}`] }];
-  let next = 0;
-  const sorted = loads.toSorted((a, b) => a.row - b.row);
-  for (const load of sorted) {
-    if (load.row > next) return broken(`rows ${next} to ${load.row - 1} of ${rows} of \`${name}\` are never loaded`, load);
-    if (load.row < next) return broken(`row ${load.row} of ${rows} of \`${name}\` is loaded twice in a pass`, load);
-    if (load.passes !== sorted[0]!.passes) return broken(`row ${load.row} of ${rows} of \`${name}\` is loaded ${load.passes} times, others ${sorted[0]!.passes} times`, load);
-    next = load.row + load.rows;
+  const edges = loads.flatMap((load) => [{ at: load.row, more: load.passes, load }, { at: load.row + load.rows, more: -load.passes, load }]).toSorted((a, b) => a.at - b.at);
+  const passes = edges.reduce((sum, { at, more }) => (at === 0 ? sum + more : sum), 0);
+  let often = 0;
+  let from = 0;
+  for (const { at, more, load } of edges) {
+    if (at > from && (often === 0 || often !== passes)) return broken(chip, `rows ${from} to ${at - 1} of ${rows} of \`${name}\` are ${often === 0 ? 'never loaded' : `loaded ${often} times, row 0 ${passes} times`}`, load);
+    from = at;
+    often += more;
   }
-  return next === rows ? [] : broken(`rows ${next} to ${rows - 1} of ${rows} of \`${name}\` are never loaded`, sorted.at(-1)!);
+  const last = edges.at(-1);
+  return last === undefined || last.at === rows ? [] : broken(chip, `rows ${last.at} to ${rows - 1} of ${rows} of \`${name}\` are never loaded`, last.load);
 }
+
+const broken = (chip: ChipView, message: string, { queue, pc }: Load): readonly Finding[] => [{ rule: 'V22', place: placeOf(chip, queue, pc), message, notes: [`loaded by ${nameOf(chip, queue, pc)}`] }];
 
 function loadProblem(weight: Weight, { start, length, pitch, lines }: { readonly start: number; readonly length: number; readonly pitch: number; readonly lines: number }): string | undefined {
   const from = start - weight.offset;

@@ -45,10 +45,13 @@ export class Memories {
     return this.#module.buffers[id] as Buffer;
   }
 
-  /** Law of row bounds: `min(max, max(0, N - max * I[1]))` rows from row `max * I[1]` of the step; `all`: N is unbounded. */
-  window({ max, of }: RowBound): Window {
+  /** Law of row bounds: `min(max, max(0, N - max * I[1]))` rows from row `max * I[1]`; `all`: N is unbounded; N of a part: min(its rows, what the step has beyond its first). */
+  window({ max, of, part }: RowBound): Window {
     const first = max * this.I[1];
-    return { first, count: of === 'all' ? max : Math.min(max, Math.max(0, this.step.counts[of] - first)) };
+    if (of === 'all') return { first, count: max };
+    const count = this.step.counts[of];
+    const bound = part === undefined ? count : Math.min(part.rows, Math.max(0, count - part.first));
+    return { first, count: Math.min(max, Math.max(0, bound - first)) };
   }
 
   view(region: Region): View {

@@ -1,0 +1,57 @@
+import { allOps, type GraphModule, type GraphOp, type OpOf } from '../../ir/graph/module.ts';
+import type { RowPart } from '../../ir/tile/module.ts';
+
+/** Ops of an iteration of the layer loop for a part of the step's rows; `layer`: which iteration, after that of the loop, or of all. */
+export type Turn<Part> = { readonly part: Part; readonly layer: number; readonly ops: readonly GraphOp[] };
+
+/**
+ * The layers of two parts of a step, so that the attention of one is under the products of the other. Every queue works in program order, so
+ * the order of ops is the schedule. A layer is cut at its attention: Q what makes queries, keys and values, and attends; O the first product
+ * after it; M the rest; each but Q's with what prepares its first product apart (n): the vector unit does that while the other part multiplies.
+ * A turn of the loop is
+ *
+ *     O1 nM1 Q2 M1 nO2 nQ1'  O2 nM2 Q1' M2 nO1' nQ2'        (': of the next layer)
+ *
+ * so attention 2 runs under M1 and attention 1 under M2, and no product follows one of its own part but M's own. Part 1 leads by a Q, before
+ * the loop, and part 2 has an O and an M left after it. The first part's rows come first: what they attend to has been stored.
+ */
+export function interleaving<Part>(ops: readonly GraphOp[], trip: number, [one, two]: readonly [Part, Part]): { readonly before: readonly Turn<Part>[]; readonly body: readonly Turn<Part>[]; readonly after: readonly Turn<Part>[] } {
+  const { nQ, Q, nO, O, nM, M } = cut(ops);
+  const turn = (part: Part, layer: number, some: readonly GraphOp[]): Turn<Part> => ({ part, layer, ops: some });
+  const half = (x: Part, xLayer: number, y: Part, yLayer: number, goesOn: boolean): readonly Turn<Part>[] => [
+    turn(x, xLayer, [...O, ...nM]), turn(y, yLayer, Q), turn(x, xLayer, M), turn(y, yLayer, nO), ...(goesOn ? [turn(x, xLayer + 1, nQ)] : []),
+  ];
+  const last = trip - 1;
+  return {
+    before: [turn(one, 0, [...nQ, ...Q]), turn(two, 0, nQ), turn(one, 0, nO)],
+    body: [...half(one, 0, two, 0, true), ...half(two, 0, one, 1, true)],
+    after: [...half(one, last, two, last, false), turn(two, last, [...O, ...nM, ...M])],
+  };
+}
+
+/** The ops of a layer, in order, by their place in the interleaving. */
+function cut(ops: readonly GraphOp[]): Readonly<Record<'nQ' | 'Q' | 'nO' | 'O' | 'nM' | 'M', readonly GraphOp[]>> {
+  const product = (from: number): number => {
+    const at = ops.findIndex(({ kind }, i) => i >= from && (kind === 'linear' || kind === 'experts'));
+    return at < 0 ? ops.length : at;
+  };
+  const attention = ops.findIndex(({ kind }) => kind === 'attention');
+  const q = Math.min(product(0), attention);
+  const o = product(attention);
+  const m = product(o + 1);
+  return { nQ: ops.slice(0, q), Q: ops.slice(q, attention + 1), nO: ops.slice(attention + 1, o), O: ops.slice(o, o + 1), nM: ops.slice(o + 1, m), M: ops.slice(m) };
+}
+
+/**
+ * The parts a step's rows may be worked on in, alike in height: `count` of them if every layer of the module's only loop attends once, with
+ * the causal mask: rows attend to none after them, so a part needs none but those before it. Otherwise one. Parts begin on lines of row lists.
+ */
+export function partsOf({ body }: GraphModule, rows: number, count: number, lineRows: number): readonly RowPart[] {
+  const loops = body.ops.filter((op): op is OpOf<'loop'> => op.kind === 'loop');
+  const attentions = [...allOps(body)].filter((op): op is OpOf<'attention'> => op.kind === 'attention');
+  const [loop] = loops;
+  const fits = loops.length === 1 && loop !== undefined && loop.attrs.trip > 1 && attentions.length === 1 && attentions.every(({ attrs }) => attrs.mask === 'causal' && attrs.cache !== '') && loop.body.ops.some(({ kind }) => kind === 'attention');
+  const height = Math.ceil(rows / count / lineRows) * lineRows;
+  if (!fits || count === 1 || height >= rows) return [{ first: 0, rows }];
+  return Array.from({ length: count }, (_, part) => ({ first: part * height, rows: height }));
+}
