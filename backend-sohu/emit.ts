@@ -1,8 +1,8 @@
 import { encode, withoutRoom } from '../isa-spec/encoding.ts';
 import { type Instruction, type Queue, queues, type StrideSet } from '../isa-spec/instructions.ts';
 import type { Machine } from '../isa-spec/machine.ts';
-import { allTileOps, isLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
-import { tileQueue } from '../ir/tile/ops.ts';
+import { allTileOps, type Buffer, isLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
+import { queueOf } from '../ir/tile/queue.ts';
 import type { Layout } from './allocate.ts';
 import { Addressing, OffLine, type RowCount, rowCounts, select } from './select.ts';
 import { type Mark, type Marks, runsOn, type Synchronised } from './synchronise.ts';
@@ -31,9 +31,9 @@ const inSync = 6;
 export function emit(module: TileModule, layout: Layout, tokens: Synchronised, machine: Machine): readonly QueueCode[] {
   const streams = queues.flatMap((queue) => {
     const stream = new Stream(queue, new Addressing(module, layout, machine.sram.lineBytes.value));
-    stream.counts(countsRead(module.body, queue), module.bounds);
+    stream.counts(countsRead(module, queue), module.bounds);
     const prologue = stream.length;
-    emitNodes(module.body, queue, stream, tokens);
+    emitNodes(module.body, queue, stream, tokens, module.buffers);
     if (queue === 'ctl') {
       stream.tokens(of(tokens.before.waits, 'end', queue), [], 'end');
       stream.push({ op: 'event', fields: { tag: 0 } }, 'end');
@@ -45,9 +45,9 @@ export function emit(module: TileModule, layout: Layout, tokens: Synchronised, m
   return streams.map((stream) => stream.code());
 }
 
-function emitNodes(nodes: readonly TileNode[], queue: Queue, stream: Stream, tokens: Synchronised): void {
+function emitNodes(nodes: readonly TileNode[], queue: Queue, stream: Stream, tokens: Synchronised, buffers: readonly Buffer[]): void {
   for (const node of nodes) {
-    if (!runsOn(node, queue)) continue;
+    if (!runsOn(node, queue, buffers)) continue;
     const label = isLoop(node) ? node.name : node.label;
     const waits = of(tokens.before.waits, node, queue);
     const posts = of(tokens.after.posts, node, queue);
@@ -55,7 +55,7 @@ function emitNodes(nodes: readonly TileNode[], queue: Queue, stream: Stream, tok
     stream.tokens([], of(tokens.before.posts, node, queue), label);
     if (isLoop(node)) {
       stream.tokens(waits, [], label);
-      stream.loop(node.level, node.count, label, () => emitNodes(node.body, queue, stream, tokens));
+      stream.loop(node.level, node.count, label, () => emitNodes(node.body, queue, stream, tokens, buffers));
       stream.tokens([], posts, label);
     } else stream.op(node, waits, posts);
     stream.tokens(of(tokens.after.waits, node, queue), [], label);
@@ -65,8 +65,8 @@ function emitNodes(nodes: readonly TileNode[], queue: Queue, stream: Stream, tok
 const of = (marks: Marks, node: TileNode | 'end', queue: Queue): readonly Mark[] => marks.get(node)?.get(queue) ?? [];
 
 /** The counts a queue reads, those it computes others from among them. */
-function countsRead(nodes: readonly TileNode[], queue: Queue): readonly RowCount[] {
-  const ops = [...allTileOps(nodes)].filter((op) => tileQueue[op.kind] === queue);
+function countsRead({ body, buffers }: TileModule, queue: Queue): readonly RowCount[] {
+  const ops = [...allTileOps(body)].filter((op) => queueOf(op, buffers) === queue);
   return rowCounts(ops).filter(({ of, part }) => ops.some(({ rows }) => rows.of === of && (part === undefined || (rows.part?.first === part.first && rows.part.rows === part.rows))));
 }
 

@@ -1,7 +1,8 @@
 import type { Json } from '../isa-spec/json.ts';
 import type { Queue } from '../isa-spec/instructions.ts';
 import { type Affine, type Buffer, type BufferId, isLoop, type Region, type RowBound, type TileLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
-import { type TileKind, tileOperands, tileQueue } from '../ir/tile/ops.ts';
+import { type TileKind, tileOperands } from '../ir/tile/ops.ts';
+import { queueOf } from '../ir/tile/queue.ts';
 import type { Layout } from './allocate.ts';
 import { kindOf, linesBefore, singleBits } from './select.ts';
 
@@ -44,7 +45,7 @@ export function lifeOf(module: TileModule, layout: Layout, lineBytes: number, pc
   const { leaves, spans } = walk(module.body);
   const next = new Map<Queue, number>();
   const ops = leaves.map(({ op }) => {
-    const queue = tileQueue[op.kind];
+    const queue = queueOf(op, module.buffers);
     const n = next.get(queue) ?? 0;
     next.set(queue, n + 1);
     return { queue, pc: pcs(queue)[n] as number, max: op.rows.max, of: countText(op.rows), computes: functionOf(op, lineBytes) };

@@ -1,7 +1,7 @@
 import type { Queue } from '../isa-spec/instructions.ts';
 import { accessesOf } from '../ir/tile/lifetimes.ts';
-import { type BufferId, isLoop, type TileLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
-import { tileQueue } from '../ir/tile/ops.ts';
+import { type Buffer, type BufferId, isLoop, type TileLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
+import { queueOf } from '../ir/tile/queue.ts';
 import { type Layout, overlap } from './allocate.ts';
 
 /** Tokens a queue takes before, or gives after, its part of a node. */
@@ -41,7 +41,7 @@ export function synchronise(module: TileModule, layout: Layout): Synchronised {
 }
 
 /** Whether a queue has a part in a node. */
-export const runsOn = (node: TileNode, queue: Queue): boolean => (isLoop(node) ? node.body.some((inner) => runsOn(inner, queue)) : tileQueue[node.kind] === queue);
+export const runsOn = (node: TileNode, queue: Queue, buffers: readonly Buffer[]): boolean => (isLoop(node) ? node.body.some((inner) => runsOn(inner, queue, buffers)) : queueOf(node, buffers) === queue);
 
 function leavesOf(module: TileModule): readonly Leaf[] {
   const leaves: Leaf[] = [];
@@ -49,7 +49,7 @@ function leavesOf(module: TileModule): readonly Leaf[] {
     nodes.forEach((node, child) => {
       const here = [...path, { block, child, node }];
       if (isLoop(node)) walk(node.body, node, here);
-      else leaves.push({ op: node, queue: tileQueue[node.kind], at: leaves.length, path: here });
+      else leaves.push({ op: node, queue: queueOf(node, module.buffers), at: leaves.length, path: here });
     });
   walk(module.body, 'root', []);
   leaves.push({ op: 'end', queue: 'ctl', at: leaves.length, path: [{ block: 'root', child: module.body.length, node: 'end' }] });
@@ -169,8 +169,8 @@ function assign(groups: readonly Edge[][], ringed: readonly Access[], module: Ti
       marks.after.posts.add(to, emptying, { semaphore: free, count: 1 });
     }
     const nodes = module.body;
-    marks.before.posts.add(nodes.find((node) => runsOn(node, emptying)) as TileNode, emptying, { semaphore: free, count: depth });
-    marks.after.waits.add(nodes.findLast((node) => runsOn(node, filling)) as TileNode, filling, { semaphore: free, count: depth });
+    marks.before.posts.add(nodes.find((node) => runsOn(node, emptying, module.buffers)) as TileNode, emptying, { semaphore: free, count: depth });
+    marks.after.waits.add(nodes.findLast((node) => runsOn(node, filling, module.buffers)) as TileNode, filling, { semaphore: free, count: depth });
   }
   const scopes = new Map<TileLoop | 'root', Edge[][]>();
   for (const group of groups) {

@@ -18,7 +18,8 @@ export function* accessesOf(op: TileOp): Generator<{ buffer: BufferId; reads: bo
 /**
  * The lifetime of every buffer that is used: from where something is written that does not depend on what was there, to its last reading. Inside
  * row, column and k loops that is the whole of the outermost of them. What an iteration of the layer loop reads before it is written is there
- * since the iteration before it, or since before the loop. A ring is in use throughout.
+ * since the iteration before it, or since before the loop. A ring is in use throughout. Attention takes its time: what it touches is in use
+ * until what it has made is read, so that what others do meanwhile has memory of its own.
  */
 export function lifetimes(module: TileModule): readonly Lifetime[] {
   const accesses = new Map<BufferId, Access[]>();
@@ -39,7 +40,36 @@ export function lifetimes(module: TileModule): readonly Lifetime[] {
     }
   };
   walk(module.body, undefined, undefined);
+  for (const { over, to } of attentions(module)) {
+    for (const list of accesses.values()) {
+      const i = list.findLastIndex((access) => over.from <= access.at.from && access.at.to <= over.to);
+      if (i >= 0) list.splice(i, 1, { ...(list[i] as Access), at: { from: (list[i] as Access).at.from, to } });
+    }
+  }
   return [...accesses].map(([buffer, list]) => ({ buffer, spans: module.buffers[buffer]?.role === 'ring' ? [{ from: 0, to: at }] : spansOf(list) }));
+}
+
+/** The ops of each attention, and the last before what it has made is read by another. */
+function attentions(module: TileModule): readonly { readonly over: Span; readonly to: number }[] {
+  const ops = [...allTileOps(module.body)];
+  const spans: Span[] = [];
+  let at = 0;
+  const walk = (nodes: readonly TileNode[], tiles: Span | undefined): void => {
+    for (const node of nodes) {
+      if (isLoop(node)) walk(node.body, node.level === 0 ? tiles : (tiles ?? { from: at, to: at + [...allTileOps(node.body)].length - 1 }));
+      else {
+        const start = at - ops.slice(0, at + 1).toReversed().findIndex(({ kind }) => kind === 'query');
+        if (node.kind === 'finish') spans.push(tiles ?? { from: start, to: at });
+        at++;
+      }
+    }
+  };
+  walk(module.body, undefined);
+  return spans.map((over) => {
+    const made = new Set(ops.slice(over.from, over.to + 1).flatMap((op) => [...accessesOf(op)].flatMap(({ buffer, writes }) => (writes ? [buffer] : []))));
+    const next = ops.findIndex((op, i) => i > over.to && [...accessesOf(op)].some(({ buffer, reads }) => reads && made.has(buffer)));
+    return { over, to: Math.max(over.to, next - 1) };
+  });
 }
 
 function spansOf(accesses: readonly Access[]): readonly Span[] {

@@ -53,10 +53,10 @@ function eachPiece(low: Lowering, columns: number, body: (first: Affine, scale: 
 /** Columns of a region. */
 export const part = (region: Region, from: Affine, columns: number): Region => ({ ...region, column: add(region.column, from), columns });
 
-/** The op that quantises a value in blocks, if nobody else reads the value. */
-export function soleQuantiser({ module }: Lowering, value: ValueId): OpOf<'quantise'> | undefined {
+/** The op that quantises a value, by rows or in blocks, if nobody else reads the value. */
+export function soleQuantiser({ module }: Lowering, value: ValueId, blocks: boolean): OpOf<'quantise'> | undefined {
   const ops = [...allOps(module.body)];
   const readers = ops.filter(({ operands, body }) => operands.includes(value) || body?.yields.includes(value));
   const [op] = readers;
-  return readers.length === 1 && op?.kind === 'quantise' && op.attrs.blocks && !module.body.yields.includes(value) ? op : undefined;
+  return readers.length === 1 && op?.kind === 'quantise' && op.attrs.blocks === blocks && !module.body.yields.includes(value) ? op : undefined;
 }

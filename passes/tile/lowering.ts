@@ -75,21 +75,25 @@ export const instanceRow = ({ layer: { looped, ahead } }: Lowering, perInstance:
 export const stageDepth = 2;
 
 /** Writes the ops of one row tile: operands and results where the units find them; `home`: this tile's rows of any place. */
-type Emit = (reads: readonly Region[], writes: readonly Region[], rows: RowBound, home: (place: Place) => Region) => void;
+type Emit = (reads: readonly Region[], writes: readonly Region[], rows: RowBound, home: (place: Place) => Region, passing: Region | undefined) => void;
+
+/** Rows that are made in a tile and read in it, and nowhere else. */
+type Passing = { readonly name: string; readonly format: Format; readonly columns: number };
 
 /**
  * Runs `emit` over tiles of rows. Operands that live in HBM are loaded into, and results stored from, double-buffered
- * stages; the tile is as tall as the stages allow. Throws DoesNotFit when a single row is too much.
+ * stages, and so are those of `passing`; the tile is as tall as the stages allow. Throws DoesNotFit when a single row is too much.
  */
-export function overRows(low: Lowering, reads: readonly Place[], writes: readonly Place[], emit: Emit): void {
+export function overRows(low: Lowering, reads: readonly Place[], writes: readonly Place[], emit: Emit, passing?: Passing): void {
   const of = (writes[0] ?? reads[0])?.of ?? 'tokens';
   const staged = [...reads, ...writes].filter((place) => bufferOf(low, place.buffer).space === 'hbm');
-  const perRow = staged.reduce((sum, place) => sum + stageDepth * rowBytes(low, bufferOf(low, place.buffer).format, place.columns), 0);
+  const perRow = staged.reduce((sum, place) => sum + stageDepth * rowBytes(low, bufferOf(low, place.buffer).format, place.columns), passing === undefined ? 0 : stageDepth * rowBytes(low, passing.format, passing.columns));
   const { rowTile, rowTiles } = rowTiling(low, of, perRow);
   const rows: RowBound = { max: rowTile, of };
   const row = affine(0, 0, rowTile);
   const slot = affine(0, 0, 1);
   const stages = new Map(staged.map((place) => [place, stage(low, place, rowTile)]));
+  const through = passing === undefined ? undefined : low.write.region(low.write.buffer({ ...passing, space: 'sram', role: 'stage', rows: rowTile, depth: stageDepth }), affine(0), rowTile, passing.columns, { slot });
   const home = (place: Place): Region => rowsOf(low, place, row, rowTile, rowTile * rowTiles);
   const local = (place: Place): Region => {
     const buffer = stages.get(place);
@@ -103,17 +107,20 @@ export function overRows(low: Lowering, reads: readonly Place[], writes: readonl
       return region;
     });
     const results = writes.map(local);
-    emit(inputs, results, rows, home);
+    emit(inputs, results, rows, home, through);
     writes.forEach((place, i) => {
       if (stages.has(place)) low.write.op('store', {}, { from: results[i] as Region, out: home(place) }, rows);
     });
   });
 }
 
+/** Row tiles of a stage are no more than that part of it, if they have some rows: what is on its way is not worth more room. */
+const [tileShare, someRows] = [1 / 8, 16] as const;
+
 /** Equal row tiles, as tall as `bytesPerRow` of stage each lets them be. */
 export function rowTiling(low: Lowering, of: StepCount, bytesPerRow: number): { rowTile: number; rowTiles: number } {
   const limit = rowLimit(low, of);
-  const most = Math.min(limit, rowsFieldMax, bytesPerRow === 0 ? limit : Math.floor(low.homes.stageBytes / bytesPerRow));
+  const most = Math.min(limit, rowsFieldMax, bytesPerRow === 0 ? limit : Math.max(Math.floor((low.homes.stageBytes * tileShare) / bytesPerRow), Math.min(someRows, Math.floor(low.homes.stageBytes / bytesPerRow))));
   if (most < 1) throw new DoesNotFit();
   const rowTiles = Math.ceil(limit / most);
   return { rowTile: Math.ceil(limit / rowTiles), rowTiles };

@@ -38,7 +38,7 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
     stagedBytesPerRow: operands.filter(inHbm).reduce((sum, place) => sum + rowBytes(low, bufferOf(low, place.buffer).format, place.columns), 0),
     chunkTiles: inBlocks ? low.pieces.columns / side : undefined,
   };
-  const quantiser = residualValue === undefined ? soleQuantiser(low, result) : undefined;
+  const quantiser = residualValue === undefined ? soleQuantiser(low, result, true) : undefined;
   const into = quantiser === undefined ? undefined : intoBlocks(low, quantiser);
   const drained = into === undefined ? undefined : planMatmul({ ...shape, stagedBytesPerRowAndColumn: into.stagedBytes, groupStep: low.pieces.columns / side }, low.machine, low.homes);
   const whole = drained === undefined ? { out: low.place(result), residual: residualValue === undefined ? undefined : low.place(residualValue) } : undefined;

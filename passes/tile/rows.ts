@@ -1,10 +1,11 @@
-import { formatBytes } from '../../isa-spec/fields.ts';
+import { type Format, formatBytes } from '../../isa-spec/fields.ts';
 import type { OpOf } from '../../ir/graph/module.ts';
 import type { TileAttrs } from '../../ir/tile/ops.ts';
 import type { BufferId, Region, RowBound } from '../../ir/tile/module.ts';
-import type { ValueId } from '../../ir/types.ts';
+import type { TensorType, ValueId } from '../../ir/types.ts';
 import { pitchFieldMax } from '../plan/matmul.ts';
-import { moveScales, quantisePieces } from './blocks.ts';
+import { sizeOf } from '../rewrite.ts';
+import { moveScales, quantisePieces, soleQuantiser } from './blocks.ts';
 import { bufferOf, instanceRow, type Lowering, overRows, type Place, rowBytes, rowLimit, rowsOf, rowTiling, stageDepth, wholeList } from './lowering.ts';
 import { stagedVector, weightNameOf, weightOf } from './weights.ts';
 import { affine, shift } from './writer.ts';
@@ -44,9 +45,18 @@ export function lowerNorm(low: Lowering, op: OpOf<'norm'>): void {
   low.write.widen(ring.buffer, columns);
   const params = low.write.region(ring.buffer, affine(0), 1, columns, { slot: affine(ring.first) });
   low.write.op('load', {}, { from: low.write.region(home, instances === 1 ? affine(0) : instanceRow(low, 1), 1, columns), out: params }, { max: 1, of: 'all' });
-  overRows(low, [from], [low.place(op.results[0] as ValueId)], ([input], [out], rows) => {
-    low.write.op('norm', { norm: op.attrs.norm, groups: op.attrs.groups }, { x: input as Region, params, out: out as Region }, rows);
-  });
+  const result = op.results[0] as ValueId;
+  const norm = (x: Region, out: Region, rows: RowBound): void => low.write.op('norm', { norm: op.attrs.norm, groups: op.attrs.groups }, { x, params, out }, rows);
+  const quantiser = soleQuantiser(low, result, false);
+  if (quantiser === undefined) return overRows(low, [from], [low.place(result)], ([input], [out], rows) => norm(input as Region, out as Region, rows));
+  // What is only read to be quantised is so a tile of rows at a time, and is never whole.
+  const [codes, scales] = quantiser.results as [ValueId, ValueId];
+  const { dtype, shape } = low.module.types[result] as TensorType;
+  low.done.add(quantiser);
+  overRows(low, [from], [low.place(codes)], ([input], [out], rows, _, through) => {
+    norm(input as Region, through as Region, rows);
+    low.write.op('quantise', {}, { x: through as Region, out: out as Region, rowScale: low.list(scales) }, rows);
+  }, { name: `norm.${result}.rows`, format: dtype as Format, columns: sizeOf(shape[1]) });
 }
 
 /** One vector instruction over one or two operands. */
