@@ -19,7 +19,7 @@ export type FitTarget = { readonly machine: Machine; readonly bounds: Bounds; re
 
 /**
  * Keeps every value in SRAM that it can: tries all of them, and as long as SRAM does not hold what is alive, moves the
- * value of the crowd to HBM that is missed least there; when there is none left to move, halves what an op may stage. Results do not depend
+ * value of the crowd to HBM that is missed least there, but first parks what parts carry; when there is none left to move, halves what an op may stage. Results do not depend
  * on any of it, only time does.
  */
 export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnostics): Fit | undefined {
@@ -27,11 +27,12 @@ export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnos
   const parts = partsOf(module, target.bounds.tokens, target.parts, machine.sram.lineBytes.value / formatBytes.i32);
   const spilled = new Set<string>();
   let stageBytes = machine.sram.bytes.value * stageShare;
-  let depths = ringDepths(machine, stageBytes);
+  let parked = false;
+  let depths = ringDepths(machine, parts[0]?.rows ?? target.bounds.tokens, stageBytes);
   while (stageBytes >= machine.sram.lineBytes.value) {
     const [ringDepth] = depths;
     if (ringDepth === undefined) break;
-    const tiled = attempt(module, target, { spilled, stageBytes, ringDepth, parts });
+    const tiled = attempt(module, target, { spilled, stageBytes, ringDepth, parts, parked });
     if (tiled === undefined) {
       depths = depths.slice(1);
       continue;
@@ -42,11 +43,15 @@ export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnos
     }
     const crowd = overflow(tiled.tile, machine);
     if (crowd === undefined) return { ...tiled, spilled: [...spilled], stageBytes };
+    if (parts.length > 1 && !parked) {
+      parked = true;
+      continue;
+    }
     const victim = leastMissed(crowd, tiled.tile);
     if (victim !== undefined) spilled.add(victim.name);
     else {
       stageBytes /= 2;
-      depths = ringDepths(machine, stageBytes);
+      depths = ringDepths(machine, parts[0]?.rows ?? target.bounds.tokens, stageBytes);
     }
   }
   diagnostics.report({

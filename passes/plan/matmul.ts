@@ -48,12 +48,21 @@ export type Staging = { readonly stageBytes: number; readonly ringDepth: number 
 /** Most slots of a weight ring that are tried. */
 const ringMost = 16;
 
+/** Tiles along n that a product of so many rows has in the arrays at once: groups of arrays share the rows, as long as each has as many as a tile takes to load. */
+const tilesAcross = ({ arrays }: Machine, rows: number): number => Math.max(1, Math.floor(arrays.count.value / 2 ** Math.floor(Math.log2(Math.max(1, rows / arrays.size.value)))));
+
+/** Tiles along k brought at once: those of two tiles an array, but no more than a gated product makes columns of at a time. */
+const tilesDeep = (machine: Machine, rows: number): number => {
+  const across = tilesAcross(machine, rows);
+  return Math.max(1, Math.min(Math.floor(across / 2), Math.floor((2 * machine.arrays.count.value) / across)));
+};
+
 /**
- * The depths a weight ring may have, best first: as deep as leaves a slot a tile for each array, but at least 3. A power of two divides the
- * slots most products take, so that they begin where others did.
+ * The depths a weight ring may have, best first: as deep as there is room for, but at least 3. A power of two divides the slots most products
+ * take, so that they begin where others did.
  */
-export function ringDepths(machine: Machine, stageBytes: number): readonly number[] {
-  const deepest = Math.min(ringMost, Math.floor(stageBytes / 2 / tileBytesOf(machine, 1) / machine.arrays.count.value));
+export function ringDepths(machine: Machine, rows: number, stageBytes: number): readonly number[] {
+  const deepest = Math.min(ringMost, Math.floor(stageBytes / 2 / tileBytesOf(machine, 1) / (tilesAcross(machine, rows) * tilesDeep(machine, rows))));
   return [...(deepest < 4 ? [] : [2 ** Math.floor(Math.log2(deepest))]), 3, 2, 1];
 }
 
@@ -71,14 +80,14 @@ const tileBytesOf = ({ arrays, sram }: Machine, elementBytes: number): number =>
 };
 
 /**
- * Columns of a piece of a row that is scaled in blocks: as many as have their scales on one line, or what tiles of weights
- * for half of the arrays leave room for in a slot of the ring; a block and a tile at the least.
+ * Columns of a piece of a row that is scaled in blocks: as many as have their scales on one line, or what is brought at once of the weights that
+ * they are multiplied by; a block and a tile at the least.
  */
-export function pieceColumns(machine: Machine, { stageBytes, ringDepth }: Staging): number {
+export function pieceColumns(machine: Machine, rows: number, { stageBytes, ringDepth }: Staging): number {
   const [side, { size }] = [machine.arrays.size.value, blockScales.block];
   const least = Math.max(side, size);
   const slotTiles = stageBytes / 2 / ringDepth / tileBytesOf(machine, 1);
-  const most = Math.min(kTilesMax, Math.floor(slotTiles / Math.max(1, machine.arrays.count.value / 2))) * side;
+  const most = Math.min(kTilesMax, tilesDeep(machine, rows), Math.floor(slotTiles / tilesAcross(machine, rows))) * side;
   let columns = Math.max(least, (machine.sram.lineBytes.value / formatBytes.f32) * size);
   while (columns / 2 >= least && columns > most) columns /= 2;
   return columns;
@@ -92,7 +101,7 @@ export function planMatmul(shape: MatmulShape, machine: Machine, { stageBytes, r
   const side = machine.arrays.size.value;
   const tileBytes = tileBytesOf(machine, shape.elementBytes);
   const tilesPerUnit = shape.gated ? 2 : 1;
-  const slotTiles = Math.min(shape.chunkTiles === undefined ? machine.arrays.count.value : Infinity, Math.floor(Math.min(stageBytes / 2 / depth, shape.chunkBytes) / tileBytes));
+  const slotTiles = Math.min(shape.chunkTiles === undefined ? tilesAcross(machine, shape.rows) * tilesDeep(machine, shape.rows) : Infinity, Math.floor(Math.min(stageBytes / 2 / depth, shape.chunkBytes) / tileBytes));
   const units = Math.ceil(shape.columns / side);
   const kTiles = Math.ceil(shape.k / side);
   const leastChunk = Math.min(kTiles, shape.chunkTiles ?? 1);

@@ -14,10 +14,10 @@ import { add, affine, times } from './writer.ts';
  */
 export type Pieces = { readonly columns: number; readonly scales: number };
 
-/** The pieces of rows on a machine whose ops may stage so much. */
-export function piecesOf(machine: Machine, staging: Staging): Pieces {
+/** The pieces of so many rows on a machine whose ops may stage so much. */
+export function piecesOf(machine: Machine, rows: number, staging: Staging): Pieces {
   const line = machine.sram.lineBytes.value / formatBytes.f32;
-  const columns = pieceColumns(machine, staging);
+  const columns = pieceColumns(machine, rows, staging);
   return { columns, scales: Math.ceil(blocksIn(columns) / line) * line };
 }
 

@@ -175,3 +175,8 @@ export function tableOf(low: Lowering, from: Place): BufferId {
 export function storeRows(low: Lowering, from: Place, to: Place): void {
   overRows(low, [from], [], ([local], _, rows, home) => low.write.op('store', {}, { from: local as Region, out: home(to) }, rows));
 }
+
+/** Rows of a place in HBM to one in SRAM. */
+export function loadRows(low: Lowering, from: Place, to: Place): void {
+  overRows(low, [], [to], (_, [local], rows, home) => low.write.op('load', {}, { from: home(from), out: local as Region }, rows));
+}

@@ -79,13 +79,20 @@ export class Storage {
     return from.map((value, i) => [this.place(value), this.place(to[i] as ValueId)] as const).filter(([source, target]) => source.buffer !== target.buffer);
   }
 
-  /** A sum lies where its residual did, if nobody reads that any more. */
+  /** A sum lies where its residual did, if nobody reads that any more; in SRAM, where both are touched at once. */
   #addTo(block: Block, op: OpOf<'linear'>): void {
     const [residual, sum] = [op.operands.at(-1), op.results[0]] as [ValueId, ValueId];
     const isHere = block.params.includes(residual) || block.ops.some(({ kind, results }) => kind !== 'columns' && results.includes(residual));
     const isGiven = block === this.#module.body && block.params.includes(residual);
     const alike = this.#module.types[residual]?.dtype === this.#module.types[sum]?.dtype;
-    if (isHere && !isGiven && alike && !block.yields.includes(residual) && op.operands.indexOf(residual) === op.operands.length - 1 && deadBefore(block, residual, sum)) this.#same.set(sum, residual);
+    const isSpilled = this.#homes.spilled.has(this.#nameOf(residual));
+    if (isHere && !isGiven && !isSpilled && alike && !block.yields.includes(residual) && op.operands.indexOf(residual) === op.operands.length - 1 && deadBefore(block, residual, sum)) this.#same.set(sum, residual);
+  }
+
+  /** The name of the buffer of a value that is one of the program's own. */
+  #nameOf(value: ValueId): string {
+    const owner = this.#same.get(value);
+    return owner === undefined ? `${this.#definitions.get(value)?.kind ?? 'carried'}.${value}${this.#name}` : this.#nameOf(owner);
   }
 
   /** The values of a block that live in the buffer of one of its. */
@@ -119,13 +126,12 @@ export class Storage {
     const isOutput = this.#module.body.yields.includes(value);
     const given = this.#module.inputs[this.#module.body.params.indexOf(value)];
     const format = type.dtype as Format;
-    const plain = `${op?.kind ?? 'carried'}.${value}`;
     if (given !== undefined || isOutput) {
-      const buffer = this.#common.get(value) ?? this.#write.buffer({ name: given?.name ?? plain, space: 'hbm', role: isOutput ? 'output' : 'input', format, rows: this.#bounds[of], columns });
+      const buffer = this.#common.get(value) ?? this.#write.buffer({ name: given?.name ?? `${op?.kind ?? 'carried'}.${value}`, space: 'hbm', role: isOutput ? 'output' : 'input', format, rows: this.#bounds[of], columns });
       this.#common.set(value, buffer);
       return { buffer, row: of === 'tokens' ? (this.#part?.first ?? 0) : 0, column: 0, columns, of };
     }
-    const name = `${plain}${this.#name}`;
+    const name = this.#nameOf(value);
     const isWide = pitchLines({ format, columns }, this.#lineBytes) > pitchFieldMax;
     const buffer = this.#write.buffer({ name, space: isWide || this.#homes.spilled.has(name) ? 'hbm' : 'sram', role: 'value', format, rows: this.#rows(of), columns });
     return { buffer, row: 0, column: 0, columns, of };

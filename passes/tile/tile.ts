@@ -12,7 +12,7 @@ import { lowerExperts } from './experts.ts';
 import { type Bounds, type Homes, listBuffer, listOfRows, type Lowering, type Place, rowLimit, wholeList } from './lowering.ts';
 import { lowerLinear } from './matmul.ts';
 import { interleaving, type Turn } from './parts.ts';
-import { gatherInto, lowerAllgather, lowerEmbed, lowerMap, lowerNorm, lowerQuantise, lowerRope, lowerSampleRows, lowerScale, lowerTake, mapInto, storeRows } from './rows.ts';
+import { gatherInto, lowerAllgather, lowerEmbed, lowerMap, lowerNorm, lowerQuantise, lowerRope, lowerSampleRows, lowerScale, lowerTake, loadRows, mapInto, storeRows } from './rows.ts';
 import { countOf, Storage } from './storage.ts';
 import { affine, TileWriter } from './writer.ts';
 
@@ -39,7 +39,7 @@ export function tile(module: GraphModule, machine: Machine, bounds: Bounds, home
 }
 
 /** A part of the step's rows: where its values are. */
-type Part = { readonly rows: RowPart | undefined; readonly name: string; readonly storage: Storage; readonly scaleLists: Map<ValueId, BufferId>; readonly angles: Map<string, Place>; readonly done: Set<GraphOp> };
+type Part = { readonly rows: RowPart | undefined; readonly name: string; readonly storage: Storage; readonly scaleLists: Map<ValueId, BufferId>; readonly angles: Map<string, Place>; readonly done: Set<GraphOp>; readonly parked: Map<ValueId, BufferId> };
 
 /** Outside of the layer loop. */
 const outside: Lowering['layer'] = { looped: false, ahead: 0 };
@@ -70,13 +70,13 @@ class GraphLowering {
     this.#machine = machine;
     this.#bounds = bounds;
     this.#homes = homes;
-    this.#pieces = piecesOf(machine, homes);
+    this.#pieces = piecesOf(machine, homes.parts[0]?.rows ?? bounds.tokens, homes);
     const common = new Map<ValueId, BufferId>();
     const lineBytes = machine.sram.lineBytes.value;
     const whole = homes.parts.length === 1;
     this.#parts = homes.parts.map((rows, i): Part => {
       const [part, name] = [whole ? undefined : rows, i === 0 ? '' : `.part${i}`];
-      return { rows: part, name, storage: new Storage(module, this.write, { bounds, homes, lineBytes, pieces: this.#pieces, part, name, common }), scaleLists: new Map(), angles: new Map(), done: new Set() };
+      return { rows: part, name, storage: new Storage(module, this.write, { bounds, homes, lineBytes, pieces: this.#pieces, part, name, common }), scaleLists: new Map(), angles: new Map(), done: new Set(), parked: new Map() };
     }) as unknown as readonly [Part, ...Part[]];
   }
 
@@ -148,10 +148,33 @@ class GraphLowering {
     const [one, other] = this.#parts;
     if (other === undefined) return this.write.loop(0, 'layers', trip, () => emit(one, inLayers, ops));
     const { before, body, after } = interleaving(ops, trip, [one, other]);
-    const all = (turns: readonly Turn<Part>[]): void => turns.forEach(({ part, layer, ops: some }) => emit(part, { looped: true, ahead: layer }, some));
+    const all = (turns: readonly Turn<Part>[]): void => {
+      for (const { part, layer, ops: some, carried } of turns) {
+        if (carried === 'return') this.#park(part, op, carried);
+        emit(part, { looped: true, ahead: layer }, some);
+        if (carried === 'leave') this.#park(part, op, carried);
+      }
+    };
     all(before);
     this.write.loop(0, 'layers', trip - 1, () => all(body));
     all(after);
+  }
+
+  /** Parks what a part carries from layer to layer in HBM, or brings it back. */
+  #park(part: Part, loop: OpOf<'loop'>, how: 'leave' | 'return'): void {
+    if (!this.#homes.parked) return;
+    this.write.label(`layers.${how}${part.name}`, loop.origin, part.rows);
+    const low = this.#lowering(part, outside);
+    for (const value of loop.body.params) {
+      const place = low.place(value);
+      const { space, name, format } = this.write.buffers[place.buffer] as Buffer;
+      if (space === 'hbm') continue;
+      const buffer = part.parked.get(value) ?? this.write.buffer({ name: `${name}.parked`, space: 'hbm', role: 'value', format, rows: rowLimit(low, place.of), columns: place.columns });
+      part.parked.set(value, buffer);
+      const lot = { ...place, buffer, row: 0, column: 0 };
+      if (how === 'leave') storeRows(low, place, lot);
+      else loadRows(low, lot, place);
+    }
   }
 
   #op(op: GraphOp, label: string, part: Part, layer: Lowering['layer']): void {
