@@ -48,7 +48,7 @@ export function emit(module: TileModule, layout: Layout, tokens: Synchronised, m
 function emitNodes(nodes: readonly TileNode[], queue: Queue, stream: Stream, tokens: Synchronised, buffers: readonly Buffer[]): void {
   for (const node of nodes) {
     if (!runsOn(node, queue, buffers)) continue;
-    const label = isLoop(node) ? node.name : node.label;
+    const label = labelOf(node);
     const waits = of(tokens.before.waits, node, queue);
     const posts = of(tokens.after.posts, node, queue);
     // Tokens given in advance say only that this queue has come here; giving them first keeps others from waiting for us.
@@ -61,6 +61,9 @@ function emitNodes(nodes: readonly TileNode[], queue: Queue, stream: Stream, tok
     stream.tokens(of(tokens.after.waits, node, queue), [], label);
   }
 }
+
+/** What a node is part of: a loop within a layer of what its first op is. */
+const labelOf = (node: TileNode): string => (!isLoop(node) ? node.label : node.level === 0 || node.body[0] === undefined ? node.name : labelOf(node.body[0]));
 
 const of = (marks: Marks, node: TileNode | 'end', queue: Queue): readonly Mark[] => marks.get(node)?.get(queue) ?? [];
 

@@ -36,6 +36,8 @@ export type Lowering = {
   readonly ones: (rows: number, columns: number) => Region;
   /** A row list of ones: the scales of rows that have scales of blocks. */
   readonly onesOf: (of: StepCount) => Region;
+  /** Where in HBM a residual is that is brought back as it is added, if this one is. */
+  readonly parkedAt: (residual: Place) => Place | undefined;
   readonly pieces: Pieces;
   /** Ops that another has done already. */
   readonly done: Set<GraphOp>;

@@ -207,7 +207,9 @@ class MatmulNest {
     const { write } = this.#low;
     const columns = this.#columnsOf(group);
     const from = residual === undefined ? undefined : this.#part(group, residual, columns);
-    if (from !== undefined && from.local !== from.home) write.op('load', {}, { from: from.home, out: from.local }, this.#rows);
+    const lot = residual === undefined ? undefined : this.#low.parkedAt(residual);
+    const source = lot === undefined ? from?.home : this.#part(group, lot, columns).home;
+    if (from !== undefined && source !== undefined && source !== from.local) write.op('load', {}, { from: source, out: from.local }, this.#rows);
     const to = this.#part(group, out, columns);
     emit(to.local, from?.local);
     this.#store(to);

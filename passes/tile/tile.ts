@@ -39,7 +39,7 @@ export function tile(module: GraphModule, machine: Machine, bounds: Bounds, home
 }
 
 /** A part of the step's rows: where its values are. */
-type Part = { readonly rows: RowPart | undefined; readonly name: string; readonly storage: Storage; readonly scaleLists: Map<ValueId, BufferId>; readonly angles: Map<string, Place>; readonly done: Set<GraphOp>; readonly parked: Map<ValueId, BufferId> };
+type Part = { readonly rows: RowPart | undefined; readonly name: string; readonly storage: Storage; readonly scaleLists: Map<ValueId, BufferId>; readonly angles: Map<string, Place>; readonly done: Set<GraphOp>; readonly lots: Map<BufferId, Place>; returning: boolean };
 
 /** Outside of the layer loop. */
 const outside: Lowering['layer'] = { looped: false, ahead: 0 };
@@ -76,7 +76,7 @@ class GraphLowering {
     const whole = homes.parts.length === 1;
     this.#parts = homes.parts.map((rows, i): Part => {
       const [part, name] = [whole ? undefined : rows, i === 0 ? '' : `.part${i}`];
-      return { rows: part, name, storage: new Storage(module, this.write, { bounds, homes, lineBytes, pieces: this.#pieces, part, name, common }), scaleLists: new Map(), angles: new Map(), done: new Set(), parked: new Map() };
+      return { rows: part, name, storage: new Storage(module, this.write, { bounds, homes, lineBytes, pieces: this.#pieces, part, name, common }), scaleLists: new Map(), angles: new Map(), done: new Set(), lots: new Map(), returning: false };
     }) as unknown as readonly [Part, ...Part[]];
   }
 
@@ -150,6 +150,16 @@ class GraphLowering {
     const { before, body, after } = interleaving(ops, trip, [one, other]);
     const all = (turns: readonly Turn<Part>[]): void => {
       for (const { part, layer, ops: some, carried } of turns) {
+        const [first, ...rest] = some;
+        const isAdded = first?.kind === 'linear' && first.attrs.residual && op.body.params.length === 1 && part.storage.place(op.body.params[0] as ValueId).buffer === part.storage.place(first.operands.at(-1) as ValueId).buffer;
+        if (carried === 'return' && isAdded) {
+          // What is added to comes back a group of columns at a time.
+          part.returning = true;
+          emit(part, { looped: true, ahead: layer }, [first]);
+          part.returning = false;
+          emit(part, { looped: true, ahead: layer }, rest);
+          continue;
+        }
         if (carried === 'return') this.#park(part, op, carried);
         emit(part, { looped: true, ahead: layer }, some);
         if (carried === 'leave') this.#park(part, op, carried);
@@ -169,9 +179,8 @@ class GraphLowering {
       const place = low.place(value);
       const { space, name, format } = this.write.buffers[place.buffer] as Buffer;
       if (space === 'hbm') continue;
-      const buffer = part.parked.get(value) ?? this.write.buffer({ name: `${name}.parked`, space: 'hbm', role: 'value', format, rows: rowLimit(low, place.of), columns: place.columns });
-      part.parked.set(value, buffer);
-      const lot = { ...place, buffer, row: 0, column: 0 };
+      const lot = part.lots.get(place.buffer) ?? { ...place, row: 0, column: 0, buffer: this.write.buffer({ name: `${name}.parked`, space: 'hbm', role: 'value', format, rows: rowLimit(low, place.of), columns: place.columns }) };
+      part.lots.set(place.buffer, lot);
       if (how === 'leave') storeRows(low, place, lot);
       else loadRows(low, lot, place);
     }
@@ -216,6 +225,7 @@ class GraphLowering {
       list: (value) => this.#list(low, value, part),
       ones: (rows, columns) => this.#filled(`ones.${rows}x${columns}`, 'stage', rows, columns),
       onesOf: (of) => this.#filled(`ones.${of}`, 'list', 1, this.#bounds[of]),
+      parkedAt: ({ buffer }) => (part.returning ? part.lots.get(buffer) : undefined),
       pieces: this.#pieces, done: part.done,
     };
     return low;
