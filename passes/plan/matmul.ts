@@ -48,8 +48,8 @@ export type Staging = { readonly stageBytes: number; readonly ringDepth: number 
 /** Most slots of a weight ring that are tried. */
 const ringMost = 16;
 
-/** Tiles along n that a product of so many rows has in the arrays at once: groups of arrays share the rows, as long as each has as many as a tile takes to load. */
-const tilesAcross = ({ arrays }: Machine, rows: number): number => Math.max(1, Math.floor(arrays.count.value / 2 ** Math.floor(Math.log2(Math.max(1, rows / arrays.size.value)))));
+/** Tiles along n that a product of so many rows has in the arrays at once: groups of arrays share the rows, as long as each has as many as a tile takes to load. Two at the least, for a gated one. */
+const tilesAcross = ({ arrays }: Machine, rows: number): number => Math.max(2, Math.floor(arrays.count.value / 2 ** Math.floor(Math.log2(Math.max(1, rows / arrays.size.value)))));
 
 /** Tiles along k brought at once: those of two tiles an array, but no more than a gated product makes columns of at a time. */
 const tilesDeep = (machine: Machine, rows: number): number => {
