@@ -28,8 +28,8 @@ const steps: readonly Step[] = [
 ];
 
 /** The lists of a step's choices are held whole: where values are in HBM there has to be room for them. */
-const inHbm: Variant = { ...(usual['values in HBM'] as Variant), machine: { ...tiny, sram: { ...tiny.sram, bytes: { ...tiny.sram.bytes, value: 2 ** 15 } } }, stageShare: 0.1 };
-const variants: Readonly<Record<string, Variant>> = { ...usual, 'values in HBM': inHbm };
+const inHbm = (name: string): Variant => ({ ...(usual[name] as Variant), machine: { ...tiny, sram: { ...tiny.sram, bytes: { ...tiny.sram.bytes, value: 2 ** 15 } } }, stageShare: 0.1 });
+const variants: Readonly<Record<string, Variant>> = { ...usual, ...Object.fromEntries(['values in HBM', 'two parts, values in HBM'].map((name) => [name, inHbm(name)])) };
 const machines = Object.entries(variants).filter(([name]) => !isCheck || ['a machine of 8x8 arrays and 8 KiB', 'values in HBM', 'two small chips'].includes(name));
 
 const models: Readonly<Record<string, GraphModule>> = {
@@ -77,8 +77,8 @@ describe.each(sweep(Object.entries(models), 2))('%s', (_, source) => {
 
     it('whichever queue goes first', () => {
       for (const schedule of [early, late, randomSchedule(1), randomSchedule(2)]) {
-        const state = machineFor(inHbm, precision, (program) => program, source);
-        runStep(state, [encodeStepBlock(tablesOf(steps[0] as Step, inHbm.bounds))], schedule);
+        const state = machineFor(variants['values in HBM'] as Variant, precision, (program) => program, source);
+        runStep(state, [encodeStepBlock(tablesOf(steps[0] as Step, (variants['values in HBM'] as Variant).bounds))], schedule);
         expect(resultOf(state, state.program, 2, 0)).toEqual(wanted[0]);
       }
     });
@@ -97,7 +97,7 @@ it('a row is what it is alone: neither its mates nor their choices change a bit'
 it('only the work of pairs is useful, and it adds up with what is lost', () => {
   const source = models['two of eight, of a softmax'] as GraphModule;
   const step = steps[0] as Step;
-  for (const { machine, stageShare, bounds } of [usual['the full-sized machine'], usual['a machine of 8x8 arrays and 8 KiB'], inHbm] as readonly Variant[]) {
+  for (const { machine, stageShare, bounds } of [usual['the full-sized machine'], usual['a machine of 8x8 arrays and 8 KiB'], variants['values in HBM']] as readonly Variant[]) {
     const { tile, graph } = fitted(normative(source, machine, 'fp8'), machine, stageShare, 1, bounds);
     const [chip] = done(simulateTiming(buildProgram([placedOn(tile, machine)], machine, 'step', {}), [encodeStepBlock(tablesOf(step, bounds))])).perChip;
     const useful = chip?.usefulMatrixFlops ?? 0;

@@ -19,7 +19,7 @@ export type FitTarget = { readonly machine: Machine; readonly bounds: Bounds; re
 
 /**
  * Keeps every value in SRAM that it can: tries all of them, and as long as SRAM does not hold what is alive, moves the
- * value of the crowd to HBM that is missed least there, but first parks what parts carry; when there is none left to move, halves what an op may stage. Results do not depend
+ * value of the crowd to HBM that is missed least there, but first parks what parts carry; when there is none left to move, makes the weight ring less deep, and halves what an op may stage. Results do not depend
  * on any of it, only time does.
  */
 export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnostics): Fit | undefined {
@@ -49,6 +49,7 @@ export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnos
     }
     const victim = leastMissed(crowd, tiled.tile);
     if (victim !== undefined) spilled.add(victim.name);
+    else if (depths.length > 1) depths = depths.slice(1);
     else {
       stageBytes /= 2;
       depths = ringDepths(machine, parts[0]?.rows ?? target.bounds.tokens, stageBytes);

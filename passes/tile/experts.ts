@@ -129,6 +129,9 @@ function product(low: Lowering, { weight: value, bias, plan, gated, activation, 
 
 type Sizes = { readonly limit: number; readonly experts: number; readonly k: number; readonly width: number; readonly out: number; readonly inner: number; readonly parts: number; readonly format: Format };
 
+/** Slots of the rings of weights that are picked. */
+const ringDepth = 3;
+
 /** Places of a bin, and how its two products are cut: the fewest estimated cycles for all bins together. A bin is one row tile. */
 function binning(low: Lowering, { limit, experts, k, width, out, inner, parts, format }: Sizes): { readonly size: number; readonly plans: readonly [MatmulPlan, MatmulPlan] } {
   const codes = (columns: number): number => (format === 'e4m3' ? rowBytes(low, 'e4m3', columns) : 0);
@@ -143,8 +146,8 @@ function binning(low: Lowering, { limit, experts, k, width, out, inner, parts, f
   let best: { readonly size: number; readonly plans: readonly [MatmulPlan, MatmulPlan]; readonly cycles: number } | undefined;
   for (let cuts = 1, size = 0; size !== 1; cuts = cuts < 8 ? cuts + 1 : 2 * cuts) {
     size = Math.ceil(limit / cuts);
-    const gate = planMatmul({ ...shape, rows: size, k: width, columns: inner / parts, gated: true }, low.machine, low.homes);
-    const down = planMatmul({ ...shape, rows: size, k: inner, columns: out, gated: false }, low.machine, low.homes);
+    const gate = planMatmul({ ...shape, rows: size, k: width, columns: inner / parts, gated: true }, low.machine, { ...low.homes, ringDepth: Math.min(ringDepth, low.homes.ringDepth) });
+    const down = planMatmul({ ...shape, rows: size, k: inner, columns: out, gated: false }, low.machine, { ...low.homes, ringDepth: Math.min(ringDepth, low.homes.ringDepth) });
     if (gate === undefined || down === undefined || gate.rowTiles > 1 || down.rowTiles > 1) continue;
     const cycles = binsOf({ max: limit, k, experts, size }) * (gate.cycles + down.cycles);
     if (best === undefined || cycles < best.cycles) best = { size, plans: [gate, down], cycles };
