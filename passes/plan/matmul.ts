@@ -45,8 +45,8 @@ export type MatmulShape = {
 /** SRAM for what passes through: the bytes an op may stage in, half of them the weight ring's, and the slots of that ring. */
 export type Staging = { readonly stageBytes: number; readonly ringDepth: number };
 
-/** Most slots of a weight ring that are tried. */
-const ringMost = 16;
+/** Most slots of a weight ring: a semaphore counts to 15. */
+const ringMost = 15;
 
 /** Tiles along n that a product of so many rows has in the arrays at once: groups of arrays share the rows, as long as each has as many as a tile takes to load. Two at the least, for a gated one. */
 const tilesAcross = ({ arrays }: Machine, rows: number): number => Math.max(2, Math.floor(arrays.count.value / 2 ** Math.floor(Math.log2(Math.max(1, rows / arrays.size.value)))));

@@ -97,7 +97,7 @@ export class TileWriter {
     const moved = (nodes: readonly TileNode[]): readonly TileNode[] => nodes.map((node) => {
       if (isLoop(node)) return { ...node, body: moved(node.body) };
       const regions = Object.entries(node.regions as Readonly<Record<string, Region | undefined>>).map(([name, region]) => {
-        const by = region === undefined ? undefined : taken.get(region.buffer);
+        const by = region === undefined || this.buffers[region.buffer]?.depth === 1 ? undefined : taken.get(region.buffer);
         return [name, region === undefined || by === undefined ? region : { ...region, slot: { base: region.slot.base, steps: [by, ...region.slot.steps.slice(1)] } }];
       });
       return { ...node, regions: Object.fromEntries(regions) } as TileNode;
