@@ -137,17 +137,19 @@ const affineJson = ({ base, steps }: Affine): readonly number[] => {
 /**
  * Where a use's value comes from: the last op before it in program order that defines the buffer, with all its fellows of
  * that label: as [op, -1] if of the same turn of the loops both are in, as [op, l] if of the turn before of a loop of level l.
- * Looks outwards from the innermost loop: an earlier definition in the same turn hides all others.
+ * Looks outwards from the innermost loop: an earlier definition in the same turn hides all others. A residual that lies where the sum goes
+ * is not what other parts of the same op have made: they make other columns.
  */
 function sourcesOf(use: Access, all: readonly Access[]): readonly (readonly [number, number])[] {
   const defines = all.filter((access) => access.does !== 'uses');
-  const before = (first: number): readonly Access[] => defines.filter(({ leaf }) => leaf.at >= first && leaf.at < use.leaf.at);
+  const isOwn = ({ leaf }: Access): boolean => use.field === 'residualAt' && leaf.op.label === use.leaf.op.label;
+  const before = (first: number): readonly Access[] => defines.filter((access) => access.leaf.at >= first && access.leaf.at < use.leaf.at && !isOwn(access));
   const fellows = (among: readonly Access[]): readonly number[] => among.filter(({ leaf }) => leaf.op.label === among.at(-1)?.leaf.op.label).map(({ leaf }) => leaf.at);
   const sources: (readonly [number, number])[] = [];
   for (const { loop, first, last } of use.leaf.loops.toReversed()) {
     const near = before(first);
     if (near.length > 0) return [...sources, ...fellows(near).map((op) => [op, -1] as const)];
-    const carried = defines.filter(({ leaf }) => leaf.at >= use.leaf.at && leaf.at <= last);
+    const carried = defines.filter((access) => access.leaf.at >= use.leaf.at && access.leaf.at <= last && (loop.level === 0 || !isOwn(access)));
     sources.push(...fellows(carried).map((op) => [op, loop.level] as const));
   }
   return [...sources, ...fellows(before(0)).map((op) => [op, -1] as const)];

@@ -131,6 +131,7 @@ class GraphLowering {
   /** The iterations of a layer loop: one loop body that is worked on by one part after the other, or the interleaving of two parts (parts.ts). */
   #loop(op: OpOf<'loop'>): void {
     const { trip } = op.attrs;
+    this.#labels++;
     const ops = op.body.ops.filter((inner) => !isPlace(inner));
     const labels = new Map(ops.map((inner) => [inner, `layer.${this.#labels++}.${inner.kind}`]));
     const moves = (part: Part, layer: Lowering['layer'], pairs: readonly (readonly [Place, Place])[]): void => pairs.forEach(([from, to]) => mapInto(this.#lowering(part, layer), 'copy', [from], to));
