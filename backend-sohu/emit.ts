@@ -33,7 +33,7 @@ export function emit(module: TileModule, layout: Layout, tokens: Synchronised, m
     const stream = new Stream(queue, new Addressing(module, layout, machine.sram.lineBytes.value));
     stream.counts(countsRead(module, queue), module.bounds);
     const prologue = stream.length;
-    emitNodes(module.body, queue, stream, tokens, module.buffers);
+    emitNodes(module.body, stream, tokens, module.buffers);
     if (queue === 'ctl') {
       stream.tokens(of(tokens.before.waits, 'end', queue), [], 'end');
       stream.push({ op: 'event', fields: { tag: 0 } }, 'end');
@@ -45,7 +45,8 @@ export function emit(module: TileModule, layout: Layout, tokens: Synchronised, m
   return streams.map((stream) => stream.code());
 }
 
-function emitNodes(nodes: readonly TileNode[], queue: Queue, stream: Stream, tokens: Synchronised, buffers: readonly Buffer[]): void {
+function emitNodes(nodes: readonly TileNode[], stream: Stream, tokens: Synchronised, buffers: readonly Buffer[]): void {
+  const { queue } = stream;
   for (const node of nodes) {
     if (!runsOn(node, queue, buffers)) continue;
     const label = labelOf(node);
@@ -55,7 +56,7 @@ function emitNodes(nodes: readonly TileNode[], queue: Queue, stream: Stream, tok
     stream.tokens([], of(tokens.before.posts, node, queue), label);
     if (isLoop(node)) {
       stream.tokens(waits, [], label);
-      stream.loop(node.level, node.count, label, () => emitNodes(node.body, queue, stream, tokens, buffers));
+      stream.loop(node.level, node.count, label, () => emitNodes(node.body, stream, tokens, buffers));
       stream.tokens([], posts, label);
     } else stream.op(node, waits, posts);
     stream.tokens(of(tokens.after.waits, node, queue), [], label);
@@ -76,13 +77,13 @@ function countsRead({ body, buffers }: TileModule, queue: Queue): readonly RowCo
 type Unsynchronised = { readonly op: Instruction['op']; readonly fields: unknown };
 
 class Stream {
-  readonly #queue: Queue;
+  readonly queue: Queue;
   readonly #addressing: Addressing;
   readonly #instructions: Instruction[] = [];
   readonly #labels: string[] = [];
 
   constructor(queue: Queue, addressing: Addressing) {
-    this.#queue = queue;
+    this.queue = queue;
     this.#addressing = addressing;
   }
 
@@ -154,7 +155,7 @@ class Stream {
 
   code(): QueueCode {
     const words = new Uint8Array(this.#instructions.length * 32);
-    this.#instructions.forEach((instruction, i) => words.set(encode(instruction, this.#queue), i * 32));
-    return { queue: this.#queue, words, strideSets: this.#addressing.strideSets, labels: this.#labels };
+    this.#instructions.forEach((instruction, i) => words.set(encode(instruction, this.queue), i * 32));
+    return { queue: this.queue, words, strideSets: this.#addressing.strideSets, labels: this.#labels };
   }
 }

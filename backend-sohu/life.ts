@@ -142,7 +142,7 @@ const affineJson = ({ base, steps }: Affine): readonly number[] => {
  */
 function sourcesOf(use: Access, all: readonly Access[]): readonly (readonly [number, number])[] {
   const defines = all.filter((access) => access.does !== 'uses');
-  const isOwn = ({ leaf }: Access): boolean => use.field === 'residualAt' && leaf.op.label === use.leaf.op.label;
+  const isOwn = ({ leaf }: Access): boolean => use.field === 'residualAt' && leaf.op.kind === 'drain' && leaf.op.label === use.leaf.op.label;
   const before = (first: number): readonly Access[] => defines.filter((access) => access.leaf.at >= first && access.leaf.at < use.leaf.at && !isOwn(access));
   const fellows = (among: readonly Access[]): readonly number[] => among.filter(({ leaf }) => leaf.op.label === among.at(-1)?.leaf.op.label).map(({ leaf }) => leaf.at);
   const sources: (readonly [number, number])[] = [];

@@ -40,7 +40,7 @@ export function built(variant: Variant, precision: Precision, module = source): 
 }
 
 function build({ machine, tp, stageShare, bounds, parts }: Variant, precision: Precision, module: GraphModule): Built {
-  const fit = fitted(normative(module, machine, precision, tp), machine, stageShare, tp, bounds, parts);
+  const fit = fitted(normative(module, machine, precision, tp), machine, stageShare, tp, { ...bounds, parts });
   const placed = placedOn(fit.tile, machine);
   const program = buildProgram([placed], machine, 'step', {});
   const from = { graph: fit.graph, values: new WeightValues(module === source ? store : storeFor(module), tp), tile: fit.tile.tile, lineBytes: machine.sram.lineBytes.value };

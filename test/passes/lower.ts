@@ -27,7 +27,8 @@ export function normative(module: GraphModule, machine: Machine, precision: Prec
   return group(assignFormats(shared, precision, machine));
 }
 
-export function fitted(module: GraphModule, machine: Machine, stageShare: number, chips = 1, bounds = smallBounds, parts = 1): Fit {
+/** `parts` beside the bounds: those a step is worked on in, one if it is not said. */
+export function fitted(module: GraphModule, machine: Machine, stageShare: number, chips = 1, { parts = 1, ...bounds }: Bounds & { readonly parts?: number | undefined } = smallBounds): Fit {
   const diagnostics = new Diagnostics();
   const made = fit(ungroup(module), { machine, bounds, chips, stageShare, parts }, diagnostics);
   if (made === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
