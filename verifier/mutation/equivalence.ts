@@ -122,7 +122,7 @@ const ofOperand = /^[yz](Format|Pitch|Is)$/;
 
 /** Instances worth writing out, and pairs of them worth holding against each other. */
 const instancesMax = 200_000;
-const pairsMax = 20_000_000;
+const pairsMax = 100_000_000;
 
 /** Instances of the instructions that touch memory or tell the host, by queue, with how many of each other queue's come before them. */
 type Played = readonly (readonly { readonly pc: number; readonly I: readonly number[]; readonly clock: readonly number[] }[])[];
