@@ -127,7 +127,7 @@ export class Storage {
     const given = this.#module.inputs[this.#module.body.params.indexOf(value)];
     const format = type.dtype as Format;
     if (given !== undefined || isOutput) {
-      const buffer = this.#common.get(value) ?? this.#write.buffer({ name: given?.name ?? `${op?.kind ?? 'carried'}.${value}`, space: 'hbm', role: isOutput ? 'output' : 'input', format, rows: this.#bounds[of], columns });
+      const buffer = this.#common.get(value) ?? this.#write.buffer({ name: given?.name ?? `${op?.kind ?? 'carried'}.${value}`, space: 'hbm', role: given !== undefined ? 'input' : 'output', format, rows: this.#bounds[of], columns });
       this.#common.set(value, buffer);
       return { buffer, row: of === 'tokens' ? (this.#part?.first ?? 0) : 0, column: 0, columns, of };
     }
