@@ -16,19 +16,19 @@ export type Turn<Part> = { readonly part: Part; readonly layer: number; readonly
  *     O1 nM1 Q2 M1 nO2 nQ1'  O2 nM2 Q1' M2 nO1' nQ2'        (': of the next layer)
  *
  * so attention 2 runs under M1 and attention 1 under M2, and no product follows one of its own part but M's own. Part 1 leads by a Q, before
- * the loop, and part 2 has an O and an M left after it. The first part's rows come first: what they attend to has been stored. From its nQ to
+ * the loop, and part 2 has an O and an M left after it. The first part's rows come first: what they attend to has been stored. From its Q to
  * its O nobody needs what a part carries from layer to layer: it may be parked in HBM meanwhile.
  */
 export function interleaving<Part>(ops: readonly GraphOp[], trip: number, [one, two]: readonly [Part, Part]): { readonly before: readonly Turn<Part>[]; readonly body: readonly Turn<Part>[]; readonly after: readonly Turn<Part>[] } {
   const { nQ, Q, nO, O, nM, M } = cut(ops);
   const turn = (part: Part, layer: number, some: readonly GraphOp[]): Turn<Part> => ({ part, layer, ops: some });
-  const begun = (part: Part, layer: number): Turn<Part> => ({ ...turn(part, layer, nQ), carried: 'leave' });
+  const leaving = (part: Part, layer: number): Turn<Part> => ({ ...turn(part, layer, []), carried: 'leave' });
   const goingOn = (part: Part, layer: number): Turn<Part> => ({ ...turn(part, layer, [...O, ...nM]), carried: 'return' });
-  const half = (x: Part, xLayer: number, y: Part, yLayer: number, next: readonly Turn<Part>[]): readonly Turn<Part>[] => [goingOn(x, xLayer), turn(y, yLayer, Q), turn(x, xLayer, M), turn(y, yLayer, nO), ...next];
+  const half = (x: Part, xLayer: number, y: Part, yLayer: number, next: readonly Turn<Part>[]): readonly Turn<Part>[] => [goingOn(x, xLayer), leaving(y, yLayer), turn(y, yLayer, Q), turn(x, xLayer, M), turn(y, yLayer, nO), ...next];
   const last = trip - 1;
   return {
-    before: [begun(one, 0), turn(one, 0, Q), begun(two, 0), turn(one, 0, nO)],
-    body: [...half(one, 0, two, 0, [begun(one, 1)]), ...half(two, 0, one, 1, [begun(two, 1)])],
+    before: [turn(one, 0, nQ), leaving(one, 0), turn(one, 0, Q), turn(two, 0, nQ), turn(one, 0, nO)],
+    body: [...half(one, 0, two, 0, [turn(one, 1, nQ)]), ...half(two, 0, one, 1, [turn(two, 1, nQ)])],
     after: [...half(one, last, two, last, []), goingOn(two, last), turn(two, last, M)],
   };
 }
