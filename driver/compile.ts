@@ -43,8 +43,8 @@ export type Target = Chips & { readonly precision: Precision; readonly serve: (m
 
 /** What a stage makes. */
 export type Made = { readonly graph: GraphModule } | { readonly tile: TileModule } | { readonly program: Program };
-/** Told of every stage as it ends; `until` is the last phase that is run. */
-export type Watch = { readonly until: Phase; readonly ended: (phase: Phase, name: string, made: Made) => void };
+/** Told of every stage as it ends; `until` is the last phase that is run. `isProved` false: the program is for comparison alone, and the verifier is not asked. */
+export type Watch = { readonly until: Phase; readonly ended: (phase: Phase, name: string, made: Made) => void; readonly isProved?: boolean };
 
 /** A compiled model: the program, and what it was on the way. `rows`: in double precision the source's meaning; `normative`: the program's, to the bit. */
 export type Compiled = {
@@ -121,7 +121,7 @@ export function compile(imported: Imported, target: Target, diagnostics: Diagnos
   }
 }
 
-function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, { until, ended }: Watch): Compiled | undefined {
+function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, { until, ended, isProved = true }: Watch): Compiled | undefined {
   const isWanted = (phase: Phase): boolean => phases.indexOf(phase) <= phases.indexOf(until);
   let module = imported.module;
   let [rows, whole] = [module, module];
@@ -139,9 +139,9 @@ function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, 
   reportUnlowerable(module, diagnostics);
   if (diagnostics.hasErrors) return undefined;
 
-  const serving = target.serve(module);
   const parts = stagesOf(ungroup(module), target.pp, diagnostics);
-  const kinds = diagnostics.hasErrors ? undefined : place(parts, target, serving.bounds, diagnostics);
+  if (diagnostics.hasErrors) return undefined;
+  const { serving, kinds } = placed(parts, target, target.serve(module), diagnostics);
   if (kinds === undefined) return undefined;
   for (const { like, tile } of kinds) {
     mustHold('stage', (problems) => verifyGraph((parts[like] as GraphStage).module, problems));
@@ -158,18 +158,29 @@ function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, 
   }
   const entry = module.caches.length === 0 ? 'encode' : 'step';
   const chipsOf = ({ like }: Kind): readonly number[] => (parts.length === 1 ? Array.from({ length: target.tp }, (_, chip) => chip) : parts.flatMap((part, chip) => (part.like === like ? [chip] : [])));
-  const placed = kinds.map((kind): Placed => ({ module: kind.tile, layout: kind.layout, chips: chipsOf(kind) }));
-  const program = roomFor(() => buildProgram(placed, target.machine, entry, programMeta({ rows, normative: module }, target, serving)), diagnostics);
+  const modules = kinds.map((kind): Placed => ({ module: kind.tile, layout: kind.layout, chips: chipsOf(kind) }));
+  const program = roomFor(() => buildProgram(modules, target.machine, entry, programMeta({ rows, normative: module }, target, serving)), diagnostics);
   if (program === undefined) return undefined;
   ended('emit', 'emit', { program });
-  mustBeSound(program);
-  ended('emit', 'verify', { program });
+  if (isProved) {
+    mustBeSound(program);
+    ended('emit', 'verify', { program });
+  }
   const stages = parts.map(({ module: part, like }): Stage => {
     const { graph, tile, layout, spilled } = kinds.find((kind) => kind.like === like) as Kind;
     const tables = graph.weights.slice(part.weights.length);
     return { graph: { ...part, weights: [...part.weights, ...tables] }, tile, layout, spilled };
   });
   return { rows, normative: module, stages, program, workload: serving.workload };
+}
+
+/** Places what is to be served; or what is to be served instead, where that does not fit. */
+function placed(stages: readonly GraphStage[], target: Target, serving: Serving, diagnostics: Diagnostics): { readonly serving: Serving; readonly kinds: readonly Kind[] | undefined } {
+  const { parts = target.parts, stageShare = target.stageShare, instead } = serving;
+  const problems = instead === undefined ? diagnostics : new Diagnostics();
+  const kinds = place(stages, { ...target, parts, stageShare }, serving.bounds, problems);
+  const fits = kinds !== undefined && memoryOf(kinds, target.machine).bytes <= target.machine.hbm.bytes.value;
+  return fits || instead === undefined ? { serving, kinds } : placed(stages, target, instead, diagnostics);
 }
 
 /** What the verifier has against a program of ours is a bug. */
@@ -209,7 +220,7 @@ function programMeta({ rows, normative }: Pick<Compiled, 'rows' | 'normative'>, 
   return {
     compiler: 'sohuc', model: { name: rows.name, family: rows.family, parameters, layers },
     recognition: { sourceNodes: nodes.length, hardware: count('hardware'), folded: count('folded'), host: count('host'), refused: count('refused'), ...fusedOps({ ...normative, source: rows.source }) },
-    precision: target.precision, limits: limitsOf(rows), ...(rows.source.interface.samples === undefined ? {} : { samples: rows.source.interface.samples }), ...(rows.source.interface.unfolds === undefined ? {} : { unfolds: rows.source.interface.unfolds }), workload: { ...workload }, mapping: { machine: target.machine.name, chips: target.tp * target.pp, tp: target.tp, pp: target.pp, ep: 1, replicas: 1 },
+    precision: target.precision, limits: limitsOf(rows), ...(rows.source.interface.samples === undefined ? {} : { samples: rows.source.interface.samples }), ...(rows.source.interface.unfolds === undefined ? {} : { unfolds: rows.source.interface.unfolds }), workload: { ...workload }, mapping: { machine: target.machine.name, chips: target.tp * target.pp, tp: target.tp, pp: target.pp, ep: 1, replicas: target.replicas ?? 1 },
   };
 }
 

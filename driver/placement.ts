@@ -9,8 +9,8 @@ import { fit } from '../passes/plan/fit.ts';
 import type { GraphStage } from '../passes/stage.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
 
-/** What a model is put on: the machine, chips a layer is divided over (`tp`) or the layers are (`pp`), the share of SRAM an op may stage in, and the parts a step's rows are worked on in. */
-export type Chips = { readonly machine: Machine; readonly tp: number; readonly pp: number; readonly stageShare: number; readonly parts: number };
+/** What a model is put on: the machine, chips a layer is divided over (`tp`) or the layers are (`pp`), the share of SRAM an op may stage in, the parts a step's rows are worked on in, and how many times all of it is there (absent: once). */
+export type Chips = { readonly machine: Machine; readonly tp: number; readonly pp: number; readonly stageShare: number; readonly parts: number; readonly replicas?: number };
 
 /** What stages alike have in common, all but the values of weights: `graph` with the tables lowering added to its weights, and where everything is. `like`: the first of them. */
 export type Kind = { readonly like: number; readonly graph: GraphModule; readonly tile: TileModule; readonly layout: Layout; readonly spilled: readonly string[] };

@@ -4,8 +4,8 @@ import type { Bounds } from '../passes/tile/lowering.ts';
 import type { Chips } from './placement.ts';
 import { boundsOf, steadyStep, takesMemory, type Workload } from './workload.ts';
 
-/** What a program is for, once the model is known: requests, and the largest step. */
-export type Serving = { readonly workload: Workload; readonly bounds: Bounds };
+/** What a program is for, once the model is known: requests, and the largest step; where the target leaves it open, the parts of a step and the SRAM to stage in; and what else to serve, if that does not fit. */
+export type Serving = { readonly workload: Workload; readonly bounds: Bounds; readonly parts?: number; readonly stageShare?: number; readonly instead?: Serving };
 
 /** Bytes of an element of keys and values. */
 export const operandBytes = { fp8: 1, bf16: 2 } as const satisfies Readonly<Record<Precision, number>>;

@@ -6,8 +6,12 @@ import type { TileModule } from '../../ir/tile/module.ts';
 import { printTile } from '../../ir/tile/print.ts';
 import { WeightValues } from '../../ir/weight-values.ts';
 import { type Room, sameRoom } from '../../ir/weights.ts';
+import { formatBytes } from '../../isa-spec/fields.ts';
 import { writeContainer } from '../../isa-spec/container.ts';
 import { disassemble } from '../../isa-spec/disassembly.ts';
+import { ungroup } from '../../passes/group.ts';
+import { rowsToShare } from '../../passes/plan/matmul.ts';
+import { partsOf } from '../../passes/tile/parts.ts';
 import { type ClaimReport, claimReport } from '../../report/claim.ts';
 import { renderClaim } from '../../report/claim-text.ts';
 import { buildReport, type CostReport } from '../../report/report.ts';
@@ -22,6 +26,8 @@ import { offersFor } from '../fits.ts';
 import { findMachine, findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
 import { contextOf, mostRows, rowsOf, type Serving, steadyServing } from '../serving.ts';
 import { steadyReport, steadyTiming } from '../steady-report.ts';
+import { fastest, type Mapping, mappingText, tryMappings } from '../mapping.ts';
+import { renderMappings } from '../text.ts';
 import { Terminal } from '../terminal.ts';
 import { type Workload, workloadOf } from '../workload.ts';
 
@@ -37,14 +43,25 @@ export async function compileCommand(path: string, options: Options): Promise<bo
   const terminal = new Terminal(options);
   const diagnostics = new Diagnostics();
   const source = findSource(path);
-  const on = targetOf(options);
-  const target: Target = { ...on, offers: (whole) => offersFor(whole, on, workloadOf(whole, options, options.pp * options.parts)) };
+  const { machine } = targetOf(options);
   const required = requiredShare(options.requireFusion);
   const layers = await loadPlugins(options.plugin);
   collectOften();
   const imported = await importSource(source, layers, options, diagnostics);
   if (imported === undefined || diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
   collectSeldomFor(imported.module.body.ops.length);
+
+  const isChosen = options.tp === 0 && options.pp === 0 && machine.chips > 1 && options.stopAfter === '' && options.explain !== 'recognition';
+  const tried = isChosen ? tryMappings(imported, (mapping) => targetOf(options, mapping), machine) : [];
+  const mapping = fastest(tried)?.mapping ?? { tp: options.tp || 1, pp: options.pp || 1, replicas: 1 };
+  if (isChosen) terminal.stage('map', mappingText(mapping));
+  if (options.explain === 'mapping') {
+    terminal.print(renderMappings(tried));
+    terminal.value(tried.map((one) => ({ ...one.mapping, why: one.why, ...(one.report === undefined ? {} : { totalTokensPerSecond: one.report.timing.totalTokensPerSecond, matrixUtilisation: one.report.timing.matrixUtilisation }) })));
+    return !terminal.diagnostics(diagnostics);
+  }
+  const on = targetOf(options, mapping);
+  const target: Target = { ...on, offers: (whole) => offersFor(whole, on, workloadOf(whole, { ...options, parts: 1 }, on.pp)) };
 
   let last: Made | undefined;
   let recognised: GraphModule | undefined;
@@ -99,21 +116,33 @@ function requiredShare(text: string): number {
   return percent / 100;
 }
 
-/** The machine and formats the options ask for; the program is to serve the steady state of the workload they name. */
-export function targetOf(options: Options): Target {
+/** The machine and formats the options ask for, and the mapping they do, or another; the program is to serve the steady state of the workload they name. */
+export function targetOf(options: Options, { tp, pp, replicas }: Mapping = { tp: options.tp || 1, pp: options.pp || 1, replicas: 1 }): Target {
   const machine = findMachine(options.machine);
-  if (!Number.isInteger(options.tp) || options.tp < 1 || options.tp > machine.chips) throw new UsageError(`\`--tp ${options.tp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
-  if (!Number.isInteger(options.pp) || options.pp < 1 || options.pp > machine.chips) throw new UsageError(`\`--pp ${options.pp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
-  if (options.tp > 1 && options.pp > 1) throw new UsageError('`--tp` and `--pp` are not combined yet: give one of them');
-  if (options.parts !== 1 && options.parts !== 2) throw new UsageError(`\`--parts ${options.parts}\`: a step is worked on in 1 part, or in 2`);
-  const on = { machine, tp: options.tp, pp: options.pp, stageShare: options.stageShare, parts: options.parts, precision: options.precision === 'bf16' ? 'bf16' : 'fp8' } as const;
-  const serve = (module: GraphModule): Serving => {
-    const workload = workloadOf(module, options, options.pp * options.parts);
+  if (!Number.isInteger(tp) || tp < 1 || tp > machine.chips) throw new UsageError(`\`--tp ${tp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
+  if (!Number.isInteger(pp) || pp < 1 || pp > machine.chips) throw new UsageError(`\`--pp ${pp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
+  if (tp > 1 && pp > 1) throw new UsageError('`--tp` and `--pp` are not combined yet: give one of them');
+  if (![0, 1, 2].includes(options.parts)) throw new UsageError(`\`--parts ${options.parts}\`: a step is worked on in 1 part, or in 2`);
+  const asked = { ...options, batch: Math.ceil(options.batch / replicas) };
+  const on = { machine, tp, pp, replicas, stageShare: options.stageShare || stageShares[1], parts: options.parts || 1, precision: options.precision === 'bf16' ? 'bf16' : 'fp8' } as const;
+  const serving = (module: GraphModule, parts: 1 | 2): Serving => {
+    const workload = workloadOf(module, { ...asked, parts }, pp * parts);
     checkWorkload(workload, module);
-    return steadyServing(module, workload, on);
+    return { ...steadyServing(module, workload, on), parts, stageShare: options.stageShare || stageShares[parts] };
+  };
+  const serve = (module: GraphModule): Serving => {
+    const one = serving(module, 1);
+    if (options.parts === 1 || module.caches.length === 0) return one;
+    const two = serving(module, 2);
+    const [part] = partsOf(ungroup(module), two.bounds.tokens, 2, machine.sram.lineBytes.value / formatBytes.i32);
+    if (options.parts === 2) return two;
+    return part !== undefined && part.rows < two.bounds.tokens && part.rows >= rowsToShare(machine) ? { ...two, instead: one } : one;
   };
   return { ...on, serve };
 }
+
+/** The share of SRAM an op may stage in: of two parts the values of both are there. */
+const stageShares = { 1: 0.25, 2: 0.1 } as const;
 
 /** A workload the model has no positions for, or whose steps are beyond any machine, is a matter of how the command was called. */
 function checkWorkload(workload: Workload, { source: { maxPositions } }: GraphModule): void {

@@ -48,6 +48,10 @@ export type Staging = { readonly stageBytes: number; readonly ringDepth: number 
 /** Most slots of a weight ring: a semaphore counts to 15. */
 const ringMost = 15;
 
+/** Rows that make reading weights cheap: multiplying as many by a tile takes as long as bringing it. */
+export const rowsToShare = (machine: Machine): number =>
+  Math.ceil((tileBytesOf(machine, 1) * machine.arrays.count.value * machine.clockHz.value) / machine.hbm.bytesPerSecond.value);
+
 /** Tiles along n that a product of so many rows has in the arrays at once: groups of arrays share the rows, as long as each has as many as a tile takes to load. Two at the least, for a gated one. */
 const tilesAcross = ({ arrays }: Machine, rows: number): number => Math.max(2, Math.floor(arrays.count.value / 2 ** Math.floor(Math.log2(Math.max(1, rows / arrays.size.value)))));
 
