@@ -9,6 +9,7 @@ import { printGraph } from '../ir/graph/print.ts';
 import { verifyGraph } from '../ir/graph/verify.ts';
 import { WeightValues } from '../ir/weight-values.ts';
 import { readContainer, writeContainer } from '../isa-spec/container.ts';
+import { decodeAll } from '../isa-spec/encoding.ts';
 import { sohu8 } from '../isa-spec/machines/sohu.ts';
 import { tiny } from '../isa-spec/machines/tiny.ts';
 import { encodeStepBlock, type StepTables } from '../isa-spec/step-block.ts';
@@ -20,7 +21,7 @@ import { simulateTiming } from '../simulator/timing/simulate.ts';
 import { verify } from '../verifier/verify.ts';
 import { resultOf, source, steps, store } from './compiled.ts';
 import { emptyStep } from './simulator/functional/harness.ts';
-import { fitted, normative, raggedStep, smallBounds, tablesOf } from './passes/lower.ts';
+import { fitted, normative, raggedStep, smallBounds, storeFor, tablesOf } from './passes/lower.ts';
 import { small, tinyLlama } from './passes/tiny-llama.ts';
 
 const stages = 3;
@@ -28,27 +29,36 @@ const lone = raggedStep([{ id: 2, rows: 1, past: 5 }], small.vocabulary);
 /** Steps of other sequences and other numbers of rows: each must find its own at every stage. */
 const under = [...steps, lone];
 
-function pipeline(machine: typeof tiny) {
-  const graph = normative(source, machine, 'fp8');
+/** Three layers a stage: what is turned around, and the first and last beside it. */
+const deep = tinyLlama({ ...small, layers: 3 * stages });
+
+function pipeline(machine: typeof tiny, model: typeof source, parts: number) {
+  const graph = normative(model, machine, 'fp8');
+  const weights = model === source ? store : storeFor(model);
   const diagnostics = new Diagnostics();
-  const parts = stagesOf(ungroup(graph), stages, diagnostics);
-  for (const { module } of parts) verifyGraph(module, diagnostics);
+  const divided = stagesOf(ungroup(graph), stages, diagnostics);
+  for (const { module } of divided) verifyGraph(module, diagnostics);
   expect(diagnostics.all).toEqual([]);
-  const placed = parts.map(({ module }, chip) => {
-    const fit = fitted(module, machine, 0.25, 1, { ...smallBounds, tokens: 30 });
+  const placed = divided.map(({ module }, chip) => {
+    const fit = fitted(module, machine, 0.25, 1, { ...smallBounds, tokens: 30, parts });
     return { fit, placed: { ...placedOn(fit.tile, machine), chips: [chip] } };
   });
   const program = readContainer(writeContainer(buildProgram(placed.map((one) => one.placed), machine, 'step', {})));
   const image = ({ fit, placed: { layout } }: (typeof placed)[number]): Uint8Array =>
-    Uint8Array.from(Buffer.concat([...packWeights(fit.tile, layout, { graph: fit.graph, values: new WeightValues(store, 1), tile: fit.tile.tile, lineBytes: machine.sram.lineBytes.value }, 0)]));
-  return { graph, program, state: createMachineState(program, placed.map((one) => imageSource(image(one)))) };
+    Uint8Array.from(Buffer.concat([...packWeights(fit.tile, layout, { graph: fit.graph, values: new WeightValues(weights, 1), tile: fit.tile.tile, lineBytes: machine.sram.lineBytes.value }, 0)]));
+  return { graph, program, weights, state: createMachineState(program, placed.map((one) => imageSource(image(one)))) };
 }
 
-it.each([['the full-sized machine', sohu8], ['a machine of 8x8 arrays', { ...tiny, chips: stages }]] as const)('steps follow each other through the stages, with the bits of the graph: %s', (_, machine) => {
-  const { graph, program, state } = pipeline(machine);
+const small3 = { ...tiny, chips: stages };
+it.each([
+  ['the full-sized machine', sohu8, source, 1], ['a machine of 8x8 arrays', small3, source, 1],
+  ['steps in two parts', sohu8, deep, 2], ['steps in two parts, on 8x8 arrays', { ...small3, sram: { ...tiny.sram, bytes: { ...tiny.sram.bytes, value: 2 ** 14 } } }, deep, 2],
+] as const)('steps follow each other through the stages, with the bits of the graph: %s', (_, machine, model, parts) => {
+  const { graph, program, state, weights } = pipeline(machine, model, parts);
+  expect(program.code.some((chips) => chips.some(({ att }) => decodeAll(att.words, 'att').some((one) => one.op === 'aq' && one.fields.from !== undefined)))).toBe(parts === 2);
   expect(verify(program)).toEqual([]);
   const kv = new KvState();
-  const wanted = under.map((step) => interpret(graph, step, { weights: new WeightValues(store, 1), arithmetic: 'normative', state: kv }).get('logits')?.data);
+  const wanted = under.map((step) => interpret(graph, step, { weights: new WeightValues(weights, 1), arithmetic: 'normative', state: kv }).get('logits')?.data);
   const got = [];
   for (let beat = 0; beat < under.length + stages - 1; beat++) {
     const tables = (chip: number): StepTables => {

@@ -130,7 +130,7 @@ describe('a refusal says what would fit, and that fits', () => {
   it('fewer requests, shorter ones, more chips, another format', async () => {
     const at = folder();
     writeFileSync(join(at, 'config.json'), JSON.stringify(llama70));
-    const asked = (...words: readonly string[]): ReturnType<typeof sohuc> => sohuc(at, '--machine', 'sohu-8', '--out', join(at, 'out'), '--no-weights', ...words);
+    const asked = (...words: readonly string[]): ReturnType<typeof sohuc> => sohuc(at, '--machine', 'sohu-8', '--out', join(at, 'out'), '--no-weights', ...(words.some((word) => word === '--pp' || word === '--tp') ? [] : ['--pp', '1']), ...words);
     const { code, stderr } = await asked('--precision', 'bf16', '--isl', '1000', '--osl', '24', '--batch', '20');
     expect(code).toBe(1);
     const found = (pattern: RegExp): readonly string[] => pattern.exec(stderr)?.slice(1) ?? [];

@@ -82,7 +82,7 @@ describe('the least each number may be', () => {
 
 describe('Llama-3-70B on eight chips', () => {
   it('every layer on all of them: impossible on these links, which is what breaks first', async () => {
-    const program = await the70B('--tp', '8');
+    const program = await the70B('--tp', '8', '--parts', '1');
     const report = claimed(program);
     expect(report).toMatchObject({ possible: false, boundBy: 'link', differs: [] });
     const [link] = report.numbers;
