@@ -38,8 +38,8 @@ describe('Llama-3-70B on eight chips', () => {
   it('in one part where two do not fit; in two parts, if asked', async () => {
     const one = JSON.parse((await asked('--pp', '1')).stdout) as CostReport;
     expect(one.workload.parts).toBe(1);
-    const { code, stderr } = await asked('--pp', '1', '--parts', '2');
-    expect([code, /E4001/.test(stderr)]).toEqual([1, true]);
+    const { code, stdout } = await asked('--pp', '1', '--parts', '2');
+    expect([code, /E4001/.test(stdout)]).toEqual([1, true]);
   });
 });
 
