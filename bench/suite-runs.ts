@@ -1,0 +1,72 @@
+import { Diagnostics } from '../diagnostics/diagnostic.ts';
+import { compile, type Imported, type Target } from '../driver/compile.ts';
+import { blankStep, boundsOf, freshTables } from '../driver/workload.ts';
+import { memoryFiles } from '../frontend/files.ts';
+import { importFolder } from '../frontend/huggingface/import.ts';
+import type { StepSequence } from '../ir/step.ts';
+import { sohu, sohu8 } from '../isa-spec/machines/sohu.ts';
+import { encodeStepBlock } from '../isa-spec/step-block.ts';
+import { buildReport, type CostReport } from '../report/report.ts';
+import { simulateTiming, timingDefaults } from '../simulator/timing/simulate.ts';
+
+/**
+ * Models, phases and chips, and how near each step comes to its speed of light. Run from a bundle; prints a Measured a line. On several chips each stage of a
+ * pipeline runs such a step.
+ */
+export type Measured = { readonly model: string; readonly phase: string; readonly chips: number; readonly parts: number; readonly share: number; readonly boundBy: string; readonly lost: string } | { readonly model: string; readonly phase: string; readonly chips: number; readonly refused: string };
+
+const llama = (hidden: number, inner: number, layers: number, heads: number, vocabulary: number): object => ({
+  model_type: 'llama', hidden_size: hidden, intermediate_size: inner, num_hidden_layers: layers, num_attention_heads: heads, num_key_value_heads: 8, vocab_size: vocabulary,
+  max_position_embeddings: 65536, rms_norm_eps: 1e-5, rope_theta: 500000, hidden_act: 'silu', tie_word_embeddings: false,
+});
+/** Of the published configs, but that all have positions for the longest step. */
+const models: Readonly<Record<string, { readonly config: object; readonly chips: readonly number[]; readonly longest: number }>> = {
+  'Llama-3-8B': { config: llama(4096, 14336, 32, 32, 128256), chips: [1, 8], longest: 65536 },
+  'Llama-3-70B': { config: llama(8192, 28672, 80, 64, 128256), chips: [1, 8], longest: 65536 },
+  'Llama-3.1-405B': { config: llama(16384, 53248, 126, 128, 128256), chips: [8], longest: 65536 },
+  'Qwen2.5-7B': {
+    config: { model_type: 'qwen2', hidden_size: 3584, intermediate_size: 18944, num_hidden_layers: 28, num_attention_heads: 28, num_key_value_heads: 4, vocab_size: 152064, max_position_embeddings: 65536, rms_norm_eps: 1e-6, rope_theta: 1e6, hidden_act: 'silu', tie_word_embeddings: false, use_sliding_window: false },
+    chips: [1, 8], longest: 65536,
+  },
+  'GPT-2 XL': { config: { model_type: 'gpt2', n_embd: 1600, n_layer: 48, n_head: 25, n_positions: 1024, n_ctx: 1024, vocab_size: 50257, activation_function: 'gelu_new', layer_norm_epsilon: 1e-5 }, chips: [1, 8], longest: 1024 },
+  'BERT-large': { config: { model_type: 'bert', hidden_size: 1024, intermediate_size: 4096, num_hidden_layers: 24, num_attention_heads: 16, vocab_size: 30522, max_position_embeddings: 512, type_vocab_size: 2, hidden_act: 'gelu', layer_norm_eps: 1e-12 }, chips: [1, 8], longest: 512 },
+};
+
+type Phase = { readonly name: string; readonly context: number; readonly sequences: readonly StepSequence[] };
+const each = (count: number, make: (id: number) => StepSequence): readonly StepSequence[] => Array.from({ length: count }, (_, id) => make(id));
+const phases: readonly Phase[] = [
+  ...[512, 2048, 8192, 32768].map((rows): Phase => ({ name: `prefill ${rows}`, context: rows, sequences: [{ id: 0, rows, past: 0 }] })),
+  ...[512, 4096, 32768].flatMap((context) => [1, 16, 128, 512].map((count): Phase => ({ name: `decode ${count} at ${context}`, context, sequences: each(count, (id) => ({ id, rows: 1, past: context - 1 })) }))),
+  { name: 'mixed, 2048 and 127', context: 2176, sequences: [{ id: 0, rows: 2048, past: 0 }, ...each(127, (id) => ({ id: id + 1, rows: 1, past: 2048 + id }))] },
+  { name: 'mixed, twice that', context: 2176, sequences: [...each(127, (id) => ({ id: id + 2, rows: 1, past: 2048 + id })), { id: 0, rows: 2048, past: 0 }, { id: 1, rows: 2048, past: 0 }, ...each(127, (id) => ({ id: id + 129, rows: 1, past: 2048 + id }))] },
+];
+
+function measured(imported: Imported, { sequences, context }: Phase, chips: number, parts: number): CostReport | string {
+  const machine = chips === 1 ? sohu : sohu8;
+  const workload = { isl: context, osl: 1, batch: sequences.length };
+  const target: Target = { machine, precision: 'fp8', tp: 1, pp: chips, stageShare: parts === 1 ? 0.25 : 0.1, parts, serve: (module) => ({ workload, bounds: boundsOf(module, machine, sequences, { context, elementBytes: 1, stages: chips }) }) };
+  const diagnostics = new Diagnostics();
+  const compiled = compile(imported, target, diagnostics, { until: 'time', ended: () => {}, isProved: false });
+  if (compiled === undefined) return diagnostics.all[0]?.code ?? '';
+  const { program } = compiled;
+  const tables = freshTables(blankStep(sequences), { pageRows: program.entries[0]!.bounds['pageRows']! });
+  const blocks = Array.from({ length: chips }, (_, chip) => encodeStepBlock({ ...tables, entry: program.entries.findIndex((entry) => entry.chips.includes(chip)) }));
+  const timing = simulateTiming(program, blocks, { ...timingDefaults, budget: 1e9 });
+  return timing.kind === 'fault' ? timing.fault.message : buildReport(program, 0, timing, workload);
+}
+
+for (const [model, { config, chips: servers, longest }] of Object.entries(models)) {
+  const module = importFolder(memoryFiles(new Map([['config.json', new TextEncoder().encode(JSON.stringify(config))]])), new Diagnostics());
+  if (module === undefined) throw new Error(model);
+  for (const phase of phases.filter(({ context, sequences }) => context <= longest && (model !== 'BERT-large' || sequences.every(({ past }) => past === 0)))) {
+    for (const chips of servers) {
+      const ways = [1, 2].map((parts) => ({ parts, report: measured({ ...module, primitive: false }, phase, chips, parts) }));
+      const done = ways.flatMap(({ parts, report }) => (typeof report === 'string' ? [] : [{ parts, timing: report.timing }]));
+      const best = done.toSorted((a, b) => a.timing.stepSeconds - b.timing.stepSeconds)[0];
+      const line: Measured = best === undefined
+        ? { model, phase: phase.name, chips, refused: String(ways[0]?.report) }
+        : { model, phase: phase.name, chips, parts: best.parts, share: best.timing.speedOfLightRatio, boundBy: best.timing.boundBy, lost: best.timing.losses.toSorted((a, b) => b.flops - a.flops).slice(0, 3).map(({ name, fraction }) => `${name} ${(100 * fraction).toFixed(1)}`).join(', ') };
+      console.log(JSON.stringify(line));
+    }
+  }
+}
