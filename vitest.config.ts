@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { configDefaults, defineConfig } from 'vitest/config';
 
@@ -10,6 +11,8 @@ export default defineConfig(({ mode }) => ({
   test: {
     include: ['test/**/*.test.ts'], exclude: [...configDefaults.exclude, ...(mode === 'check' ? exhaustive : [])], setupFiles: ['test/setup.ts'], testTimeout: 60_000,
     // A check loads every module once a process, not once a file. What V8 is told: docs/adr/0038.
+    // Many tests wait for commands they have begun: a process more than there are cores.
+    maxWorkers: availableParallelism() + 1,
     pool: 'forks', isolate: mode !== 'check', execArgv: ['--max-semi-space-size=64', '--interrupt-budget=400000'],
   },
 }));

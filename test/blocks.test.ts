@@ -19,6 +19,7 @@ import { machineFor, resultOf, steps, type Variant, variants as usual } from './
 import { fitted, normative, smallBounds, storeFor, tablesOf } from './passes/lower.ts';
 import { runTiles } from './passes/on-tiles.ts';
 import { small, tinyLlama } from './passes/tiny-llama.ts';
+import { sweep } from './sweep.ts';
 
 /** What each linear multiplies: `row` or `block`, by the rank of its scales; the first linear's first. */
 const scalesOf = (graph: GraphModule): readonly string[] =>
@@ -65,7 +66,7 @@ const variants: Readonly<Record<string, Variant & { readonly whole: boolean }>> 
   'four chips': { ...usual['four chips, two to a KV head'] as Variant, whole: true },
 };
 
-describe.each([128, 300, 520])('rows of %d columns, scaled in blocks', (inner) => {
+describe.each(sweep([128, 300, 520], 1))('rows of %d columns, scaled in blocks', (inner) => {
   const source = tinyLlama({ ...small, inner });
   const store = storeFor(source);
   const state = new KvState();

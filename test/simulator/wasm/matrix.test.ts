@@ -5,6 +5,7 @@ import { simdEngine } from '../../../simulator/wasm/engine.ts';
 import { multiplyBf16 } from '../../../simulator/wasm/bf16.ts';
 import { multiplyE4m3 } from '../../../simulator/wasm/e4m3.ts';
 import type { Job } from '../../../simulator/wasm/job.ts';
+import { isCheck } from '../../sweep.ts';
 
 type Format = 'e4m3' | 'bf16';
 /** Codes of a kind that something could be wrong with. */
@@ -97,7 +98,7 @@ describe.each(['e4m3', 'bf16'] as const)('SIMD products of %s have the bits of t
       fc.property(fc.record({ size: sizes, kTiles: fc.integer({ min: 1, max: 4 }), last: fc.nat(63), nTiles: fc.integer({ min: 1, max: 3 }), rows: fc.integer({ min: 1, max: 9 }), padding: fc.constantFrom(0, 4, 16) }), fc.tuple(kind, kind), fc.nat(), (shape, pair, seed) => {
         check(format, pair, { ...shape, kLast: (shape.last % shape.size) + 1 }, seed);
       }),
-      { numRuns: 150 },
+      { numRuns: isCheck ? 30 : 150 },
     );
   });
 });
