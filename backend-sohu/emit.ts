@@ -68,10 +68,10 @@ const labelOf = (node: TileNode): string => (!isLoop(node) ? node.label : node.l
 
 const of = (marks: Marks, node: TileNode | 'end', queue: Queue): readonly Mark[] => marks.get(node)?.get(queue) ?? [];
 
-/** The counts a queue reads, those it computes others from among them. */
+/** The counts a queue reads, and those of the step it computes them from. */
 function countsRead({ body, buffers }: TileModule, queue: Queue): readonly RowCount[] {
   const ops = [...allTileOps(body)].filter((op) => queueOf(op, buffers) === queue);
-  return rowCounts(ops).filter(({ of, part }) => ops.some(({ rows }) => rows.of === of && (part === undefined || (rows.part?.first === part.first && rows.part.rows === part.rows))));
+  return rowCounts(ops).filter(({ of }) => ops.some(({ rows }) => rows.of === of));
 }
 
 type Unsynchronised = { readonly op: Instruction['op']; readonly fields: unknown };

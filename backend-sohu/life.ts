@@ -4,7 +4,7 @@ import { type Affine, type Buffer, type BufferId, isLoop, type Region, type RowB
 import { type TileKind, tileOperands } from '../ir/tile/ops.ts';
 import { queueOf } from '../ir/tile/queue.ts';
 import type { Layout } from './allocate.ts';
-import { kindOf, linesBefore, singleBits } from './select.ts';
+import { fromOf, kindOf, singleBits } from './select.ts';
 
 /** The instruction field each operand of a tile op becomes. */
 const fieldOf: { readonly [K in TileKind]: { readonly [N in keyof (typeof tileOperands)[K]]: string } } = {
@@ -73,7 +73,7 @@ function functionOf({ kind, attrs, regions, rows }: TileOp, lineBytes: number): 
     case 'multiply': return { accumulate: attrs.accumulate, ...inBlocks(regions.scales) };
     case 'quantiseBlocks': return { ...inBlocks(regions.scales), pow2: false };
     case 'drain': return { activation: attrs.activation, gated: attrs.gated };
-    case 'query': return { scale: Math.fround(attrs.scale), ...(regions.slopes === undefined ? {} : { sloped: true }), ...(rows.part === undefined || rows.part.first === 0 ? {} : { from: linesBefore(rows.part, lineBytes) }) };
+    case 'query': return { scale: Math.fround(attrs.scale), ...(regions.slopes === undefined ? {} : { sloped: true }), ...fromOf(rows, lineBytes) };
     case 'attend': return { mask: attrs.mask, window: attrs.window, ...(attrs.softCap === 0 ? {} : { softCap: Math.fround(attrs.softCap) }) };
     case 'finish': return regions.sinks === undefined ? {} : { sink: true };
     case 'map': return { function: attrs.function, ...(regions.same === undefined ? {} : { yIs: kindOf(regions.same) }) };

@@ -1,7 +1,7 @@
 import { type AccOperand, formatBytes, type HbmOperand, type RowWindow, type SramOperand } from '../isa-spec/fields.ts';
 import { still } from '../isa-spec/encoding.ts';
 import { hbmBases, type InstructionOf, type Mnemonic, stepCounts, type StrideSet } from '../isa-spec/instructions.ts';
-import { type Affine, allTileOps, type Buffer, type Region, type RowBound, type RowPart, type TileModule, type TileNode, type TileOp, type TileOpOf } from '../ir/tile/module.ts';
+import { type Affine, allTileOps, type Buffer, type Region, type RowBound, type TileModule, type TileNode, type TileOp, type TileOpOf } from '../ir/tile/module.ts';
 import type { TileKind } from '../ir/tile/ops.ts';
 import type { Address, Layout } from './allocate.ts';
 
@@ -115,8 +115,8 @@ export class Addressing {
   }
 }
 
-/** Lines of a row list before the row that is row 0 of a part: the list of the part's own rows starts on a line. */
-export const linesBefore = ({ first }: RowPart, lineBytes: number): number => (first * formatBytes.i32) / lineBytes;
+/** `from` of aq: lines of a row list before the row that is row 0 of a part. The list of the part's own rows starts on a line. */
+export const fromOf = ({ part }: RowBound, lineBytes: number): { readonly from?: number } => (part === undefined || part.first === 0 ? {} : { from: (part.first * formatBytes.i32) / lineBytes });
 /** What numbers that are the same for every row are to vmap. */
 export const kindOf = ({ columns }: Region): 'number' | 'vector' => (columns === 1 ? 'number' : 'vector');
 /** The bits of an FP32 number. */
@@ -163,7 +163,7 @@ const selectors: { readonly [K in TileKind]: Select<K> } = {
     },
   }),
   query: ({ attrs: { heads, headDim, scale }, regions: { q, worklist, slopes }, rows }, to) => ({
-    op: 'aq', fields: { format: to.buffer(q).format, q: to.sram(q), pitch: to.pitch(q), worklist: to.list(worklist), heads, headDim, scale: Math.fround(scale), rows: to.window(rows), ...(slopes === undefined ? {} : { sloped: true, slopes: to.list(slopes) }), ...(rows.part === undefined || rows.part.first === 0 ? {} : { from: linesBefore(rows.part, to.lineBytes) }) },
+    op: 'aq', fields: { format: to.buffer(q).format, q: to.sram(q), pitch: to.pitch(q), worklist: to.list(worklist), heads, headDim, scale: Math.fround(scale), rows: to.window(rows), ...(slopes === undefined ? {} : { sloped: true, slopes: to.list(slopes) }), ...fromOf(rows, to.lineBytes) },
   }),
   attend: ({ attrs: { mask, window: keys, softCap, kvHeads, pageRows }, regions: { kv, pages } }, to) => ({
     op: 'attn', fields: { format: to.buffer(kv).format, mask, kv: to.hbm(kv), pages: to.list(pages), pageRows, kvLines: to.pitch(kv), kvHeads, window: keys, ...(softCap === 0 ? {} : { softCap: Math.fround(softCap) }) },

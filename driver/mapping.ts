@@ -36,7 +36,7 @@ export function tryMappings(imported: Imported, targetFor: (mapping: Mapping) =>
       continue;
     }
     const rate = report.timing.totalTokensPerSecond;
-    tried.push({ mapping, report, why: best === 0 || rate > best ? '' : `slower than the one before, and more to wait for with every stage` });
+    tried.push({ mapping, report, why: best === 0 || rate > best ? '' : 'slower than the one before, and more to wait for with every stage' });
     if (rate <= best) break;
     best = rate;
   }

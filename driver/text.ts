@@ -1,5 +1,6 @@
 import type { Comparison } from './compare.ts';
 import { fastest, mappingText, type Tried } from './mapping.ts';
+import { grouped } from '../report/format.ts';
 import { float32Tolerance, type Similarity, withinFloat32 } from './similarity.ts';
 
 const fixed = (value: number): string => (value === Infinity ? 'equal' : `${value.toFixed(1)} dB`);
@@ -27,7 +28,7 @@ export function renderMappings(tried: readonly Tried[]): string {
   const lines = tried.toSorted((a, b) => rate(b) - rate(a)).map((one) => {
     const { mapping, report, why } = one;
     const most = report?.timing.losses.toSorted((a, b) => b.fraction - a.fraction)[0];
-    const text = report === undefined ? why : `~${Math.round(rate(one)).toLocaleString('en-US')} tok/s, ~${(100 * report.timing.matrixUtilisation).toFixed(1)} % of matrix peak; most lost to ${most?.name}${one === best ? '' : `; ${why === '' ? 'slower' : why}`}`;
+    const text = report === undefined ? why : `~${grouped(Math.round(rate(one)))} tok/s, ~${(100 * report.timing.matrixUtilisation).toFixed(1)} % of matrix peak; most lost to ${most?.name}${one === best ? '' : `; ${why === '' ? 'slower' : why}`}`;
     return ` ${one === best ? '>' : ' '} ${mappingText(mapping).padEnd(28)} ${text}`;
   });
   return ['mappings tried, by the timing simulation of their programs (~: of an assumed machine)', ...lines].join('\n');

@@ -6,7 +6,6 @@ import type { TileModule } from '../../ir/tile/module.ts';
 import { printTile } from '../../ir/tile/print.ts';
 import { WeightValues } from '../../ir/weight-values.ts';
 import { type Room, sameRoom } from '../../ir/weights.ts';
-import { formatBytes } from '../../isa-spec/fields.ts';
 import { writeContainer } from '../../isa-spec/container.ts';
 import { disassemble } from '../../isa-spec/disassembly.ts';
 import { ungroup } from '../../passes/group.ts';
@@ -134,9 +133,9 @@ export function targetOf(options: Options, { tp, pp, replicas }: Mapping = { tp:
     const one = serving(module, 1);
     if (options.parts === 1 || module.caches.length === 0) return one;
     const two = serving(module, 2);
-    const [part] = partsOf(ungroup(module), two.bounds.tokens, 2, machine.sram.lineBytes.value / formatBytes.i32);
+    const [part] = partsOf(ungroup(module), two.bounds.tokens, 2, machine);
     if (options.parts === 2) return two;
-    return part !== undefined && part.rows < two.bounds.tokens && part.rows >= rowsToShare(machine) ? { ...two, instead: one } : one;
+    return part.rows < two.bounds.tokens && part.rows >= rowsToShare(machine) ? { ...two, instead: one } : one;
   };
   return { ...on, serve };
 }

@@ -23,7 +23,11 @@ export function* accessesOf(op: TileOp): Generator<{ buffer: BufferId; reads: bo
  */
 export function lifetimes(module: TileModule): readonly Lifetime[] {
   const accesses = new Map<BufferId, Access[]>();
+  const ops = [...allTileOps(module.body)];
+  /** The ops of each attention. */
+  const attentions: Span[] = [];
   let at = 0;
+  let queried = 0;
   const walk = (nodes: readonly TileNode[], layer: Span | undefined, tiles: Span | undefined): void => {
     for (const node of nodes) {
       if (isLoop(node)) {
@@ -36,11 +40,14 @@ export function lifetimes(module: TileModule): readonly Lifetime[] {
         list.push({ at: tiles ?? { from: at, to: at }, writes: writes && !reads, layer });
         accesses.set(buffer, list);
       }
+      if (node.kind === 'query') queried = at;
+      if (node.kind === 'finish') attentions.push(tiles ?? { from: queried, to: at });
       at++;
     }
   };
   walk(module.body, undefined, undefined);
-  for (const { over, to } of attentions(module)) {
+  for (const over of attentions) {
+    const to = lastBeside(ops, over);
     for (const list of accesses.values()) {
       const i = list.findLastIndex((access) => over.from <= access.at.from && access.at.to <= over.to);
       if (i >= 0) list.splice(i, 1, { ...(list[i] as Access), at: { from: (list[i] as Access).at.from, to } });
@@ -49,27 +56,11 @@ export function lifetimes(module: TileModule): readonly Lifetime[] {
   return [...accesses].map(([buffer, list]) => ({ buffer, spans: module.buffers[buffer]?.role === 'ring' ? [{ from: 0, to: at }] : spansOf(list) }));
 }
 
-/** The ops of each attention, and the last before what it has made is read by another. */
-function attentions(module: TileModule): readonly { readonly over: Span; readonly to: number }[] {
-  const ops = [...allTileOps(module.body)];
-  const spans: Span[] = [];
-  let at = 0;
-  const walk = (nodes: readonly TileNode[], tiles: Span | undefined): void => {
-    for (const node of nodes) {
-      if (isLoop(node)) walk(node.body, node.level === 0 ? tiles : (tiles ?? { from: at, to: at + [...allTileOps(node.body)].length - 1 }));
-      else {
-        const start = at - ops.slice(0, at + 1).toReversed().findIndex(({ kind }) => kind === 'query');
-        if (node.kind === 'finish') spans.push(tiles ?? { from: start, to: at });
-        at++;
-      }
-    }
-  };
-  walk(module.body, undefined);
-  return spans.map((over) => {
-    const made = new Set(ops.slice(over.from, over.to + 1).flatMap((op) => [...accessesOf(op)].flatMap(({ buffer, writes }) => (writes ? [buffer] : []))));
-    const next = ops.findIndex((op, i) => i > over.to && [...accessesOf(op)].some(({ buffer, reads }) => reads && made.has(buffer)));
-    return { over, to: Math.max(over.to, next - 1) };
-  });
+/** The last op before what the ops of an attention have made is read by another. */
+function lastBeside(ops: readonly TileOp[], over: Span): number {
+  const made = new Set(ops.slice(over.from, over.to + 1).flatMap((op) => [...accessesOf(op)].flatMap(({ buffer, writes }) => (writes ? [buffer] : []))));
+  const next = ops.findIndex((op, i) => i > over.to && [...accessesOf(op)].some(({ buffer, reads }) => reads && made.has(buffer)));
+  return Math.max(over.to, next - 1);
 }
 
 function spansOf(accesses: readonly Access[]): readonly Span[] {

@@ -24,11 +24,12 @@ export type FitTarget = { readonly machine: Machine; readonly bounds: Bounds; re
  */
 export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnostics): Fit | undefined {
   const { machine, stageShare } = target;
-  const parts = partsOf(module, target.bounds.tokens, target.parts, machine.sram.lineBytes.value / formatBytes.i32);
+  const parts = partsOf(module, target.bounds.tokens, target.parts, machine);
+  const [{ rows }] = parts;
   const spilled = new Set<string>();
   let stageBytes = machine.sram.bytes.value * stageShare;
   let parked = false;
-  let depths = ringDepths(machine, parts[0]?.rows ?? target.bounds.tokens, stageBytes);
+  let depths = ringDepths(machine, rows, stageBytes);
   while (stageBytes >= machine.sram.lineBytes.value) {
     const [ringDepth] = depths;
     if (ringDepth === undefined) break;
@@ -52,7 +53,7 @@ export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnos
     else if (depths.length > 1) depths = depths.slice(1);
     else {
       stageBytes /= 2;
-      depths = ringDepths(machine, parts[0]?.rows ?? target.bounds.tokens, stageBytes);
+      depths = ringDepths(machine, rows, stageBytes);
     }
   }
   diagnostics.report({

@@ -17,7 +17,7 @@ export type Bounds = TileModule['bounds'];
  * the parts a step's rows are worked on in (parts.ts): one of all of them, or several, one after the other; and whether what those carry from layer
  * to layer is parked in HBM while they attend.
  */
-export type Homes = Staging & { readonly spilled: ReadonlySet<string>; readonly parts: readonly RowPart[]; readonly parked: boolean };
+export type Homes = Staging & { readonly spilled: ReadonlySet<string>; readonly parts: readonly [RowPart, ...RowPart[]]; readonly parked: boolean };
 
 /** A value in memory: columns of a buffer, from `row` on a row for everything a step, or the part of it, counts (tokens, sampled rows, ...). */
 export type Place = { readonly buffer: BufferId; readonly row: number; readonly column: number; readonly columns: number; readonly of: StepCount };

@@ -1,4 +1,6 @@
 import { allOps, type GraphModule, type GraphOp, type OpOf } from '../../ir/graph/module.ts';
+import { formatBytes } from '../../isa-spec/fields.ts';
+import type { Machine } from '../../isa-spec/machine.ts';
 import type { RowPart } from '../../ir/tile/module.ts';
 
 /**
@@ -50,12 +52,13 @@ function cut(ops: readonly GraphOp[]): Readonly<Record<'nQ' | 'Q' | 'nO' | 'O' |
  * The parts a step's rows may be worked on in, alike in height: `count` of them if every layer of the module's only loop attends once, with
  * the causal mask: rows attend to none after them, so a part needs none but those before it. Otherwise one. Parts begin on lines of row lists.
  */
-export function partsOf({ body }: GraphModule, rows: number, count: number, lineRows: number): readonly RowPart[] {
+export function partsOf({ body }: GraphModule, rows: number, count: number, machine: Machine): readonly [RowPart, ...RowPart[]] {
   const loops = body.ops.filter((op): op is OpOf<'loop'> => op.kind === 'loop');
   const attentions = [...allOps(body)].filter((op): op is OpOf<'attention'> => op.kind === 'attention');
   const [loop] = loops;
   const fits = loops.length === 1 && loop !== undefined && loop.attrs.trip > 1 && attentions.length === 1 && attentions.every(({ attrs }) => attrs.mask === 'causal' && attrs.cache !== '') && loop.body.ops.some(({ kind }) => kind === 'attention');
+  const lineRows = machine.sram.lineBytes.value / formatBytes.i32;
   const height = Math.ceil(rows / count / lineRows) * lineRows;
   if (!fits || count === 1 || height >= rows) return [{ first: 0, rows }];
-  return Array.from({ length: count }, (_, part) => ({ first: part * height, rows: height }));
+  return Array.from({ length: count }, (_, part) => ({ first: part * height, rows: height })) as unknown as readonly [RowPart, ...RowPart[]];
 }

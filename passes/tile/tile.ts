@@ -70,7 +70,7 @@ class GraphLowering {
     this.#machine = machine;
     this.#bounds = bounds;
     this.#homes = homes;
-    this.#pieces = piecesOf(machine, homes.parts[0]?.rows ?? bounds.tokens, homes);
+    this.#pieces = piecesOf(machine, homes.parts[0].rows, homes);
     const common = new Map<ValueId, BufferId>();
     const lineBytes = machine.sram.lineBytes.value;
     const whole = homes.parts.length === 1;

@@ -14,6 +14,7 @@ export const times = ({ base, steps }: Affine, by: number): Affine => ({ base: b
 
 /** Two positions added. */
 export const add = (a: Affine, b: Affine): Affine => ({ base: a.base + b.base, steps: a.steps.map((step, i) => step + (b.steps[i] as number)) as unknown as Affine['steps'] });
+
 /** A ring that what is brought goes through, in turn; `next`: the slot it goes to, counting on. */
 type Ring = { readonly buffer: BufferId; next: number };
 
