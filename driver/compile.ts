@@ -167,9 +167,9 @@ function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, 
     ended('emit', 'verify', { program });
   }
   const stages = parts.map(({ module: part, like }): Stage => {
-    const { graph, tile, layout, spilled } = kinds.find((kind) => kind.like === like) as Kind;
+    const { graph, tile, layout, plan } = kinds.find((kind) => kind.like === like) as Kind;
     const tables = graph.weights.slice(part.weights.length);
-    return { graph: { ...part, weights: [...part.weights, ...tables] }, tile, layout, spilled };
+    return { graph: { ...part, weights: [...part.weights, ...tables] }, tile, layout, plan };
   });
   return { rows, normative: module, stages, program, workload: serving.workload };
 }

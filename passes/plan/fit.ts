@@ -6,52 +6,63 @@ import { firstFit, meet } from '../../ir/tile/first-fit.ts';
 import { bufferLines } from '../../ir/tile/footprint.ts';
 import { accessesOf, lifetimes } from '../../ir/tile/lifetimes.ts';
 import { allTileOps, type Buffer, type BufferId, type TileModule } from '../../ir/tile/module.ts';
-import { type Bounds, DoesNotFit, type Homes, MustSpill } from '../tile/lowering.ts';
+import { DoesNotFit, MustSpill } from '../tile/lowering.ts';
 import { partsOf } from '../tile/parts.ts';
-import { ringDepths } from './matmul.ts';
-import { tile, type Tiled } from '../tile/tile.ts';
-
-/** What the planner decided about SRAM. */
-export type Fit = Tiled & { readonly spilled: readonly string[]; readonly stageBytes: number };
+import { tile, type Tiled, type TileTarget } from '../tile/tile.ts';
+import { deciding, noted } from './decisions.ts';
+import { pieceColumns, ringDepths } from './matmul.ts';
+import type { Homes, TilingPlan, Try } from './tiling.ts';
 
 /** What to fit: the machine, the largest step, the chips the graph is divided over, the share of SRAM an op may stage in, the parts a step's rows are to be worked on in. */
-export type FitTarget = { readonly machine: Machine; readonly bounds: Bounds; readonly chips: number; readonly stageShare: number; readonly parts: number };
+export type FitTarget = TileTarget & { readonly stageShare: number; readonly parts: number };
 
 /**
  * Keeps every value in SRAM that it can: tries all of them, and as long as SRAM does not hold what is alive, moves the
  * value of the crowd to HBM that is missed least there, but first parks what parts carry; when there is none left to move, makes the weight ring less deep, and halves what an op may stage. Results do not depend
  * on any of it, only time does.
  */
-export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnostics): Fit | undefined {
+export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnostics): TilingPlan | undefined {
   const { machine, stageShare } = target;
   const parts = partsOf(module, target.bounds.tokens, target.parts, machine);
   const [{ rows }] = parts;
-  const spilled = new Set<string>();
+  const spilled: string[] = [];
+  const tries: Try[] = [];
   let stageBytes = machine.sram.bytes.value * stageShare;
   let parked = false;
   let depths = ringDepths(machine, rows, stageBytes);
   while (stageBytes >= machine.sram.lineBytes.value) {
     const [ringDepth] = depths;
     if (ringDepth === undefined) break;
-    const tiled = attempt(module, target, { spilled, stageBytes, ringDepth, parts, parked });
+    const homes: Homes = { stageBytes, ringDepth, pieceColumns: pieceColumns(machine, rows, { stageBytes, ringDepth }), spilled: [...spilled], parts, parked };
+    const { settle, decisions } = noted(deciding(machine, homes));
+    const tiled = attempt(() => tile(module, target, homes, settle));
     if (tiled === undefined) {
+      tries.push({ why: 'room', so: 'shallower' });
       depths = depths.slice(1);
       continue;
     }
     if (tiled instanceof MustSpill) {
-      spilled.add(tiled.buffer);
+      tries.push({ why: 'sum', so: 'spill', value: tiled.buffer });
+      spilled.push(tiled.buffer);
       continue;
     }
     const crowd = overflow(tiled.tile, machine);
-    if (crowd === undefined) return { ...tiled, spilled: [...spilled], stageBytes };
+    if (crowd === undefined) return { homes, tries, decisions };
+    const failed = { why: 'crowd', bytes: bytesTogether(crowd, tiled.tile, machine) } as const;
     if (parts.length > 1 && !parked) {
+      tries.push({ ...failed, so: 'park' });
       parked = true;
       continue;
     }
     const victim = leastMissed(crowd, tiled.tile);
-    if (victim !== undefined) spilled.add(victim.name);
-    else if (depths.length > 1) depths = depths.slice(1);
-    else {
+    if (victim !== undefined) {
+      tries.push({ ...failed, so: 'spill', ...victim });
+      spilled.push(victim.value);
+    } else if (depths.length > 1) {
+      tries.push({ ...failed, so: 'shallower' });
+      depths = depths.slice(1);
+    } else {
+      tries.push({ ...failed, so: 'halve' });
       stageBytes /= 2;
       depths = ringDepths(machine, rows, stageBytes);
     }
@@ -65,9 +76,10 @@ export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnos
   return undefined;
 }
 
-function attempt(module: GraphModule, { machine, bounds, chips }: FitTarget, homes: Homes): Tiled | MustSpill | undefined {
+/** What lowering makes; what it needs in HBM; undefined if an op has no room. */
+export function attempt(lower: () => Tiled): Tiled | MustSpill | undefined {
   try {
-    return tile(module, machine, bounds, homes, chips);
+    return lower();
   } catch (error) {
     if (error instanceof DoesNotFit) return undefined;
     if (error instanceof MustSpill) return error;
@@ -76,7 +88,7 @@ function attempt(module: GraphModule, { machine, bounds, chips }: FitTarget, hom
 }
 
 /** The SRAM buffers alive together with the first that finds no room; undefined when all do. */
-function overflow(module: TileModule, machine: Machine): readonly BufferId[] | undefined {
+export function overflow(module: TileModule, machine: Machine): readonly BufferId[] | undefined {
   const line = machine.sram.lineBytes.value;
   const live = lifetimes(module).filter(({ buffer }) => module.buffers[buffer]?.space === 'sram');
   const claims = live.map(({ buffer, spans }) => ({ size: bufferLines(module.buffers[buffer] as Buffer, line), spans }));
@@ -86,11 +98,15 @@ function overflow(module: TileModule, machine: Machine): readonly BufferId[] | u
   return live.filter(({ spans }) => failed !== undefined && meet(spans, failed.spans)).map(({ buffer }) => buffer);
 }
 
+/** Bytes of SRAM of buffers. */
+export const bytesTogether = (crowd: readonly BufferId[], module: TileModule, { sram: { lineBytes } }: Machine): number =>
+  crowd.reduce((sum, id) => sum + bufferLines(module.buffers[id] as Buffer, lineBytes.value) * lineBytes.value, 0);
+
 /**
- * The value to live in HBM. Not what is multiplied, if there is another: its rows must come back whole, and the products' row tiles would be
+ * The value to live in HBM, and how many ops touch it. Not what is multiplied, if there is another: its rows must come back whole, and the products' row tiles would be
  * lower. Of the others one that makes room, being at least half as large as the largest, and of those the one that is touched least often.
  */
-function leastMissed(crowd: readonly BufferId[], module: TileModule): Buffer | undefined {
+function leastMissed(crowd: readonly BufferId[], module: TileModule): { readonly value: string; readonly touched: number } | undefined {
   const touched = new Map<BufferId, number>();
   const multiplied = new Set<BufferId>();
   for (const op of allTileOps(module.body)) {
@@ -106,5 +122,5 @@ function leastMissed(crowd: readonly BufferId[], module: TileModule): Buffer | u
   const among = others.length > 0 ? others : values;
   const largest = Math.max(...among.map(bytes));
   const [least] = among.filter((id) => 2 * bytes(id) >= largest).toSorted((a, b) => (touched.get(a) ?? 0) - (touched.get(b) ?? 0) || bytes(b) - bytes(a) || a - b);
-  return least === undefined ? undefined : module.buffers[least];
+  return least === undefined ? undefined : { value: (module.buffers[least] as Buffer).name, touched: touched.get(least) ?? 0 };
 }

@@ -6,9 +6,12 @@ import { blockScales } from '../../isa-spec/numerics-scales.ts';
 export type Pieces = { readonly size: number; readonly full: number; readonly tail: number };
 
 /**
- * How a matrix product is cut. Row tiles of `rowTile` rows; in each, column groups; in each, chunks of k-tiles streamed
- * through a weight ring of `depth` slots. 2^split groups of arrays share the rows of a tile.
+ * What is decided of a matrix product. Row tiles of `rowTile` rows; in each, column groups of `groupUnits` tiles of output columns; in each, chunks of
+ * `chunkTiles` k-tiles are streamed through the weight ring. 2^split groups of arrays share the rows of a tile.
  */
+export type Cut = { readonly rowTile: number; readonly split: number; readonly groupUnits: number; readonly chunkTiles: number };
+
+/** A product so cut: all that follows from its shape and its cut. Cycles are estimated: of the arrays for one row tile, of streaming the weights once, and of all rows. */
 export type MatmulPlan = {
   readonly rowTile: number;
   readonly rowTiles: number;
@@ -19,8 +22,8 @@ export type MatmulPlan = {
   readonly tilesPerUnit: 1 | 2;
   readonly kLast: number;
   readonly nLast: number;
-  readonly depth: number;
-  /** Estimated, for all rows. */
+  readonly arrayCycles: number;
+  readonly streamCycles: number;
   readonly cycles: number;
 };
 
@@ -31,8 +34,8 @@ export type MatmulShape = {
   readonly columns: number;
   readonly gated: boolean;
   readonly elementBytes: number;
-  /** Most bytes of weights that are brought at once. */
-  readonly chunkBytes: number;
+  /** Most bytes of weights that are brought at once; undefined: as many as there is room for. */
+  readonly chunkBytes: number | undefined;
   /** SRAM bytes a row of a row tile takes besides the weight ring, and a row's column of output does (staged operands only). */
   readonly stagedBytesPerRow: number;
   readonly stagedBytesPerRowAndColumn: number;
@@ -46,7 +49,7 @@ export type MatmulShape = {
 export type Staging = { readonly stageBytes: number; readonly ringDepth: number };
 
 /** Most slots of a weight ring: a semaphore counts to 15. */
-const ringMost = 15;
+export const ringMost = 15;
 
 /** Rows that make reading weights cheap: multiplying as many by a tile takes as long as bringing it. */
 export const rowsToShare = (machine: Machine): number =>
@@ -74,8 +77,8 @@ export function ringDepths(machine: Machine, rows: number, stageBytes: number): 
 export const pitchFieldMax = 4095;
 /** Most rows a window's bound can say. */
 export const rowsFieldMax = 8191;
-/** Most k-tiles a product can say. */
-const kTilesMax = 256;
+/** Most k-tiles a product can say, and tiles of columns. */
+const [kTilesMax, nTilesMax] = [256, 64] as const;
 
 /** Bytes of a tile of weights in SRAM. */
 const tileBytesOf = ({ arrays, sram }: Machine, elementBytes: number): number => {
@@ -83,65 +86,96 @@ const tileBytesOf = ({ arrays, sram }: Machine, elementBytes: number): number =>
   return side * Math.ceil((side * elementBytes) / line) * line;
 };
 
-/**
- * Columns of a piece of a row that is scaled in blocks: as many as have their scales on one line, or what is brought at once of the weights that
- * they are multiplied by; a block and a tile at the least.
- */
+/** Columns a piece of a row that is scaled in blocks may have: as many as have their scales on one line, or half as many, and so on; a block and a tile at the least. */
+export function pieceSizes({ arrays, sram }: Machine): readonly number[] {
+  const { size } = blockScales.block;
+  const least = Math.max(arrays.size.value, size);
+  const sizes = [Math.max(least, (sram.lineBytes.value / formatBytes.f32) * size)];
+  for (let next = (sizes[0] as number) / 2; next >= least; next /= 2) sizes.push(next);
+  return sizes;
+}
+
+/** Columns of a piece of a row that is scaled in blocks: no more than what is brought at once of the weights that they are multiplied by, if there are so few. */
 export function pieceColumns(machine: Machine, rows: number, { stageBytes, ringDepth }: Staging): number {
-  const [side, { size }] = [machine.arrays.size.value, blockScales.block];
-  const least = Math.max(side, size);
+  const side = machine.arrays.size.value;
   const slotTiles = stageBytes / 2 / ringDepth / tileBytesOf(machine, 1);
   const most = Math.min(kTilesMax, tilesDeep(machine, rows), Math.floor(slotTiles / tilesAcross(machine, rows))) * side;
-  let columns = Math.max(least, (machine.sram.lineBytes.value / formatBytes.f32) * size);
-  while (columns / 2 >= least && columns > most) columns /= 2;
-  return columns;
+  const sizes = pieceSizes(machine);
+  return sizes.find((columns) => columns <= most) ?? (sizes.at(-1) as number);
 }
 
 /**
  * The cut with the fewest estimated cycles among those that fit `stageBytes` of SRAM (half for the weight ring) and two
  * banks of accumulators; undefined if none does. Estimate: the larger of array time and weight streaming, per pass.
  */
-export function planMatmul(shape: MatmulShape, machine: Machine, { stageBytes, ringDepth: depth }: Staging): MatmulPlan | undefined {
+export function planMatmul(shape: MatmulShape, machine: Machine, { stageBytes, ringDepth }: Staging): Cut | undefined {
   const side = machine.arrays.size.value;
   const tileBytes = tileBytesOf(machine, shape.elementBytes);
   const tilesPerUnit = shape.gated ? 2 : 1;
-  const slotTiles = Math.min(shape.chunkTiles === undefined ? tilesAcross(machine, shape.rows) * tilesDeep(machine, shape.rows) : Infinity, Math.floor(Math.min(stageBytes / 2 / depth, shape.chunkBytes) / tileBytes));
+  const slotTiles = Math.min(shape.chunkTiles === undefined ? tilesAcross(machine, shape.rows) * tilesDeep(machine, shape.rows) : Infinity, Math.floor(Math.min(stageBytes / 2 / ringDepth, shape.chunkBytes ?? Infinity) / tileBytes));
   const units = Math.ceil(shape.columns / side);
   const kTiles = Math.ceil(shape.k / side);
   const leastChunk = Math.min(kTiles, shape.chunkTiles ?? 1);
-  const bytesPerCycle = machine.hbm.bytesPerSecond.value / machine.clockHz.value;
-  const rate = shape.elementBytes === 1 ? 1 : machine.arrays.bf16Rate.value;
 
-  let best: MatmulPlan | undefined;
+  let best: (Cut & { readonly rowTiles: number; readonly cycles: number }) | undefined;
   for (let split = 0; 2 ** split <= machine.arrays.count.value; split++) {
-    const inGang = Math.min(units, Math.floor(machine.arrays.count.value / 2 ** split / tilesPerUnit), Math.floor(Math.min(slotTiles, rowsFieldMax) / tilesPerUnit / leastChunk), 64 / tilesPerUnit);
+    const inGang = Math.min(units, Math.floor(machine.arrays.count.value / 2 ** split / tilesPerUnit), Math.floor(Math.min(slotTiles, rowsFieldMax) / tilesPerUnit / leastChunk), nTilesMax / tilesPerUnit);
     const unitsMax = inGang < units ? Math.floor(inGang / shape.groupStep) * shape.groupStep : units;
     if (unitsMax < 1) continue;
     const even = Math.ceil(units / Math.ceil(units / unitsMax));
     const groupUnits = Math.min(units, Math.ceil(even / shape.groupStep) * shape.groupStep);
-    const groupCount = Math.ceil(units / groupUnits);
     const perRow = shape.stagedBytesPerRow + shape.stagedBytesPerRowAndColumn * groupUnits * side;
     const rowsMax = Math.min(shape.rows, rowsFieldMax, 2 ** split * Math.floor(machine.accumulatorRows.value / 2), perRow === 0 ? shape.rows : Math.floor(stageBytes / 2 / perRow));
     if (rowsMax < 1) continue;
-    const rowTiles = Math.ceil(shape.rows / rowsMax);
-    const rowTile = Math.ceil(shape.rows / rowTiles);
-    const arrayCycles = (groupCount * kTiles * Math.max(Math.ceil(rowTile / 2 ** split), side)) / rate;
-    const streamCycles = (units * tilesPerUnit * kTiles * tileBytes) / bytesPerCycle;
-    const cycles = rowTiles * Math.max(arrayCycles, streamCycles);
+    const chunkTiles = shape.chunkTiles !== undefined ? leastChunk : Math.min(kTiles, kTilesMax, Math.floor(slotTiles / (groupUnits * tilesPerUnit)), Math.floor(rowsFieldMax / (groupUnits * tilesPerUnit)));
+    const cut: Cut = { rowTile: Math.ceil(shape.rows / Math.ceil(shape.rows / rowsMax)), split, groupUnits, chunkTiles };
+    const { rowTiles, cycles } = cutProduct(shape, cut, machine);
     // Of equals the one that streams the weights less often.
     if (best !== undefined && (best.cycles < cycles || (best.cycles === cycles && best.rowTiles <= rowTiles))) continue;
-    const chunkTiles = shape.chunkTiles !== undefined ? leastChunk : Math.min(kTiles, kTilesMax, Math.floor(slotTiles / (groupUnits * tilesPerUnit)), Math.floor(rowsFieldMax / (groupUnits * tilesPerUnit)));
-    best = {
-      rowTile, rowTiles, split, tilesPerUnit,
-      groups: pieces(units, groupUnits, shape.columns % side !== 0),
-      chunks: pieces(kTiles, chunkTiles, shape.k % side !== 0),
-      kLast: shape.k - (kTiles - 1) * side,
-      nLast: shape.columns - (units - 1) * side,
-      depth,
-      cycles,
-    };
+    best = { ...cut, rowTiles, cycles };
   }
-  return best;
+  if (best === undefined) return undefined;
+  const { rowTile, split, groupUnits, chunkTiles } = best;
+  return { rowTile, split, groupUnits, chunkTiles };
+}
+
+/** A product as its cut makes it. */
+export function cutProduct(shape: MatmulShape, { rowTile, split, groupUnits, chunkTiles }: Cut, machine: Machine): MatmulPlan {
+  const side = machine.arrays.size.value;
+  const tilesPerUnit = shape.gated ? 2 : 1;
+  const [units, kTiles] = [Math.ceil(shape.columns / side), Math.ceil(shape.k / side)];
+  const rowTiles = Math.ceil(shape.rows / rowTile);
+  const rate = shape.elementBytes === 1 ? 1 : machine.arrays.bf16Rate.value;
+  const arrayCycles = (Math.ceil(units / groupUnits) * kTiles * Math.max(Math.ceil(rowTile / 2 ** split), side)) / rate;
+  const streamCycles = (units * tilesPerUnit * kTiles * tileBytesOf(machine, shape.elementBytes)) / (machine.hbm.bytesPerSecond.value / machine.clockHz.value);
+  return {
+    rowTile, rowTiles, split, tilesPerUnit,
+    groups: pieces(units, groupUnits, shape.columns % side !== 0),
+    chunks: pieces(kTiles, chunkTiles, shape.k % side !== 0),
+    kLast: shape.k - (kTiles - 1) * side,
+    nLast: shape.columns - (units - 1) * side,
+    arrayCycles, streamCycles,
+    cycles: rowTiles * Math.max(arrayCycles, streamCycles),
+  };
+}
+
+/** What of a cut the machine cannot do; undefined if it can. Whether SRAM has the room is another matter. */
+export function faultOfCut(shape: MatmulShape, { rowTile, split, groupUnits, chunkTiles }: Cut, machine: Machine): string | undefined {
+  const side = machine.arrays.size.value;
+  const tilesPerUnit = shape.gated ? 2 : 1;
+  const [units, kTiles] = [Math.ceil(shape.columns / side), Math.ceil(shape.k / side)];
+  const nTiles = groupUnits * tilesPerUnit;
+  const rowsMost = Math.min(shape.rows, rowsFieldMax, 2 ** split * Math.floor(machine.accumulatorRows.value / 2));
+  const arrays = machine.arrays.count.value;
+  const whole = [rowTile, groupUnits, chunkTiles].every((size) => Number.isInteger(size) && size >= 1) && Number.isInteger(split) && split >= 0;
+  if (!whole) return 'a row tile, a group and a chunk are of one or more, and arrays are split 0 or more times';
+  if (rowTile > rowsMost) return `row tiles of ${rowTile} rows, where ${rowsMost} are the most`;
+  if (nTiles * 2 ** split > arrays || nTiles > nTilesMax) return `${nTiles} tiles across, ${2 ** split} times, where there are ${arrays} arrays`;
+  if (groupUnits > units || (groupUnits < units && groupUnits % shape.groupStep !== 0)) return `groups of ${groupUnits} of ${units} tiles of columns${shape.groupStep === 1 ? '' : `, which go by ${shape.groupStep}`}`;
+  if (chunkTiles > Math.min(kTiles, kTilesMax) || chunkTiles * nTiles > rowsFieldMax) return `chunks of ${chunkTiles} of ${kTiles} k-tiles`;
+  if (shape.chunkTiles !== undefined && chunkTiles !== Math.min(kTiles, shape.chunkTiles)) return `chunks of ${chunkTiles} k-tiles, where rows are scaled in pieces of ${shape.chunkTiles}`;
+  if (chunkTiles * nTiles * tileBytesOf(machine, shape.elementBytes) > (shape.chunkBytes ?? Infinity)) return `chunks of more than ${shape.chunkBytes} bytes`;
+  return undefined;
 }
 
 /** Cuts `total` tiles; a ragged last tile needs a piece of its own to be in. */

@@ -21,11 +21,11 @@ export function lowerAttention(low: Lowering, op: OpOf<'attention'>, site: Atten
   const poolRows = bounds.poolPages * bounds.pageRows * 2;
   const plane = (first: number): Region =>
     write.region(site.kv, site.layered ? instanceRow(low, poolRows, affine(first)) : affine(first), poolRows - first, k.columns);
-  const append = (from: Place, first: number): void =>
-    overRows(low, [from], [], ([rowsFrom], _, rows) => write.op('scatter', { skip: false }, { from: rowsFrom as Region, index: site.slots, out: plane(first) }, rows));
-  append(k, 0);
-  append(v, bounds.pageRows);
-  overRows(low, [q], [low.place(op.results[0] as ValueId)], ([queries], [out], rows) => {
+  const append = (what: string, from: Place, first: number): void =>
+    overRows(low, what, { reads: [from] }, ([rowsFrom], _, rows) => write.op('scatter', { skip: false }, { from: rowsFrom as Region, index: site.slots, out: plane(first) }, rows));
+  append('keys', k, 0);
+  append('values', v, bounds.pageRows);
+  overRows(low, 'queries', { reads: [q], writes: [low.place(op.results[0] as ValueId)] }, ([queries], [out], rows) => {
     write.op('query', { heads, headDim, scale }, { q: queries as Region, worklist: site.worklist, slopes }, rows);
     write.op('attend', { mask, window, softCap, kvHeads, pageRows: bounds.pageRows }, { kv: plane(0), pages: site.pages }, rows);
     write.op('finish', {}, { sinks, out: out as Region }, rows);

@@ -4,7 +4,6 @@ import { blockScales } from '../../isa-spec/numerics-scales.ts';
 import { allOps, type OpOf } from '../../ir/graph/module.ts';
 import type { Affine, Region, RowBound } from '../../ir/tile/module.ts';
 import type { ValueId } from '../../ir/types.ts';
-import { pieceColumns, type Staging } from '../plan/matmul.ts';
 import type { Lowering } from './lowering.ts';
 import { add, affine, times } from './writer.ts';
 
@@ -14,10 +13,9 @@ import { add, affine, times } from './writer.ts';
  */
 export type Pieces = { readonly columns: number; readonly scales: number };
 
-/** The pieces of so many rows on a machine whose ops may stage so much. */
-export function piecesOf(machine: Machine, rows: number, staging: Staging): Pieces {
+/** Pieces of so many columns. */
+export function piecesOf(machine: Machine, columns: number): Pieces {
   const line = machine.sram.lineBytes.value / formatBytes.f32;
-  const columns = pieceColumns(machine, rows, staging);
   return { columns, scales: Math.ceil(blocksIn(columns) / line) * line };
 }
 

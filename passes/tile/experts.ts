@@ -4,7 +4,8 @@ import type { ValueId } from '../../ir/types.ts';
 import { binsOf } from '../../isa-spec/bins.ts';
 import { formatBytes, type Format } from '../../isa-spec/fields.ts';
 import type { Activation } from '../../isa-spec/instructions.ts';
-import { type MatmulPlan, pieceCount, pieceTotal, planMatmul, rowsFieldMax } from '../plan/matmul.ts';
+import { type BinsShape, shapesOfBins } from '../plan/experts.ts';
+import { cutProduct, type MatmulPlan, pieceCount, pieceTotal } from '../plan/matmul.ts';
 import { bufferOf, DoesNotFit, instanceRow, listBuffer, type Lowering, type Place, rowBytes, rowLimit, rowsOf, wholeList } from './lowering.ts';
 import { eachChunk, eachGroup } from './matmul.ts';
 import { tableOf } from './rows.ts';
@@ -29,7 +30,7 @@ export function lowerExperts(low: Lowering, op: OpOf<'experts'>, tag: number): v
   const name = `experts.${op.results[0]}`;
   const format = scaled ? 'e4m3' : 'bf16';
   const inner = weightOf(low, downs).shape[1] as number;
-  const { size, plans: [gatePlan, downPlan] } = binning(low, { limit, experts, k, width: x.columns, out: out.columns, inner, parts, format });
+  const { size, ringDepth, gate: gatePlan, down: downPlan } = binning(low, { rows: limit, experts, k, width: x.columns, out: out.columns, inner, parts, elementBytes: formatBytes[format] });
   const bins = binsOf({ max: limit, k, experts, size });
 
   const list = (what: string, of: 'i32' | 'f32', words: number): Region => wholeList(write, listBuffer(write, `${name}.${what}`, of, words));
@@ -57,8 +58,8 @@ export function lowerExperts(low: Lowering, op: OpOf<'experts'>, tag: number): v
   const answer = stage('answers', 'bf16', out.columns, 2);
   const [first, second] = [quantised('rows', own), quantised('inner', hidden)];
   const products = [
-    product(low, { weight: gates, bias: biases[0], plan: gatePlan, gated: true, activation, scaled, experts, owners, format }),
-    product(low, { weight: downs, bias: biases[1], plan: downPlan, gated: false, activation: 'none', scaled, experts, owners, format }),
+    product(low, { weight: gates, bias: biases[0], plan: gatePlan, ringDepth, gated: true, activation, scaled, experts, owners, format }),
+    product(low, { weight: downs, bias: biases[1], plan: downPlan, ringDepth, gated: false, activation: 'none', scaled, experts, owners, format }),
   ] as const;
   write.loop(1, 'bins', bins, () => {
     write.op('gather', { skip: true }, { table: write.region(rowsIn, affine(0), rowLimit(low, x.of), x.columns), index: sources, out: own }, rows);
@@ -73,12 +74,12 @@ export function lowerExperts(low: Lowering, op: OpOf<'experts'>, tag: number): v
 }
 
 type Product = {
-  readonly weight: ValueId; readonly bias: ValueId | undefined; readonly plan: MatmulPlan; readonly gated: boolean; readonly activation: Activation;
+  readonly weight: ValueId; readonly bias: ValueId | undefined; readonly plan: MatmulPlan; readonly ringDepth: number; readonly gated: boolean; readonly activation: Activation;
   readonly scaled: boolean; readonly experts: number; readonly owners: Region; readonly format: Format;
 };
 
 /** Declares the weights of a product; returns how to write it for a bin: rows of `a` times those of the bin's owner. */
-function product(low: Lowering, { weight: value, bias, plan, gated, activation, scaled, experts, owners, format }: Product): (a: Region, rowScale: Region | undefined, out: Region, rows: RowBound) => void {
+function product(low: Lowering, { weight: value, bias, plan, ringDepth, gated, activation, scaled, experts, owners, format }: Product): (a: Region, rowScale: Region | undefined, out: Region, rows: RowBound) => void {
   const { write } = low;
   const side = low.machine.arrays.size.value;
   const weight = weightOf(low, value);
@@ -92,7 +93,7 @@ function product(low: Lowering, { weight: value, bias, plan, gated, activation, 
     name: weight.name, space: 'hbm', role: 'weights', format, rows, columns: pieceTotal(plan.groups) * plan.tilesPerUnit * pieceTotal(plan.chunks) * side * side,
     packing: { kind: 'expertTiles', ...common, chunkTiles: plan.chunks.size },
   });
-  const ring = write.buffer({ name: `${weight.name}.ring`, space: 'sram', role: 'stage', format, rows: 1, columns: chunkElements, depth: plan.depth });
+  const ring = write.buffer({ name: `${weight.name}.ring`, space: 'sram', role: 'stage', format, rows: 1, columns: chunkElements, depth: ringDepth });
   const acc = write.buffer({ name: `${weight.name}.acc`, space: 'acc', role: 'stage', format: 'f32', rows: plan.rowTile, columns: groupTiles * side, depth: 2 });
   const params = parts === 0 ? undefined : {
     home: write.buffer({ name: `${weight.name}.params`, space: 'hbm', role: 'weights', format: 'f32', rows, columns: groups * perGroup, packing: { kind: 'expertParams', ...common, bias: bias === undefined ? '' : weightNameOf(low, bias), scale: scaled } }),
@@ -127,47 +128,26 @@ function product(low: Lowering, { weight: value, bias, plan, gated, activation, 
     });
 }
 
-type Sizes = { readonly limit: number; readonly experts: number; readonly k: number; readonly width: number; readonly out: number; readonly inner: number; readonly parts: number; readonly format: Format };
-
-/** Slots of the rings of weights that are picked. */
-const ringDepth = 3;
-
-/** Places of a bin, and how its two products are cut: the fewest estimated cycles for all bins together. A bin is one row tile. */
-function binning(low: Lowering, { limit, experts, k, width, out, inner, parts, format }: Sizes): { readonly size: number; readonly plans: readonly [MatmulPlan, MatmulPlan] } {
-  const codes = (columns: number): number => (format === 'e4m3' ? rowBytes(low, 'e4m3', columns) : 0);
-  const perRow = 4 * rowBytes(low, 'bf16', width) + codes(width) + rowBytes(low, 'bf16', inner) + codes(inner) + 4 * formatBytes.i32;
-  const shape = {
-    elementBytes: formatBytes[format],
-    // A gather brings a chunk of weights as one row, and has sixteen bits for its lines.
-    chunkBytes: (2 ** 16 - 1) * low.machine.sram.lineBytes.value,
-    // Both products have these rows, and room for rows.
-    stagedBytesPerRow: perRow / 2, stagedBytesPerRowAndColumn: 0, chunkTiles: undefined, groupStep: 1,
-  };
-  let best: { readonly size: number; readonly plans: readonly [MatmulPlan, MatmulPlan]; readonly cycles: number } | undefined;
-  for (let cuts = 1, size = 0; size !== 1; cuts = cuts < 8 ? cuts + 1 : 2 * cuts) {
-    size = Math.ceil(limit / cuts);
-    const gate = planMatmul({ ...shape, rows: size, k: width, columns: inner / parts, gated: true }, low.machine, { ...low.homes, ringDepth: Math.min(ringDepth, low.homes.ringDepth) });
-    const down = planMatmul({ ...shape, rows: size, k: inner, columns: out, gated: false }, low.machine, { ...low.homes, ringDepth: Math.min(ringDepth, low.homes.ringDepth) });
-    if (gate === undefined || down === undefined || gate.rowTiles > 1 || down.rowTiles > 1) continue;
-    const cycles = binsOf({ max: limit, k, experts, size }) * (gate.cycles + down.cycles);
-    if (best === undefined || cycles < best.cycles) best = { size, plans: [gate, down], cycles };
-  }
-  if (best === undefined || limit > rowsFieldMax) throw new DoesNotFit();
-  return best;
+/** The bins of a step, and its two products as they are cut: a bin is one row tile. */
+function binning(low: Lowering, shape: Omit<BinsShape, 'bytesPerRow'>): { readonly size: number; readonly ringDepth: number; readonly gate: MatmulPlan; readonly down: MatmulPlan } {
+  const { width, inner, elementBytes } = shape;
+  const codes = (columns: number): number => (elementBytes === formatBytes.e4m3 ? rowBytes(low, 'e4m3', columns) : 0);
+  const of = { ...shape, bytesPerRow: 4 * rowBytes(low, 'bf16', width) + codes(width) + rowBytes(low, 'bf16', inner) + codes(inner) + 4 * formatBytes.i32 };
+  const settled = low.settle('bins', 'bins', of);
+  if (settled === undefined) throw new DoesNotFit();
+  const { size, ringDepth } = settled;
+  const shapes = shapesOfBins(of, size, low.machine);
+  return { size, ringDepth, gate: cutProduct(shapes.gate, settled.gate, low.machine), down: cutProduct(shapes.down, settled.down, low.machine) };
 }
 
 type Mixing = { readonly rowTile: number; readonly rowTiles: number };
 
-/** Row tiles in which results are added up; weights of a tile start on a line. */
+/** Row tiles in which results are added up. */
 function mixTiling(low: Lowering, { limit, k, width, out }: { readonly limit: number; readonly k: number; readonly width: number; readonly out: Place }): Mixing {
-  const words = low.machine.sram.lineBytes.value / formatBytes.f32;
-  const perRow = 2 * k * rowBytes(low, 'bf16', width) + 2 * rowBytes(low, bufferOf(low, out.buffer).format, width);
-  const most = Math.min(Math.floor(low.homes.stageBytes / 2 / perRow), Math.floor(rowsFieldMax / k));
-  if (most >= limit) return { rowTile: limit, rowTiles: 1 };
-  const tallest = Math.floor(most / words) * words;
-  if (tallest < 1) throw new DoesNotFit();
-  const rowTiles = Math.ceil(limit / tallest);
-  return { rowTile: Math.ceil(limit / rowTiles / words) * words, rowTiles };
+  const bytesPerRow = 2 * k * rowBytes(low, 'bf16', width) + 2 * rowBytes(low, bufferOf(low, out.buffer).format, width);
+  const settled = low.settle('mix', 'results', { rows: limit, k, words: low.machine.sram.lineBytes.value / formatBytes.f32, bytesPerRow });
+  if (settled === undefined) throw new DoesNotFit();
+  return { ...settled, rowTiles: Math.ceil(limit / settled.rowTile) };
 }
 
 /** Adds up what the experts of each row have made of it. */

@@ -5,19 +5,13 @@ import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
 import { pitchLines } from '../../ir/tile/footprint.ts';
 import type { Affine, Buffer, BufferId, Region, RowBound, RowPart, TileModule } from '../../ir/tile/module.ts';
 import type { ValueId } from '../../ir/types.ts';
-import { rowsFieldMax, type Staging } from '../plan/matmul.ts';
+import type { Question, Questions } from '../plan/decisions.ts';
+import type { Homes } from '../plan/tiling.ts';
 import type { Pieces } from './blocks.ts';
 import { affine, shift, type TileWriter } from './writer.ts';
 
 /** Largest step a program serves, and the KV pool it works on. */
 export type Bounds = TileModule['bounds'];
-
-/**
- * Where the planner keeps things: values whose buffers are named here live in HBM, the others in SRAM; SRAM for what passes through; and
- * the parts a step's rows are worked on in (parts.ts): one of all of them, or several, one after the other; and whether what those carry from layer
- * to layer is parked in HBM while they attend.
- */
-export type Homes = Staging & { readonly spilled: ReadonlySet<string>; readonly parts: readonly [RowPart, ...RowPart[]]; readonly parked: boolean };
 
 /** A value in memory: columns of a buffer, from `row` on a row for everything a step, or the part of it, counts (tokens, sampled rows, ...). */
 export type Place = { readonly buffer: BufferId; readonly row: number; readonly column: number; readonly columns: number; readonly of: StepCount };
@@ -29,6 +23,8 @@ export type Lowering = {
   readonly machine: Machine;
   readonly bounds: Bounds;
   readonly homes: Homes;
+  /** What is settled of a thing of this op; undefined if there is no room. */
+  readonly settle: <Q extends Question>(kind: Q, what: string, of: Questions[Q]['of']) => Questions[Q]['settled'] | undefined;
   readonly place: (value: ValueId) => Place;
   /** The SRAM list a row-list value (ids, positions, row scales) is in. */
   readonly list: (value: ValueId) => Region;
@@ -80,18 +76,18 @@ export const stageDepth = 2;
 /** Writes the ops of one row tile: operands and results where the units find them; `home`: this tile's rows of any place. */
 type Emit = (reads: readonly Region[], writes: readonly Region[], rows: RowBound, home: (place: Place) => Region, passing: Region | undefined) => void;
 
-/** Rows that are made in a tile and read in it, and nowhere else. */
-type Passing = { readonly name: string; readonly format: Format; readonly columns: number };
+/** What passes through: rows that are read, that are written, and that are made in a tile and read in it, and nowhere else. */
+type Passed = { readonly reads?: readonly Place[]; readonly writes?: readonly Place[]; readonly passing?: { readonly name: string; readonly format: Format; readonly columns: number } };
 
 /**
- * Runs `emit` over tiles of rows. Operands that live in HBM are loaded into, and results stored from, double-buffered
- * stages, and so are those of `passing`; the tile is as tall as the stages allow. Throws DoesNotFit when a single row is too much.
+ * Runs `emit` over tiles of rows, which for this op are `what`. Operands that live in HBM are loaded into, and results stored from, double-buffered
+ * stages, and so are those of `passing`. Throws DoesNotFit when a single row is too much.
  */
-export function overRows(low: Lowering, reads: readonly Place[], writes: readonly Place[], emit: Emit, passing?: Passing): void {
+export function overRows(low: Lowering, what: string, { reads = [], writes = [], passing }: Passed, emit: Emit): void {
   const of = (writes[0] ?? reads[0])?.of ?? 'tokens';
   const staged = [...reads, ...writes].filter((place) => bufferOf(low, place.buffer).space === 'hbm');
   const perRow = staged.reduce((sum, place) => sum + stageDepth * rowBytes(low, bufferOf(low, place.buffer).format, place.columns), passing === undefined ? 0 : stageDepth * rowBytes(low, passing.format, passing.columns));
-  const { rowTile, rowTiles } = rowTiling(low, of, perRow);
+  const { rowTile, rowTiles } = rowTiling(low, what, of, perRow);
   const rows: RowBound = { max: rowTile, of };
   const row = affine(0, 0, rowTile);
   const slot = affine(0, 0, 1);
@@ -117,16 +113,12 @@ export function overRows(low: Lowering, reads: readonly Place[], writes: readonl
   });
 }
 
-/** Row tiles of a stage are no more than that part of it, if they have some rows: what is on its way is not worth more room. */
-const [tileShare, someRows] = [1 / 8, 16] as const;
-
-/** Equal row tiles, as tall as `bytesPerRow` of stage each lets them be. */
-export function rowTiling(low: Lowering, of: StepCount, bytesPerRow: number): { rowTile: number; rowTiles: number } {
-  const limit = rowLimit(low, of);
-  const most = Math.min(limit, rowsFieldMax, bytesPerRow === 0 ? limit : Math.max(Math.floor((low.homes.stageBytes * tileShare) / bytesPerRow), Math.min(someRows, Math.floor(low.homes.stageBytes / bytesPerRow))));
-  if (most < 1) throw new DoesNotFit();
-  const rowTiles = Math.ceil(limit / most);
-  return { rowTile: Math.ceil(limit / rowTiles), rowTiles };
+/** Equal row tiles of rows that take `bytesPerRow` of stages each. */
+export function rowTiling(low: Lowering, what: string, of: StepCount, bytesPerRow: number): { rowTile: number; rowTiles: number } {
+  const rows = rowLimit(low, of);
+  const settled = low.settle('rows', what, { rows, bytesPerRow });
+  if (settled === undefined) throw new DoesNotFit();
+  return { ...settled, rowTiles: Math.ceil(rows / settled.rowTile) };
 }
 
 const stage = (low: Lowering, place: Place, rows: number): BufferId => {

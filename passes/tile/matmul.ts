@@ -2,7 +2,7 @@ import type { GraphOp, OpOf } from '../../ir/graph/module.ts';
 import type { Affine, BufferId, Packing, Region, RowBound } from '../../ir/tile/module.ts';
 import type { TensorType, ValueId } from '../../ir/types.ts';
 import { type Format, formatBytes } from '../../isa-spec/fields.ts';
-import { type MatmulPlan, pieceCount, pieceTotal, planMatmul } from '../plan/matmul.ts';
+import { cutProduct, type MatmulPlan, type MatmulShape, pieceCount, pieceTotal } from '../plan/matmul.ts';
 import { sizeOf } from '../rewrite.ts';
 import { blocksIn, moveScales, part, quantisePieces, scaleColumns, soleQuantiser } from './blocks.ts';
 import { bufferOf, DoesNotFit, instanceRow, type Lowering, MustSpill, type Place, rowBytes, rowLimit, rowsOf } from './lowering.ts';
@@ -34,16 +34,20 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
   const result = op.results[0] as ValueId;
   const type = low.module.types[result] as TensorType;
   const shape = {
-    rows: rowLimit(low, countOf(type)), k: a.columns, columns: sizeOf(type.shape[1]), gated: op.attrs.gated, elementBytes: formatBytes[format], chunkBytes: Infinity,
+    rows: rowLimit(low, countOf(type)), k: a.columns, columns: sizeOf(type.shape[1]), gated: op.attrs.gated, elementBytes: formatBytes[format], chunkBytes: undefined,
     stagedBytesPerRow: operands.filter(inHbm).reduce((sum, place) => sum + rowBytes(low, bufferOf(low, place.buffer).format, place.columns), 0),
     chunkTiles: inBlocks ? low.pieces.columns / side : undefined,
   };
   const quantiser = residualValue === undefined ? soleQuantiser(low, result, true) : undefined;
   const into = quantiser === undefined ? undefined : intoBlocks(low, quantiser);
-  const drained = into === undefined ? undefined : planMatmul({ ...shape, stagedBytesPerRowAndColumn: into.stagedBytes, groupStep: low.pieces.columns / side }, low.machine, low.homes);
+  const cut = (what: string, of: MatmulShape): MatmulPlan | undefined => {
+    const settled = low.settle('product', what, of);
+    return settled === undefined ? undefined : cutProduct(of, settled, low.machine);
+  };
+  const drained = into === undefined ? undefined : cut(`${weight.name} to codes`, { ...shape, stagedBytesPerRowAndColumn: into.stagedBytes, groupStep: low.pieces.columns / side });
   const whole = drained === undefined ? { out: low.place(result), residual: residualValue === undefined ? undefined : low.place(residualValue) } : undefined;
   const staged = whole === undefined ? [] : [whole.out, ...(whole.residual === undefined ? [] : [whole.residual])].filter(inHbm);
-  const plan = drained ?? planMatmul({ ...shape, stagedBytesPerRowAndColumn: staged.reduce((sum, place) => sum + 2 * bytesOf(place), 0), groupStep: 1 }, low.machine, low.homes);
+  const plan = drained ?? cut(weight.name, { ...shape, stagedBytesPerRowAndColumn: staged.reduce((sum, place) => sum + 2 * bytesOf(place), 0), groupStep: 1 });
   if (plan === undefined) throw new DoesNotFit();
   if (whole?.residual !== undefined) sameHome(low, whole.out, whole.residual);
   if (drained !== undefined) low.done.add(quantiser as GraphOp);
@@ -60,7 +64,7 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
     packing: { kind: 'tiles', weight: name, groupTiles, chunkTiles: plan.chunks.size, gated: op.attrs.gated },
   });
   const chunks = pieceCount(plan.groups) * pieceCount(plan.chunks);
-  const ring = write.slots(`weights.${format}`, plan.rowTiles * chunks, () => ({ format, rows: chunkRows, columns: side * side, depth: plan.depth }));
+  const ring = write.slots(`weights.${format}`, plan.rowTiles * chunks, () => ({ format, rows: chunkRows, columns: side * side, depth: low.homes.ringDepth }));
   const params = !op.attrs.scaled && bias === undefined ? undefined : nest.params({ kind: 'params', weight: name, bias: bias === undefined ? '' : weightNameOf(low, bias), groupTiles, gated: op.attrs.gated, scale: op.attrs.scaled }, instances);
   const acc = write.buffer({ name: `${name}.acc`, space: 'acc', role: 'stage', format: 'f32', rows: plan.rowTile, columns: groupTiles * side, depth: 2 });
   const rowScale = scalesOfX === undefined ? undefined : inBlocks ? low.onesOf(countOf(type)) : low.list(scalesOfX);
@@ -72,7 +76,7 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
       const accRegion = write.region(acc, affine(0), plan.rowTile, nTiles * side, { slot: group.slot });
       eachChunk(low, plan, group, ({ first, chunkTiles, accumulate, ringSlot, kLast, column }) => {
         const count = chunkTiles * nTiles;
-        const stage = write.region(ring.buffer, affine(0), count, side * side, { ...(plan.depth === 1 ? {} : { slot: shift(ringSlot, ring.first) }), reach: chunkRows });
+        const stage = write.region(ring.buffer, affine(0), count, side * side, { ...(low.homes.ringDepth === 1 ? {} : { slot: shift(ringSlot, ring.first) }), reach: chunkRows });
         const whole: RowBound = { max: count, of: 'all' };
         write.op('load', {}, { from: write.region(tiles, instanceRow(low, tilesPerInstance, first), count, side * side), out: stage }, whole);
         const ones = inBlocks ? low.ones(blocksIn(chunkTiles * side), blocksIn(nTiles * side)) : undefined;
@@ -192,7 +196,7 @@ class MatmulNest {
     const parts = (packing.scale ? 1 : 0) + (packing.bias === '' ? 0 : 1);
     const columns = parts * packing.groupTiles * side;
     const home = write.buffer({ name: `${packing.weight}.params`, space: 'hbm', role: 'weights', format: 'f32', rows: instances * groups, columns, packing });
-    const ring = write.slots('params', this.#plan.rowTiles * groups, () => ({ format: 'f32', rows: 1, columns, depth: Math.max(2, this.#plan.depth) }));
+    const ring = write.slots('params', this.#plan.rowTiles * groups, () => ({ format: 'f32', rows: 1, columns, depth: Math.max(2, this.#low.homes.ringDepth) }));
     write.widen(ring.buffer, columns);
     return (index, nTiles) => {
       const slot: Affine = { base: ring.first + index.base, steps: [0, groups, index.steps[2], 0] };

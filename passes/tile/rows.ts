@@ -23,7 +23,7 @@ export function lowerEmbed(low: Lowering, op: OpOf<'embed'>): void {
 
 /** Rows of an HBM table, by an index list, into a place. */
 export function gatherInto(low: Lowering, table: BufferId, tableRows: number, index: Region, out: Place): void {
-  overRows(low, [], [out], (_, [to], rows) => {
+  overRows(low, 'rows', { writes: [out] }, (_, [to], rows) => {
     const from = low.write.region(table, instanceRow(low, tableRows), tableRows, out.columns);
     low.write.op('gather', { skip: false }, { table: from, index, out: to as Region }, rows);
   });
@@ -48,15 +48,16 @@ export function lowerNorm(low: Lowering, op: OpOf<'norm'>): void {
   const result = op.results[0] as ValueId;
   const norm = (x: Region, out: Region, rows: RowBound): void => low.write.op('norm', { norm: op.attrs.norm, groups: op.attrs.groups }, { x, params, out }, rows);
   const quantiser = soleQuantiser(low, result, false);
-  if (quantiser === undefined) return overRows(low, [from], [low.place(result)], ([input], [out], rows) => norm(input as Region, out as Region, rows));
+  if (quantiser === undefined) return overRows(low, 'rows', { reads: [from], writes: [low.place(result)] }, ([input], [out], rows) => norm(input as Region, out as Region, rows));
   // What is only read to be quantised is so a tile of rows at a time, and is never whole.
   const [codes, scales] = quantiser.results as [ValueId, ValueId];
   const { dtype, shape } = low.module.types[result] as TensorType;
   low.done.add(quantiser);
-  overRows(low, [from], [low.place(codes)], ([input], [out], rows, _, through) => {
+  const passing = { name: `norm.${result}.rows`, format: dtype as Format, columns: sizeOf(shape[1]) };
+  overRows(low, 'rows', { reads: [from], writes: [low.place(codes)], passing }, ([input], [out], rows, _, through) => {
     norm(input as Region, through as Region, rows);
     low.write.op('quantise', {}, { x: through as Region, out: out as Region, rowScale: low.list(scales) }, rows);
-  }, { name: `norm.${result}.rows`, format: dtype as Format, columns: sizeOf(shape[1]) });
+  });
 }
 
 /** One vector instruction over one or two operands. */
@@ -71,7 +72,7 @@ export function lowerScale(low: Lowering, op: OpOf<'scale'>): void {
   const same = stagedVector(low, by);
   overPieces(low, [low.place(x), low.place(op.results[0] as ValueId)], ([source, result], first) => {
     const numbers = same.columns === 1 ? same : { ...same, column: affine(first), columns: source.columns };
-    overRows(low, [source], [result], ([from], [out], rows) => low.write.op('map', { function: 'multiply' }, { x: from as Region, y: undefined, same: numbers, out: out as Region }, rows));
+    overRows(low, pieceName('rows', first), { reads: [source], writes: [result] }, ([from], [out], rows) => low.write.op('map', { function: 'multiply' }, { x: from as Region, y: undefined, same: numbers, out: out as Region }, rows));
   });
 }
 
@@ -87,9 +88,12 @@ function overPieces(low: Lowering, places: readonly Place[], emit: (pieces: read
   }
 }
 
-export function mapInto(low: Lowering, name: TileAttrs['map']['function'], from: readonly Place[], to: Place): void {
-  overPieces(low, [to, ...from], ([result, ...operands]) =>
-    overRows(low, operands, [result], ([x, y], [out], rows) => low.write.op('map', { function: name }, { x: x as Region, y, same: undefined, out: out as Region }, rows)),
+const pieceName = (rows: string, first: number): string => (first === 0 ? rows : `${rows} from column ${first}`);
+
+export function mapInto(low: Lowering, does: TileAttrs['map']['function'], from: readonly Place[], to: Place): void {
+  const name = bufferOf(low, to.buffer).name;
+  overPieces(low, [to, ...from], ([result, ...operands], first) =>
+    overRows(low, pieceName(name, first), { reads: operands, writes: [result] }, ([x, y], [out], rows) => low.write.op('map', { function: does }, { x: x as Region, y, same: undefined, out: out as Region }, rows)),
   );
 }
 
@@ -99,7 +103,7 @@ export function lowerQuantise(low: Lowering, op: OpOf<'quantise'>): void {
   if (op.attrs.blocks) {
     const found = low.place(scales);
     const { space, name, format } = bufferOf(low, found.buffer);
-    overRows(low, [low.place(op.operands[0] as ValueId)], [low.place(codes)], ([x], [out], rows, home) => {
+    overRows(low, 'rows', { reads: [low.place(op.operands[0] as ValueId)], writes: [low.place(codes)] }, ([x], [out], rows, home) => {
       const there = home(found);
       const local = space === 'hbm' ? low.write.region(low.write.buffer({ name: `${name}.stage`, space: 'sram', role: 'stage', format, rows: rows.max, columns: found.columns }), affine(0), rows.max, found.columns) : there;
       quantisePieces(low, { x: x as Region, out: out as Region, scales: local }, rows);
@@ -107,7 +111,7 @@ export function lowerQuantise(low: Lowering, op: OpOf<'quantise'>): void {
     });
     return;
   }
-  overRows(low, [low.place(op.operands[0] as ValueId)], [low.place(codes)], ([x], [out], rows) =>
+  overRows(low, 'rows', { reads: [low.place(op.operands[0] as ValueId)], writes: [low.place(codes)] }, ([x], [out], rows) =>
     low.write.op('quantise', {}, { x: x as Region, out: out as Region, rowScale: low.list(scales) }, rows),
   );
 }
@@ -116,13 +120,13 @@ export function lowerRope(low: Lowering, op: OpOf<'rope'>, angles: Place): void 
   const { headDim, interleaved, frequencies } = op.attrs;
   const from = low.place(op.operands[0] as ValueId);
   const attrs = { interleaved, headDim, rotary: 2 * frequencies.length, heads: from.columns / headDim };
-  overRows(low, [from, angles], [low.place(op.results[0] as ValueId)], ([x, table], [out], rows) =>
+  overRows(low, 'rows', { reads: [from, angles], writes: [low.place(op.results[0] as ValueId)] }, ([x, table], [out], rows) =>
     low.write.op('rope', attrs, { x: x as Region, table: table as Region, out: out as Region }, rows),
   );
 }
 
 export function lowerAllgather(low: Lowering, op: OpOf<'allgather'>, tag: number): void {
-  overRows(low, [low.place(op.operands[0] as ValueId)], [low.place(op.results[0] as ValueId)], ([from], [out], rows) =>
+  overRows(low, 'rows', { reads: [low.place(op.operands[0] as ValueId)], writes: [low.place(op.results[0] as ValueId)] }, ([from], [out], rows) =>
     low.write.op('allgather', { parts: op.attrs.parts, tag }, { from: from as Region, out: out as Region }, rows),
   );
 }
@@ -131,7 +135,7 @@ export function lowerAllgather(low: Lowering, op: OpOf<'allgather'>, tag: number
 export function lowerTake(low: Lowering, to: Place, tag: number, sent: (rows: number) => BufferId): void {
   const { write } = low;
   const { format, space, name } = bufferOf(low, to.buffer);
-  const { rowTile, rowTiles } = rowTiling(low, 'tokens', 2 * stageDepth * rowBytes(low, format, to.columns));
+  const { rowTile, rowTiles } = rowTiling(low, 'rows', 'tokens', 2 * stageDepth * rowBytes(low, format, to.columns));
   const first = low.part?.first ?? 0;
   const home = sent(first + rowTile * rowTiles);
   const [row, slot] = [affine(0, 0, rowTile), affine(0, 0, 1)];
@@ -173,10 +177,10 @@ export function tableOf(low: Lowering, from: Place): BufferId {
 
 /** Rows as they are to a place in HBM. */
 export function storeRows(low: Lowering, from: Place, to: Place): void {
-  overRows(low, [from], [], ([local], _, rows, home) => low.write.op('store', {}, { from: local as Region, out: home(to) }, rows));
+  overRows(low, `${bufferOf(low, from.buffer).name} to HBM`, { reads: [from] }, ([local], _, rows, home) => low.write.op('store', {}, { from: local as Region, out: home(to) }, rows));
 }
 
 /** Rows of a place in HBM to one in SRAM. */
 export function loadRows(low: Lowering, from: Place, to: Place): void {
-  overRows(low, [], [to], (_, [local], rows, home) => low.write.op('load', {}, { from: home(from), out: local as Region }, rows));
+  overRows(low, `${bufferOf(low, to.buffer).name} from HBM`, { writes: [to] }, (_, [local], rows, home) => low.write.op('load', {}, { from: home(from), out: local as Region }, rows));
 }

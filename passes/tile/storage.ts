@@ -5,9 +5,10 @@ import type { TensorType, ValueId } from '../../ir/types.ts';
 import { pitchLines } from '../../ir/tile/footprint.ts';
 import type { BufferId, RowPart } from '../../ir/tile/module.ts';
 import { pitchFieldMax } from '../plan/matmul.ts';
+import type { Homes } from '../plan/tiling.ts';
 import { sizeOf } from '../rewrite.ts';
 import { type Pieces, scaleColumns } from './blocks.ts';
-import type { Bounds, Homes, Place } from './lowering.ts';
+import type { Bounds, Place } from './lowering.ts';
 import type { TileWriter } from './writer.ts';
 
 /**
@@ -61,7 +62,7 @@ export class Storage {
   /** A buffer for a value that is not the graph's, a row a token. */
   fresh(name: string, format: Format, columns: number): Place {
     const own = `${name}${this.#name}`;
-    const buffer = this.#write.buffer({ name: own, space: this.#homes.spilled.has(own) ? 'hbm' : 'sram', role: 'value', format, rows: this.#rows('tokens'), columns });
+    const buffer = this.#write.buffer({ name: own, space: this.#homes.spilled.includes(own) ? 'hbm' : 'sram', role: 'value', format, rows: this.#rows('tokens'), columns });
     return { buffer, row: 0, column: 0, columns, of: 'tokens' };
   }
 
@@ -85,7 +86,7 @@ export class Storage {
     const isHere = block.params.includes(residual) || block.ops.some(({ kind, results }) => kind !== 'columns' && results.includes(residual));
     const isGiven = block === this.#module.body && block.params.includes(residual);
     const alike = this.#module.types[residual]?.dtype === this.#module.types[sum]?.dtype;
-    const isSpilled = this.#homes.spilled.has(this.#nameOf(residual));
+    const isSpilled = this.#homes.spilled.includes(this.#nameOf(residual));
     if (isHere && !isGiven && !isSpilled && alike && !block.yields.includes(residual) && op.operands.indexOf(residual) === op.operands.length - 1 && deadBefore(block, residual, sum)) this.#same.set(sum, residual);
   }
 
@@ -133,7 +134,7 @@ export class Storage {
     }
     const name = this.#nameOf(value);
     const isWide = pitchLines({ format, columns }, this.#lineBytes) > pitchFieldMax;
-    const buffer = this.#write.buffer({ name, space: isWide || this.#homes.spilled.has(name) ? 'hbm' : 'sram', role: 'value', format, rows: this.#rows(of), columns });
+    const buffer = this.#write.buffer({ name, space: isWide || this.#homes.spilled.includes(name) ? 'hbm' : 'sram', role: 'value', format, rows: this.#rows(of), columns });
     return { buffer, row: 0, column: 0, columns, of };
   }
 

@@ -6,10 +6,12 @@ import type { Machine } from '../../isa-spec/machine.ts';
 import type { Buffer, BufferId, Region, RowPart, TileModule } from '../../ir/tile/module.ts';
 import type { TensorType, ValueId } from '../../ir/types.ts';
 import type { Weight } from '../../ir/weights.ts';
+import type { Settle } from '../plan/decisions.ts';
+import type { Homes } from '../plan/tiling.ts';
 import { type AttentionSite, lowerAttention } from './attention.ts';
 import { type Pieces, piecesOf } from './blocks.ts';
 import { lowerExperts } from './experts.ts';
-import { type Bounds, type Homes, listBuffer, listOfRows, type Lowering, type Place, rowLimit, wholeList } from './lowering.ts';
+import { type Bounds, listBuffer, listOfRows, type Lowering, type Place, rowLimit, wholeList } from './lowering.ts';
 import { lowerLinear } from './matmul.ts';
 import { interleaving, type Turn } from './parts.ts';
 import { gatherInto, lowerAllgather, lowerEmbed, lowerMap, lowerNorm, lowerQuantise, lowerRope, lowerSampleRows, lowerScale, lowerTake, loadRows, mapInto, storeRows } from './rows.ts';
@@ -19,12 +21,15 @@ import { affine, TileWriter } from './writer.ts';
 /** A tile module and the graph module it serves, whose weights now include the tables lowering asked for. */
 export type Tiled = { readonly tile: TileModule; readonly graph: GraphModule };
 
+/** What a module is lowered for: the machine, the largest step, the chips the graph is divided over. */
+export type TileTarget = { readonly machine: Machine; readonly bounds: Bounds; readonly chips: number };
+
 /**
- * The graph as loops over tiles with explicit memories and engines. All decisions are in `homes` and in the matmul plans:
- * the same graph, machine and homes always give the same tiles. Throws DoesNotFit if an op finds no room for its stages.
+ * The graph as loops over tiles with explicit memories and engines. Nothing is decided here, but in `homes` and by `settle`: the same graph, machine
+ * and answers always give the same tiles. Throws DoesNotFit if an op finds no room for its stages.
  */
-export function tile(module: GraphModule, machine: Machine, bounds: Bounds, homes: Homes, chips: number): Tiled {
-  const lowering = new GraphLowering(module, machine, bounds, homes);
+export function tile(module: GraphModule, { machine, bounds, chips }: TileTarget, homes: Homes, settle: Settle): Tiled {
+  const lowering = new GraphLowering(module, { machine, bounds, homes, settle });
   lowering.run();
   const tiled: TileModule = {
     name: module.name, tile: machine.arrays.size.value, chips, bounds,
@@ -55,6 +60,7 @@ class GraphLowering {
   readonly #machine: Machine;
   readonly #bounds: Bounds;
   readonly #homes: Homes;
+  readonly #settle: Settle;
   readonly #parts: readonly [Part, ...Part[]];
   readonly #hostLists = new Map<HostTable, BufferId>();
   readonly #pools = new Map<string, BufferId>();
@@ -65,12 +71,13 @@ class GraphLowering {
   #labels = 0;
   #tags = 0;
 
-  constructor(module: GraphModule, machine: Machine, bounds: Bounds, homes: Homes) {
+  constructor(module: GraphModule, { machine, bounds, homes, settle }: { readonly machine: Machine; readonly bounds: Bounds; readonly homes: Homes; readonly settle: Settle }) {
     this.module = module;
+    this.#settle = settle;
     this.#machine = machine;
     this.#bounds = bounds;
     this.#homes = homes;
-    this.#pieces = piecesOf(machine, homes.parts[0].rows, homes);
+    this.#pieces = piecesOf(machine, homes.pieceColumns);
     const common = new Map<ValueId, BufferId>();
     const lineBytes = machine.sram.lineBytes.value;
     const whole = homes.parts.length === 1;
@@ -222,6 +229,7 @@ class GraphLowering {
   #lowering(part: Part, layer: Lowering['layer']): Lowering {
     const low: Lowering = {
       write: this.write, module: this.module, machine: this.#machine, bounds: this.#bounds, homes: this.#homes, part: part.rows, layer,
+      settle: (kind, what, of) => this.#settle(kind, { op: this.write.labelled, what }, of),
       place: (value) => part.storage.place(value),
       list: (value) => this.#list(low, value, part),
       ones: (rows, columns) => this.#filled(`ones.${rows}x${columns}`, 'stage', rows, columns),

@@ -37,6 +37,11 @@ export class TileWriter {
     this.part = part;
   }
 
+  /** What ops written now are part of. */
+  get labelled(): string {
+    return this.#label;
+  }
+
   /** A new buffer; of weights packed alike the one there is. */
   buffer(buffer: Omit<Buffer, 'depth' | 'packing'> & Partial<Pick<Buffer, 'depth' | 'packing'>>): BufferId {
     const key = JSON.stringify(buffer);

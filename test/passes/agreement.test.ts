@@ -27,7 +27,7 @@ describe.each(['fp8', 'bf16'] as const)('%s', (precision) => {
     ['a bucket whose values do not fit its SRAM', tiny, 0.2, { ...smallBounds, tokens: 150 }, 3],
   ] as const)('tiles for %s compute the graph\'s bits, prefill and decode', (_, machine, share, bounds, spilled) => {
     const fit = fitted(normative(source, machine, precision), machine, share, 1, bounds);
-    expect(fit.spilled.length).toBeGreaterThanOrEqual(spilled);
+    expect(fit.plan.homes.spilled.length).toBeGreaterThanOrEqual(spilled);
     const tileState = freshState();
     for (const [i, step] of [prefill, mixed].entries()) {
       const logits = runTiles(fit, step, tileState, { store, lineBytes: machine.sram.lineBytes.value });

@@ -12,7 +12,8 @@ import { fuseGated } from '../../passes/fuse/gated.ts';
 import { fuseResidual } from '../../passes/fuse/residual.ts';
 import { fuseSharedInput } from '../../passes/fuse/shared-input.ts';
 import { group, ungroup } from '../../passes/group.ts';
-import { type Fit, fit } from '../../passes/plan/fit.ts';
+import { apply, type Fit } from '../../passes/plan/apply.ts';
+import { fit } from '../../passes/plan/fit.ts';
 import { shard } from '../../passes/shard.ts';
 import type { Bounds } from '../../passes/tile/lowering.ts';
 
@@ -30,9 +31,10 @@ export function normative(module: GraphModule, machine: Machine, precision: Prec
 /** `parts` beside the bounds: those a step is worked on in, one if it is not said. */
 export function fitted(module: GraphModule, machine: Machine, stageShare: number, chips = 1, { parts = 1, ...bounds }: Bounds & { readonly parts?: number | undefined } = smallBounds): Fit {
   const diagnostics = new Diagnostics();
-  const made = fit(ungroup(module), { machine, bounds, chips, stageShare, parts }, diagnostics);
-  if (made === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
-  return made;
+  const target = { machine, bounds, chips, stageShare, parts };
+  const plan = fit(ungroup(module), target, diagnostics);
+  if (plan === undefined) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
+  return apply(ungroup(module), target, plan);
 }
 
 /** A step's tables when sequence i owns the i-th run of pages. */

@@ -7,7 +7,7 @@ import { WeightValues } from '../../ir/weight-values.ts';
 import type { TensorStore } from '../../ir/weights.ts';
 import { decodeE5m2, decodeUe8m0 } from '../../isa-spec/numerics-formats.ts';
 import { decodeBf16, decodeE4m3 } from '../../isa-spec/numerics.ts';
-import type { Fit } from '../../passes/plan/fit.ts';
+import type { Fit } from '../../passes/plan/apply.ts';
 import { tablesOf } from './lower.ts';
 
 const decoders = { e5m2: decodeE5m2, ue8m0: decodeUe8m0, e4m3: decodeE4m3, bf16: decodeBf16, f32: (x: number) => x, i32: (x: number) => x };

@@ -1,0 +1,38 @@
+import type { GraphModule } from '../../ir/graph/module.ts';
+import { partsOf } from '../tile/parts.ts';
+import { tile, type Tiled, type TileTarget } from '../tile/tile.ts';
+import { decided, noted, NotThePlan } from './decisions.ts';
+import { attempt, bytesTogether, overflow } from './fit.ts';
+import { pieceSizes, ringMost } from './matmul.ts';
+import type { Homes, TilingPlan } from './tiling.ts';
+
+/** A module as a plan has it lowered; `plan`: as it was applied. */
+export type Fit = Tiled & { readonly plan: TilingPlan };
+
+/**
+ * Lowers a module by a plan: all is as the plan says, and nothing is left to decide. Throws NotThePlan where it is not a plan for this module, the
+ * machine cannot do what it says, or SRAM does not hold it.
+ */
+export function apply(module: GraphModule, target: TileTarget, { homes, tries, decisions }: TilingPlan): Fit {
+  const { machine } = target;
+  const fault = faultOfHomes(homes, module, target);
+  if (fault !== undefined) throw new NotThePlan(fault);
+  const taken = noted(decided(decisions, machine));
+  const tiled = attempt(() => tile(module, target, homes, taken.settle));
+  if (tiled === undefined) throw new NotThePlan('an op of it is said to have no room');
+  if (!('tile' in tiled)) throw new NotThePlan(`\`${tiled.buffer}\` must be among \`spilled\`: it is added to what is`);
+  const crowd = overflow(tiled.tile, machine);
+  if (crowd !== undefined) throw new NotThePlan(`what is alive together takes ${bytesTogether(crowd, tiled.tile, machine)} bytes of SRAM, and there are ${machine.sram.bytes.value}`);
+  return { ...tiled, plan: { homes, tries, decisions: taken.decisions } };
+}
+
+/** What of homes the machine cannot do, or the module does not allow; undefined if nothing. */
+function faultOfHomes({ stageBytes, ringDepth, pieceColumns, parts }: Homes, module: GraphModule, { machine, bounds: { tokens } }: TileTarget): string | undefined {
+  const pieces = pieceSizes(machine);
+  const here = partsOf(module, tokens, parts.length, machine);
+  if (!(stageBytes > 0)) return `stages of ${stageBytes} bytes`;
+  if (!Number.isInteger(ringDepth) || ringDepth < 1 || ringDepth > ringMost) return `a weight ring of ${ringDepth} slots, where there are 1 to ${ringMost}`;
+  if (!pieces.includes(pieceColumns)) return `pieces of ${pieceColumns} columns, where there are ${pieces.join(', ')}`;
+  const isHere = here.length === parts.length && here.every(({ first, rows }, i) => parts[i]?.first === first && parts[i]?.rows === rows);
+  return isHere ? undefined : `parts of ${parts.map(({ rows }) => rows).join(', ')} rows, where the step's are of ${here.map(({ rows }) => rows).join(', ')}`;
+}

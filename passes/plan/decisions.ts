@@ -1,0 +1,73 @@
+import type { Machine } from '../../isa-spec/machine.ts';
+import { type Bins, type BinsShape, faultOfBins, planBins } from './experts.ts';
+import { type Cut, faultOfCut, type MatmulShape, planMatmul, type Staging } from './matmul.ts';
+import { faultOfMix, faultOfRows, type MixShape, planMix, planRows, type RowsShape, type RowTile } from './rows.ts';
+
+/** What lowering leaves open, by kind: what it says of a thing, and what is settled of it. */
+export type Questions = {
+  readonly rows: { readonly of: RowsShape; readonly settled: RowTile };
+  readonly mix: { readonly of: MixShape; readonly settled: RowTile };
+  readonly product: { readonly of: MatmulShape; readonly settled: Cut };
+  readonly bins: { readonly of: BinsShape; readonly settled: Bins };
+};
+export type Question = keyof Questions;
+
+/** Which thing of which op: labels of the tile program, and what of them. */
+export type Where = { readonly op: string; readonly what: string };
+
+/** A decision; `settled` is absent where there is no room for any. */
+export type Decision = { readonly [Q in Question]: Where & { readonly kind: Q; readonly of: Questions[Q]['of']; readonly settled?: Questions[Q]['settled'] | undefined } }[Question];
+
+/** Settles a question; undefined if there is no room for any answer. */
+export type Settle = <Q extends Question>(kind: Q, where: Where, of: Questions[Q]['of']) => Questions[Q]['settled'] | undefined;
+
+/** How each kind is decided, and what of an answer the machine cannot do. */
+const answers: { readonly [Q in Question]: {
+  readonly decide: (of: Questions[Q]['of'], machine: Machine, staging: Staging) => Questions[Q]['settled'] | undefined;
+  readonly faultOf: (of: Questions[Q]['of'], settled: Questions[Q]['settled'], machine: Machine) => string | undefined;
+} } = {
+  rows: { decide: (of, _, staging) => planRows(of, staging), faultOf: faultOfRows },
+  mix: { decide: (of, _, staging) => planMix(of, staging), faultOf: faultOfMix },
+  product: { decide: planMatmul, faultOf: faultOfCut },
+  bins: { decide: planBins, faultOf: faultOfBins },
+};
+
+/** The planner: the fastest, by estimate, of what there is room for. */
+export const deciding = (machine: Machine, staging: Staging): Settle => (kind, _, of) => answers[kind].decide(of, machine, staging);
+
+/** A plan that is not one for what it is to be applied to. */
+export class NotThePlan extends Error {}
+
+const keyOf = ({ op, what }: Where): string => `${op} ${what}`;
+
+/** What has been decided before, by whomever. Throws NotThePlan where there is no such decision, or none the machine can do. */
+export function decided(decisions: readonly Decision[], machine: Machine): Settle {
+  const known = new Map(decisions.map((decision) => [keyOf(decision), decision]));
+  return <Q extends Question>(kind: Q, where: Where, of: Questions[Q]['of']) => {
+    const decision = known.get(keyOf(where));
+    if (decision?.kind !== kind) throw new NotThePlan(`\`${where.op}\`: it says nothing of ${where.what}`);
+    const settled = decision.settled as Questions[Q]['settled'] | undefined;
+    const fault = settled === undefined ? undefined : answers[kind].faultOf(of, settled, machine);
+    if (fault !== undefined) throw new NotThePlan(`\`${where.op}\`, ${where.what}: ${fault}`);
+    return settled;
+  };
+}
+
+/** Settles as `settle` does, each thing once, however often its op is written; `decisions`: what has been settled, in order. */
+export function noted(settle: Settle): { readonly settle: Settle; readonly decisions: readonly Decision[] } {
+  const known = new Map<string, Decision>();
+  const decisions: Decision[] = [];
+  const once: Settle = (kind, where, of) => {
+    const before = known.get(keyOf(where));
+    if (before !== undefined) {
+      if (before.kind !== kind || JSON.stringify(before.of) !== JSON.stringify(of)) throw new Error(`internal: ${where.what} of \`${where.op}\` are two things`);
+      return before.settled as Questions[typeof kind]['settled'] | undefined;
+    }
+    const settled = settle(kind, where, of);
+    const decision = { ...where, kind, of, ...(settled === undefined ? {} : { settled }) } as Decision;
+    known.set(keyOf(where), decision);
+    decisions.push(decision);
+    return settled;
+  };
+  return { settle: once, decisions };
+}
