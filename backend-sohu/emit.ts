@@ -1,14 +1,15 @@
 import { encode, withoutRoom } from '../isa-spec/encoding.ts';
-import { type Instruction, type Queue, queues, type StrideSet } from '../isa-spec/instructions.ts';
+import { type Instruction, type Queue, queues, type StrideSet, wordBytes } from '../isa-spec/instructions.ts';
 import type { Machine } from '../isa-spec/machine.ts';
 import { allTileOps, type Buffer, isLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
 import { queueOf } from '../ir/tile/queue.ts';
 import type { Layout } from './allocate.ts';
+import { type Framed, inFrames } from './frames.ts';
 import { Addressing, OffLine, type RowCount, rowCounts, select } from './select.ts';
 import { type Mark, type Marks, runsOn, type Synchronised } from './synchronise.ts';
 
-/** The code of one queue, and for each word the label of the op it is part of. */
-export type QueueCode = { readonly queue: Queue; readonly words: Uint8Array; readonly strideSets: readonly StrideSet[]; readonly labels: readonly string[] };
+/** The code of one queue, and for each word the label of the op it is part of. `ops`: where the words of tile ops are, in order (frames.ts). */
+export type QueueCode = { readonly queue: Queue; readonly words: Uint8Array; readonly strideSets: readonly StrideSet[]; readonly labels: readonly string[]; readonly ops: readonly number[] };
 
 /** Sizes no instruction has room for, each with the op that has them. */
 export class NoRoom extends Error {
@@ -150,12 +151,17 @@ class Stream {
   }
 
   problems(): NoRoom['problems'] {
-    return [...this.#offLines, ...this.#instructions.flatMap((instruction, i) => withoutRoom(instruction).map((what) => ({ label: this.#labels[i] ?? '', what })))];
+    return [...this.#offLines, ...this.#inFrames().words.flatMap(({ instruction, label }) => withoutRoom(instruction).map((what) => ({ label, what })))];
   }
 
   code(): QueueCode {
-    const words = new Uint8Array(this.#instructions.length * 32);
-    this.#instructions.forEach((instruction, i) => words.set(encode(instruction, this.queue), i * 32));
-    return { queue: this.queue, words, strideSets: this.#addressing.strideSets, labels: this.#labels };
+    const { words: framed, strideSets, ops } = this.#inFrames();
+    const words = new Uint8Array(framed.length * wordBytes);
+    framed.forEach(({ instruction }, i) => words.set(encode(instruction, this.queue), i * wordBytes));
+    return { queue: this.queue, words, strideSets, labels: framed.map(({ label }) => label), ops };
+  }
+
+  #inFrames(): Framed {
+    return inFrames(this.#instructions.map((instruction, i) => ({ instruction, label: this.#labels[i] as string })), this.#addressing.strideSets);
   }
 }

@@ -39,7 +39,7 @@ type Access = { readonly leaf: Leaf; readonly field: string; readonly does: 'def
 /**
  * The certificate of an entry: its ops in program order and the instruction each became, the loops around them, and every
  * buffer with the ops that define and use it, in that order, each with its part of the buffer. `from` of a use: the ops
- * whose values it must find there. `computes`: fields of the instruction that say what, not where. `pcs`: by queue, where its ops' instructions are, in order.
+ * whose values it must find there. `computes`: fields of the instruction that say what, not where. `pcs`: by queue, where its ops' instructions are, in order, subprograms written out.
  */
 export function lifeOf(module: TileModule, layout: Layout, lineBytes: number, pcs: (queue: Queue) => readonly number[]): Json {
   const { leaves, spans } = walk(module.body);

@@ -1,7 +1,6 @@
 import { sourcesOf } from '../diagnostics/diagnostic.ts';
 import type { Json } from '../isa-spec/json.ts';
-import { still } from '../isa-spec/encoding.ts';
-import { hbmBases, instructions, type Queue, queues, wordBytes } from '../isa-spec/instructions.ts';
+import { hbmBases, type Queue, queues } from '../isa-spec/instructions.ts';
 import type { Machine } from '../isa-spec/machine.ts';
 import type { ChipCode, DebugMap, IoMap, Program, QueueCode } from '../isa-spec/program.ts';
 import type { Origin } from '../diagnostics/diagnostic.ts';
@@ -52,18 +51,12 @@ function partOf(module: TileModule, layout: Layout, machine: Machine): Part {
   const tokens = synchronise(module, layout);
   const code = emit(module, layout, tokens, machine);
   const chip = Object.fromEntries(queues.map((queue) => [queue, queueCode(code.find((one) => one.queue === queue))])) as ChipCode;
-  return { code, chip, life: lifeOf(module, layout, machine.sram.lineBytes.value, (queue) => effectsOf(chip[queue].words)), semaphores: tokens.semaphores };
+  return { code, chip, life: lifeOf(module, layout, machine.sram.lineBytes.value, (queue) => code.find((one) => one.queue === queue)?.ops ?? []), semaphores: tokens.semaphores };
 }
 
 const queueCode = (emitted: Emitted | undefined): QueueCode =>
-  emitted === undefined ? { words: new Uint8Array(0), strideSets: [] } : { words: emitted.words, strideSets: emitted.strideSets.length === 0 ? [] : [still, ...emitted.strideSets] };
+  emitted === undefined ? { words: new Uint8Array(0), strideSets: [] } : { words: emitted.words, strideSets: emitted.strideSets };
 const noCode = Object.fromEntries(queues.map((queue) => [queue, queueCode(undefined)])) as ChipCode;
-
-/** Opcodes of what steers a queue: every other instruction is a tile op's. */
-const steering: ReadonlySet<number> = new Set([instructions.sync.opcode, instructions.loop.opcode, instructions.sreg.opcode, instructions.salu.opcode, instructions.event.opcode]);
-
-/** Where in a queue's code the tile ops are, in order. */
-const effectsOf = (words: Uint8Array): readonly number[] => Array.from({ length: words.length / wordBytes }, (_, pc) => pc).filter((pc) => !steering.has(words[pc * wordBytes] as number));
 
 const buffersOf = (module: TileModule, layout: Layout, wanted: (buffer: Buffer) => boolean): readonly { id: BufferId; buffer: Buffer; address: Address }[] =>
   module.buffers.flatMap((buffer, i) => {

@@ -13,7 +13,7 @@ export const options = {
   precision: { default: 'fp8', scope: ['compile', 'run', 'fits', 'opt'], choices: ['fp8', 'bf16'], help: 'format of matrix operands' },
   tp: { default: 0, scope: ['compile', 'run', 'opt'], value: 'N', help: 'chips every layer is divided over' },
   pp: { default: 0, scope: ['compile', 'run'], value: 'N', help: 'chips the layers are divided over: stages of a pipeline' },
-  parts: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'parts of a step\'s rows, 1 or 2: of two, one attends while the other multiplies (affects speed, never results)' },
+  parts: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'parts of a step\'s rows: of several, some attend while another multiplies (affects speed, never results)' },
   isl: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'input tokens of a request' },
   osl: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'output tokens of a request' },
   batch: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'requests served at once' },

@@ -12,25 +12,34 @@ export type Workload = { readonly isl: number; readonly osl: number; readonly ba
 /** The usual sizes, cut to what the model's positions allow; encoders have no output tokens. `ways`: into how many steps, and parts of them, requests are divided. */
 export function workloadOf(module: GraphModule, asked: Workload, ways: number): Workload {
   const positions = module.source.maxPositions;
-  const halved = asked.parts === 2 ? { parts: 2 } : {};
-  if (module.caches.length === 0) return { ...halved, isl: asked.isl || Math.min(512, positions), osl: 0, batch: asked.batch || 8 * ways };
+  const arranged = asked.parts === undefined || asked.parts === 1 ? {} : { parts: asked.parts };
+  if (module.caches.length === 0) return { ...arranged, isl: asked.isl || Math.min(512, positions), osl: 0, batch: asked.batch || 8 * ways };
   const osl = asked.osl || Math.max(1, Math.min(128, Math.floor(positions / 4)));
   const isl = asked.isl || Math.max(1, Math.min(2048, positions - osl));
-  return { ...halved, isl, osl, batch: asked.batch || osl * ways };
+  return { ...arranged, isl, osl, batch: asked.batch || osl * ways };
 }
 
 /**
  * The sequences of a steady-state step of continuous batching: of `batch` requests, batch/osl start in each step and bring
  * their prompts, the others each decode one token, at contexts spread evenly over their outputs. Encoders: `batch` inputs. Each has as many
- * rows of memory as it had input, where there is memory. A pipeline's requests are divided over the steps under way. In a step of two parts prompts
- * are in the middle and decoding ones around them, so that both parts have as much of either.
+ * rows of memory as it had input, where there is memory. A pipeline's requests are divided over the steps under way. In a step of several parts each
+ * has as many prompts and as many decoding ones as the others, in turn these first or those: what ends one part and begins the next is alike.
  */
 export function steadyStep(workload: Workload, stages: number, hasMemory: boolean): readonly StepSequence[] {
   const all = ownRows({ ...workload, batch: Math.ceil(workload.batch / stages) });
-  const isDecoding = ({ rows, past }: StepSequence): boolean => rows === 1 && past > 0;
-  const decoding = all.filter(isDecoding);
-  const sequences = workload.parts !== 2 ? all : [...decoding.filter((_, i) => i % 2 === 0), ...all.filter((sequence) => !isDecoding(sequence)), ...decoding.filter((_, i) => i % 2 === 1)];
+  const sequences = dealt(all, workload.parts ?? 1);
   return hasMemory ? sequences.map((sequence) => ({ ...sequence, memory: workload.isl })) : sequences;
+}
+
+/** The sequences of a step, part after part. */
+function dealt(all: readonly StepSequence[], parts: number): readonly StepSequence[] {
+  if (parts === 1) return all;
+  const isDecoding = ({ rows, past }: StepSequence): boolean => rows === 1 && past > 0;
+  const [decoding, prompts] = [all.filter(isDecoding), all.filter((sequence) => !isDecoding(sequence))];
+  return Array.from({ length: parts }, (_, part) => {
+    const some = [decoding.filter((__, i) => i % parts === part), prompts.filter((__, i) => Math.floor((i * parts) / prompts.length) === part)];
+    return (part % 2 === 0 ? some : some.toReversed()).flat();
+  }).flat();
 }
 
 function ownRows({ isl, osl, batch }: Workload): readonly StepSequence[] {

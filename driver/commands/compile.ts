@@ -10,7 +10,7 @@ import { writeContainer } from '../../isa-spec/container.ts';
 import { disassemble } from '../../isa-spec/disassembly.ts';
 import { ungroup } from '../../passes/group.ts';
 import { rowsToShare } from '../../passes/plan/matmul.ts';
-import { partsOf } from '../../passes/tile/parts.ts';
+import { partsMax, partsOf } from '../../passes/tile/parts.ts';
 import { type ClaimReport, claimReport } from '../../report/claim.ts';
 import { renderClaim } from '../../report/claim-text.ts';
 import { buildReport, type CostReport } from '../../report/report.ts';
@@ -121,20 +121,20 @@ export function targetOf(options: Options, { tp, pp, replicas }: Mapping = { tp:
   if (!Number.isInteger(tp) || tp < 1 || tp > machine.chips) throw new UsageError(`\`--tp ${tp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
   if (!Number.isInteger(pp) || pp < 1 || pp > machine.chips) throw new UsageError(`\`--pp ${pp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
   if (tp > 1 && pp > 1) throw new UsageError('`--tp` and `--pp` are not combined yet: give one of them');
-  if (![0, 1, 2].includes(options.parts)) throw new UsageError(`\`--parts ${options.parts}\`: a step is worked on in 1 part, or in 2`);
+  if (!Number.isInteger(options.parts) || options.parts < 0 || options.parts > partsMax) throw new UsageError(`\`--parts ${options.parts}\`: a step is worked on in 1 to ${partsMax} parts`);
   const asked = { ...options, batch: Math.ceil(options.batch / replicas) };
   const on = { machine, tp, pp, replicas, stageShare: options.stageShare || stageShares[1], parts: options.parts || 1, precision: options.precision === 'bf16' ? 'bf16' : 'fp8' } as const;
-  const serving = (module: GraphModule, parts: 1 | 2): Serving => {
+  const serving = (module: GraphModule, parts: number): Serving => {
     const workload = workloadOf(module, { ...asked, parts }, pp * parts);
     checkWorkload(workload, module);
-    return { ...steadyServing(module, workload, on), parts, stageShare: options.stageShare || stageShares[parts] };
+    return { ...steadyServing(module, workload, on), parts, stageShare: options.stageShare || stageShares[parts === 1 ? 1 : 2] };
   };
   const serve = (module: GraphModule): Serving => {
     const one = serving(module, 1);
     if (options.parts === 1 || module.caches.length === 0) return one;
-    const two = serving(module, 2);
+    const two = serving(module, options.parts || 2);
     const [part] = partsOf(ungroup(module), two.bounds.tokens, 2, machine);
-    if (options.parts === 2) return two;
+    if (options.parts > 1) return two;
     return part.rows < two.bounds.tokens && part.rows >= rowsToShare(machine) ? { ...two, instead: one } : one;
   };
   return { ...on, serve };

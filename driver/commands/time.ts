@@ -7,6 +7,7 @@ import { renderClaim } from '../../report/claim-text.ts';
 import { buildReport } from '../../report/report.ts';
 import { criticalPathReport, renderCriticalPath } from '../../report/critical-path.ts';
 import { renderText } from '../../report/text.ts';
+import { partsMax } from '../../passes/tile/parts.ts';
 import type { Options } from '../options.ts';
 import { UsageError } from '../session.ts';
 import { stageCount, steadyTiming } from '../steady-report.ts';
@@ -71,7 +72,7 @@ function workloadIn(program: Program): Workload | string {
   const whole = (value: unknown, least: number, most: number): value is number => Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
   const most = Math.min(bounds?.['tokens'] ?? 0, stepRows);
   if (!whole(isl, 1, maxContext) || !whole(osl, 0, maxContext) || !whole(batch, 1, most * program.chips)) return 'it does not say what workload it is for';
-  const workload = { isl, osl, batch, ...(parts === 2 ? { parts } : {}) };
+  const workload = { isl, osl, batch, ...(whole(parts, 2, partsMax) ? { parts } : {}) };
   const rows = steadyStep(workload, stageCount(program), false).reduce((sum, sequence) => sum + sequence.rows, 0);
   return rows <= most ? workload : `its workload makes steps of ${rows} rows, and it takes ${most}`;
 }

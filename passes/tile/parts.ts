@@ -10,29 +10,33 @@ import type { RowPart } from '../../ir/tile/module.ts';
 export type Turn<Part> = { readonly part: Part; readonly layer: number; readonly ops: readonly GraphOp[]; readonly carried?: 'leave' | 'return' };
 
 /**
- * The layers of two parts of a step, so that the attention of one is under the products of the other. Every queue works in program order, so
+ * The layers of the parts of a step, so that the attention of some is under the products of another. Every queue works in program order, so
  * the order of ops is the schedule. A layer is cut at its attention: Q what makes queries, keys and values, and attends; O the first product
  * after it; M the rest, but for its last product, D; each but Q's with what prepares its first product apart (n): the vector unit does that while
- * the other part multiplies. A turn of the loop is
+ * another part multiplies. Parts take turns, from O to D; in its turn a part makes room for the Q of the one before it. A turn of the loop is
  *
- *     O1 nM1 Q2 M1 nO2 D1 nQ1'  O2 nM2 Q1' M2 nO1' D2 nQ2'        (': of the next layer)
+ *     O1 nM1 Q3 M1 nO2 D1 nQ1'  O2 nM2 Q1' M2 nO3 D2 nQ2'  O3 nM3 Q2' M3 nO1' D3 nQ3'        (of three; ': of the next layer)
  *
- * so attention 2 runs under M1 and D1, attention 1 under M2 and D2, and no product follows one of its own part but D. What attention made is
- * prepared before D in the order of the program: in memory that D does not read, so that it need not wait for D's end. Part 1 leads by a Q, before
- * the loop, and part 2 has an O and an M left after it. The first part's rows come first: what they attend to has been stored. From its Q to
- * its O nobody needs what a part carries from layer to layer: it may be parked in HBM meanwhile.
+ * so a part's attention is under all that is multiplied between its Q and its O, which is everything of the others, and no product follows one of its own part but D. What
+ * attention made is prepared before D in the order of the program: in memory that D does not read, so that it need not wait for D's end. All but
+ * the last part lead by a Q, before the loop, and all have an O, an M and a D left after it. Earlier parts come first: what the others attend
+ * to has been stored. From its Q to its O nobody needs what a part carries from layer to layer: it may be parked in HBM meanwhile.
  */
-export function interleaving<Part>(ops: readonly GraphOp[], trip: number, [one, two]: readonly [Part, Part]): { readonly before: readonly Turn<Part>[]; readonly body: readonly Turn<Part>[]; readonly after: readonly Turn<Part>[] } {
+export function interleaving<Part>(ops: readonly GraphOp[], trip: number, parts: readonly [Part, ...Part[]]): { readonly before: readonly Turn<Part>[]; readonly body: readonly Turn<Part>[]; readonly after: readonly Turn<Part>[] } {
   const { nQ, Q, nO, O, nM, M, D } = cut(ops);
   const turn = (part: Part, layer: number, some: readonly GraphOp[]): Turn<Part> => ({ part, layer, ops: some });
-  const leaving = (part: Part, layer: number): Turn<Part> => ({ ...turn(part, layer, []), carried: 'leave' });
-  const goingOn = (part: Part, layer: number): Turn<Part> => ({ ...turn(part, layer, [...O, ...nM]), carried: 'return' });
-  const half = (x: Part, xLayer: number, y: Part, yLayer: number, next: readonly Turn<Part>[]): readonly Turn<Part>[] => [goingOn(x, xLayer), leaving(y, yLayer), turn(y, yLayer, Q), turn(x, xLayer, M), turn(y, yLayer, nO), turn(x, xLayer, D), ...next];
+  const attending = (part: Part, layer: number): readonly Turn<Part>[] => [{ ...turn(part, layer, []), carried: 'leave' }, turn(part, layer, Q)];
+  /** From O to D, in a layer; beside it the Q of the part before, and the nO of the one after, whose attention is done by then. */
+  const turnOf = (x: Part, i: number, layer: number, beside: readonly Turn<Part>[]): readonly Turn<Part>[] => [
+    { ...turn(x, layer, [...O, ...nM]), carried: 'return' }, ...beside, turn(x, layer, M), ...nextO(i, layer), turn(x, layer, D),
+  ];
+  const nextO = (i: number, layer: number): readonly Turn<Part>[] => [i + 1 < parts.length ? turn(parts[i + 1] as Part, layer, nO) : turn(parts[0], layer + 1, nO)];
   const last = trip - 1;
+  const [first, final] = [parts[0], parts.at(-1) as Part];
   return {
-    before: [turn(one, 0, nQ), leaving(one, 0), turn(one, 0, Q), turn(two, 0, nQ), turn(one, 0, nO)],
-    body: [...half(one, 0, two, 0, [turn(one, 1, nQ)]), ...half(two, 0, one, 1, [turn(two, 1, nQ)])],
-    after: [...half(one, last, two, last, []), goingOn(two, last), turn(two, last, [...M, ...D])],
+    before: [...parts.slice(0, -1).flatMap((part) => [turn(part, 0, nQ), ...attending(part, 0)]), turn(final, 0, nQ), turn(first, 0, nO)],
+    body: parts.flatMap((x, i) => [...turnOf(x, i, 0, i === 0 ? attending(final, 0) : attending(parts[i - 1] as Part, 1)), turn(x, 1, nQ)]),
+    after: parts.flatMap((x, i) => turnOf(x, i, last, i === 0 ? attending(final, last) : [])).filter(({ layer }) => layer < trip),
   };
 }
 
@@ -50,6 +54,9 @@ function cut(ops: readonly GraphOp[]): Readonly<Record<'nQ' | 'Q' | 'nO' | 'O' |
   const d = last > m && ops[last]?.kind === 'linear' ? last : ops.length;
   return { nQ: ops.slice(0, q), Q: ops.slice(q, attention + 1), nO: ops.slice(attention + 1, o), O: ops.slice(o, o + 1), nM: ops.slice(o + 1, m), M: ops.slice(m, d), D: ops.slice(d) };
 }
+
+/** Most parts: the count of each is in a register of every queue. */
+export const partsMax = 16;
 
 /**
  * The parts a step's rows may be worked on in, alike in height: `count` of them if every layer of the module's only loop attends once, with

@@ -135,7 +135,7 @@ class GraphLowering {
     for (const part of ofRows ? this.#parts : [this.#parts[0]]) this.#op(op, label, part, outside);
   }
 
-  /** The iterations of a layer loop: one loop body that is worked on by one part after the other, or the interleaving of two parts (parts.ts). */
+  /** The iterations of a layer loop: one loop body that is worked on by one part after the other, or the interleaving of several (parts.ts). */
   #loop(op: OpOf<'loop'>): void {
     const { trip } = op.attrs;
     this.#labels++;
@@ -153,9 +153,9 @@ class GraphLowering {
       moves(part, outside, part.storage.enter(op));
     }
     const inLayers = { looped: trip > 1, ahead: 0 };
-    const [one, other] = this.#parts;
-    if (other === undefined) return this.write.loop(0, 'layers', trip, () => emit(one, inLayers, ops));
-    const { before, body, after } = interleaving(ops, trip, [one, other]);
+    const [one] = this.#parts;
+    if (this.#parts.length === 1) return this.write.loop(0, 'layers', trip, () => emit(one, inLayers, ops));
+    const { before, body, after } = interleaving(ops, trip, this.#parts);
     const all = (turns: readonly Turn<Part>[]): void => {
       for (const { part, layer, ops: some, carried } of turns) {
         const [first, ...rest] = some;
