@@ -20,6 +20,7 @@ import { type Compiled, compile, type Imported, type Made, noTensors, type Targe
 import { Artefacts, writeWhole } from '../artefacts.ts';
 import { collectOften, collectSeldomFor } from '../engine.ts';
 import { recognitionOf, recognitionText, reportShare } from '../explain-recognition.ts';
+import { tilingOf } from '../explain-tiling.ts';
 import { type Options, type Phase, phases } from '../options.ts';
 import { offersFor } from '../fits.ts';
 import { findMachine, findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
@@ -28,6 +29,7 @@ import { steadyReport, steadyTiming } from '../steady-report.ts';
 import { fastest, type Mapping, mappingText, tryMappings } from '../mapping.ts';
 import { renderMappings } from '../text.ts';
 import { Terminal } from '../terminal.ts';
+import { renderTiling } from '../tiling-text.ts';
 import { type Workload, workloadOf } from '../workload.ts';
 
 /** The text form of what a stage made, and its file ending. */
@@ -91,6 +93,12 @@ export async function compileCommand(path: string, options: Options): Promise<bo
   }
   if (compiled === undefined || diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
 
+  if (options.explain === 'tiling') {
+    const tiling = tilingOf(compiled.stages, target.machine);
+    terminal.print(renderTiling(tiling));
+    terminal.value(tiling);
+    return !terminal.diagnostics(diagnostics);
+  }
   const bytes = writeContainer(compiled.program);
   if (options.explain === 'claim') {
     const claim = claimOf(compiled, bytes.length);

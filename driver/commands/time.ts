@@ -20,6 +20,7 @@ export async function timeCommand(path: string, options: Options): Promise<boole
   const terminal = new Terminal(options);
   const diagnostics = new Diagnostics();
   if (options.explain === 'recognition') throw new UsageError('`--explain recognition` is of a model: a program does not say what it was recognised in');
+  if (options.explain === 'tiling') throw new UsageError('`--explain tiling` is of a model: a program does not say what was decided');
   const program = readProgram(path, diagnostics);
   if (program === undefined) return !terminal.diagnostics(diagnostics);
   const workload = workloadIn(program);
