@@ -2,6 +2,7 @@ import { bufferLines, pitchLines, slotLines } from '../ir/tile/footprint.ts';
 import { lifetimes } from '../ir/tile/lifetimes.ts';
 import { allTileOps, type Buffer, isLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
 import { queueOf } from '../ir/tile/queue.ts';
+import { binsOf } from '../isa-spec/bins.ts';
 import type { Queue } from '../isa-spec/instructions.ts';
 import type { Machine } from '../isa-spec/machine.ts';
 import type { Decision } from '../passes/plan/decisions.ts';
@@ -28,7 +29,7 @@ export type StageTiling = {
 };
 
 /**
- * A product. Row tiles are outermost, in each groups of columns (n), in each chunks of k. `arrays`: tiles along n at once, times so many groups of arrays that share the
+ * A product; of experts, that of one bin. Row tiles are outermost, in each groups of columns (n), in each chunks of k. `arrays`: tiles along n at once, times so many groups of arrays that share the
  * rows. `slots` of the ring, of all row tiles; `streamed`: how many times the weights are read. Cycles: estimated, of all row tiles.
  */
 export type Product = {
@@ -71,7 +72,8 @@ function productsOf(decision: Decision, machine: Machine): readonly Product[] {
   if (decision.kind !== 'bins' || decision.settled === undefined) return [];
   const { op, of, settled: { size, gate, down } } = decision;
   const shapes = shapesOfBins(of, size, machine);
-  return [productOf(op, 'gate and up, of a bin', { of: shapes.gate, cut: gate }, machine), productOf(op, 'down, of a bin', { of: shapes.down, cut: down }, machine)];
+  const each = `of each of ${binsOf({ ...of, max: of.rows, size })} bins`;
+  return [productOf(op, `gate and up, ${each}`, { of: shapes.gate, cut: gate }, machine), productOf(op, `down, ${each}`, { of: shapes.down, cut: down }, machine)];
 }
 
 function productOf(op: string, weight: string, { of, cut }: { readonly of: MatmulShape; readonly cut: Cut }, machine: Machine): Product {

@@ -10,6 +10,7 @@ import { sohu, sohu8 } from '../isa-spec/machines/sohu.ts';
 import { tiny, tiny2 } from '../isa-spec/machines/tiny.ts';
 import type { Program } from '../isa-spec/program.ts';
 import type { Precision } from '../passes/formats.ts';
+import type { Fit } from '../passes/plan/apply.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
 import { createMachineState, imageSource, type MachineState, readHbm } from '../simulator/functional/machine-state.ts';
 import type { ByteSource } from '../simulator/memory.ts';
@@ -26,7 +27,7 @@ export const steps: readonly Step[] = [
 
 export type Variant = { readonly machine: Machine; readonly tp: number; readonly stageShare: number; readonly bounds: Bounds; readonly parts?: number };
 
-type Built = { readonly program: Program; readonly images: readonly ByteSource[] };
+export type Built = { readonly program: Program; readonly images: readonly ByteSource[] };
 const known: { readonly of: readonly [Variant, Precision, GraphModule]; readonly made: Built }[] = [];
 
 /** The program as bytes and back, and its packed weights by chip: made once in a file. */
@@ -40,7 +41,12 @@ export function built(variant: Variant, precision: Precision, module = source): 
 }
 
 function build({ machine, tp, stageShare, bounds, parts }: Variant, precision: Precision, module: GraphModule): Built {
-  const fit = fitted(normative(module, machine, precision, tp), machine, stageShare, tp, { ...bounds, parts });
+  return builtFrom(fitted(normative(module, machine, precision, tp), machine, stageShare, tp, { ...bounds, parts }), machine, module);
+}
+
+/** The same of a module that was fitted. */
+export function builtFrom(fit: Fit, machine: Machine, module = source): Built {
+  const tp = fit.tile.chips;
   const placed = placedOn(fit.tile, machine);
   const program = buildProgram([placed], machine, 'step', {});
   const from = { graph: fit.graph, values: new WeightValues(module === source ? store : storeFor(module), tp), tile: fit.tile.tile, lineBytes: machine.sram.lineBytes.value };
