@@ -37,6 +37,11 @@ export class Addressing {
     this.lineBytes = lineBytes;
   }
 
+  /** Chips the layers are divided over. */
+  get chips(): number {
+    return this.#module.chips;
+  }
+
   buffer(region: Region): Buffer {
     return this.#module.buffers[region.buffer] as Buffer;
   }
@@ -212,10 +217,10 @@ const selectors: { readonly [K in TileKind]: Select<K> } = {
     fields: { xFormat: to.buffer(x).format, format: to.buffer(out).format, x: to.sram(x), xPitch: to.pitch(x), weights: to.sram(weights), out: to.sram(out), outPitch: to.pitch(out), columns: out.columns, k, rows: to.window(rows) },
   }),
   allgather: ({ attrs, regions: { from, out }, rows }, to) => ({
-    op: 'coll', fields: { kind: 'allgather', src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: to.window(rows) },
+    op: 'coll', fields: { kind: 'allgather', group: to.chips, src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: to.window(rows) },
   }),
   shift: ({ attrs, regions: { from, out }, rows }, to) => ({
-    op: 'coll', fields: { kind: 'shift', src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: to.window(rows) },
+    op: 'coll', fields: { kind: 'shift', group: to.chips, src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: to.window(rows) },
   }),
 };
 

@@ -157,7 +157,7 @@ function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, 
     return undefined;
   }
   const entry = module.caches.length === 0 ? 'encode' : 'step';
-  const chipsOf = ({ like }: Kind): readonly number[] => (parts.length === 1 ? Array.from({ length: target.tp }, (_, chip) => chip) : parts.flatMap((part, chip) => (part.like === like ? [chip] : [])));
+  const chipsOf = ({ like }: Kind): readonly number[] => parts.flatMap((part, stage) => (part.like === like ? Array.from({ length: target.tp }, (_, rank) => stage * target.tp + rank) : []));
   const modules = kinds.map((kind): Placed => ({ module: kind.tile, layout: kind.layout, chips: chipsOf(kind) }));
   const program = roomFor(() => buildProgram(modules, target.machine, entry, programMeta({ rows, normative: module }, target, serving)), diagnostics);
   if (program === undefined) return undefined;

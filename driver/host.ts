@@ -162,9 +162,10 @@ export class HostSession {
   *#runs({ tables }: Planned, start: (blocks: readonly Uint8Array[]) => StepRun, ended: StepResult[]): Generator<StepRun> {
     const { entries, chips } = this.#program;
     const stages = stageCount(this.#program);
+    const stageOf = (chip: number): number => Math.floor((chip * stages) / chips);
     const entryOf = (chip: number): number => (stages === 1 ? tables.entry : entries.findIndex((one) => one.chips.includes(chip)));
     for (let stage = 0; stage < stages; stage++) {
-      const ofChip = (chip: number): StepTables => ({ ...(stages === 1 || chip === stage ? tables : noRows), entry: entryOf(chip) });
+      const ofChip = (chip: number): StepTables => ({ ...(stageOf(chip) === stage ? tables : noRows), entry: entryOf(chip) });
       const run = start(Array.from({ length: chips }, (_, chip) => encodeStepBlock(ofChip(chip))));
       yield run;
       ended.push(run.finish());

@@ -12,7 +12,7 @@ export const options = {
   machine: { default: 'sohu', scope: ['compile', 'run', 'fits', 'opt'], value: 'NAME', help: 'machine: a name (see `sohuc machines`) or a .json file' },
   precision: { default: 'fp8', scope: ['compile', 'run', 'fits', 'opt'], choices: ['fp8', 'bf16'], help: 'format of matrix operands' },
   tp: { default: 0, scope: ['compile', 'run', 'opt'], value: 'N', help: 'chips every layer is divided over' },
-  pp: { default: 0, scope: ['compile', 'run'], value: 'N', help: 'chips the layers are divided over: stages of a pipeline' },
+  pp: { default: 0, scope: ['compile', 'run'], value: 'N', help: 'stages of a pipeline the layers are divided into, each of as many chips as `--tp` says' },
   parts: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'parts of a step\'s rows: of several, some attend while another multiplies (affects speed, never results)' },
   isl: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'input tokens of a request' },
   osl: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'output tokens of a request' },

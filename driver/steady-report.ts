@@ -24,5 +24,5 @@ export function steadyReport(program: Program, bytes: number, workload: Workload
   return typeof timing === 'string' ? timing : buildReport(program, bytes, timing, workload);
 }
 
-/** Stages of a program: chips, where not all run the same entry. */
-export const stageCount = ({ entries, chips }: Program): number => (entries[0]?.chips.length === chips ? 1 : chips);
+/** Stages of a program: none is like the first, so they are of as many chips as it. */
+export const stageCount = ({ entries, chips }: Program): number => chips / (entries[0]?.chips.length ?? chips);

@@ -88,9 +88,10 @@ export const costs: { readonly [M in Mnemonic]: ClosedForm } = {
   mix: vector('count * k * columns', '2'),
   coll: {
     where: {
-      part: 'ceil(bytes / chips) * (chips - 1)',
-      all: 'bytes * (chips - 1)',
-      some: 'kind = allreduce ? 2 * part : kind = reducescatter ? part : chips > 1 ? bytes : 0',
+      part: 'ceil(bytes / members) * (members - 1)',
+      all: 'bytes * (members - 1)',
+      least: 'kind = shift ? reach : 1',
+      some: 'kind = allreduce ? 2 * part : kind = reducescatter ? part : members > least ? bytes : 0',
       sent: 'count * (kind = allgather | broadcast ? all : some)',
     },
     cycles: 'max(1, ceil(sent / linkRate))',

@@ -21,7 +21,7 @@ export const resources = {
   host: 'the host',
   weights: 'an entry of the weight FIFO',
   queries: 'the queries in the attention unit, with their (m, l, O)',
-  chips: 'all chips of the program',
+  chips: 'the chips of a group, or of the program',
 } as const;
 export type Resource = keyof typeof resources;
 
@@ -206,9 +206,10 @@ export const effects: { readonly [M in Mnemonic]: EffectsOf<M> } = {
     },
   },
   coll: {
+    where: { members: 'kind = shift or group = 0 ? chips : group', reach: 'max(1, group)', place: 'rank - floor(rank / members) * members' },
     memory: {
       src: [matrix('reads', 'srcPitch', 'lines(bytes)', { when: 'kind != shift' }), { ...matrix('reads', 'srcPitch', 'lines(bytes)', { rows: 'max', when: 'kind = shift' }), evenOfNone: true }],
-      out: matrix('writes', 'outPitch', 'lines(kind = allgather ? bytes * chips : kind = reducescatter ? bytes / chips : bytes)', { when: '(kind != send or rank = peer) and (kind != shift or rank > 0)' }),
+      out: matrix('writes', 'outPitch', 'lines(kind = allgather ? bytes * members : kind = reducescatter ? bytes / members : bytes)', { when: '(kind != send or place = peer) and (kind != shift or rank >= reach)' }),
     },
     state: { meets: ['chips'] },
   },

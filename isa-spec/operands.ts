@@ -110,6 +110,7 @@ export const operands: { readonly [M in Mnemonic]: { readonly [F in FieldOf<M>]:
   mix: { xFormat, format: stored, x: 'the rows', xPitch, weights: 'an FP32 weight for each row of `x`', out: 'where sums go', outPitch, columns, k: 'rows of a sum', rows: window },
   coll: {
     kind: 'what is done with what all bring', format: 'format of what is added up; absent, f32', src: 'rows of this chip', srcPitch, out: 'where rows go', outPitch, bytes: 'bytes of a row that are brought',
-    tag: 'number by which chips know they mean the same', rows: window, root: 'chip that sends; absent, 0', peer: 'chip that receives; absent, 0',
+    tag: 'number by which chips know they mean the same', rows: window, root: 'chip of the group that sends; absent, 0', peer: 'chip of the group that receives; absent, 0',
+    group: 'chips of a group; absent, all of the program, in a shift one',
   },
 };

@@ -17,6 +17,7 @@ import { ungroup } from '../passes/group.ts';
 import { stagesOf } from '../passes/stage.ts';
 import { createMachineState, imageSource } from '../simulator/functional/machine-state.ts';
 import { runStep } from '../simulator/functional/run.ts';
+import { early, late, randomSchedule, roundRobin } from '../simulator/functional/schedule.ts';
 import { simulateTiming } from '../simulator/timing/simulate.ts';
 import { verify } from '../verifier/verify.ts';
 import { resultOf, source, steps, store } from './compiled.ts';
@@ -32,43 +33,55 @@ const under = [...steps, lone];
 /** Three layers a stage: what is turned around, and the first and last beside it. */
 const deep = tinyLlama({ ...small, layers: 3 * stages });
 
-function pipeline(machine: typeof tiny, model: typeof source, parts: number) {
-  const graph = normative(model, machine, 'fp8');
+/** On how many stages, of how many chips each, and in how many parts a step is worked on. */
+type Cut = { readonly stages: number; readonly tp: number; readonly parts: number };
+
+function pipeline(machine: typeof tiny, model: typeof source, { stages, tp, parts }: Cut) {
+  const graph = normative(model, machine, 'fp8', tp);
   const weights = model === source ? store : storeFor(model);
   const diagnostics = new Diagnostics();
   const divided = stagesOf(ungroup(graph), stages, diagnostics);
   for (const { module } of divided) verifyGraph(module, diagnostics);
   expect(diagnostics.all).toEqual([]);
-  const placed = divided.map(({ module }, chip) => {
-    const fit = fitted(module, machine, 0.25, 1, { ...smallBounds, tokens: 30, parts });
-    return { fit, placed: { ...placedOn(fit.tile, machine), chips: [chip] } };
+  const placed = divided.map(({ module }, stage) => {
+    const fit = fitted(module, machine, 0.25, tp, { ...smallBounds, tokens: 30, parts });
+    return { fit, placed: { ...placedOn(fit.tile, machine), chips: Array.from({ length: tp }, (_, rank) => stage * tp + rank) } };
   });
   const program = readContainer(writeContainer(buildProgram(placed.map((one) => one.placed), machine, 'step', {})));
-  const image = ({ fit, placed: { layout } }: (typeof placed)[number]): Uint8Array =>
-    Uint8Array.from(Buffer.concat([...packWeights(fit.tile, layout, { graph: fit.graph, values: new WeightValues(weights, 1), tile: fit.tile.tile, lineBytes: machine.sram.lineBytes.value }, 0)]));
-  return { graph, program, weights, state: createMachineState(program, placed.map((one) => imageSource(image(one)))) };
+  const images = ({ fit, placed: { layout } }: (typeof placed)[number]): readonly Uint8Array[] => {
+    const from = { graph: fit.graph, values: new WeightValues(weights, tp), tile: fit.tile.tile, lineBytes: machine.sram.lineBytes.value };
+    return Array.from({ length: tp }, (_, rank) => Uint8Array.from(Buffer.concat([...packWeights(fit.tile, layout, from, rank)])));
+  };
+  return { program, state: createMachineState(program, placed.flatMap(images).map(imageSource)) };
 }
 
-const small3 = { ...tiny, chips: stages };
+const small4 = { ...tiny, chips: 4 };
+const roomy = { ...small4, sram: { ...tiny.sram, bytes: { ...tiny.sram.bytes, value: 2 ** 14 } } };
+const three: Cut = { stages, tp: 1, parts: 1 };
+const twoByTwo: Cut = { stages: 2, tp: 2, parts: 1 };
 it.each([
-  ['the full-sized machine', sohu8, source, 1], ['a machine of 8x8 arrays', small3, source, 1],
-  ['steps in two parts', sohu8, deep, 2], ['steps in two parts, on 8x8 arrays', { ...small3, sram: { ...tiny.sram, bytes: { ...tiny.sram.bytes, value: 2 ** 14 } } }, deep, 2],
-  ['steps in three parts, on 8x8 arrays', { ...small3, sram: { ...tiny.sram, bytes: { ...tiny.sram.bytes, value: 2 ** 14 } } }, deep, 3],
-] as const)('steps follow each other through the stages, with the bits of the graph: %s', (_, machine, model, parts) => {
-  const { graph, program, state, weights } = pipeline(machine, model, parts);
-  expect(program.code.some((chips) => chips.some(({ att }) => decodeAll(att.words, 'att').some((one) => one.op === 'aq' && one.fields.from !== undefined)))).toBe(parts > 1);
+  ['the full-sized machine', sohu8, source, three, roundRobin], ['a machine of 8x8 arrays', small4, source, three, roundRobin],
+  ['steps in two parts', sohu8, deep, { ...three, parts: 2 }, roundRobin], ['steps in two parts, on 8x8 arrays', roomy, deep, { ...three, parts: 2 }, roundRobin],
+  ['steps in three parts, on 8x8 arrays', roomy, deep, { ...three, parts: 3 }, roundRobin],
+  ['stages of two chips', sohu8, source, twoByTwo, roundRobin], ['stages of four', sohu8, source, { ...twoByTwo, tp: 4 }, roundRobin], ['three stages of two', sohu8, deep, { stages, tp: 2, parts: 2 }, roundRobin],
+  ...Object.entries({ early, late, 'random 1': randomSchedule(1), 'random 2': randomSchedule(2) }).map(([name, schedule]) => [`stages of two chips of 8x8 arrays, ${name}`, small4, source, twoByTwo, schedule] as const),
+] as const)('steps follow each other through the stages, with the bits of the graph on one chip: %s', (_, machine, model, cut, schedule) => {
+  const { program, state } = pipeline(machine, model, cut);
+  const graph = normative(model, machine, 'fp8');
+  const weights = model === source ? store : storeFor(model);
+  expect(program.code.some((chips) => chips.some(({ att }) => decodeAll(att.words, 'att').some((one) => one.op === 'aq' && one.fields.from !== undefined)))).toBe(cut.parts > 1);
   expect(verify(program)).toEqual([]);
   const kv = new KvState();
   const wanted = under.map((step) => interpret(graph, step, { weights: new WeightValues(weights, 1), arithmetic: 'normative', state: kv }).get('logits')?.data);
   const got = [];
-  for (let beat = 0; beat < under.length + stages - 1; beat++) {
-    const tables = (chip: number): StepTables => {
-      const step = under[beat - chip];
-      return { ...(step === undefined ? emptyStep : tablesOf(step, smallBounds)), entry: chip };
+  for (let beat = 0; beat < under.length + cut.stages - 1; beat++) {
+    const tables = (stage: number): StepTables => {
+      const step = under[beat - stage];
+      return { ...(step === undefined ? emptyStep : tablesOf(step, smallBounds)), entry: stage };
     };
-    runStep(state, Array.from({ length: stages }, (__, chip) => encodeStepBlock(tables(chip))));
-    const done = under[beat - stages + 1];
-    if (done !== undefined) got.push(resultOf(state, program, done.samples.length, stages - 1));
+    runStep(state, Array.from({ length: program.chips }, (__, chip) => encodeStepBlock(tables(Math.floor(chip / cut.tp)))), schedule);
+    const done = under[beat - cut.stages + 1];
+    if (done !== undefined) got.push(resultOf(state, program, done.samples.length, program.chips - 1));
   }
   expect(got).toEqual(wanted);
 });
@@ -89,12 +102,13 @@ it('more stages than layers are refused', () => {
   expect(diagnostics.all.map(({ code, message }) => `${code} ${message}`)).toEqual(['E4002 `tiny` cannot be cut into 4 stages: only 3 of its layers are alike']);
 });
 
-it('stages alike are one entry, and timed as one chip', () => {
+it.each([1, 2])('stages alike are one entry, and timed as one chip: of %d', (tp) => {
   const module = tinyLlama({ ...small, layers: 4 });
-  const target: Target = { machine: sohu8, precision: 'fp8', tp: 1, pp: 4, stageShare: 0.25, parts: 1, serve: () => ({ workload: { isl: 6, osl: 1, batch: 4 }, bounds: smallBounds }) };
+  const target: Target = { machine: sohu8, precision: 'fp8', tp, pp: 4, stageShare: 0.25, parts: 1, serve: () => ({ workload: { isl: 6, osl: 1, batch: 4 }, bounds: smallBounds }) };
   const program = compile({ module, primitive: false, store: undefined, tensors: new Map() }, target, new Diagnostics())?.program ?? expect.fail('does not compile');
-  expect(program.entries.map(({ chips }) => chips)).toEqual([[0], [1, 2], [3]]);
-  const blocks = [0, 1, 1, 2].map((entry) => encodeStepBlock({ ...tablesOf(lone, smallBounds), entry }));
+  const of = (...ofStages: readonly number[]): readonly number[] => ofStages.flatMap((stage) => Array.from({ length: tp }, (_, rank) => stage * tp + rank));
+  expect(program.entries.map(({ chips }) => chips)).toEqual([of(0), of(1, 2), of(3)]);
+  const blocks = of(0, 1, 2, 3).map((chip) => [0, 1, 1, 2][Math.floor(chip / tp)] ?? 0).map((entry) => encodeStepBlock({ ...tablesOf(lone, smallBounds), entry }));
   const [every, few] = [true, false].map((full) => {
     const timing = simulateTiming(program, blocks, { full, budget: 1e6 });
     return timing.kind === 'timing' ? timing : expect.fail(timing.fault.message);

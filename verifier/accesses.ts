@@ -1,6 +1,7 @@
 import { type AccOperand, formatBytes, type Format, type HbmOperand, type RowWindow, type SramOperand } from '../isa-spec/fields.ts';
 import { hbmBases, type Instruction, type InstructionOf, type Mnemonic, type OperandKind, samplingBytes, workEntryBytes } from '../isa-spec/instructions.ts';
 import { binsOf } from '../isa-spec/bins.ts';
+import { membersOf } from '../isa-spec/groups.ts';
 import { blockScales } from '../isa-spec/numerics-scales.ts';
 import { rowScales, weightScales } from '../isa-spec/profiles.ts';
 import { takesOperand } from '../isa-spec/numerics-vector.ts';
@@ -78,7 +79,10 @@ export const resultColumns = ({ heads, headDim, valueDim = headDim }: Instructio
 export const partialColumns = (queries: InstructionOf<'aq'>['fields']): number => resultColumns(queries) + 2 * queries.heads;
 
 /** Bytes of a row that a collective leaves on a chip. */
-const collected = ({ kind, bytes }: InstructionOf<'coll'>['fields'], chips: number): number => (kind === 'allgather' ? bytes * chips : kind === 'reducescatter' ? Math.ceil(bytes / chips) : bytes);
+export const collected = (fields: InstructionOf<'coll'>['fields'], chips: number): number => {
+  const [{ kind, bytes }, members] = [fields, membersOf(fields, chips)];
+  return kind === 'allgather' ? bytes * members : kind === 'reducescatter' ? bytes / members : bytes;
+};
 
 /**
  * By mnemonic: everything the instruction reads or writes that can be known without its data. Rows picked by an index list

@@ -3,7 +3,7 @@ import type { InstructionOf, Instruction, Mnemonic, OperandKind } from '../isa-s
 import { binsOf } from '../isa-spec/bins.ts';
 import { blockScales } from '../isa-spec/numerics-scales.ts';
 import { rowScales, weightScales } from '../isa-spec/profiles.ts';
-import { partialColumns, resultColumns, type Sizes } from './accesses.ts';
+import { collected, partialColumns, resultColumns, type Sizes } from './accesses.ts';
 
 /** What an instruction says of an operand's elements: their format, and how many a row has; how many all rows have together; or a row's bytes; or its lines; and how far apart the rows of a table are that an index picks from. */
 export type Shape = { readonly format?: Format; readonly columns?: number; readonly elements?: number; readonly bytes?: number; readonly lines?: number; readonly rows?: number; readonly apart?: number };
@@ -70,7 +70,7 @@ const shapes: ShapesOf = {
     return { indices: list(f.rows.max * f.k), offsets: list(f.experts + 1), sources: list(bins * f.size), targets: list(bins * f.size), owners: list(bins) };
   },
   mix: (f) => ({ x: { format: f.xFormat, columns: f.columns, rows: f.rows.max * f.k }, weights: { format: 'f32', columns: f.rows.max * f.k, rows: 1 }, out: { format: f.format, columns: f.columns } }),
-  coll: ({ kind, bytes }, { chips }) => ({ src: { bytes }, out: { bytes: kind === 'allgather' ? bytes * chips : kind === 'reducescatter' ? bytes / chips : bytes } }),
+  coll: (f, { chips }) => ({ src: { bytes: f.bytes }, out: { bytes: collected(f, chips) } }),
 };
 
 export const shapesOf = (instruction: Instruction, sizes: Sizes): Shapes => (shapes[instruction.op] as ((fields: unknown, sizes: Sizes) => Shapes) | undefined)?.(instruction.fields, sizes) ?? {};

@@ -48,7 +48,7 @@ const rules: { readonly [id in RuleId]: string } = {
   V15: 'sums are begun, continued in order, and drained once when complete',
   V16: 'no two streams meet in a bank of SRAM',
   V17: 'products take the weights that were pushed for them',
-  V18: 'all chips come to the same collectives in the same order',
+  V18: 'chips that meet come to the same collectives in the same order',
   V19: 'keys and values go to the pages they are read from',
   V20: 'arithmetic is the normative one, and the same in all entries',
   V21: 'no exact sum can leave its accumulator',

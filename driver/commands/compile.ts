@@ -128,7 +128,7 @@ export function targetOf(options: Options, { tp, pp, replicas }: Mapping = { tp:
   const machine = findMachine(options.machine);
   if (!Number.isInteger(tp) || tp < 1 || tp > machine.chips) throw new UsageError(`\`--tp ${tp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
   if (!Number.isInteger(pp) || pp < 1 || pp > machine.chips) throw new UsageError(`\`--pp ${pp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
-  if (tp > 1 && pp > 1) throw new UsageError('`--tp` and `--pp` are not combined yet: give one of them');
+  if (tp * pp > machine.chips) throw new UsageError(`\`--tp ${tp} --pp ${pp}\`: ${tp * pp} chips, \`${machine.name}\` has ${machine.chips}`);
   if (!Number.isInteger(options.parts) || options.parts < 0 || options.parts > partsMax) throw new UsageError(`\`--parts ${options.parts}\`: a step is worked on in 1 to ${partsMax} parts`);
   const asked = { ...options, batch: Math.ceil(options.batch / replicas) };
   const on = { machine, tp, pp, replicas, stageShare: options.stageShare || stageShares[1], parts: options.parts || 1, precision: options.precision === 'bf16' ? 'bf16' : 'fp8' } as const;

@@ -1,4 +1,5 @@
 import { type Format, formatBytes } from '../../isa-spec/fields.ts';
+import { firstOf, membersOf, reachOf } from '../../isa-spec/groups.ts';
 import type { InstructionOf } from '../../isa-spec/instructions.ts';
 import { SimulationFault } from '../fault.ts';
 import { viewsOf } from '../memory.ts';
@@ -8,8 +9,10 @@ import { addressOf, type Chip, type Offer, type QueueState, windowOf } from './s
 
 type Fields = InstructionOf<'coll'>['fields'];
 
-/** The rows a chip brings to a collective. */
-export const offerOf = (chip: Chip, queue: QueueState, { kind, format = 'f32', root = 0, peer = 0, src, srcPitch, bytes: rowBytes, tag, rows: window }: Fields): Offer => {
+/** The rows a chip of `chips` brings to a collective. */
+export const offerOf = (chip: Chip, queue: QueueState, fields: Fields, chips: number): Offer => {
+  const { kind, format = 'f32', root = 0, peer = 0, group = 0, src, srcPitch, bytes: rowBytes, tag, rows: window } = fields;
+  if (group > 0 && chips % group !== 0) throw new SimulationFault('collective', `${chips} chips are not groups of ${group}`);
   const rows = kind === 'shift' ? window.max : windowOf(queue, window).rows;
   const bytes = new Uint8Array(rows * rowBytes);
   const line = addressOf(queue, src);
@@ -17,13 +20,13 @@ export const offerOf = (chip: Chip, queue: QueueState, { kind, format = 'f32', r
     const at = chip.sram.at(line + r * srcPitch, rowBytes);
     bytes.set(chip.sram.views.u8.subarray(at, at + rowBytes), r * rowBytes);
   }
-  return { what: `${kind} of ${format} from ${root} to ${peer}`, tag, rows, rowBytes, bytes };
+  return { what: `${kind} of ${format} from ${root} to ${peer}${group === 0 ? '' : ` in groups of ${group}`}`, members: membersOf(fields, chips), tag, rows, rowBytes, bytes };
 };
 
-const agree = (offers: readonly Offer[], own: Offer): void => {
-  for (const [rank, offer] of offers.entries()) {
+const agree = (offers: readonly Offer[], own: Offer, first: number): void => {
+  for (const [place, offer] of offers.entries()) {
     if (offer.tag !== own.tag || offer.rows !== own.rows || offer.rowBytes !== own.rowBytes || offer.what !== own.what) {
-      throw new SimulationFault('collective', `brings ${own.rows} rows of ${own.rowBytes} bytes under tag ${own.tag} for ${own.what}, chip ${rank} brings ${offer.rows} of ${offer.rowBytes} under ${offer.tag} for ${offer.what}`);
+      throw new SimulationFault('collective', `brings ${own.rows} rows of ${own.rowBytes} bytes under tag ${own.tag} for ${own.what}, chip ${first + place} brings ${offer.rows} of ${offer.rowBytes} under ${offer.tag} for ${offer.what}`);
     }
   }
 };
@@ -48,17 +51,20 @@ const part = (own: Offer, chips: number, format: Format): number => {
   return own.rowBytes / chips;
 };
 
-const offerFrom = (offers: readonly Offer[], rank: number): Offer => {
-  const offer = offers[rank];
-  if (offer === undefined) throw new SimulationFault('collective', `names chip ${rank} of ${offers.length}`);
+const offerFrom = (offers: readonly Offer[], place: number): Offer => {
+  const offer = offers[place];
+  if (offer === undefined) throw new SimulationFault('collective', `names chip ${place} of ${offers.length}`);
   return offer;
 };
 
-/** Does with what all chips brought as the kind says. */
-export const coll: Execute<'coll'> = (chip, queue, { kind, format = 'f32', root = 0, peer = 0, out, outPitch, rows: window }) => {
+/** Does with what the chips that meet brought as the kind says. */
+export const coll: Execute<'coll'> = (chip, queue, fields) => {
+  const { kind, format = 'f32', root = 0, peer = 0, out, outPitch, rows: window } = fields;
   const offers = chip.gathered;
-  const own = offers[chip.rank]!;
-  agree(offers, own);
+  const first = firstOf(chip.rank, offers.length);
+  const place = chip.rank - first;
+  const own = offers[place]!;
+  agree(offers, own, first);
   const line = addressOf(queue, out);
   /** `length` bytes of each row, `from` on, go to its place in `out`, `column` on. */
   const put = (bytes: Uint8Array, from: number, length: number, column: number): void => {
@@ -69,21 +75,21 @@ export const coll: Execute<'coll'> = (chip, queue, { kind, format = 'f32', root 
   };
   switch (kind) {
     case 'allgather':
-      return offers.forEach((offer, rank) => put(offer.bytes, 0, own.rowBytes, rank * own.rowBytes));
+      return offers.forEach((offer, of) => put(offer.bytes, 0, own.rowBytes, of * own.rowBytes));
     case 'allreduce':
       return put(reduced(offers, format), 0, own.rowBytes, 0);
     case 'reducescatter': {
       const length = part(own, offers.length, format);
-      return put(reduced(offers, format), chip.rank * length, length, 0);
+      return put(reduced(offers, format), place * length, length, 0);
     }
     case 'broadcast':
       return put(offerFrom(offers, root).bytes, 0, own.rowBytes, 0);
     case 'send': {
       const sent = offerFrom(offers, root);
       offerFrom(offers, peer);
-      return chip.rank === peer ? put(sent.bytes, 0, own.rowBytes, 0) : undefined;
+      return place === peer ? put(sent.bytes, 0, own.rowBytes, 0) : undefined;
     }
     case 'shift':
-      return chip.rank === 0 ? undefined : put(offerFrom(offers, chip.rank - 1).bytes.subarray(0, windowOf(queue, window).rows * own.rowBytes), 0, own.rowBytes, 0);
+      return place < reachOf(fields) ? undefined : put(offerFrom(offers, place - reachOf(fields)).bytes.subarray(0, windowOf(queue, window).rows * own.rowBytes), 0, own.rowBytes, 0);
   }
 };

@@ -1,3 +1,4 @@
+import { firstOf } from '../../isa-spec/groups.ts';
 import { queues, type Token } from '../../isa-spec/instructions.ts';
 import { openStepBlock } from '../../isa-spec/step-block.ts';
 import { type Blocked, type FaultPlace, SimulationFault } from '../fault.ts';
@@ -9,7 +10,7 @@ import { weightFifoEntries } from './matrix.ts';
 import { type Prepared, queueState } from './queue.ts';
 import { Races, type Shadow, shadowOf } from './races.ts';
 import { roundRobin, type Schedule } from './schedule.ts';
-import type { Chip, QueueState } from './state.ts';
+import type { Chip, Offer, QueueState } from './state.ts';
 import { offerOf } from './collective.ts';
 
 /** Told of every instruction after its effect, before its posts; `queue.pc` and `queue.I` are the instruction's. */
@@ -110,7 +111,7 @@ export class StepRun {
     const next = prepared[queue.pc]!;
     try {
       if (queue.offer !== undefined) {
-        this.#meet();
+        this.#meet(runner);
         return true;
       }
       this.#races?.begin(index, queue.pc, queue.I, callsOf(queue));
@@ -121,7 +122,7 @@ export class StepRun {
       }
       if (next.instruction.op === 'coll') {
         this.#late?.show(index);
-        queue.offer = offerOf(chip, queue, next.instruction.fields);
+        queue.offer = offerOf(chip, queue, next.instruction.fields, this.#state.chips.length);
         this.#late?.hide(index);
       } else this.#complete(runner, next);
       return true;
@@ -165,7 +166,7 @@ export class StepRun {
   #canGo({ chip, queue, prepared }: Runner): boolean {
     const next = prepared[queue.pc];
     if (next === undefined) return false;
-    if (queue.offer !== undefined) return this.#members().every((member) => member.queue.offer !== undefined);
+    if (queue.offer !== undefined) return this.#membersOf(chip, queue.offer).every((member) => hasCome(member, queue.offer!));
     return missing(chip, next) === undefined && fifoBlocks(chip, next) === undefined;
   }
 
@@ -186,13 +187,14 @@ export class StepRun {
     this.instructions++;
   }
 
-  #members(): readonly Runner[] {
-    return this.runners.filter(({ queue }) => queue.name === 'col');
+  /** The queues that meet in the collective a chip has come to. */
+  #membersOf({ rank }: Chip, { members }: Offer): readonly Runner[] {
+    return this.runners.filter(({ chip, queue }) => queue.name === 'col' && firstOf(chip.rank, members) === firstOf(rank, members));
   }
 
-  /** Completes the collective all chips have come to. */
-  #meet(): void {
-    const members = this.#members();
+  /** Completes the collective a queue and all that meet it have come to. */
+  #meet({ chip, queue }: Runner): void {
+    const members = this.#membersOf(chip, queue.offer!);
     const offers = members.map(({ queue }) => queue.offer!);
     this.#races?.meet(members.map(({ index }) => index));
     for (const { index } of members) this.#late?.reveal(index);
@@ -221,7 +223,7 @@ export class StepRun {
     if (next === undefined) return [];
     const place = this.placeOf(runner);
     if (queue.offer !== undefined) {
-      const absent = this.#members().filter((other) => other.queue.offer === undefined).map((other) => other.chip.rank);
+      const absent = this.#membersOf(chip, queue.offer).filter((other) => !hasCome(other, queue.offer!)).map((other) => other.chip.rank);
       return [{ ...place, waitsFor: absent.length === 0 ? 'nothing' : `chip ${absent.join(', ')} to come to collective ${queue.offer.tag}` }];
     }
     const token = missing(chip, next);
@@ -259,6 +261,9 @@ const watchMemories = ({ sram, accumulators, hbm, geometry: { lineBytes, accumul
 /** Row lists share lines between windows, so races are looked for word by word. */
 const wordBytes = 4;
 const fromTo = (unit: string, first: number, last: number): string => (first === last ? `${unit} ${first}` : `${unit}s ${first} to ${last}`);
+
+/** Whether a queue waits for as many chips as `offer` does: groups lie within one another, so it is for the same. */
+const hasCome = ({ queue }: Runner, { members }: Offer): boolean => queue.offer?.members === members;
 
 /** The first wait that is not satisfied. */
 const missing = (chip: Chip, { waits }: Prepared): Token | undefined => {

@@ -25,8 +25,8 @@ export type WeightEntry = {
 /** Scales of an entry's blocks: `pitch` numbers for each block of k, ascending. */
 export type WeightScales = { readonly scaling: BlockScaling; readonly pitch: number; readonly values: Float64Array };
 
-/** What a chip brings to a collective: its rows, packed, and what is to be done with them, which all must agree on. */
-export type Offer = { readonly what: string; readonly tag: number; readonly rows: number; readonly rowBytes: number; readonly bytes: Uint8Array };
+/** What a chip brings to a collective: its rows, packed, how many chips meet, and what is to be done, which all must agree on. */
+export type Offer = { readonly what: string; readonly members: number; readonly tag: number; readonly rows: number; readonly rowBytes: number; readonly bytes: Uint8Array };
 
 /** The sizes of a chip the semantics depend on. */
 export type Geometry = { readonly size: number; readonly arrays: number; readonly accumulatorRows: number; readonly lineBytes: number };
@@ -46,7 +46,7 @@ export type Chip = {
   readonly events: number[];
   attention: AttentionRows | undefined;
   step: StepData;
-  /** All chips' offers, in rank order, while a collective completes. */
+  /** The offers of all chips that meet, in rank order, while a collective completes. */
   gathered: readonly Offer[];
 };
 

@@ -4,7 +4,8 @@ import { queues } from '../../isa-spec/instructions.ts';
 import { ratesOf } from './rates.ts';
 import { chipTiming, type PathStep, type QueueLabels, speedOfLight, type TimingResult } from './result.ts';
 import { criticalPath, Recording } from './recording.ts';
-import { Simulation } from './run.ts';
+import { type Meets, Simulation } from './run.ts';
+import { firstOf } from '../../isa-spec/groups.ts';
 import { type ChipCode, chipStreams } from './stream.ts';
 
 /** A step of a program as the core runs it: code, labels and step of each chip simulated, one for all if they are alike. */
@@ -26,7 +27,7 @@ export function timeStep(input: TimingInput): TimingResult {
   const rates = ratesOf(input.machine, input.chips);
   const chips = input.simulated.map(({ code, step }, index) => new Chip(index, chipStreams(code, rates), step, rates));
   const recording = input.path === true ? new Recording() : undefined;
-  const simulation = new Simulation(chips, input.budget, recording);
+  const simulation = new Simulation(chips, meetsOf(input.stands), input.budget, recording);
   const cycles = simulation.run();
   if (typeof cycles !== 'number') return { kind: 'fault', fault: cycles };
   const timings = chips.map((chip, index) => chipTiming(chip, cycles, input.simulated[index]!.labels));
@@ -50,6 +51,20 @@ export function timeStep(input: TimingInput): TimingResult {
     ...(recording === undefined ? {} : { path: pathOf(recording, chips, input, cycles) }),
     speedOfLight: speedOfLight(perChip),
     matrixUtilisation: capacity === 0 ? 0 : sum((chip) => chip.usefulMatrixFlops + chip.usefulAttentionFlops) / capacity,
+  };
+}
+
+/** Which of the chips simulated stand for those that meet a chip of the program in a collective of `members`. */
+export const metBy = (stands: readonly number[], chip: number, members: number): readonly number[] => [...new Set(stands.slice(firstOf(chip, members), firstOf(chip, members) + members))];
+
+/** A chip simulated meets those that stand for the group of the first chip it stands for. */
+function meetsOf(stands: readonly number[]): Meets {
+  const known = new Map<string, readonly number[]>();
+  return (chip, members) => {
+    const key = `${chip} ${members}`;
+    const met = known.get(key) ?? metBy(stands, stands.indexOf(chip), members);
+    known.set(key, met);
+    return met;
   };
 }
 

@@ -1,5 +1,6 @@
 import { binsOf } from '../../isa-spec/bins.ts';
 import { formatBytes } from '../../isa-spec/fields.ts';
+import { membersOf, reachOf } from '../../isa-spec/groups.ts';
 import type { InstructionOf, Mnemonic, VectorFunction } from '../../isa-spec/instructions.ts';
 import { isSlow } from '../../isa-spec/profiles.ts';
 import { lanePasses, pipelineCycles, type Rates } from './rates.ts';
@@ -48,10 +49,13 @@ const attentionMove = (rows: number, heads: number, elements: number, rates: Rat
   unit((rows * heads * elements) / (rates.attentionArrays * rates.attentionSide));
 
 /** Bytes of a row the busiest chip sends: a reduction gives each chip its part of the row to add up, and an all-reduce then hands the sums round. */
-const linkBytes = ({ kind, bytes }: InstructionOf<'coll'>['fields'], chips: number): number => {
-  const part = Math.ceil(bytes / chips) * (chips - 1);
-  const sent = { allgather: bytes * (chips - 1), allreduce: 2 * part, reducescatter: part, broadcast: bytes * (chips - 1), send: chips > 1 ? bytes : 0, shift: chips > 1 ? bytes : 0 };
-  return sent[kind];
+const linkBytes = (fields: InstructionOf<'coll'>['fields'], chips: number): number => {
+  const { bytes } = fields;
+  const members = membersOf(fields, chips);
+  const part = Math.ceil(bytes / members) * (members - 1);
+  const all = bytes * (members - 1);
+  const sent = { allgather: all, allreduce: 2 * part, reducescatter: part, broadcast: all, send: members > 1 ? bytes : 0, shift: members > reachOf(fields) ? bytes : 0 };
+  return sent[fields.kind];
 };
 
 /** Rows of a window that one of `2^split` groups of arrays takes. */

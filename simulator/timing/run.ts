@@ -19,6 +19,9 @@ export type TimingFault = {
   readonly cycle: number;
 };
 
+/** Which of the chips simulated stand for those that one of them meets in a collective of `members`. */
+export type Meets = (chip: number, members: number) => readonly number[];
+
 /** A semaphore counts in four bits. */
 const highestCount = 15;
 const { ctl, wld, mxu, att, col } = queueIndex;
@@ -40,15 +43,16 @@ export class Simulation {
   readonly #budget: number;
   readonly #events = new EventHeap();
   readonly #recording: Recording | undefined;
+  readonly #meets: Meets;
   #now = 0;
-  #joined = 0;
   /** Instructions issued. */
   instructions = 0;
   #fault: TimingFault | undefined;
 
   /** `budget`: instructions after which to give up. */
-  constructor(chips: readonly Chip[], budget: number, recording: Recording | undefined) {
+  constructor(chips: readonly Chip[], meets: Meets, budget: number, recording: Recording | undefined) {
     this.#recording = recording;
+    this.#meets = meets;
     this.#chips = chips;
     this.#lanes = chips.flatMap((chip) => chip.lanes);
     this.#budget = budget;
@@ -239,16 +243,18 @@ export class Simulation {
     this.#occupy(lane, cycles);
   }
 
-  /** A collective starts when every chip simulated has reached it. */
+  /** A collective starts when every chip that meets in it has reached it. */
   #join(chip: Chip, lane: Lane): void {
     lane.state = joining;
     chip.joined = this.#now;
-    if (++this.#joined < this.#chips.length) return;
-    this.#joined = 0;
-    this.#recording?.joined(this.#chips.map(({ lanes }) => lanes[col]!), lane, this.#now);
+    const count = (one: Lane): number => one.stream.a[one.pc]!;
+    const members = this.#meets(lane.chip, count(lane)).map((index) => this.#chips[index]!);
+    const lanes = members.map((member) => member.lanes[col]!);
+    if (lanes.some((one) => one.state !== joining || count(one) !== count(lane))) return;
+    this.#recording?.joined(lanes, lane, this.#now);
     // In a shift chips have different numbers of rows: what comes may take longer than what goes.
-    const longest = Math.max(...this.#chips.map(({ lanes }) => lanes[col]!.stream.cycles[lanes[col]!.slot]!));
-    for (const member of this.#chips) {
+    const longest = Math.max(...lanes.map((one) => one.stream.cycles[one.slot]!));
+    for (const member of members) {
       account(member, this.#now);
       const theirs = member.lanes[col]!;
       theirs.stall(stallIndex.join, this.#now - member.joined);

@@ -3,7 +3,7 @@ import { hostTables, type Queue, queues, stepCounts } from '../../isa-spec/instr
 import type { ChipCode as ProgramChip, Program } from '../../isa-spec/program.ts';
 import { decodeWorklist, openStepBlock } from '../../isa-spec/step-block.ts';
 import type { StepInput } from './chip.ts';
-import { timeStep } from './core.ts';
+import { metBy, timeStep } from './core.ts';
 import type { TimingResult } from './result.ts';
 import type { ChipCode } from './stream.ts';
 
@@ -45,8 +45,16 @@ export function simulateTiming(program: Program, stepBlocks: readonly Uint8Array
     return { code: instructions, labels: byQueue((queue) => (names === undefined ? [] : names[queue].map(labelOf))), step: stepInput(blockOf(chip)) };
   });
   const stands = like.map((chip) => representatives.indexOf(chip));
+  if (!meetsAlike(stands, groupsOf([...decoded.values()]))) return simulateTiming(program, stepBlocks, { ...options, full: true });
   return timeStep({ machine: program.machine, entry: program.entries[entryOf(0)]?.name ?? '', chips: program.chips, simulated, stands, budget: options.budget, path: options.path === true });
 }
+
+/** Chips of the groups collectives are of. */
+const groupsOf = (code: readonly ChipCode[]): readonly number[] => [...new Set(code.flatMap(({ col }) => col.instructions.flatMap((one) => (one.op === 'coll' ? (one.fields.group ?? []) : []))))];
+
+/** Whether a chip meets the like of those that the one that stands for it does. */
+const meetsAlike = (stands: readonly number[], groups: readonly number[]): boolean =>
+  groups.every((members) => stands.every((index, chip) => String(metBy(stands, chip, members).toSorted()) === String(metBy(stands, stands.indexOf(index), members).toSorted())));
 
 const byQueue = <T>(of: (queue: Queue) => T): Readonly<Record<Queue, T>> => Object.fromEntries(queues.map((queue) => [queue, of(queue)])) as Record<Queue, T>;
 

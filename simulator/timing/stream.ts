@@ -1,5 +1,6 @@
 import { hostTables, type Instruction, type Mnemonic, type Queue, queues, stepCounts, type StrideSet, type Token } from '../../isa-spec/instructions.ts';
 import type { RowWindow } from '../../isa-spec/fields.ts';
+import { membersOf } from '../../isa-spec/groups.ts';
 import { isSlow } from '../../isa-spec/profiles.ts';
 import { type Cost, costs, tileLoadCycles, tileStreamCycles } from './cycles.ts';
 import type { Rates } from './rates.ts';
@@ -43,7 +44,7 @@ export type Stream = {
   readonly rowsMax: Float64Array;
   readonly rowsRegister: Uint8Array;
   readonly rowsLevel: Uint8Array;
-  /** loop: count, body. call: target, frame. sreg: register, step count. wld: k-tiles, cycles a tile. mm: k-tiles, columns. epi: valid columns. dma: region. hostw: table. */
+  /** loop: count, body. call: target, frame. sreg: register, step count. wld: k-tiles, cycles a tile. mm: k-tiles, columns. epi: valid columns. dma: region. hostw: table. coll: chips that meet. */
   readonly a: Float64Array;
   readonly b: Float64Array;
   readonly level: Uint8Array;
@@ -183,6 +184,9 @@ function operands(stream: Stream, pc: number, instruction: Instruction, rates: R
       return;
     case 'attn':
       stream.slow[pc] = Number(instruction.fields.format === 'bf16');
+      return;
+    case 'coll':
+      stream.a[pc] = membersOf(instruction.fields, rates.chips);
       return;
     case 'wld':
       stream.a[pc] = instruction.fields.kTiles;

@@ -237,9 +237,38 @@ describe('V18, collectives', () => {
     const lone = recoded(pair, 'col', (code) => code.map((one) => (one.op === 'coll' && one.fields.tag === 0 ? { ...one, fields: { ...one.fields, bytes: one.fields.bytes - 2 } } : one)), 1);
     expect(textsOf(lone, 'V18')[0]).toMatch(/^chips do not come to the same collectives: chip 0 comes to allgather 0 .* of \d+ bytes, .*, chip 1 comes to allgather 0 /);
     const loops = recoded(pair, 'col', (code) => code.map((one) => (one.op === 'loop' ? ({ ...one, fields: { ...one.fields, count: one.fields.count + 1 } } as Instruction) : one)), 1);
-    expect(textsOf(loops, 'V18')[0]).toMatch(/chip 0 comes to allgather .*, I0 < 3 \(.*\), chip 1 comes to allgather .*, I0 < 4 /);
+    expect(textsOf(loops, 'V18')[0]).toMatch(/chip 0 comes to allgather .*, 4 in I0 < 3 \(.*\), chip 1 comes to allgather .*, 4 in I0 < 4 /);
     const none = recoded(pair, 'col', (code) => code.filter(({ op }) => op !== 'coll'), 1);
     expect(textsOf(none, 'V18')[0]).toMatch(/, chip 1 has none left$/);
+  });
+
+  const four: Program = { ...pair, chips: 4, entries: pair.entries.map((entry) => ({ ...entry, chips: [0, 1, 2, 3] })), code: pair.code.map((chips) => [...chips, ...chips]) };
+  const regrouped = (program: Program, group: number, chip?: number): Program =>
+    recoded(program, 'col', (code) => code.map((one) => (one.op === 'coll' && one.fields.tag === 0 ? { ...one, fields: { ...one.fields, group } } : one)), chip);
+
+  it('groups come to theirs by themselves', () => {
+    expect(textsOf(four, 'V18')).toEqual([]);
+    const second = [2, 3].reduce((made, chip) => recoded(made, 'col', (code) => code.filter(({ op }) => op !== 'coll'), chip), four);
+    expect(textsOf(second, 'V18')).toEqual([]);
+  });
+
+  it('a chip that is in another group than those it meets', () => {
+    expect(textsOf(regrouped(four, 4, 1), 'V18')[0]).toMatch(/chip 0, 2, 3 comes to allgather 0 .* in groups of 2 of .*, chip 1 comes to allgather 0 .* in groups of 4 of /);
+    expect(textsOf(regrouped(four, 4, 0), 'V18').length).toBeGreaterThan(0);
+    expect(textsOf(regrouped(regrouped(four, 4, 2), 4, 3), 'V18')[0]).toMatch(/chip 0, 1 has none left, chip 2, 3 comes to allgather 0 .* in groups of 4 /);
+  });
+
+  it('groups that overlap', () => {
+    expect(textsOf(regrouped(four, 3), 'V18')[0]).toBe('groups of 2, 3, 4 chips do not lie within one another');
+  });
+
+  it('the same collectives in another order of loops', () => {
+    const collectives = (body: string): string => `.queue col\n${body}`;
+    const gather = (tag: number): string => `coll kind=allgather src=@0 srcPitch=1 out=@64 outPitch=2 bytes=8 tag=${tag} rows=8\n`;
+    const one = programOf(collectives(`loop level=0 count=3 body=2\n${gather(1)}${gather(2)}`));
+    const other = programOf(collectives(`loop level=0 count=3 body=1\n${gather(1)}loop level=0 count=3 body=1\n${gather(2)}`));
+    const both = { ...one, chips: 2, entries: one.entries.map((entry) => ({ ...entry, chips: [0, 1] })), code: [[one.code[0]![0]!, other.code[0]![0]!]] };
+    expect(textsOf(both, 'V18')[0]).toMatch(/chip 0 comes to allgather 1 .*, 2 in I0 < 3 .*, chip 1 comes to allgather 1 .*, 1 in I0 < 3 /);
   });
 
   it('chips with equal code are proved once', () => {

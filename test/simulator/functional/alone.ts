@@ -1,8 +1,10 @@
 import fc from 'fast-check';
-import { type HostTable, hostTables, type Instruction, type Mnemonic, type StrideSet } from '../../../isa-spec/instructions.ts';
+import { firstOf, membersOf } from '../../../isa-spec/groups.ts';
+import { type HostTable, hostTables, type Instruction, type InstructionOf, type Mnemonic, type StrideSet } from '../../../isa-spec/instructions.ts';
 import { tiny2 } from '../../../isa-spec/machines/tiny.ts';
+import { offerOf } from '../../../simulator/functional/collective.ts';
 import { effects, type Execute } from '../../../simulator/functional/execute.ts';
-import { type Chip, type QueueState, windowOf } from '../../../simulator/functional/state.ts';
+import { type Chip, type Offer, type QueueState, windowOf } from '../../../simulator/functional/state.ts';
 import { programOf, stateOf } from './harness.ts';
 
 /* One instruction on two tiny chips, wherever its queue may be, with all it has to find. */
@@ -29,6 +31,12 @@ export const setting = (I: readonly number[], tokens: number): { readonly chips:
 };
 
 export const run = (instruction: Instruction, chip: Chip, queue: QueueState): void => (effects[instruction.op] as Execute<Mnemonic>)(chip, queue, instruction.fields as never);
+
+/** What all that a chip meets in a collective bring to it. */
+export const offersTo = ({ rank }: Chip, chips: readonly Chip[], queue: QueueState, fields: InstructionOf<'coll'>['fields']): readonly Offer[] => {
+  const members = membersOf(fields, chips.length);
+  return chips.filter((other) => firstOf(other.rank, members) === firstOf(rank, members)).map((each) => offerOf(each, queue, fields, chips.length));
+};
 
 const words = (chip: Chip, line: number, values: readonly number[]): void => chip.sram.put(line * lineBytes, new Uint8Array(Int32Array.from(values).buffer));
 

@@ -70,6 +70,15 @@ describe('from one chip', () => {
     for (let r = 0; r < 3; r++) expect(second.slice(32 * r, 32 * r + 16)).toEqual(bf16[0]!.slice(16 * r, 16 * r + 16));
     for (let r = 0; r < 3; r++) expect(third.slice(32 * r, 32 * r + 16)).toEqual(bf16[1]!.slice(16 * r, 16 * r + 16));
   });
+  test('of groups, each by itself: of what its own chips brought', () => {
+    const inputs = [1, 2, 3, 4].map((rank) => new Uint8Array(96).fill(rank));
+    const firsts = (fields: Fields): readonly number[][] => run(4, { group: 2, ...fields }, inputs).map((bytes) => [bytes[0]!, bytes[16]!]);
+    expect(firsts({ kind: 'allgather' })).toEqual([[1, 2], [1, 2], [3, 4], [3, 4]]);
+    expect(firsts({ kind: 'broadcast', root: 1 })).toEqual([[2, 255], [2, 255], [4, 255], [4, 255]]);
+    expect(firsts({ kind: 'send', root: 1 })).toEqual([[2, 255], [255, 255], [4, 255], [255, 255]]);
+    expect(firsts({ kind: 'shift' })).toEqual([[255, 255], [255, 255], [1, 255], [2, 255]]);
+    expect(() => run(3, { kind: 'allgather', group: 2 }, bf16)).toThrow('3 chips are not groups of 2');
+  });
   test('chips that do not agree, or are not there', () => {
     expect(() => run(chips, { kind: 'send', root: 2, peer: 1 }, bf16, { kind: 'send', root: 2 })).toThrow('collective: brings');
     expect(() => run(chips, { kind: 'broadcast', root: 7 }, bf16)).toThrow('names chip 7 of 3');

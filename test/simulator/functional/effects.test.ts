@@ -5,10 +5,9 @@ import { move } from '../../../isa-spec/encoding.ts';
 import { instructions, type Mnemonic, mnemonics } from '../../../isa-spec/instructions.ts';
 import { tiny2 } from '../../../isa-spec/machines/tiny.ts';
 import { SimulationFault } from '../../../simulator/fault.ts';
-import { offerOf } from '../../../simulator/functional/collective.ts';
 import type { Chip, QueueState } from '../../../simulator/functional/state.ts';
 import { smallInstruction } from '../../isa-spec/small.ts';
-import { loopCounters, prepare, run, setting, strideSet, tableBytes } from './alone.ts';
+import { loopCounters, offersTo, prepare, run, setting, strideSet, tableBytes } from './alone.ts';
 
 const lineBytes = tiny2.sram.lineBytes.value;
 
@@ -65,7 +64,7 @@ it.each(mnemonics.map((op) => [op]))('%s touches what it is declared to touch, a
       prepare(instruction, chip, queue);
       const seen = watch(chip);
       try {
-        if (instruction.op === 'coll') for (const one of chips) one.gathered = chips.map((each) => offerOf(each, queue, instruction.fields));
+        if (instruction.op === 'coll') for (const one of chips) one.gathered = offersTo(one, chips, queue, instruction.fields);
         run(instruction, chip, queue);
       } catch (error) {
         fc.pre(!(error instanceof SimulationFault));

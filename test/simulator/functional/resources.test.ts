@@ -6,10 +6,9 @@ import { mnemonics } from '../../../isa-spec/instructions.ts';
 import { tiny2 } from '../../../isa-spec/machines/tiny.ts';
 import { SimulationFault } from '../../../simulator/fault.ts';
 import { advancePc } from '../../../simulator/functional/control.ts';
-import { offerOf } from '../../../simulator/functional/collective.ts';
 import type { Chip, QueueState } from '../../../simulator/functional/state.ts';
 import { smallInstruction } from '../../isa-spec/small.ts';
-import { loopCounters, prepare, run, setting } from './alone.ts';
+import { loopCounters, offersTo, prepare, run, setting } from './alone.ts';
 
 /** What is kept of the resources an instruction can change. */
 const kept = (chip: Chip, { I, R, P, calls, frame }: QueueState): { readonly [R in Resource]?: unknown } =>
@@ -30,7 +29,7 @@ it.each(mnemonics.map((op) => [op]))('%s changes what it is declared to change',
       prepare(instruction, chip, ready);
       const before = kept(chip, ready);
       try {
-        if (instruction.op === 'coll') for (const one of chips) one.gathered = chips.map((each) => offerOf(each, ready, instruction.fields));
+        if (instruction.op === 'coll') for (const one of chips) one.gathered = offersTo(one, chips, ready, instruction.fields);
         run(instruction, chip, ready);
         advancePc(ready);
       } catch (error) {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { tiny, tiny2 } from '../../../isa-spec/machines/tiny.ts';
-import type { StrideSet } from '../../../isa-spec/instructions.ts';
+import type { InstructionOf, StrideSet } from '../../../isa-spec/instructions.ts';
 import { codeOf, done, hbmAt, make, rows, stepOf, time, timeChips } from './build.ts';
 
 const block = (count: number) => make('dld', { lines: 8, srcPitch: 8, rows: rows(count) });
@@ -63,6 +63,18 @@ describe('queues wait for each other', () => {
     const result = done(timeChips(tiny2, both));
     expect(result.cycles).toBe(136 + 112);
     expect(result.perChip[0]!.queues.find(({ queue }) => queue === 'col')!.stalls.join).toBe(90);
+  });
+});
+
+describe('groups of chips', () => {
+  const chip = (columns: number, fields: Partial<InstructionOf<'coll'>['fields']> = {}) => ({ code: codeOf({ vec: [make('vmap', { columns, rows: rows(1) }, [], [1])], col: [make('coll', { bytes: 4 * 8, rows: rows(6), group: 2, ...fields }, [1])] }), step: stepOf(1) });
+  const four = { ...tiny2, chips: 4 };
+  const joins = (chips: readonly ReturnType<typeof chip>[]): readonly number[] => done(timeChips(four, chips)).perChip.map(({ queues }) => queues.find(({ queue }) => queue === 'col')!.stalls.join);
+  test('wait for their own alone, and send to them alone; a shift is of all', () => {
+    expect(joins([chip(160), chip(1600), chip(160), chip(160)])).toEqual([90, 0, 0, 0]);
+    expect(joins([160, 1600, 160, 160].map((columns) => chip(columns, { kind: 'shift' })))).toEqual([90, 0, 90, 90]);
+    expect(done(timeChips(four, Array.from({ length: 4 }, () => chip(160)))).cycles).toBe(10 + 32 + 4 + 192 / 16 + 100);
+    expect(done(timeChips(four, Array.from({ length: 4 }, () => chip(160, { group: 4 })))).cycles).toBe(10 + 32 + 4 + 576 / 16 + 100);
   });
 });
 
