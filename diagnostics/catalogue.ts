@@ -25,6 +25,7 @@ export const catalogue = {
   E4001: { severity: 'error', title: 'the model does not fit the machine' },
   E4002: { severity: 'error', title: 'the mapping cannot be used' },
   E4003: { severity: 'error', title: 'the backend does not support this yet' },
+  E4004: { severity: 'error', title: 'the tiling plan cannot be applied' },
   E5001: { severity: 'error', title: 'the text does not parse' },
   E5002: { severity: 'error', title: 'the program file is not valid' },
   E5003: { severity: 'error', title: 'an instruction is not legal' },

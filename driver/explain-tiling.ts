@@ -10,11 +10,15 @@ import { shapesOfBins } from '../passes/plan/experts.ts';
 import { type Cut, cutProduct, type MatmulShape, type Pieces, pieceCount, pitchFieldMax } from '../passes/plan/matmul.ts';
 import type { TilingPlan } from '../passes/plan/tiling.ts';
 import type { Stage } from './compile.ts';
+import type { Mapping } from './mapping.ts';
+
+export const tilingSchema = 'sohuc-tiling/1';
 
 /** A plan that was applied, and what follows from it. `stages`: those of the pipeline that are alike in it. */
 export type TilingExplained = {
-  readonly schema: 'sohuc-tiling/1';
+  readonly schema: typeof tilingSchema;
   readonly machine: string;
+  readonly mapping: Mapping;
   readonly stages: readonly StageTiling[];
 };
 
@@ -51,10 +55,10 @@ export type Ring = { readonly name: string; readonly slots: number; readonly slo
 export type Value = { readonly name: string; readonly space: 'sram' | 'hbm'; readonly why: '' | 'spilled' | 'parked' | 'picked' | 'wide'; readonly bytes: number; readonly live: readonly { readonly from: string; readonly to: string }[] };
 
 /** What the plans of a compiled model's stages say, each once. */
-export function tilingOf(stages: readonly Stage[], machine: Machine): TilingExplained {
+export function tilingOf(stages: readonly Stage[], machine: Machine, mapping: Mapping): TilingExplained {
   const plans = [...new Set(stages.map(({ plan }) => plan))];
   return {
-    schema: 'sohuc-tiling/1', machine: machine.name,
+    schema: tilingSchema, machine: machine.name, mapping,
     stages: plans.map((plan): StageTiling => {
       const { tile, layout } = stages.find((stage) => stage.plan === plan) as Stage;
       return {

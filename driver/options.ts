@@ -23,6 +23,7 @@ export const options = {
   stopAfter: { default: '', scope: ['compile'], value: 'PHASE', choices: phases, help: 'stop after a phase and print its text' },
   dumpIr: { default: '', scope: ['compile'], value: 'DIR', help: 'write the text of every stage, numbered' },
   explain: { default: '', scope: ['compile', 'report'], value: 'WHAT', choices: ['recognition', 'mapping', 'tiling', 'claim'], help: 'explain what was recognised in an ONNX model, and what stopped the rest; which mappings on the chips were tried; how products are cut and what is kept where; or whether the program can be what the vendor claims, and what of the machine that rests on' },
+  tiling: { default: '', scope: ['compile'], value: 'FILE', help: 'a tiling plan to apply instead of finding one: what `--explain tiling --json` prints, perhaps changed (affects speed, never results)' },
   criticalPath: { default: false, scope: ['report'], help: 'print what makes the step as long as it is: the chain of instructions that waited for each other' },
   requireFusion: { default: '', scope: ['compile'], value: 'SHARE', help: 'refuse a model of whose blocks fewer are recognised (`100%` for CI)' },
   plugin: { default: [], scope: ['compile', 'run', 'fits', 'opt', 'diff'], value: 'FILE', help: 'custom layers: a module that exports definitions' },

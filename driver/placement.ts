@@ -5,31 +5,49 @@ import type { GraphModule } from '../ir/graph/module.ts';
 import type { TileModule } from '../ir/tile/module.ts';
 import type { Machine } from '../isa-spec/machine.ts';
 import type { Program } from '../isa-spec/program.ts';
-import { apply } from '../passes/plan/apply.ts';
+import { apply, type Fit } from '../passes/plan/apply.ts';
 import { fit } from '../passes/plan/fit.ts';
-import type { TilingPlan } from '../passes/plan/tiling.ts';
+import { NotThePlan } from '../passes/plan/decisions.ts';
+import type { Answers, TilingPlan } from '../passes/plan/tiling.ts';
 import type { GraphStage } from '../passes/stage.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
+import { plural } from '../report/format.ts';
 
-/** What a model is put on: the machine, chips a layer is divided over (`tp`) or the layers are (`pp`), the share of SRAM an op may stage in, the parts a step's rows are worked on in, and how many times all of it is there (absent: once). */
-export type Chips = { readonly machine: Machine; readonly tp: number; readonly pp: number; readonly stageShare: number; readonly parts: number; readonly replicas?: number };
+/** What a model is put on: the machine, chips a layer is divided over (`tp`) or the layers are (`pp`), the share of SRAM an op may stage in, the parts a step's rows are worked on in, how many times all of it is there (absent: once), and the tiling plans of its kinds of stages (absent: they are to be found). */
+export type Chips = { readonly machine: Machine; readonly tp: number; readonly pp: number; readonly stageShare: number; readonly parts: number; readonly replicas?: number; readonly tiling?: readonly Answers[] | undefined };
 
 /** What stages alike have in common, all but the values of weights: `graph` with the tables lowering added to its weights, where everything is, and the plan that put it there. `like`: the first of them. */
 export type Kind = { readonly like: number; readonly graph: GraphModule; readonly tile: TileModule; readonly layout: Layout; readonly plan: TilingPlan };
 
-/** Finds a place for every buffer of every stage, for steps within `bounds`. Undefined, and reported, where SRAM cannot do it; HBM is as long as it takes. */
-export function place(stages: readonly GraphStage[], { machine, tp, stageShare, parts }: Chips, bounds: Bounds, diagnostics: Diagnostics): readonly Kind[] | undefined {
+/** Finds a place for every buffer of every stage, for steps within `bounds`. Undefined, and reported, where SRAM cannot do it, or not as a plan that is given says; HBM is as long as it takes. */
+export function place(stages: readonly GraphStage[], { machine, tp, stageShare, parts, tiling }: Chips, bounds: Bounds, diagnostics: Diagnostics): readonly Kind[] | undefined {
   const kinds: Kind[] = [];
   for (const [stage, { module, like }] of stages.entries()) {
     if (like !== stage) continue;
     const target = { machine, bounds, chips: tp, stageShare, parts };
-    const found = fit(module, target, diagnostics);
-    if (found === undefined) return undefined;
-    const { graph, tile, plan } = apply(module, target, found);
-    kinds.push({ like, graph, tile, plan, layout: allocate(tile, machine) });
+    const found = tiling === undefined ? fit(module, target, diagnostics) : tiling[kinds.length];
+    const made = found === undefined ? undefined : tiling === undefined ? apply(module, target, found) : asGiven(() => apply(module, target, found), diagnostics);
+    if (made === undefined) break;
+    kinds.push({ like, graph: made.graph, tile: made.tile, plan: made.plan, layout: allocate(made.tile, machine) });
   }
-  return kinds;
+  const count = stages.filter(({ like }, stage) => like === stage).length;
+  if (tiling !== undefined && tiling.length !== count && !diagnostics.hasErrors) reportNotThePlan(`it is of ${plural(tiling.length, 'kind')} of stages, and there ${count === 1 ? 'is' : 'are'} ${count}`, diagnostics);
+  return kinds.length === count && !diagnostics.hasErrors ? kinds : undefined;
 }
+
+/** What a plan of the user's makes; undefined, and reported, where it is none for this model on this machine. */
+function asGiven(make: () => Fit, diagnostics: Diagnostics): Fit | undefined {
+  try {
+    return make();
+  } catch (error) {
+    if (!(error instanceof NotThePlan)) throw error;
+    reportNotThePlan(error.message, diagnostics);
+    return undefined;
+  }
+}
+
+const reportNotThePlan = (message: string, diagnostics: Diagnostics): void =>
+  diagnostics.report({ code: 'E4004', message: `the tiling plan cannot be applied: ${message}`, origin: { kind: 'none' }, help: 'a plan is for a model, a machine, a mapping and a workload: `--explain tiling --json` prints the one there is' });
 
 /** What a chip keeps in its HBM: `bytes` in all, of `capacity`. */
 export type MemoryMap = { readonly regions: Program['regions']; readonly bytes: number; readonly capacity: number };

@@ -29,6 +29,7 @@ import { steadyReport, steadyTiming } from '../steady-report.ts';
 import { fastest, type Mapping, mappingText, tryMappings } from '../mapping.ts';
 import { renderMappings } from '../text.ts';
 import { Terminal } from '../terminal.ts';
+import { tilingIn } from '../tiling-file.ts';
 import { renderTiling } from '../tiling-text.ts';
 import { type Workload, workloadOf } from '../workload.ts';
 
@@ -52,17 +53,19 @@ export async function compileCommand(path: string, options: Options): Promise<bo
   if (imported === undefined || diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
   collectSeldomFor(imported.module.body.ops.length);
 
-  const isChosen = options.tp === 0 && options.pp === 0 && machine.chips > 1 && options.stopAfter === '' && options.explain !== 'recognition';
+  const given = options.tiling === '' ? undefined : tilingIn(options.tiling, diagnostics);
+  if (diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
+  const isChosen = given === undefined && options.tp === 0 && options.pp === 0 && machine.chips > 1 && options.stopAfter === '' && options.explain !== 'recognition';
   const tried = isChosen ? tryMappings(imported, (mapping) => targetOf(options, mapping), machine) : [];
-  const mapping = fastest(tried)?.mapping ?? { tp: options.tp || 1, pp: options.pp || 1, replicas: 1 };
+  const mapping = fastest(tried)?.mapping ?? { tp: options.tp || 1, pp: options.pp || 1, replicas: 1, ...(options.tp === 0 && options.pp === 0 ? given?.mapping : {}) };
   if (isChosen) terminal.stage('map', mappingText(mapping));
   if (options.explain === 'mapping') {
     terminal.print(renderMappings(tried));
     terminal.value(tried.map((one) => ({ ...one.mapping, why: one.why, ...(one.report === undefined ? {} : { totalTokensPerSecond: one.report.timing.totalTokensPerSecond, matrixUtilisation: one.report.timing.matrixUtilisation }) })));
     return !terminal.diagnostics(diagnostics);
   }
-  const on = targetOf(options, mapping);
-  const target: Target = { ...on, offers: (whole) => offersFor(whole, on, workloadOf(whole, { ...options, parts: 1 }, on.pp)) };
+  const on = targetOf(given === undefined ? options : { ...options, parts: options.parts || (given.plans[0]?.homes.parts.length ?? 0) }, mapping);
+  const target: Target = { ...on, tiling: given?.plans, offers: (whole) => offersFor(whole, on, workloadOf(whole, { ...options, parts: 1 }, on.pp)) };
 
   let last: Made | undefined;
   let recognised: GraphModule | undefined;
@@ -94,7 +97,7 @@ export async function compileCommand(path: string, options: Options): Promise<bo
   if (compiled === undefined || diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
 
   if (options.explain === 'tiling') {
-    const tiling = tilingOf(compiled.stages, target.machine);
+    const tiling = tilingOf(compiled.stages, target.machine, mapping);
     terminal.print(renderTiling(tiling));
     terminal.value(tiling);
     return !terminal.diagnostics(diagnostics);
@@ -129,6 +132,7 @@ export function targetOf(options: Options, { tp, pp, replicas }: Mapping = { tp:
   if (!Number.isInteger(tp) || tp < 1 || tp > machine.chips) throw new UsageError(`\`--tp ${tp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
   if (!Number.isInteger(pp) || pp < 1 || pp > machine.chips) throw new UsageError(`\`--pp ${pp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
   if (tp * pp > machine.chips) throw new UsageError(`\`--tp ${tp} --pp ${pp}\`: ${tp * pp} chips, \`${machine.name}\` has ${machine.chips}`);
+  if (tp * pp * replicas > machine.chips) throw new UsageError(`${mappingText({ tp, pp, replicas })}: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
   if (!Number.isInteger(options.parts) || options.parts < 0 || options.parts > partsMax) throw new UsageError(`\`--parts ${options.parts}\`: a step is worked on in 1 to ${partsMax} parts`);
   const asked = { ...options, batch: Math.ceil(options.batch / replicas) };
   const on = { machine, tp, pp, replicas, stageShare: options.stageShare || stageShares[1], parts: options.parts || 1, precision: options.precision === 'bf16' ? 'bf16' : 'fp8' } as const;

@@ -4,23 +4,23 @@ import { tile, type Tiled, type TileTarget } from '../tile/tile.ts';
 import { decided, noted, NotThePlan } from './decisions.ts';
 import { attempt, bytesTogether, overflow } from './fit.ts';
 import { pieceSizes, ringMost } from './matmul.ts';
-import type { Homes, TilingPlan } from './tiling.ts';
+import type { Answers, Homes, TilingPlan, Try } from './tiling.ts';
 
-/** A module as a plan has it lowered; `plan`: as it was applied. */
+/** A module as a plan has it lowered; `plan`: as it was applied, with what was asked. */
 export type Fit = Tiled & { readonly plan: TilingPlan };
 
 /**
- * Lowers a module by a plan: all is as the plan says, and nothing is left to decide. Throws NotThePlan where it is not a plan for this module, the
+ * Lowers a module by a plan: all is as it says, and nothing is left to decide. `tries`: those it was come to by, if it was planned. Throws NotThePlan where it is not a plan for this module, the
  * machine cannot do what it says, or SRAM does not hold it.
  */
-export function apply(module: GraphModule, target: TileTarget, { homes, tries, decisions }: TilingPlan): Fit {
+export function apply(module: GraphModule, target: TileTarget, { homes, decisions, tries = [] }: Answers & { readonly tries?: readonly Try[] }): Fit {
   const { machine } = target;
   const fault = faultOfHomes(homes, module, target);
   if (fault !== undefined) throw new NotThePlan(fault);
   const taken = noted(decided(decisions, machine));
   const tiled = attempt(() => tile(module, target, homes, taken.settle));
   if (tiled === undefined) throw new NotThePlan('an op of it is said to have no room');
-  if (!('tile' in tiled)) throw new NotThePlan(`\`${tiled.buffer}\` must be among \`spilled\`: it is added to what is`);
+  if (!('tile' in tiled)) throw new NotThePlan(`\`${tiled.buffer}\` must be in HBM: it, or what is added to it, is`);
   const crowd = overflow(tiled.tile, machine);
   if (crowd !== undefined) throw new NotThePlan(`what is alive together takes ${bytesTogether(crowd, tiled.tile, machine)} bytes of SRAM, and there are ${machine.sram.bytes.value}`);
   return { ...tiled, plan: { homes, tries, decisions: taken.decisions } };

@@ -15,8 +15,11 @@ export type Question = keyof Questions;
 /** Which thing of which op: labels of the tile program, and what of them. */
 export type Where = { readonly op: string; readonly what: string };
 
-/** A decision; `settled` is absent where there is no room for any. */
-export type Decision = { readonly [Q in Question]: Where & { readonly kind: Q; readonly of: Questions[Q]['of']; readonly settled?: Questions[Q]['settled'] | undefined } }[Question];
+/** What is settled of a thing; absent where there is no room for any. */
+export type Settled = { readonly [Q in Question]: Where & { readonly kind: Q; readonly settled?: Questions[Q]['settled'] | undefined } }[Question];
+
+/** A decision: what was asked, and what is settled of it. */
+export type Decision = { readonly [Q in Question]: Extract<Settled, { readonly kind: Q }> & { readonly of: Questions[Q]['of'] } }[Question];
 
 /** Settles a question; undefined if there is no room for any answer. */
 export type Settle = <Q extends Question>(kind: Q, where: Where, of: Questions[Q]['of']) => Questions[Q]['settled'] | undefined;
@@ -41,7 +44,7 @@ export class NotThePlan extends Error {}
 const keyOf = ({ op, what }: Where): string => `${op} ${what}`;
 
 /** What has been decided before, by whomever. Throws NotThePlan where there is no such decision, or none the machine can do. */
-export function decided(decisions: readonly Decision[], machine: Machine): Settle {
+export function decided(decisions: readonly Settled[], machine: Machine): Settle {
   const known = new Map(decisions.map((decision) => [keyOf(decision), decision]));
   return <Q extends Question>(kind: Q, where: Where, of: Questions[Q]['of']) => {
     const decision = known.get(keyOf(where));

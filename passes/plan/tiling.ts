@@ -1,5 +1,5 @@
 import type { RowPart } from '../../ir/tile/module.ts';
-import type { Decision } from './decisions.ts';
+import type { Decision, Settled } from './decisions.ts';
 import type { Staging } from './matmul.ts';
 
 /**
@@ -18,6 +18,9 @@ export type Try =
   | { readonly why: 'sum'; readonly so: 'spill'; readonly value: string }
   /** An op had no room for its stages. */
   | { readonly why: 'room'; readonly so: 'shallower' };
+
+/** What a plan is applied by. */
+export type Answers = { readonly homes: Homes; readonly decisions: readonly Settled[] };
 
 /** How a module is put through a chip: all that is decided, as data, and how it was come to. Applying it (apply.ts) takes no decision. */
 export type TilingPlan = { readonly homes: Homes; readonly tries: readonly Try[]; readonly decisions: readonly Decision[] };
