@@ -10,7 +10,7 @@ import { decodeAll } from '../isa-spec/encoding.ts';
 import { hostTables, queues, stepCounts } from '../isa-spec/instructions.ts';
 import { sohu, sohu8 } from '../isa-spec/machines/sohu.ts';
 import { decodeWorklist, encodeStepBlock, openStepBlock } from '../isa-spec/step-block.ts';
-import { timeStep } from '../simulator/timing/core.ts';
+import { timeSteps } from '../simulator/timing/core.ts';
 import type { QueueLabels } from '../simulator/timing/result.ts';
 import { simulateTiming } from '../simulator/timing/simulate.ts';
 import type { ChipCode } from '../simulator/timing/stream.ts';
@@ -66,7 +66,7 @@ function decodedStep(folder: string): () => number {
   const code = Object.fromEntries(queues.map((queue) => [queue, { instructions: decodeAll(chip![queue].words, queue), strideSets: chip![queue].strideSets }])) as unknown as ChipCode;
   const labels = Object.fromEntries(queues.map((queue) => [queue, []])) as unknown as QueueLabels;
   const step = { counts: stepCounts.map((name) => counts[name]), tableBytes: hostTables.map((table) => tables[table].length), work: { worklist: decodeWorklist(tables.worklist), memoryWorklist: decodeWorklist(tables.memoryWorklist) } };
-  return () => done(timeStep({ machine: program.machine, entry: 'step', chips: program.chips, simulated: [{ code, labels, step }], stands: Array.from({ length: program.chips }, () => 0), budget: 1e8 })).instructions;
+  return () => done(timeSteps({ machine: program.machine, entry: 'step', chips: program.chips, simulated: [{ code, labels, steps: [step] }], stands: Array.from({ length: program.chips }, () => 0), budget: 1e8 })).instructions;
 }
 
 /** The fastest of `runs`: what else the computer does only adds. */

@@ -20,6 +20,9 @@ export function mappingsOf({ chips }: Machine): readonly Mapping[] {
   return [...divisors.map((pp) => ({ tp: 1, pp, replicas: chips / pp })), ...(chips === 1 ? [] : [{ tp: chips, pp: 1, replicas: 1 }])];
 }
 
+/** One step tells mappings apart. */
+const triedSteps = 1;
+
 /**
  * Tries mappings in their order until one is slower than the one before, or all have been: with more stages there is more to wait for. Each is compiled, and
  * its program timed: what is compared is what the report would say.
@@ -30,7 +33,7 @@ export function tryMappings(imported: Imported, targetFor: (mapping: Mapping) =>
   for (const mapping of mappingsOf(machine)) {
     const problems = new Diagnostics();
     const compiled = compile(imported, targetFor(mapping), problems, { until: 'time', ended: () => {}, isProved: false });
-    const report = compiled === undefined ? undefined : steadyReport(compiled.program, 0, compiled.workload);
+    const report = compiled === undefined ? undefined : steadyReport(compiled.program, 0, compiled.workload, triedSteps);
     if (report === undefined || typeof report === 'string') {
       tried.push({ mapping, report: undefined, why: report ?? problems.all[0]?.message ?? 'it cannot be compiled' });
       continue;

@@ -22,11 +22,12 @@ export function workloadOf(module: GraphModule, asked: Workload, ways: number): 
 /**
  * The sequences of a steady-state step of continuous batching: of `batch` requests, batch/osl start in each step and bring
  * their prompts, the others each decode one token, at contexts spread evenly over their outputs. Encoders: `batch` inputs. Each has as many
- * rows of memory as it had input, where there is memory. A pipeline's requests are divided over the steps under way. In a step of several parts each
- * has as many prompts and as many decoding ones as the others, in turn these first or those: what ends one part and begins the next is alike.
+ * rows of memory as it had input, where there is memory. A pipeline's requests are divided over the steps under way. `nth`: how many steps later; each has
+ * gone on by one token a step, and where one has ended, one that had started goes on. In a step of several parts each has as many prompts and as many decoding
+ * ones as the others, in turn these first or those: what ends one part and begins the next is alike.
  */
-export function steadyStep(workload: Workload, stages: number, hasMemory: boolean): readonly StepSequence[] {
-  const all = ownRows({ ...workload, batch: Math.ceil(workload.batch / stages) });
+export function steadyStep(workload: Workload, stages: number, hasMemory: boolean, nth = 0): readonly StepSequence[] {
+  const all = ownRows({ ...workload, batch: Math.ceil(workload.batch / stages) }, nth);
   const sequences = dealt(all, workload.parts ?? 1);
   return hasMemory ? sequences.map((sequence) => ({ ...sequence, memory: workload.isl })) : sequences;
 }
@@ -42,11 +43,11 @@ function dealt(all: readonly StepSequence[], parts: number): readonly StepSequen
   }).flat();
 }
 
-function ownRows({ isl, osl, batch }: Workload): readonly StepSequence[] {
+function ownRows({ isl, osl, batch }: Workload, nth: number): readonly StepSequence[] {
   if (osl === 0) return Array.from({ length: batch }, (_, id) => ({ id, rows: isl, past: 0 }));
   const starting = Math.ceil(batch / osl);
   const prompts = Array.from({ length: starting }, (_, id) => ({ id, rows: Math.max(1, Math.round((isl * batch) / osl / starting)), past: 0 }));
-  const decoding = Array.from({ length: batch - starting }, (_, i) => ({ id: starting + i, rows: 1, past: isl + (i % Math.max(1, osl - 1)) }));
+  const decoding = Array.from({ length: batch - starting }, (_, i) => ({ id: starting + i, rows: 1, past: isl + ((i + nth) % Math.max(1, osl - 1)) }));
   return [...prompts, ...decoding];
 }
 

@@ -103,6 +103,13 @@ work lists, operands of set 0) is the same in every frame.
 - An entry of the work list has ${workEntryBytes} bytes: u32 first row, rows, keys (past and new), position of the first row, first page (index into
   \`pages\`), then zeros.
 
+### Steps
+
+The host has a program run steps, one after the other. In a step every chip runs the code of an entry that is its own, by a step-control block that is its own. A queue
+has ended its step at the end of its code; the step has ended when all queues of all chips have and every post has arrived, and no sooner does the
+next begin: what its first stage takes in is what the last has given out. Then there are no tokens, nothing is in the weight FIFOs, registers and predicates are as
+above, and SRAM and accumulators hold nothing to rely on; HBM holds what it held.
+
 ### On any machine
 
 ${Object.entries(kindSentences).map(([kind, sentence]) => `- an operand of kind ${kind} ${sentence}`).join('\n')}`;

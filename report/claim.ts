@@ -42,7 +42,7 @@ export type ClaimReport = {
 
 export function claimReport(program: Program, timing: Timing, report: CostReport): ClaimReport {
   const { machine } = program;
-  const tokensPerStep = report.timing.totalTokensPerSecond * timing.seconds;
+  const tokensPerStep = report.timing.totalTokensPerSecond * report.timing.stepSeconds;
   const budget = tokensPerStep / claim.tokensPerSecond;
   const bounds = boundsOf(timing);
   const own = bounds(machine);
@@ -58,14 +58,14 @@ export function claimReport(program: Program, timing: Timing, report: CostReport
   };
 }
 
-/** Seconds each engine of the step's busiest chip takes at the least, on a machine. */
-function boundsOf({ machine: own, chips, perChip }: Timing): (machine: Machine) => ReadonlyMap<EngineName, number> {
+/** Seconds each engine of the busiest chip takes for a step at the least, on a machine. */
+function boundsOf({ machine: own, chips, perChip, steps }: Timing): (machine: Machine) => ReadonlyMap<EngineName, number> {
   const rates = ratesOf(own, chips);
   const engines = perChip.flatMap((chip) => chip.engines);
   return (machine) => {
     const other = ratesOf(machine, chips);
     const seconds = new Map<EngineName, number>();
-    for (const engine of engines) seconds.set(engine.name, Math.max(seconds.get(engine.name) ?? 0, secondsOf(engine, boundOn(engine, rates, other), machine)));
+    for (const engine of engines) seconds.set(engine.name, Math.max(seconds.get(engine.name) ?? 0, secondsOf(engine, boundOn(engine, rates, other) / steps, machine)));
     return seconds;
   };
 }

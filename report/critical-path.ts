@@ -4,18 +4,19 @@ import { type Link, links, type PathCause, pathCauses } from '../simulator/timin
 import type { PathStep, Timing } from '../simulator/timing/result.ts';
 import { duration, grouped, percent, plural } from './format.ts';
 
-/** A share of the path: its cycles are the most the step could gain, were they none and everything else as long as it is. */
+/** A share of the path: its cycles are the most the steps could gain, were they none and everything else as long as it is. */
 type Share = { readonly cycles: number; readonly fraction: number };
 
 /** What an op spends on the path at one queue for one cause, and the instructions that do: `CHIP:QUEUE:PC`, as the debugger stops at. */
 export type PathOp = Share & { readonly label: string; readonly sources: readonly string[]; readonly queue: Queue; readonly cause: PathCause; readonly executions: number; readonly instructions: readonly string[] };
 
-/** The critical path of a step: added up in three ways, each to all its cycles, and whole. `began`: why the instructions on it did not start before. */
+/** The critical path of consecutive steps: added up in three ways, each to all their cycles, and whole. `began`: why the instructions on it did not start before. */
 export type CriticalPathReport = {
   readonly schema: 'sohuc-critical-path/1';
   readonly machine: string;
-  readonly stepCycles: number;
-  readonly stepSeconds: number;
+  readonly steps: number;
+  readonly cycles: number;
+  readonly seconds: number;
   readonly ops: readonly PathOp[];
   readonly queues: readonly (Share & { readonly queue: Queue })[];
   readonly causes: readonly (Share & { readonly cause: PathCause })[];
@@ -26,26 +27,26 @@ export type CriticalPathReport = {
 const idOf = ({ chip, queue, pc }: PathStep): string => `${chip}:${queue}:${pc}`;
 
 /** The report of a timing that was asked for its path. */
-export function criticalPathReport({ debugMap }: Program, { path = [], cycles, seconds, machine }: Timing): CriticalPathReport {
+export function criticalPathReport({ debugMap }: Program, { path = [], steps, cycles, seconds, machine }: Timing): CriticalPathReport {
   const sources = new Map(debugMap.labels.map(({ label, sources: names }) => [label, names]));
-  const share = (steps: readonly PathStep[]): Share => {
-    const own = steps.reduce((sum, { from, to }) => sum + to - from, 0);
+  const share = (parts: readonly PathStep[]): Share => {
+    const own = parts.reduce((sum, { from, to }) => sum + to - from, 0);
     return { cycles: own, fraction: own / cycles };
   };
   const by = <K extends string>(names: readonly K[], of: (step: PathStep) => K): readonly (readonly [K, Share])[] =>
     names.map((name) => [name, share(path.filter((step) => of(step) === name))] as const).filter(([, { cycles: own }]) => own > 0).toSorted(([, a], [, b]) => b.cycles - a.cycles);
   const ops = new Map<string, PathStep[]>();
-  for (const step of path) {
-    const key = JSON.stringify([step.label, step.queue, step.cause]);
-    const steps = ops.get(key);
-    if (steps === undefined) ops.set(key, [step]);
-    else steps.push(step);
+  for (const part of path) {
+    const key = JSON.stringify([part.label, part.queue, part.cause]);
+    const parts = ops.get(key);
+    if (parts === undefined) ops.set(key, [part]);
+    else parts.push(part);
   }
   return {
-    schema: 'sohuc-critical-path/1', machine: machine.name, stepCycles: cycles, stepSeconds: seconds,
-    ops: [...ops.values()].map((steps): PathOp => {
-      const [{ label, queue, cause }] = steps as [PathStep];
-      return { label, sources: sources.get(label) ?? [], queue, cause, ...share(steps), executions: new Set(steps.map(({ instance }) => instance)).size, instructions: [...new Set(steps.map(idOf))].toSorted(byPlace) };
+    schema: 'sohuc-critical-path/1', machine: machine.name, steps, cycles, seconds,
+    ops: [...ops.values()].map((parts): PathOp => {
+      const [{ label, queue, cause }] = parts as [PathStep];
+      return { label, sources: sources.get(label) ?? [], queue, cause, ...share(parts), executions: new Set(parts.map(({ instance }) => instance)).size, instructions: [...new Set(parts.map(idOf))].toSorted(byPlace) };
     }).toSorted((a, b) => b.cycles - a.cycles || (a.label < b.label ? -1 : 1)),
     queues: by(queues, ({ queue }) => queue).map(([queue, own]) => ({ queue, ...own })),
     causes: by(pathCauses, ({ cause }) => cause).map(([cause, own]) => ({ cause, ...own })),
@@ -68,7 +69,7 @@ const shown = 16;
 
 /** The path on one screen, at most 80 columns. */
 export function renderCriticalPath(report: CriticalPathReport): string {
-  const { ops, path, stepCycles, stepSeconds } = report;
+  const { ops, path, steps, cycles: all, seconds } = report;
   const rest = ops.slice(shown);
   const [first] = ops;
   const lines = ops.slice(0, shown).map(({ label, queue, cause, cycles, fraction, instructions }) =>
@@ -76,12 +77,12 @@ export function renderCriticalPath(report: CriticalPathReport): string {
   const others = rest.reduce((sum, { cycles }) => sum + cycles, 0);
   const list = (of: readonly (Share & { readonly name: string })[]): string => of.map(({ name, fraction }) => `${name} ${percent(fraction)}`).join(', ');
   return [
-    `critical path of a step of ~${duration(stepSeconds)}: ${plural(stepCycles, 'cycle')}, ${plural(path.length, 'part')}`,
-    '', ...lines, ...(rest.length === 0 ? [] : [`${percent(others / stepCycles).padStart(7)} ${grouped(others).padStart(12)}  ${rest.length} more`]), '',
+    `critical path of ${plural(steps, 'step')} of ~${duration(seconds / steps)}: ${plural(all, 'cycle')}, ${plural(path.length, 'part')}`,
+    '', ...lines, ...(rest.length === 0 ? [] : [`${percent(others / all).padStart(7)} ${grouped(others).padStart(12)}  ${rest.length} more`]), '',
     `queues       ${list(report.queues.map(({ queue, ...own }) => ({ name: queue, ...own })))}`,
     `causes       ${list(report.causes.map(({ cause, ...own }) => ({ name: causeNames[cause], ...own })))}`,
     `began after  ${list(report.began.map(({ link, ...own }) => ({ name: linkNames[link], ...own })))}`,
-    ...(first === undefined ? [] : [`first to fix \`${first.label}\` at ${first.queue} (${causeNames[first.cause]}): at most ${percent(first.fraction)} of the step to gain`]),
+    ...(first === undefined ? [] : [`first to fix \`${first.label}\` at ${first.queue} (${causeNames[first.cause]}): at most ${percent(first.fraction)} of the time to gain`]),
   ].join('\n');
 }
 

@@ -16,12 +16,12 @@ const modelCheck = record({ name: text, family: text, parameters: size, layers: 
 /** What became of the source's nodes, and the fused ops of a layer, each by the kinds of ops it holds. */
 const recognised = { sourceNodes: size, hardware: size, folded: size, host: size, refused: size, fusedOpsPerLayer: amount, fusedOps: listOf(text) };
 
-/** One engine: `work` is what the step cannot do without, `boundSeconds` that at `peakPerSecond`, `busy` the share of the step the engine was occupied. */
+/** One engine: `work` is what a step cannot do without, `boundSeconds` that at `peakPerSecond`, `busy` the share of the time the engine was occupied. */
 const engineCheck = record({ name: nameOf(engines), unit: text, work: amount, peakPerSecond: amount, boundSeconds: amount, utilisation: fraction, busy: fraction });
-/** A part of the peak not achieved: FLOPs, and as a share of the peak. */
+/** A part of the peak not achieved: FLOPs of all steps, and as a share of the peak. */
 const lossCheck = record({ name: nameOf(lossNames), flops: numberFrom(-(2 ** 53), 2 ** 63), fraction: numberFrom(-1, 1) });
 const stallCheck = record({ reason: text, fraction });
-const queueCheck = record({ queue: nameOf(queues), instructions: size, busy: fraction, stalls: listOf(stallCheck) });
+const queueCheck = record({ queue: nameOf(queues), instructions: amount, busy: fraction, stalls: listOf(stallCheck) });
 const labelCheck = record({ label: text, sources: listOf(text), seconds: amount });
 
 /** The schema of the report: the type, its checker and its documentation in one. Numbers are SI; sizes are bytes. */
@@ -37,17 +37,17 @@ const reportCheck = record({
   }),
   workload: record({ isl: size, osl: size, batch: size, parts: size }),
   timing: record({
-    entry: text, tokens: size, stepCycles: size, stepSeconds: amount, instructionsIssued: size, chipsSimulated: size,
+    entry: text, steps: size, tokens: amount, stepCycles: amount, stepSeconds: amount, instructionsIssued: amount, chipsSimulated: size,
     totalTokensPerSecond: amount, inputTokensPerSecond: amount, outputTokensPerSecond: amount,
     matrixUtilisation: fraction, speedOfLightSeconds: amount, speedOfLightRatio: fraction, boundBy: nameOf(engines),
     capacityFlops: amount, usefulFlops: amount,
     engines: listOf(engineCheck), losses: listOf(lossCheck), queues: listOf(queueCheck), labels: listOf(labelCheck),
-    hbm: listOf(record({ region: nameOf(hbmBases), bytes: size })), linkBytes: size,
+    hbm: listOf(record({ region: nameOf(hbmBases), bytes: amount })), linkBytes: amount,
   }),
   assumptions: listOf(record({ name: text, value: numberFrom(-Infinity, Infinity), provenance: nameOf(['derived', 'assumed']), source: text })),
   provenance: record({ compiler: text, precision: text, machine: text, simulator: text }),
 });
-/** The cost report: what a program is, what a step of it takes, and what that rests on. */
+/** The cost report: what a program is, what a step of it takes, on an average of those timed, and what that rests on. */
 export type CostReport = Checked<typeof reportCheck>;
 
 /** What the step stands for: requests of `isl` input and `osl` output tokens, `batch` of them at once. */
@@ -80,7 +80,7 @@ function metaOf(program: Program): Meta {
 }
 
 /**
- * The report of a step of a program, whose container has `programBytes` bytes. Rates are those of all replicas of the mapping together.
+ * The report of steps of a program, whose container has `programBytes` bytes. Rates are those of all replicas of the mapping together.
  * Throws a TypeError for a program whose meta is not the compiler's.
  */
 export function buildReport(program: Program, programBytes: number, timing: Timing, workload: ReportWorkload): CostReport {
@@ -109,7 +109,7 @@ export function buildReport(program: Program, programBytes: number, timing: Timi
 }
 
 function timingOf(program: Program, timing: Timing, replicas: number, osl: number): CostReport['timing'] {
-  const { cycles, seconds, perChip } = timing;
+  const { cycles, seconds, perChip, steps } = timing;
   const clock = timing.machine.clockHz.value;
   const share = (part: number): number => (cycles === 0 ? 0 : Math.min(1, part / cycles));
   const sum = (of: (chip: (typeof perChip)[number]) => number): number => perChip.reduce((total, chip) => total + of(chip), 0);
@@ -118,36 +118,36 @@ function timingOf(program: Program, timing: Timing, replicas: number, osl: numbe
   const capacity = sum((chip) => chip.capacityFlops);
   const light = timing.speedOfLight;
   return {
-    entry: timing.entry, tokens: timing.tokens, stepCycles: cycles, stepSeconds: seconds, instructionsIssued: timing.instructions, chipsSimulated: perChip.length,
+    entry: timing.entry, steps, tokens: timing.tokens / steps, stepCycles: cycles / steps, stepSeconds: seconds / steps, instructionsIssued: timing.instructions / steps, chipsSimulated: perChip.length,
     totalTokensPerSecond: input + output, inputTokensPerSecond: input, outputTokensPerSecond: output,
-    matrixUtilisation: timing.matrixUtilisation, speedOfLightSeconds: light.cycles / clock, speedOfLightRatio: share(light.cycles), boundBy: light.engine,
+    matrixUtilisation: timing.matrixUtilisation, speedOfLightSeconds: light.cycles / steps / clock, speedOfLightRatio: share(light.cycles), boundBy: light.engine,
     capacityFlops: capacity, usefulFlops: sum((chip) => chip.usefulMatrixFlops + chip.usefulAttentionFlops),
     engines: engines.map((name) => {
       const busiest = perChip.flatMap((chip) => chip.engines.filter((one) => one.name === name)).reduce((most, one) => (one.boundCycles > most.boundCycles ? one : most));
       const { unit, work, peakPerCycle, boundCycles, busyCycles } = busiest;
-      return { name, unit, work, peakPerSecond: peakPerCycle * clock, boundSeconds: boundCycles / clock, utilisation: share(boundCycles), busy: share(busyCycles) };
+      return { name, unit, work: work / steps, peakPerSecond: peakPerCycle * clock, boundSeconds: boundCycles / steps / clock, utilisation: share(boundCycles), busy: share(busyCycles) };
     }),
     losses: lossNames.map((name) => {
       const flops = sum((chip) => chip.losses[name]);
       return { name, flops, fraction: capacity === 0 ? 0 : flops / capacity };
     }),
     queues: perChip[0]!.queues.map(({ queue, issued, busy, stalls }) => ({
-      queue, instructions: issued, busy: share(busy),
+      queue, instructions: issued / steps, busy: share(busy),
       stalls: Object.entries(stalls).filter(([, stalled]) => stalled > 0).map(([reason, stalled]) => ({ reason, fraction: share(stalled) })),
     })),
     labels: labelsOf(program, timing, clock),
-    hbm: hbmBases.map((name) => ({ region: name, bytes: sum((chip) => chip.hbmBytes[name]) })),
-    linkBytes: sum((chip) => chip.linkBytes),
+    hbm: hbmBases.map((name) => ({ region: name, bytes: sum((chip) => chip.hbmBytes[name]) / steps })),
+    linkBytes: sum((chip) => chip.linkBytes) / steps,
   };
 }
 
-/** Seconds of all queues of the first chip by label, longest first. */
+/** Seconds a step of all queues of the first chip by label, longest first. */
 function labelsOf(program: Program, timing: Timing, clock: number): CostReport['timing']['labels'] {
   const sources = new Map(program.debugMap.labels.map(({ label, sources: names }) => [label, names]));
   const cycles = new Map<string, number>();
   for (const { label, busy } of timing.perChip[0]!.labels) cycles.set(label, (cycles.get(label) ?? 0) + busy);
   const byTime = [...cycles].toSorted(([a, x], [b, y]) => y - x || (a < b ? -1 : 1));
-  return byTime.map(([label, busy]) => ({ label, sources: sources.get(label) ?? [], seconds: busy / clock }));
+  return byTime.map(([label, busy]) => ({ label, sources: sources.get(label) ?? [], seconds: busy / timing.steps / clock }));
 }
 
 /** Words of the program, those several chips share counted once. */

@@ -25,7 +25,7 @@ import { type Options, type Phase, phases } from '../options.ts';
 import { offersFor } from '../fits.ts';
 import { findMachine, findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
 import { contextOf, mostRows, rowsOf, type Serving, steadyServing } from '../serving.ts';
-import { steadyReport, steadyTiming } from '../steady-report.ts';
+import { reportedSteps, steadyReport, steadyTiming } from '../steady-report.ts';
 import { fastest, type Mapping, mappingText, tryMappings } from '../mapping.ts';
 import { renderMappings } from '../text.ts';
 import { Terminal } from '../terminal.ts';
@@ -166,13 +166,13 @@ function checkWorkload(workload: Workload, { source: { maxPositions } }: GraphMo
 
 /** The report of a compiled model, whose program does not stop. */
 export function reportOf({ program, workload }: Compiled, programBytes: number): CostReport {
-  const report = steadyReport(program, programBytes, workload);
+  const report = steadyReport(program, programBytes, workload, reportedSteps);
   if (typeof report === 'string') throw new Error(`internal: the timing simulator stopped: ${report}`);
   return report;
 }
 
 function claimOf({ program, workload }: Compiled, programBytes: number): ClaimReport {
-  const timing = steadyTiming(program, workload, { path: false });
+  const timing = steadyTiming(program, workload, { steps: reportedSteps, path: false });
   if (typeof timing === 'string') throw new Error(`internal: the timing simulator stopped: ${timing}`);
   return claimReport(program, timing, buildReport(program, programBytes, timing, workload));
 }

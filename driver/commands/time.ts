@@ -10,12 +10,12 @@ import { renderText } from '../../report/text.ts';
 import { partsMax } from '../../passes/tile/parts.ts';
 import type { Options } from '../options.ts';
 import { UsageError } from '../session.ts';
-import { stageCount, steadyTiming } from '../steady-report.ts';
+import { reportedSteps, stageCount, steadyTiming } from '../steady-report.ts';
 import { Terminal } from '../terminal.ts';
 import { steadyStep, type Workload } from '../workload.ts';
 import { readProgram } from './assembly.ts';
 
-/** `sohuc time x.sohu`: times the step the program was compiled for, from its bytes. */
+/** `sohuc time x.sohu`: times steps the program was compiled for, from its bytes. */
 export async function timeCommand(path: string, options: Options): Promise<boolean> {
   const terminal = new Terminal(options);
   const diagnostics = new Diagnostics();
@@ -41,9 +41,9 @@ export async function timeCommand(path: string, options: Options): Promise<boole
 /** What is shown, as text and as data; or a text that says why there is nothing. */
 type Shown = { readonly text: string; readonly value: unknown } | string;
 
-/** The report of a step of a program, its critical path, or the vendor's claim beside it. */
+/** The report of steps of a program, their critical path, or the vendor's claim beside it. */
 function shownOf(program: Program, { workload, bytes }: { readonly workload: Workload; readonly bytes: number }, { criticalPath, explain }: Options): Shown {
-  const timing = steadyTiming(program, workload, { path: criticalPath });
+  const timing = steadyTiming(program, workload, { steps: reportedSteps, path: criticalPath });
   if (typeof timing === 'string') return timing;
   if (criticalPath) {
     const path = criticalPathReport(program, timing);

@@ -1,4 +1,4 @@
-import { hbmBases, isWorklist, queues, type Worklist } from '../../isa-spec/instructions.ts';
+import { hbmBases, hostTables, isWorklist, queues, type Worklist } from '../../isa-spec/instructions.ts';
 import type { WorkEntry } from '../../isa-spec/step-block.ts';
 import type { AttentionCost } from './attention.ts';
 import { usefulShares } from './bins.ts';
@@ -31,16 +31,16 @@ export type WindowCost = AttentionCost & { readonly pc: number; readonly rows: n
 const semaphores = 256;
 const none = -1;
 
-/** What changes on one chip beside its queues. */
+/** What changes on one chip beside its queues. It runs nothing until it has begun a step. */
 export class Chip {
   readonly rates: Rates;
-  readonly step: StepInput;
+  step: StepInput = { counts: [0, 0, 0, 0], tableBytes: hostTables.map(() => 0), work: { worklist: [], memoryWorklist: [] } };
   /** By queue and pc: the share of the work that is of use, where bins have places nobody takes. */
-  readonly useful: readonly Float64Array[];
+  useful: readonly Float64Array[] = [];
   readonly lanes: readonly Lane[];
   readonly poster: Int8Array;
   readonly hbm: SharedHbm;
-  readonly fifo: WeightFifo;
+  fifo: WeightFifo;
 
   readonly value = new Int32Array(semaphores);
   /** Queue that waits for the semaphore. */
@@ -51,7 +51,7 @@ export class Chip {
   readonly window: Window = { pc: none, first: 0, rows: 0 };
   /** Cost of the `attn` at work. */
   attend: WindowCost | undefined;
-  readonly windowCosts: (WindowCost | undefined)[][] = [];
+  windowCosts: (WindowCost | undefined)[][] = [];
   /** Rows times valid k accumulated at each accumulator row. */
   readonly accumulated = new Float64Array(1024);
   /** 1 where they come from bf16 operands. */
@@ -72,10 +72,8 @@ export class Chip {
     attentionUseful: 0, attentionUsefulSlow: 0, attentionCycles: 0, exponentials: 0, pairs: 0, softmaxCycles: 0,
   };
 
-  constructor(index: number, streams: ChipStreams, step: StepInput, rates: Rates) {
+  constructor(index: number, streams: ChipStreams, rates: Rates) {
     this.rates = rates;
-    this.step = step;
-    this.useful = usefulShares(streams, step.counts);
     this.lanes = queues.map((_, queue) => new Lane(index, queue, streams[queue]!));
     this.poster = postersOf(streams);
     this.hbm = new SharedHbm(rates.hbm, 3);
@@ -85,6 +83,18 @@ export class Chip {
         if (instruction.op === 'hostw' && isWorklist(instruction.fields.table)) this.#worklists.set(instruction.fields.dst.addr, instruction.fields.table);
       }
     }
+  }
+
+  /** Begins a step at `now`, with what those before took and lost. */
+  begin(step: StepInput, now: number): void {
+    this.step = step;
+    this.useful = usefulShares(this.lanes.map(({ stream }) => stream), step.counts);
+    for (const lane of this.lanes) lane.begin(now);
+    this.value.fill(0);
+    this.waiter.fill(none);
+    this.fifo = new WeightFifo(this.rates.fifoTiles);
+    this.window.pc = none;
+    this.windowCosts = [];
   }
 
   /** The work list at a line of SRAM; of programs that do not say where the host's lists go, the sequences' own. */

@@ -1,6 +1,6 @@
 import type { Machine } from '../../isa-spec/machine.ts';
-import { Chip, type StepInput } from './chip.ts';
 import { queues } from '../../isa-spec/instructions.ts';
+import { Chip, type StepInput } from './chip.ts';
 import { ratesOf } from './rates.ts';
 import { chipTiming, type PathStep, type QueueLabels, speedOfLight, type TimingResult } from './result.ts';
 import { criticalPath, Recording } from './recording.ts';
@@ -8,40 +8,52 @@ import { type Meets, Simulation } from './run.ts';
 import { firstOf } from '../../isa-spec/groups.ts';
 import { type ChipCode, chipStreams } from './stream.ts';
 
-/** A step of a program as the core runs it: code, labels and step of each chip simulated, one for all if they are alike. */
+/** Consecutive steps of a program as the core runs them: code, labels and steps of each chip simulated, as many of each, one for all if they are alike. */
 export type TimingInput = {
   readonly machine: Machine;
   readonly entry: string;
   /** Chips of the program; by chip, which of `simulated` stands for it. */
   readonly chips: number;
   readonly stands: readonly number[];
-  readonly simulated: readonly { readonly code: ChipCode; readonly labels: QueueLabels; readonly step: StepInput }[];
+  readonly simulated: readonly { readonly code: ChipCode; readonly labels: QueueLabels; readonly steps: readonly StepInput[] }[];
   /** Instructions after which to give up. */
   readonly budget: number;
   /** Whether to find the critical path. */
   readonly path?: boolean;
 };
 
-/** Runs the step: cycles, where they went, and the bounds they are measured against; or the fault that ended it. */
-export function timeStep(input: TimingInput): TimingResult {
+/**
+ * Runs the steps, each from where the one before has ended on all chips: cycles, where they went, and the bounds they are measured against; or the fault that
+ * ended them.
+ */
+export function timeSteps(input: TimingInput): TimingResult {
   const rates = ratesOf(input.machine, input.chips);
-  const chips = input.simulated.map(({ code, step }, index) => new Chip(index, chipStreams(code, rates), step, rates));
+  const { steps } = input.simulated[0]!;
+  const chips = input.simulated.map(({ code }, index) => new Chip(index, chipStreams(code, rates), rates));
   const recording = input.path === true ? new Recording() : undefined;
   const simulation = new Simulation(chips, meetsOf(input.stands), input.budget, recording);
-  const cycles = simulation.run();
-  if (typeof cycles !== 'number') return { kind: 'fault', fault: cycles };
+  let cycles = 0;
+  for (let step = 0; step < steps.length; step++) {
+    chips.forEach((chip, index) => chip.begin(input.simulated[index]!.steps[step]!, cycles));
+    const end = simulation.run();
+    if (typeof end !== 'number') return { kind: 'fault', fault: end };
+    cycles = end;
+  }
   const timings = chips.map((chip, index) => chipTiming(chip, cycles, input.simulated[index]!.labels));
   const perChip = timings.length === 1 ? timings : input.stands.map((index) => timings[index]!);
   const sum = (of: (chip: (typeof perChip)[number]) => number): number => perChip.reduce((total, chip) => total + of(chip), 0);
   const capacity = sum((chip) => chip.capacityFlops);
-  const [tokens, , samples] = input.simulated[0]!.step.counts;
+  const all = (of: (step: StepInput) => number): number => steps.reduce((total, step) => total + of(step), 0);
+  const decoded = ({ work }: StepInput): number => work.worklist.filter(({ rows, firstPosition }) => rows === 1 && firstPosition > 0).length;
+  const tokens = all(({ counts }) => counts[0]!);
   return {
     kind: 'timing',
     machine: input.machine,
     entry: input.entry,
-    tokens: tokens!,
-    samples: samples!,
-    inputTokens: tokens! - input.simulated[0]!.step.work.worklist.filter(({ rows, firstPosition }) => rows === 1 && firstPosition > 0).length,
+    steps: steps.length,
+    tokens,
+    samples: all(({ counts }) => counts[2]!),
+    inputTokens: tokens - all(decoded),
     chips: input.chips,
     symmetric: perChip.length < input.chips,
     cycles,
@@ -70,8 +82,7 @@ function meetsOf(stands: readonly number[]): Meets {
 
 /** The critical path from the lane that completes last; a chip simulated is named by the first it stands for. */
 function pathOf(recording: Recording, chips: readonly Chip[], { stands, simulated }: TimingInput, cycles: number): readonly PathStep[] {
-  const last = chips.flatMap(({ lanes }) => lanes).reduce((most, lane) => (lane.complete > most.complete ? lane : most));
-  return criticalPath(recording, recording.lastOf(last), cycles).map(({ lane, ...segment }) => {
+  return criticalPath(recording, recording.lastOf(chips.flatMap(({ lanes }) => lanes)), cycles).map(({ lane, ...segment }) => {
     const [index, queue] = [Math.floor(lane / queues.length), queues[lane % queues.length]!];
     return { chip: stands.indexOf(index), queue, label: simulated[index]!.labels[queue][segment.pc] ?? '', ...segment };
   });

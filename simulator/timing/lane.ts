@@ -67,6 +67,16 @@ export class Lane {
     this.stalledAt = new Float64Array(stream.length);
   }
 
+  /** Begins its code anew at `now`. */
+  begin(now: number): void {
+    this.enter(laneState.ready, now);
+    this.pc = 0;
+    this.slot = -1;
+    this.registers.fill(0);
+    this.registers[0] = registerMax;
+    this.predicates.fill(0);
+  }
+
   enter(state: number, now: number): void {
     this.state = state;
     this.since = now;

@@ -11,6 +11,7 @@ export const timingAssumptions: readonly { readonly name: string; readonly value
   { name: 'timing.pipelineCycles', value: pipelineCycles, source: 'depth of the epilogue and vector pipelines' },
   { name: 'timing.specialFunctionPasses', value: lanePasses.special, source: 'vector passes of an activation, e^x, a root or a quotient; the other functions count their FP32 operations' },
   { name: 'timing.drawPasses', value: lanePasses.draw, source: 'vector passes of a drawn token: its exponentials, the order of the candidates, their sums' },
+  { name: 'timing.hostCycles', value: 0, source: 'the host has a step ready when the one before has ended' },
   { name: 'timing.hostLinesPerCycle', value: 1, source: 'rate of hostw' },
   { name: 'timing.copyLinesPerCycle', value: 1, source: 'rate of dcp, which a DMA queue does within SRAM' },
   { name: 'timing.blockScaleCycles', value: 0, source: 'scales of blocks are loaded and applied beside their elements; exact sums leave an array at the end of each block' },

@@ -10,7 +10,7 @@ type Started = { readonly lane: number; readonly pc: number; readonly layer: num
 
 const none = -1;
 
-/** What every instruction of a step started after. For whoever asks: without one the simulation does not stop to write. */
+/** What every instruction of some steps started after. For whoever asks: without one the simulation does not stop to write. */
 export class Recording {
   readonly started: Started[] = [];
   /** By chip, its loads of weights and its products, in order: the n-th product takes the n-th load. `turn` of an instruction is its place there. */
@@ -21,9 +21,18 @@ export class Recording {
   readonly #after: { readonly by: number; readonly link: Link }[] = [];
   readonly #completing: number[] = [];
   readonly #posts: { readonly pc: number; readonly by: number }[][] = [];
+  /** What the step under way began after: the one that completed the step before. */
+  #before = none;
+
+  /** A step begins on all lanes. */
+  begins(lanes: readonly Lane[]): void {
+    this.#before = this.lastOf(lanes);
+    this.#after.length = 0;
+    this.#completing.length = 0;
+  }
 
   issued(lane: Lane, now: number): void {
-    const { by, link } = this.#after[lane.index] ?? { by: none, link: 'beginning' };
+    const { by, link } = this.#after[lane.index] ?? { by: this.#before, link: 'beginning' };
     this.#current[lane.index] = this.started.length;
     this.started.push({ lane: lane.index, pc: lane.pc, layer: lane.indices[0]!, start: now, end: now, needs: 0, completed: now, because: by, link, turn: none });
   }
@@ -54,11 +63,11 @@ export class Recording {
 
   /** What the lane came to last is what its posts now wait for. */
   completes({ index }: Lane): void {
-    this.#completing[index] = this.#after[index]?.by ?? none;
+    this.#completing[index] = this.#after[index]?.by ?? this.#before;
   }
 
   posted({ index }: Lane, pc: number): void {
-    (this.#posts[index] ??= []).push({ pc, by: this.#completing[index] ?? none });
+    (this.#posts[index] ??= []).push({ pc, by: this.#completing[index] ?? this.#before });
   }
 
   /** The posts of the instruction at `pc` are visible. Who they are by. */
@@ -71,9 +80,10 @@ export class Recording {
     this.#after[index] = { by, link: 'data' };
   }
 
-  /** The last to complete on a lane; -1 if none has. */
-  lastOf({ index }: Lane): number {
-    return this.#completing[index] ?? none;
+  /** The last to complete in the step under way, or before it; -1 if none has. */
+  lastOf(lanes: readonly Lane[]): number {
+    const last = lanes.reduce((most, lane) => (lane.complete > most.complete ? lane : most));
+    return this.#completing[last.index] ?? this.#before;
   }
 }
 
@@ -81,14 +91,14 @@ export class Recording {
 export const pathCauses = ['work', 'weights', 'fifo', 'hbm', 'latency', 'synchronisation'] as const;
 export type PathCause = (typeof pathCauses)[number];
 
-/** Cycles `from` to `to` of the step, which passed for the sake of an instruction; `instance` numbers its executions. */
+/** Cycles `from` to `to` of the steps, which passed for the sake of an instruction; `instance` numbers its executions. */
 export type Segment = { readonly lane: number; readonly pc: number; readonly layer: number; readonly from: number; readonly to: number; readonly cause: PathCause; readonly instance: number; readonly link: Link };
 
 const heldBy: Readonly<Record<(typeof queues)[number], PathCause>> = { ctl: 'work', dma0: 'hbm', dma1: 'hbm', wld: 'fifo', mxu: 'weights', epi: 'work', att: 'hbm', vec: 'work', col: 'work' };
 
 /**
- * The chain of instructions that makes a step as long as it is, from its end back to its beginning: each the last thing the one after it waited for. The
- * segments follow each other without a gap, so that they add up to the step.
+ * The chain of instructions that makes steps as long as they are, from the end of the last back to the beginning of the first: each the last thing the one after
+ * it waited for. The segments follow each other without a gap, so that they add up to all cycles.
  */
 export function criticalPath({ started, loads, products }: Recording, last: number, cycles: number): readonly Segment[] {
   const segments: Segment[] = [];
@@ -117,7 +127,7 @@ export function criticalPath({ started, loads, products }: Recording, last: numb
     const from = load.start > own.start && load.start < at ? load : own;
     spend(instance, from.start + Math.max(0, at - from.start - own.needs), 'work');
     spend(instance, from.start, heldBy[queue]);
-    // Posts of loops and counts are nobody's: the step begins with them.
+    // Posts of loops and counts are nobody's: the first step begins with them.
     if (from.because === none) spend(instance, 0, 'synchronisation');
     instance = from.because;
   }

@@ -9,7 +9,7 @@ import type { TimingFault } from './run.ts';
 export type EngineName = 'matrix' | 'attention' | 'softmax' | 'vector' | 'hbm' | 'link';
 
 /**
- * One engine over the step. `work` in `unit`s is what the step cannot do without: useful multiply-adds (a bf16 one counted as what it costs),
+ * One engine over the steps. `work` in `unit`s is what they cannot do without: useful multiply-adds (a bf16 one counted as what it costs),
  * unmasked exponentials, lane operations, bytes moved once, link bytes; `slowWork` of it is bf16's. `boundCycles` = work / peak; `busyCycles` the engine was occupied.
  */
 export type EngineTiming = {
@@ -22,7 +22,7 @@ export type EngineTiming = {
   readonly busyCycles: number;
 };
 
-/** busy + all stalls = cycles of the step. */
+/** busy + all stalls = cycles of the steps. */
 export type QueueTiming = { readonly queue: Queue; readonly issued: number; readonly busy: number; readonly stalls: Readonly<Record<StallReason, number>> };
 
 /** Cycles of a queue spent on, and stalled before, the instructions of one label. */
@@ -34,7 +34,7 @@ export type ChipTiming = {
   readonly labels: readonly LabelTiming[];
   readonly hbmBytes: Readonly<Record<HbmBase, number>>;
   readonly linkBytes: number;
-  /** FLOPs: useful + the sum of losses = capacity, which is all arrays at FP8 over the whole step. */
+  /** FLOPs: useful + the sum of losses = capacity, which is all arrays at FP8 over the whole time. */
   readonly usefulMatrixFlops: number;
   readonly usefulAttentionFlops: number;
   readonly capacityFlops: number;
@@ -44,11 +44,12 @@ export type ChipTiming = {
 /** A part of the critical path: of an execution of an instruction of a chip's queue, in a layer, for an op. */
 export type PathStep = Omit<Segment, 'lane'> & { readonly chip: number; readonly queue: Queue; readonly label: string };
 
-/** What a step takes. Everything is of the chips simulated: one stands for all if `symmetric`. */
+/** What consecutive steps take, all of them together. Everything is of the chips simulated: one stands for all if `symmetric`. */
 export type Timing = {
   readonly kind: 'timing';
   readonly machine: Machine;
   readonly entry: string;
+  readonly steps: number;
   readonly tokens: number;
   readonly samples: number;
   /** Rows that are of prompts: all but the single rows that go on from keys already cached. */
@@ -60,7 +61,7 @@ export type Timing = {
   readonly seconds: number;
   readonly instructions: number;
   readonly perChip: readonly ChipTiming[];
-  /** The instructions that make the step as long as it is, if they were asked for: together, `cycles`. */
+  /** The instructions that make the steps as long as they are, if they were asked for: together, `cycles`. */
   readonly path?: readonly PathStep[];
   readonly speedOfLight: { readonly cycles: number; readonly engine: EngineName };
   /** usefulFlops / capacityFlops of the chips simulated. */

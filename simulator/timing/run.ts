@@ -36,7 +36,7 @@ const controlFaults: Readonly<Record<number, string>> = {
   [leave]: 'a subprogram returns from inside a loop',
 };
 
-/** The event loop over the simulated chips of a program. After `run`, what happened is in the chips. */
+/** The event loop over the simulated chips of a program. After `run`, what happened in the steps so far is in the chips. */
 export class Simulation {
   readonly #chips: readonly Chip[];
   readonly #lanes: readonly Lane[];
@@ -58,9 +58,10 @@ export class Simulation {
     this.#budget = budget;
   }
 
-  /** Runs to the end; the cycles it took, or why it has none. A step ends when its last post is visible. */
+  /** Runs the step the chips have begun to its end: the cycle that is at, or why there is none. A step ends when its last post is visible. */
   run(): number | TimingFault {
     const events = this.#events;
+    this.#recording?.begins(this.#lanes);
     for (const lane of this.#lanes) this.#advance(lane);
     while (this.#fault === undefined) {
       const flowing = this.#nextFlow(events.next);
@@ -338,9 +339,9 @@ export class Simulation {
 
   /** Closes every account at the end of the last completion. */
   #finish(): number {
-    const cycles = this.#lanes.reduce((last, lane) => Math.max(last, lane.complete), this.#now);
-    for (const chip of this.#chips) account(chip, cycles);
-    for (const lane of this.#lanes) lane.stalls[stallIndex.finished]! += cycles - lane.since;
-    return cycles;
+    const end = this.#lanes.reduce((last, lane) => Math.max(last, lane.complete), this.#now);
+    for (const chip of this.#chips) account(chip, end);
+    for (const lane of this.#lanes) lane.stalls[stallIndex.finished]! += end - lane.since;
+    return (this.#now = end);
   }
 }

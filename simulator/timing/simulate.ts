@@ -3,7 +3,7 @@ import { hostTables, type Queue, queues, stepCounts } from '../../isa-spec/instr
 import type { ChipCode as ProgramChip, Program } from '../../isa-spec/program.ts';
 import { decodeWorklist, openStepBlock } from '../../isa-spec/step-block.ts';
 import type { StepInput } from './chip.ts';
-import { metBy, timeStep } from './core.ts';
+import { metBy, timeSteps } from './core.ts';
 import type { TimingResult } from './result.ts';
 import type { ChipCode } from './stream.ts';
 
@@ -17,22 +17,33 @@ export type TimingOptions = {
 };
 export const timingDefaults: TimingOptions = { full: false, budget: 100_000_000 };
 
+/** Step-control blocks of a step: one for all chips, or one a chip, which says the entry the chip runs. */
+type StepBlocks = readonly Uint8Array[];
+
+/** Time of one step of a program: `simulateSteps` of no other. */
+export const simulateTiming = (program: Program, blocks: StepBlocks, options: TimingOptions = timingDefaults): TimingResult => simulateSteps(program, [blocks], options);
+
 /**
- * Time of one step of a program, from its bytes. `stepBlocks`: one for all chips, or one a chip, which says the entry the chip runs.
- * Chips with the same code and step are simulated as one, collectives joined, unless `full`; where all are alike, the result is of one (`symmetric`).
+ * Time of consecutive steps of a program, from its bytes. In all of them a chip runs the same entry.
+ * Chips with the same code and steps are simulated as one, collectives joined, unless `full`; where all are alike, the result is of one (`symmetric`).
  * Throws IllegalInstruction or StepBlockError for bytes that are none, a RangeError for a step the program has no entry or chips for.
  */
-export function simulateTiming(program: Program, stepBlocks: readonly Uint8Array[], options: TimingOptions = timingDefaults): TimingResult {
-  const first = stepBlocks[0];
-  if (first === undefined || (stepBlocks.length !== 1 && stepBlocks.length !== program.chips)) throw new RangeError(`${stepBlocks.length} step-control blocks for ${program.chips} chips`);
-  const entryOf = (chip: number): number => openStepBlock(stepBlocks[chip] ?? first).entry;
-  const code = Array.from({ length: program.chips }, (_, chip): ProgramChip => {
-    const ofEntry = program.code[entryOf(chip)];
-    if (ofEntry === undefined) throw new RangeError(`the step is for entry ${entryOf(chip)}, the program has ${program.code.length}`);
+export function simulateSteps(program: Program, steps: readonly StepBlocks[], options: TimingOptions = timingDefaults): TimingResult {
+  for (const blocks of steps) if (blocks.length !== 1 && blocks.length !== program.chips) throw new RangeError(`${blocks.length} step-control blocks for ${program.chips} chips`);
+  const blocksOf = (chip: number): StepBlocks => steps.map((blocks) => (blocks.length === 1 ? blocks[0] : blocks[chip])!);
+  const entryOf = (chip: number): number => {
+    const [entry, ...others] = new Set(blocksOf(chip).map((block) => openStepBlock(block).entry));
+    if (entry === undefined) throw new RangeError('no step to time');
+    if (others.length > 0) throw new RangeError(`chip ${chip} is to run entry ${entry}, then ${others.join(', ')}`);
+    return entry;
+  };
+  const entries = Array.from({ length: program.chips }, (_, chip) => entryOf(chip));
+  const code = entries.map((entry, chip): ProgramChip => {
+    const ofEntry = program.code[entry];
+    if (ofEntry === undefined) throw new RangeError(`the step is for entry ${entry}, the program has ${program.code.length}`);
     return ofEntry[chip]!;
   });
-  const blockOf = (chip: number): Uint8Array => stepBlocks[chip] ?? first;
-  const like = code.map((own, chip) => (options.full ? chip : code.findIndex((other, i) => sameCode(other, own) && sameBytes(blockOf(i), blockOf(chip)))));
+  const like = code.map((own, chip) => (options.full ? chip : code.findIndex((other, i) => sameCode(other, own) && blocksOf(i).every((block, step) => sameBytes(block, blocksOf(chip)[step]!)))));
   const representatives = [...new Set(like)];
   const labelOf = (index: number): string => program.debugMap.labels[index]?.label ?? '';
   const decoded = new Map<ProgramChip, ChipCode>();
@@ -41,12 +52,12 @@ export function simulateTiming(program: Program, stepBlocks: readonly Uint8Array
     const alike = [...decoded].find(([other]) => sameCode(other, own));
     const instructions = alike?.[1] ?? decodeChip(own);
     decoded.set(own, instructions);
-    const names = program.debugMap.entries[entryOf(chip)];
-    return { code: instructions, labels: byQueue((queue) => (names === undefined ? [] : names[queue].map(labelOf))), step: stepInput(blockOf(chip)) };
+    const names = program.debugMap.entries[entries[chip]!];
+    return { code: instructions, labels: byQueue((queue) => (names === undefined ? [] : names[queue].map(labelOf))), steps: blocksOf(chip).map(stepInput) };
   });
   const stands = like.map((chip) => representatives.indexOf(chip));
-  if (!meetsAlike(stands, groupsOf([...decoded.values()]))) return simulateTiming(program, stepBlocks, { ...options, full: true });
-  return timeStep({ machine: program.machine, entry: program.entries[entryOf(0)]?.name ?? '', chips: program.chips, simulated, stands, budget: options.budget, path: options.path === true });
+  if (!meetsAlike(stands, groupsOf([...decoded.values()]))) return simulateSteps(program, steps, { ...options, full: true });
+  return timeSteps({ machine: program.machine, entry: program.entries[entries[0]!]?.name ?? '', chips: program.chips, simulated, stands, budget: options.budget, path: options.path === true });
 }
 
 /** Chips of the groups collectives are of. */

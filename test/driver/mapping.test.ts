@@ -16,12 +16,12 @@ describe('Llama-3-70B on eight chips', () => {
     return sohuc(at, '--machine', 'sohu-8', '--isl', '2048', '--osl', '128', '--json', '--out', join(at, 'out'), ...words);
   };
 
-  it('is put on them in the fastest of the ways tried; what is told of a way is what the report of its program says', async () => {
+  it('is put on them in the fastest of the ways tried; what is told of a way is what the report of its program says, which is of more steps', async () => {
     const [chosen, explained] = await Promise.all([asked(), asked('--explain', 'mapping')]);
     const report = JSON.parse(chosen.stdout) as CostReport;
     const rows = JSON.parse(explained.stdout) as readonly Row[];
     const most = Math.max(...rows.map(({ totalTokensPerSecond = 0 }) => totalTokensPerSecond));
-    expect(report.timing.totalTokensPerSecond).toBe(most);
+    expect(report.timing.totalTokensPerSecond).toBeCloseTo(most, 3);
     expect(report.mapping).toMatchObject({ tp: 1, pp: 2, replicas: 4 });
     const other = rows.find(({ pp }) => pp === 4);
     const given = JSON.parse((await asked('--pp', '4')).stdout) as CostReport;

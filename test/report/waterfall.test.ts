@@ -4,7 +4,7 @@ import { Diagnostics } from '../../diagnostics/diagnostic.ts';
 import { compile } from '../../driver/compile.ts';
 import { mappings } from '../../driver/fits.ts';
 import { steadyServing } from '../../driver/serving.ts';
-import { steadyReport } from '../../driver/steady-report.ts';
+import { reportedSteps, steadyReport } from '../../driver/steady-report.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
 import { sohu8 } from '../../isa-spec/machines/sohu.ts';
 import { tiny } from '../../isa-spec/machines/tiny.ts';
@@ -31,7 +31,7 @@ it('from the peak to what is achieved, every FLOP has a name: whole numbers that
     const on = { machine, ...mapping, precision, stageShare: 0.25, parts: 1 };
     const compiled = compile({ module, primitive: false, store: undefined, tensors: new Map() }, { ...on, serve: (rows) => steadyServing(rows, workload, on) }, new Diagnostics());
     if (compiled === undefined) return;
-    const report = steadyReport(compiled.program, 1, workload);
+    const report = steadyReport(compiled.program, 1, workload, reportedSteps);
     if (typeof report === 'string') throw new Error(report);
     const { timing } = report;
     reports++;

@@ -40,6 +40,9 @@ instruction's posts; those arrive at their waiter \`syncCycles\` later. Queues i
 
 A + rows + 2A - 2 is the 2R + C + T - 2 of SCALE-Sim for a weight-stationary array of R = C = A.
 
+Steps follow each other without a pause: the next begins on all chips when the last queue of the last chip has ended this one, and the host is taken to have it ready
+([steps](isa.md#steps)). Of several steps all cycles count, those of the first as well: nothing is carried from one to the next but HBM.
+
 ## The reference
 
 \`simulator/reference\` is one array with its memories, as registers: A x A cells with a weight at work and one in shadow; skew registers at

@@ -3,7 +3,7 @@ import { type Instruction, queues } from '../../../isa-spec/instructions.ts';
 import type { Machine } from '../../../isa-spec/machine.ts';
 import type { WorkEntry } from '../../../isa-spec/step-block.ts';
 import type { StepInput } from '../../../simulator/timing/chip.ts';
-import { timeStep } from '../../../simulator/timing/core.ts';
+import { timeSteps } from '../../../simulator/timing/core.ts';
 import type { Timing, TimingResult } from '../../../simulator/timing/result.ts';
 import type { ChipCode } from '../../../simulator/timing/stream.ts';
 
@@ -67,11 +67,14 @@ const noLabels = Object.fromEntries(queues.map((queue) => [queue, []])) as unkno
 
 /** The same code on `simulated` of `chips` chips. */
 export const time = (machine: Machine, code: ChipCode, step: StepInput = stepOf(64), chips = 1, simulated = 1): TimingResult =>
-  timeStep({ machine, entry: 'step', chips, simulated: Array.from({ length: simulated }, () => ({ code, labels: noLabels, step })), stands: Array.from({ length: chips }, (_, chip) => Math.min(chip, simulated - 1)), budget: 1e6 });
+  timeSteps({ machine, entry: 'step', chips, simulated: Array.from({ length: simulated }, () => ({ code, labels: noLabels, steps: [step] })), stands: Array.from({ length: chips }, (_, chip) => Math.min(chip, simulated - 1)), budget: 1e6 });
 
 /** Chips that each run their own. */
-export const timeChips = (machine: Machine, chips: readonly { readonly code: ChipCode; readonly step: StepInput }[]): TimingResult =>
-  timeStep({ machine, entry: 'step', chips: chips.length, simulated: chips.map((chip) => ({ ...chip, labels: noLabels })), stands: chips.map((_, chip) => chip), budget: 1e6 });
+export const timeChips = (machine: Machine, chips: readonly { readonly code: ChipCode; readonly step: StepInput }[]): TimingResult => timeRuns(machine, chips.map(({ code, step }) => ({ code, steps: [step] })));
+
+/** Chips that each run steps of their own, as many, one after the other; with the critical path. */
+export const timeRuns = (machine: Machine, chips: readonly { readonly code: ChipCode; readonly steps: readonly StepInput[] }[], path = false): TimingResult =>
+  timeSteps({ machine, entry: 'step', chips: chips.length, simulated: chips.map((chip) => ({ ...chip, labels: noLabels })), stands: chips.map((_, chip) => chip), budget: 1e6, path });
 
 export const done = (result: TimingResult): Timing => {
   if (result.kind === 'fault') throw new Error(`${result.fault.kind}: ${result.fault.message}`);

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Instruction, type Queue, queues } from '../../../isa-spec/instructions.ts';
 import { tiny, tiny2 } from '../../../isa-spec/machines/tiny.ts';
-import { timeStep } from '../../../simulator/timing/core.ts';
+import { timeSteps } from '../../../simulator/timing/core.ts';
 import type { PathStep, Timing } from '../../../simulator/timing/result.ts';
 import { codeOf, done, hbmAt, make, rows, stepOf } from './build.ts';
 
@@ -12,8 +12,8 @@ const noLabels = Object.fromEntries(queues.map((queue) => [queue, []])) as unkno
 /** A step of chips that each run their own, with its critical path. */
 function traced(chips: readonly Streams[]): Timing & { readonly path: readonly PathStep[] } {
   const machine = chips.length === 1 ? tiny : tiny2;
-  const simulated = chips.map((streams) => ({ code: codeOf(streams), labels: noLabels, step: stepOf(64) }));
-  const timing = done(timeStep({ machine, entry: 'step', chips: chips.length, simulated, stands: chips.map((_, chip) => chip), budget: 1e6, path: true }));
+  const simulated = chips.map((streams) => ({ code: codeOf(streams), labels: noLabels, steps: [stepOf(64)] }));
+  const timing = done(timeSteps({ machine, entry: 'step', chips: chips.length, simulated, stands: chips.map((_, chip) => chip), budget: 1e6, path: true }));
   return { ...timing, path: timing.path! };
 }
 

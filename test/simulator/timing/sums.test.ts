@@ -6,7 +6,7 @@ import { attentionCost } from '../../../simulator/timing/attention.ts';
 import { WeightFifo } from '../../../simulator/timing/fifo.ts';
 import { ratesOf } from '../../../simulator/timing/rates.ts';
 import type { Timing } from '../../../simulator/timing/result.ts';
-import { codeOf, done, hbmAt, make, rows, stepOf, time, timeChips } from './build.ts';
+import { codeOf, done, hbmAt, make, rows, stepOf, time, timeChips, timeRuns } from './build.ts';
 
 const total = (values: Readonly<Record<string, number>>): number => Object.values(values).reduce((sum, value) => sum + value, 0);
 
@@ -63,6 +63,7 @@ test('accounts close and no bound is beaten', () => {
       const one = done(time(tiny, codeOf(layers(first)), input[0]!));
       addsUp(one);
       addsUp(done(timeChips(tiny2, steps.map((list, index) => ({ code: codeOf(layers(list)), step: input[index]! })))));
+      addsUp(done(timeRuns(tiny2, steps.map((list, index) => ({ code: codeOf(layers(list)), steps: [input[index]!, input[1 - index]!, input[index]!] })))));
       // Chips that are alike: one stands for both.
       const [alone, both] = [1, 2].map((simulated) => done(time(tiny2, codeOf(layers(first)), input[0]!, 2, simulated)));
       expect(both!.cycles).toBe(alone!.cycles);
