@@ -29,7 +29,8 @@ type Edge = { readonly from: Step; readonly to: Step; readonly poster: Queue; re
  * its child of that block, the other waits before its own. Between iterations of an enclosing loop the later comes before
  * the earlier's next turn: tokens given in advance before the loop (`distance` of them: a ring of that many slots, else
  * one) and taken back after it. A ring has two semaphores for the whole step: its slots that are filled, and those that are free, all of
- * them before the first is filled. What empties a slot is the node after the one that fills it, in its block. Every token flows forward in program order, so running the program in order never blocks; with
+ * them before the first is filled. What empties a slot is the node after the one that fills it, in its block. Where a second queue has a share in all slots
+ * that a loop fills, it has two semaphores of its own, and begins once what empties them comes to the loop: all that was in them before has been read by then. Every token flows forward in program order, so running the program in order never blocks; with
  * one waiting queue a semaphore, then nor does any other schedule.
  */
 export function synchronise(module: TileModule, layout: Layout): Synchronised {
@@ -158,19 +159,29 @@ function assign(groups: readonly Edge[][], ringed: readonly Access[], module: Ti
   for (const buffer of new Set(ringed.map((access) => access.buffer))) {
     const { name, depth } = module.buffers[buffer] as TileModule['buffers'][number];
     const turns = ringed.filter((access) => access.buffer === buffer);
-    const [fills, empties] = [turns.find(({ writes }) => writes), turns.find(({ writes }) => !writes)] as [Access, Access];
-    const [filling, emptying] = [fills.leaf.queue, empties.leaf.queue];
-    const make = (poster: Queue, waiter: Queue, purpose: string): number => semaphores.push({ id: semaphores.length + 1, poster, waiter, purpose });
-    const [filled, free] = [make(filling, emptying, `filled: ${name}`), make(emptying, filling, `free: ${name}`)];
-    for (const { from, to } of fillings(turns)) {
-      marks.before.waits.add(from, filling, { semaphore: free, count: 1 });
-      marks.after.posts.add(from, filling, { semaphore: filled, count: 1 });
-      marks.before.waits.add(to, emptying, { semaphore: filled, count: 1 });
-      marks.after.posts.add(to, emptying, { semaphore: free, count: 1 });
+    const [main, reader] = [turns.find(({ writes }) => writes), turns.find(({ writes }) => !writes)] as [Access, Access];
+    const emptying = reader.leaf.queue;
+    const all = fillings(turns);
+    for (const filling of new Set(all.map(({ queue }) => queue))) {
+      const make = (poster: Queue, waiter: Queue, purpose: string): number => semaphores.push({ id: semaphores.length + 1, poster, waiter, purpose });
+      const [filled, free] = [make(filling, emptying, `filled: ${name}`), make(emptying, filling, `free: ${name}`)];
+      const own = all.filter(({ queue }) => queue === filling);
+      for (const { from, to } of own) {
+        marks.before.waits.add(from, filling, { semaphore: free, count: 1 });
+        marks.after.posts.add(from, filling, { semaphore: filled, count: 1 });
+        marks.before.waits.add(to, emptying, { semaphore: filled, count: 1 });
+        marks.after.posts.add(to, emptying, { semaphore: free, count: 1 });
+      }
+      const nodes = module.body;
+      marks.before.posts.add(nodes.find((node) => runsOn(node, emptying, module.buffers)) as TileNode, emptying, { semaphore: free, count: depth });
+      marks.after.waits.add(nodes.findLast((node) => runsOn(node, filling, module.buffers)) as TileNode, filling, { semaphore: free, count: depth });
+      if (filling === main.leaf.queue) continue;
+      const begun = make(emptying, filling, `begun: ${name}`);
+      for (const loop of new Set(own.map((one) => one.loop as TileLoop))) {
+        marks.before.posts.add(loop, emptying, { semaphore: begun, count: 1 });
+        marks.before.waits.add(loop, filling, { semaphore: begun, count: 1 });
+      }
     }
-    const nodes = module.body;
-    marks.before.posts.add(nodes.find((node) => runsOn(node, emptying, module.buffers)) as TileNode, emptying, { semaphore: free, count: depth });
-    marks.after.waits.add(nodes.findLast((node) => runsOn(node, filling, module.buffers)) as TileNode, filling, { semaphore: free, count: depth });
   }
   const scopes = new Map<TileLoop | 'root', Edge[][]>();
   for (const group of groups) {
@@ -203,14 +214,17 @@ function assign(groups: readonly Edge[][], ringed: readonly Access[], module: Ti
   return { ...marks, semaphores };
 }
 
-/** The ops that fill slots of a ring, each with the next node of its block that empties one: an op, or the loop of those that do together. */
-function fillings(turns: readonly Access[]): readonly { readonly from: TileNode; readonly to: TileNode }[] {
+/** An op that fills a slot of a ring, or its share of one, the queue it is of, and the loop, outermost but for that of layers, it is in. `to`: the next node of its block that empties a slot, an op, or the loop of those that do together. */
+type Filling = { readonly from: TileNode; readonly to: TileNode; readonly queue: Queue; readonly loop: TileLoop | undefined };
+
+function fillings(turns: readonly Access[]): readonly Filling[] {
   return turns.flatMap(({ leaf, writes }, i) => {
     const own = leaf.path.at(-1) as Step;
     const reader = turns.slice(i + 1).find((turn) => !turn.writes)?.leaf.path[leaf.path.length - 1];
     if (!writes) return [];
     if (reader === undefined || reader.block !== own.block) throw new Error('internal: what fills a ring and what empties it are not in one block');
-    return [{ from: own.node as TileNode, to: reader.node as TileNode }];
+    const loop = leaf.path.map(({ node }) => node).find((node): node is TileLoop => node !== 'end' && isLoop(node) && node.level > 0);
+    return [{ from: own.node as TileNode, to: reader.node as TileNode, queue: leaf.queue, loop }];
   });
 }
 

@@ -34,12 +34,12 @@ export type StageTiling = {
 
 /**
  * A product; of experts, that of one bin. Row tiles are outermost, in each groups of columns (n), in each chunks of k. `arrays`: tiles along n at once, times so many groups of arrays that share the
- * rows. `slots` of the ring, of all row tiles; `streamed`: how many times the weights are read. Cycles: estimated, of all row tiles.
+ * rows. `aside`: tiles of a chunk that the other queue of loads brings. `slots` of the ring, of all row tiles; `streamed`: how many times the weights are read. Cycles: estimated, of all row tiles.
  */
 export type Product = {
   readonly op: string; readonly weight: string; readonly rows: number; readonly k: number; readonly columns: number; readonly gated: boolean;
   readonly arrays: { readonly across: number; readonly sharing: number }; readonly rowTile: number; readonly rowTiles: number; readonly groups: Pieces; readonly chunks: Pieces;
-  readonly slots: number; readonly streamed: number; readonly arrayCycles: number; readonly hbmCycles: number; readonly boundBy: 'arrays' | 'hbm';
+  readonly aside: number; readonly slots: number; readonly streamed: number; readonly arrayCycles: number; readonly hbmCycles: number; readonly boundBy: 'arrays' | 'hbm';
 };
 
 /** Attention: `window` query rows at a time, keys and values appended so many rows at a time, in pages of `pageRows` rows: `runBytes` in a row in HBM. The keys of a row are attended to by one instruction. */
@@ -81,10 +81,10 @@ function productsOf(decision: Decision, machine: Machine): readonly Product[] {
 }
 
 function productOf(op: string, weight: string, { of, cut }: { readonly of: MatmulShape; readonly cut: Cut }, machine: Machine): Product {
-  const { rowTile, rowTiles, split, groups, chunks, tilesPerUnit, arrayCycles, streamCycles } = cutProduct(of, cut, machine);
+  const { rowTile, rowTiles, split, groups, chunks, tilesPerUnit, aside, arrayCycles, streamCycles } = cutProduct(of, cut, machine);
   return {
     op, weight, rows: of.rows, k: of.k, columns: of.columns, gated: of.gated, arrays: { across: groups.size * tilesPerUnit, sharing: 2 ** split }, rowTile, rowTiles, groups, chunks,
-    slots: rowTiles * pieceCount(groups) * pieceCount(chunks), streamed: rowTiles, arrayCycles: Math.round(rowTiles * arrayCycles), hbmCycles: Math.round(rowTiles * streamCycles), boundBy: arrayCycles >= streamCycles ? 'arrays' : 'hbm',
+    aside, slots: rowTiles * pieceCount(groups) * pieceCount(chunks), streamed: rowTiles, arrayCycles: Math.round(rowTiles * arrayCycles), hbmCycles: Math.round(rowTiles * streamCycles), boundBy: arrayCycles >= streamCycles ? 'arrays' : 'hbm',
   };
 }
 

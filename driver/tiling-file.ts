@@ -19,7 +19,7 @@ const flag: Check<boolean> = (value, at, problems) => {
 /** What follows from a plan, or led to it. */
 const unread: Check<unknown> = (value) => value;
 
-const cut: Check<Cut> = record({ rowTile: count, split: count, groupUnits: count, chunkTiles: count });
+const cut: Check<Cut> = record({ rowTile: count, split: count, groupUnits: count, chunkTiles: count, aside: count });
 const settled: { readonly [Q in Question]: Check<Questions[Q]['settled']> } = {
   rows: record({ rowTile: count }), mix: record({ rowTile: count }), product: cut, bins: record({ size: count, ringDepth: count, gate: cut, down: cut }),
 };

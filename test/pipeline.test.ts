@@ -10,6 +10,7 @@ import { verifyGraph } from '../ir/graph/verify.ts';
 import { WeightValues } from '../ir/weight-values.ts';
 import { readContainer, writeContainer } from '../isa-spec/container.ts';
 import { decodeAll } from '../isa-spec/encoding.ts';
+import { hbmBases } from '../isa-spec/instructions.ts';
 import { sohu8 } from '../isa-spec/machines/sohu.ts';
 import { tiny } from '../isa-spec/machines/tiny.ts';
 import { encodeStepBlock, type StepTables } from '../isa-spec/step-block.ts';
@@ -57,6 +58,8 @@ function pipeline(machine: typeof tiny, model: typeof source, { stages, tp, part
 
 const small4 = { ...tiny, chips: 4 };
 const roomy = { ...small4, sram: { ...tiny.sram, bytes: { ...tiny.sram.bytes, value: 2 ** 14 } } };
+/** Of whose HBM products need more than half while they go on. */
+const thin = { ...roomy, hbm: { ...tiny.hbm, bytesPerSecond: { ...tiny.hbm.bytesPerSecond, value: 24e9 } } };
 const three: Cut = { stages, tp: 1, parts: 1 };
 const twoByTwo: Cut = { stages: 2, tp: 2, parts: 1 };
 it.each([
@@ -64,12 +67,17 @@ it.each([
   ['steps in two parts', sohu8, deep, { ...three, parts: 2 }, roundRobin], ['steps in two parts, on 8x8 arrays', roomy, deep, { ...three, parts: 2 }, roundRobin],
   ['steps in three parts, on 8x8 arrays', roomy, deep, { ...three, parts: 3 }, roundRobin],
   ['stages of two chips', sohu8, source, twoByTwo, roundRobin], ['stages of four', sohu8, source, { ...twoByTwo, tp: 4 }, roundRobin], ['three stages of two', sohu8, deep, { stages, tp: 2, parts: 2 }, roundRobin],
-  ...Object.entries({ early, late, 'random 1': randomSchedule(1), 'random 2': randomSchedule(2) }).map(([name, schedule]) => [`stages of two chips of 8x8 arrays, ${name}`, small4, source, twoByTwo, schedule] as const),
+  ...Object.entries({ early, late, 'random 1': randomSchedule(1), 'random 2': randomSchedule(2) }).flatMap(([name, schedule]) => [
+    [`stages of two chips of 8x8 arrays, ${name}`, small4, source, twoByTwo, schedule] as const,
+    [`weights by both queues of loads, ${name}`, thin, deep, { ...three, parts: 2 }, schedule] as const,
+  ]),
 ] as const)('steps follow each other through the stages, with the bits of the graph on one chip: %s', (_, machine, model, cut, schedule) => {
   const { program, state } = pipeline(machine, model, cut);
   const graph = normative(model, machine, 'fp8');
   const weights = model === source ? store : storeFor(model);
   expect(program.code.some((chips) => chips.some(({ att }) => decodeAll(att.words, 'att').some((one) => one.op === 'aq' && one.fields.from !== undefined)))).toBe(cut.parts > 1);
+  const isAside = program.code.some((chips) => chips.some(({ dma1 }) => decodeAll(dma1.words, 'dma1').some((one) => one.op === 'dld' && one.fields.src.base === hbmBases.indexOf('weights'))));
+  expect(isAside).toBe(machine === thin);
   expect(verify(program)).toEqual([]);
   const kv = new KvState();
   const wanted = under.map((step) => interpret(graph, step, { weights: new WeightValues(weights, 1), arithmetic: 'normative', state: kv }).get('logits')?.data);

@@ -18,7 +18,7 @@ export function shapesOfBins({ width, inner, out, parts, elementBytes, bytesPerR
     // A gather brings a chunk of weights as one row, and has sixteen bits for its lines.
     chunkBytes: (2 ** 16 - 1) * machine.sram.lineBytes.value,
     // Both products have these rows, and room for rows.
-    stagedBytesPerRow: bytesPerRow / 2, stagedBytesPerRowAndColumn: 0, chunkTiles: undefined, groupStep: 1,
+    stagedBytesPerRow: bytesPerRow / 2, stagedBytesPerRowAndColumn: 0, chunkTiles: undefined, groupStep: 1, beside: undefined,
   };
   return { gate: { ...shape, k: width, columns: inner / parts, gated: true }, down: { ...shape, k: inner, columns: out, gated: false } };
 }

@@ -1,15 +1,16 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
 import { blockScales } from '../../isa-spec/numerics-scales.ts';
+import type { Turn } from '../tile/parts.ts';
 
 /** `full` equal pieces of `size` tiles, then, if `tail` is not 0, one of `tail` tiles. */
 export type Pieces = { readonly size: number; readonly full: number; readonly tail: number };
 
 /**
  * What is decided of a matrix product. Row tiles of `rowTile` rows; in each, column groups of `groupUnits` tiles of output columns; in each, chunks of
- * `chunkTiles` k-tiles are streamed through the weight ring. 2^split groups of arrays share the rows of a tile.
+ * `chunkTiles` k-tiles are streamed through the weight ring, `aside` of a chunk's tiles by the other queue of loads. 2^split groups of arrays share the rows of a tile.
  */
-export type Cut = { readonly rowTile: number; readonly split: number; readonly groupUnits: number; readonly chunkTiles: number };
+export type Cut = { readonly rowTile: number; readonly split: number; readonly groupUnits: number; readonly chunkTiles: number; readonly aside: number };
 
 /** A product so cut: all that follows from its shape and its cut. Cycles are estimated: of the arrays for one row tile, of streaming the weights once, and of all rows. */
 export type MatmulPlan = {
@@ -22,6 +23,9 @@ export type MatmulPlan = {
   readonly tilesPerUnit: 1 | 2;
   readonly kLast: number;
   readonly nLast: number;
+  /** Tiles of a slot that the other queue of loads brings, in the groups that are looped over: all but the last, and but the first where that is `leading`. */
+  readonly aside: number;
+  readonly leading: boolean;
   readonly arrayCycles: number;
   readonly streamCycles: number;
   readonly cycles: number;
@@ -43,6 +47,8 @@ export type MatmulShape = {
   readonly chunkTiles: number | undefined;
   /** Groups but the last are multiples of so many units. */
   readonly groupStep: number;
+  /** What the attention of another part does meanwhile, if the other queue of loads has nothing else to bring. */
+  readonly beside: Turn<unknown>['beside'];
 };
 
 /** SRAM for what passes through: the bytes an op may stage in, half of them the weight ring's, and the slots of that ring. */
@@ -58,18 +64,23 @@ export const rowsToShare = (machine: Machine): number =>
 /** Tiles along n that a product of so many rows has in the arrays at once: groups of arrays share the rows, as long as each has as many as a tile takes to load. Two at the least, for a gated one. */
 const tilesAcross = ({ arrays }: Machine, rows: number): number => Math.max(2, Math.floor(arrays.count.value / 2 ** Math.floor(Math.log2(Math.max(1, rows / arrays.size.value)))));
 
-/** Tiles along k brought at once: those of two tiles an array, but no more than a gated product makes columns of at a time. */
-const tilesDeep = (machine: Machine, rows: number): number => {
+/** Tiles along k brought at once: those of two tiles an array, but no more than a gated product makes columns of at a time; half as many if only then the ring has slots enough. */
+const tilesDeep = (machine: Machine, rows: number, stageBytes: number): number => {
   const across = tilesAcross(machine, rows);
-  return Math.max(1, Math.min(Math.floor(across / 2), Math.floor((2 * machine.arrays.count.value) / across)));
+  const deep = Math.max(1, Math.min(Math.floor(across / 2), Math.floor((2 * machine.arrays.count.value) / across)));
+  const slots = (of: number): number => stageBytes / 2 / tileBytesOf(machine, 1) / (across * of);
+  return deep % 2 === 0 && slots(deep) < slotsEnough && slots(deep / 2) >= slotsEnough ? deep / 2 : deep;
 };
+
+/** Slots of a weight ring with which what is on its way, and what is just read, are a small part of it. */
+const slotsEnough = 8;
 
 /**
  * The depths a weight ring may have, best first: as deep as there is room for, but at least 3. A power of two divides the slots most products
  * take, so that they begin where others did.
  */
 export function ringDepths(machine: Machine, rows: number, stageBytes: number): readonly number[] {
-  const deepest = Math.min(ringMost, Math.floor(stageBytes / 2 / tileBytesOf(machine, 1) / (tilesAcross(machine, rows) * tilesDeep(machine, rows))));
+  const deepest = Math.min(ringMost, Math.floor(stageBytes / 2 / tileBytesOf(machine, 1) / (tilesAcross(machine, rows) * tilesDeep(machine, rows, stageBytes))));
   return [...(deepest < 4 ? [] : [2 ** Math.floor(Math.log2(deepest))]), 3, 2, 1];
 }
 
@@ -99,7 +110,7 @@ export function pieceSizes({ arrays, sram }: Machine): readonly number[] {
 export function pieceColumns(machine: Machine, rows: number, { stageBytes, ringDepth }: Staging): number {
   const side = machine.arrays.size.value;
   const slotTiles = stageBytes / 2 / ringDepth / tileBytesOf(machine, 1);
-  const most = Math.min(kTilesMax, tilesDeep(machine, rows), Math.floor(slotTiles / tilesAcross(machine, rows))) * side;
+  const most = Math.min(kTilesMax, tilesDeep(machine, rows, stageBytes), Math.floor(slotTiles / tilesAcross(machine, rows))) * side;
   const sizes = pieceSizes(machine);
   return sizes.find((columns) => columns <= most) ?? (sizes.at(-1) as number);
 }
@@ -112,7 +123,7 @@ export function planMatmul(shape: MatmulShape, machine: Machine, { stageBytes, r
   const side = machine.arrays.size.value;
   const tileBytes = tileBytesOf(machine, shape.elementBytes);
   const tilesPerUnit = shape.gated ? 2 : 1;
-  const slotTiles = Math.min(shape.chunkTiles === undefined ? tilesAcross(machine, shape.rows) * tilesDeep(machine, shape.rows) : Infinity, Math.floor(Math.min(stageBytes / 2 / ringDepth, shape.chunkBytes ?? Infinity) / tileBytes));
+  const slotTiles = Math.min(shape.chunkTiles === undefined ? tilesAcross(machine, shape.rows) * tilesDeep(machine, shape.rows, stageBytes) : Infinity, Math.floor(Math.min(stageBytes / 2 / ringDepth, shape.chunkBytes ?? Infinity) / tileBytes));
   const units = Math.ceil(shape.columns / side);
   const kTiles = Math.ceil(shape.k / side);
   const leastChunk = Math.min(kTiles, shape.chunkTiles ?? 1);
@@ -128,7 +139,7 @@ export function planMatmul(shape: MatmulShape, machine: Machine, { stageBytes, r
     const rowsMax = Math.min(shape.rows, rowsFieldMax, 2 ** split * Math.floor(machine.accumulatorRows.value / 2), perRow === 0 ? shape.rows : Math.floor(stageBytes / 2 / perRow));
     if (rowsMax < 1) continue;
     const chunkTiles = shape.chunkTiles !== undefined ? leastChunk : Math.min(kTiles, kTilesMax, Math.floor(slotTiles / (groupUnits * tilesPerUnit)), Math.floor(rowsFieldMax / (groupUnits * tilesPerUnit)));
-    const cut: Cut = { rowTile: Math.ceil(shape.rows / Math.ceil(shape.rows / rowsMax)), split, groupUnits, chunkTiles };
+    const cut: Cut = { rowTile: Math.ceil(shape.rows / Math.ceil(shape.rows / rowsMax)), split, groupUnits, chunkTiles, aside: 0 };
     const { rowTiles, cycles } = cutProduct(shape, cut, machine);
     // Of equals the one that streams the weights less often.
     if (best !== undefined && (best.cycles < cycles || (best.cycles === cycles && best.rowTiles <= rowTiles))) continue;
@@ -136,11 +147,15 @@ export function planMatmul(shape: MatmulShape, machine: Machine, { stageBytes, r
   }
   if (best === undefined) return undefined;
   const { rowTile, split, groupUnits, chunkTiles } = best;
-  return { rowTile, split, groupUnits, chunkTiles };
+  const cut: Cut = { rowTile, split, groupUnits, chunkTiles, aside: 0 };
+  const { arrayCycles, streamCycles } = cutProduct(shape, cut, machine);
+  const need = streamCycles / arrayCycles / (machine.hbm.efficiency[0]?.fraction.value ?? 1);
+  const aside = Math.round(asideShare(need) * chunkTiles * groupUnits * tilesPerUnit);
+  return faultOfCut(shape, { ...cut, aside }, machine) === undefined ? { ...cut, aside } : cut;
 }
 
 /** A product as its cut makes it. */
-export function cutProduct(shape: MatmulShape, { rowTile, split, groupUnits, chunkTiles }: Cut, machine: Machine): MatmulPlan {
+export function cutProduct(shape: MatmulShape, { rowTile, split, groupUnits, chunkTiles, aside }: Cut, machine: Machine): MatmulPlan {
   const side = machine.arrays.size.value;
   const tilesPerUnit = shape.gated ? 2 : 1;
   const [units, kTiles] = [Math.ceil(shape.columns / side), Math.ceil(shape.k / side)];
@@ -154,13 +169,14 @@ export function cutProduct(shape: MatmulShape, { rowTile, split, groupUnits, chu
     chunks: pieces(kTiles, chunkTiles, shape.k % side !== 0),
     kLast: shape.k - (kTiles - 1) * side,
     nLast: shape.columns - (units - 1) * side,
+    aside, leading: aside > 0 && shape.beside === 'begins',
     arrayCycles, streamCycles,
     cycles: rowTiles * Math.max(arrayCycles, streamCycles),
   };
 }
 
 /** What of a cut the machine cannot do; undefined if it can. Whether SRAM has the room is another matter. */
-export function faultOfCut(shape: MatmulShape, { rowTile, split, groupUnits, chunkTiles }: Cut, machine: Machine): string | undefined {
+export function faultOfCut(shape: MatmulShape, { rowTile, split, groupUnits, chunkTiles, aside }: Cut, machine: Machine): string | undefined {
   const side = machine.arrays.size.value;
   const tilesPerUnit = shape.gated ? 2 : 1;
   const [units, kTiles] = [Math.ceil(shape.columns / side), Math.ceil(shape.k / side)];
@@ -175,8 +191,20 @@ export function faultOfCut(shape: MatmulShape, { rowTile, split, groupUnits, chu
   if (chunkTiles > Math.min(kTiles, kTilesMax) || chunkTiles * nTiles > rowsFieldMax) return `chunks of ${chunkTiles} of ${kTiles} k-tiles`;
   if (shape.chunkTiles !== undefined && chunkTiles !== Math.min(kTiles, shape.chunkTiles)) return `chunks of ${chunkTiles} k-tiles, where rows are scaled in pieces of ${shape.chunkTiles}`;
   if (chunkTiles * nTiles * tileBytesOf(machine, shape.elementBytes) > (shape.chunkBytes ?? Infinity)) return `chunks of more than ${shape.chunkBytes} bytes`;
+  if (!Number.isInteger(aside) || aside < 0 || aside >= chunkTiles * nTiles) return `${aside} tiles aside, of ${chunkTiles * nTiles}`;
+  if (aside > 0 && (shape.beside === undefined || rowTile < shape.rows || nTiles < 2 || Math.ceil(units / groupUnits) < groupsAside)) return `${aside} tiles aside, where the other queue of loads has values to bring, or there are several row tiles, one tile across, or fewer than ${groupsAside} groups`;
   return undefined;
 }
+
+/**
+ * HBM is shared alike by all who read it. While attention does, one queue of loads gets half, two get two thirds. The share that the second must bring so that
+ * products of `need`, the part of HBM's rate that keeps them going, get it: the time t it is at work is that in which (1 - t)/2 + 2t/3 = need, and what it brings t/3 of all.
+ * None if one queue does, or if HBM is what they wait for anyway.
+ */
+const asideShare = (need: number): number => (need <= 1 / 2 || need >= 1 ? 0 : Math.min(1 / 2, 2 - 1 / need));
+
+/** Fewest groups of which some are looped over: the first and the last may be apart. */
+const groupsAside = 4;
 
 /** Cuts `total` tiles; a ragged last tile needs a piece of its own to be in. */
 function pieces(total: number, size: number, ragged: boolean): Pieces {

@@ -8,6 +8,7 @@ import type { ValueId } from '../../ir/types.ts';
 import type { Question, Questions } from '../plan/decisions.ts';
 import type { Homes } from '../plan/tiling.ts';
 import type { Pieces } from './blocks.ts';
+import type { Turn } from './parts.ts';
 import { affine, shift, type TileWriter } from './writer.ts';
 
 /** Largest step a program serves, and the KV pool it works on. */
@@ -39,8 +40,8 @@ export type Lowering = {
   readonly done: Set<GraphOp>;
   /** The part of the step's rows that is worked on; undefined for all. */
   readonly part: RowPart | undefined;
-  /** The instance of a weight or cache that is read: that of the iteration of the layer loop, `ahead` further on; outside of the loop, where no iteration counts, `ahead` itself. */
-  readonly layer: { readonly looped: boolean; readonly ahead: number };
+  /** The instance of a weight or cache that is read: that of the iteration of the layer loop, `ahead` further on; outside of the loop, where no iteration counts, `ahead` itself. `beside`: what the attention of another part does meanwhile. */
+  readonly layer: { readonly looped: boolean; readonly ahead: number; readonly beside?: Turn<unknown>['beside'] };
 };
 
 /** The SRAM an op needs at the least is not there. */

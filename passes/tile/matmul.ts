@@ -38,16 +38,18 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
     stagedBytesPerRow: operands.filter(inHbm).reduce((sum, place) => sum + rowBytes(low, bufferOf(low, place.buffer).format, place.columns), 0),
     chunkTiles: inBlocks ? low.pieces.columns / side : undefined,
   };
+  // Values that pass through stages keep the queue that would help with the weights busy.
+  const beside = (made: readonly Place[]): Pick<MatmulShape, 'beside'> => ({ beside: [...operands, ...made].some(inHbm) ? undefined : low.layer.beside });
   const quantiser = residualValue === undefined ? soleQuantiser(low, result, true) : undefined;
   const into = quantiser === undefined ? undefined : intoBlocks(low, quantiser);
   const cut = (what: string, of: MatmulShape): MatmulPlan | undefined => {
     const settled = low.settle('product', what, of);
     return settled === undefined ? undefined : cutProduct(of, settled, low.machine);
   };
-  const drained = into === undefined ? undefined : cut(`${weight.name} to codes`, { ...shape, stagedBytesPerRowAndColumn: into.stagedBytes, groupStep: low.pieces.columns / side });
+  const drained = into === undefined ? undefined : cut(`${weight.name} to codes`, { ...shape, stagedBytesPerRowAndColumn: into.stagedBytes, ...beside([into.codes, into.scales]), groupStep: low.pieces.columns / side });
   const whole = drained === undefined ? { out: low.place(result), residual: residualValue === undefined ? undefined : low.place(residualValue) } : undefined;
   const staged = whole === undefined ? [] : [whole.out, ...(whole.residual === undefined ? [] : [whole.residual])].filter(inHbm);
-  const plan = drained ?? cut(weight.name, { ...shape, stagedBytesPerRowAndColumn: staged.reduce((sum, place) => sum + 2 * bytesOf(place), 0), groupStep: 1 });
+  const plan = drained ?? cut(weight.name, { ...shape, stagedBytesPerRowAndColumn: staged.reduce((sum, place) => sum + 2 * bytesOf(place), 0), ...beside(staged), groupStep: 1 });
   if (plan === undefined) throw new DoesNotFit();
   if (whole?.residual !== undefined) sameHome(low, whole.out, whole.residual);
   if (drained !== undefined) low.done.add(quantiser as GraphOp);
@@ -78,7 +80,11 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
         const count = chunkTiles * nTiles;
         const stage = write.region(ring.buffer, affine(0), count, side * side, { ...(low.homes.ringDepth === 1 ? {} : { slot: shift(ringSlot, ring.first) }), reach: chunkRows });
         const whole: RowBound = { max: count, of: 'all' };
-        write.op('load', {}, { from: write.region(tiles, instanceRow(low, tilesPerInstance, first), count, side * side), out: stage }, whole);
+        const bring = (from: number, size: number): void =>
+          write.op('load', {}, { from: write.region(tiles, instanceRow(low, tilesPerInstance, shift(first, from)), size, side * side), out: { ...stage, row: affine(from), rows: size } }, { max: size, of: 'all' });
+        const aside = group.looped && plan.aside > 0 ? Math.max(1, Math.floor((count * plan.aside) / chunkRows)) : 0;
+        bring(0, count - aside);
+        if (aside > 0) bring(count - aside, aside);
         const ones = inBlocks ? low.ones(blocksIn(chunkTiles * side), blocksIn(nTiles * side)) : undefined;
         write.op('weights', { kTiles: chunkTiles, nTiles, split: plan.split }, { from: stage, scales: ones }, whole);
         const k = (chunkTiles - 1) * side + kLast;
@@ -120,17 +126,17 @@ function sameHome(low: Lowering, out: Place, residual: Place): void {
 
 /** A chunk of k: its first weight tile, its tiles, what it does to the accumulators, its ring slot, and where it starts in k. */
 export type Chunk = { readonly first: Affine; readonly chunkTiles: number; readonly accumulate: 'no' | 'yes' | 'first'; readonly ringSlot: Affine; readonly kLast: number; readonly column: Affine };
-export type Group = { readonly units: number; readonly last: boolean; readonly index: Affine; readonly firstUnit: Affine; readonly slot: Affine };
+export type Group = { readonly units: number; readonly last: boolean; readonly index: Affine; readonly firstUnit: Affine; readonly slot: Affine; readonly looped: boolean };
 
 /** Writes `body` for the column groups of a product, within its row tile. */
 export function eachGroup(low: Lowering, plan: MatmulPlan, body: (group: Group) => void): void {
   const { size, full, tail } = plan.groups;
   const total = pieceCount(plan.groups);
-  const step = full > 1 ? 1 : 0;
-  low.write.loop(2, 'groups', full, () =>
-    body({ units: size, last: tail === 0 && full === 1, index: affine(0, 0, 0, step), firstUnit: affine(0, 0, 0, step * size), slot: affine(0, 0, total, step) }),
-  );
-  if (tail > 0) body({ units: tail, last: true, index: affine(full), firstUnit: affine(full * size), slot: affine(full, 0, total) });
+  const single = (at: number, units: number): void => body({ units, last: at === total - 1, index: affine(at), firstUnit: affine(at * size), slot: affine(at, 0, total), looped: false });
+  const lead = plan.leading || full === 1 ? 1 : 0;
+  if (lead > 0) single(0, size);
+  low.write.loop(2, 'groups', full - lead, () => body({ units: size, last: false, index: affine(lead, 0, 0, 1), firstUnit: affine(lead * size, 0, 0, size), slot: affine(lead, 0, total, 1), looped: true }));
+  if (tail > 0) single(full, tail);
 }
 
 /** Writes `body` for the chunks of k of a column group. */

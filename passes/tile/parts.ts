@@ -5,9 +5,10 @@ import type { RowPart } from '../../ir/tile/module.ts';
 
 /**
  * Ops of an iteration of the layer loop for a part of the step's rows; `layer`: which iteration, after that of the loop, or of all. `carried`: what
- * becomes of the values that go from layer to layer, if they are parked: they leave SRAM after the ops, or come back before them.
+ * becomes of the values that go from layer to layer, if they are parked: they leave SRAM after the ops, or come back before them. `beside`: the
+ * attention of another part begins as they do, or is under way.
  */
-export type Turn<Part> = { readonly part: Part; readonly layer: number; readonly ops: readonly GraphOp[]; readonly carried?: 'leave' | 'return' };
+export type Turn<Part> = { readonly part: Part; readonly layer: number; readonly ops: readonly GraphOp[]; readonly carried?: 'leave' | 'return'; readonly beside?: 'begins' | 'goes on' };
 
 /**
  * The layers of the parts of a step, so that the attention of some is under the products of another. Every queue works in program order, so
@@ -27,8 +28,8 @@ export function interleaving<Part>(ops: readonly GraphOp[], trip: number, parts:
   const turn = (part: Part, layer: number, some: readonly GraphOp[]): Turn<Part> => ({ part, layer, ops: some });
   const attending = (part: Part, layer: number): readonly Turn<Part>[] => [{ ...turn(part, layer, []), carried: 'leave' }, turn(part, layer, Q)];
   /** From O to D, in a layer; beside it the Q of the part before, and the nO of the one after, whose attention is done by then. */
-  const turnOf = (x: Part, i: number, layer: number, beside: readonly Turn<Part>[]): readonly Turn<Part>[] => [
-    { ...turn(x, layer, [...O, ...nM]), carried: 'return' }, ...beside, turn(x, layer, M), ...nextO(i, layer), turn(x, layer, D),
+  const turnOf = (x: Part, i: number, layer: number, attends: readonly Turn<Part>[]): readonly Turn<Part>[] => [
+    { ...turn(x, layer, [...O, ...nM]), carried: 'return' }, ...attends, { ...turn(x, layer, M), beside: 'begins' }, ...nextO(i, layer), { ...turn(x, layer, D), beside: 'goes on' },
   ];
   const nextO = (i: number, layer: number): readonly Turn<Part>[] => [i + 1 < parts.length ? turn(parts[i + 1] as Part, layer, nO) : turn(parts[0], layer + 1, nO)];
   const last = trip - 1;

@@ -157,19 +157,20 @@ class GraphLowering {
     if (this.#parts.length === 1) return this.write.loop(0, 'layers', trip, () => emit(one, inLayers, ops));
     const { before, body, after } = interleaving(ops, trip, this.#parts);
     const all = (turns: readonly Turn<Part>[]): void => {
-      for (const { part, layer, ops: some, carried } of turns) {
+      for (const { part, layer: ahead, ops: some, carried, beside } of turns) {
+        const layer = { looped: true, ahead, beside };
         const [first, ...rest] = some;
         const isAdded = first?.kind === 'linear' && first.attrs.residual && op.body.params.length === 1 && part.storage.place(op.body.params[0] as ValueId).buffer === part.storage.place(first.operands.at(-1) as ValueId).buffer;
         if (carried === 'return' && isAdded) {
           // What is added to comes back a group of columns at a time.
           part.returning = true;
-          emit(part, { looped: true, ahead: layer }, [first]);
+          emit(part, layer, [first]);
           part.returning = false;
-          emit(part, { looped: true, ahead: layer }, rest);
+          emit(part, layer, rest);
           continue;
         }
         if (carried === 'return') this.#park(part, op, carried);
-        emit(part, { looped: true, ahead: layer }, some);
+        emit(part, layer, some);
         if (carried === 'leave') this.#park(part, op, carried);
       }
     };
