@@ -64,23 +64,18 @@ export const rowsToShare = (machine: Machine): number =>
 /** Tiles along n that a product of so many rows has in the arrays at once: groups of arrays share the rows, as long as each has as many as a tile takes to load. Two at the least, for a gated one. */
 const tilesAcross = ({ arrays }: Machine, rows: number): number => Math.max(2, Math.floor(arrays.count.value / 2 ** Math.floor(Math.log2(Math.max(1, rows / arrays.size.value)))));
 
-/** Tiles along k brought at once: those of two tiles an array, but no more than a gated product makes columns of at a time; half as many if only then the ring has slots enough. */
-const tilesDeep = (machine: Machine, rows: number, stageBytes: number): number => {
+/** Tiles along k brought at once: those of two tiles an array, but no more than a gated product makes columns of at a time. */
+const tilesDeep = (machine: Machine, rows: number): number => {
   const across = tilesAcross(machine, rows);
-  const deep = Math.max(1, Math.min(Math.floor(across / 2), Math.floor((2 * machine.arrays.count.value) / across)));
-  const slots = (of: number): number => stageBytes / 2 / tileBytesOf(machine, 1) / (across * of);
-  return deep % 2 === 0 && slots(deep) < slotsEnough && slots(deep / 2) >= slotsEnough ? deep / 2 : deep;
+  return Math.max(1, Math.min(Math.floor(across / 2), Math.floor((2 * machine.arrays.count.value) / across)));
 };
-
-/** Slots of a weight ring with which what is on its way, and what is just read, are a small part of it. */
-const slotsEnough = 8;
 
 /**
  * The depths a weight ring may have, best first: as deep as there is room for, but at least 3. A power of two divides the slots most products
  * take, so that they begin where others did.
  */
 export function ringDepths(machine: Machine, rows: number, stageBytes: number): readonly number[] {
-  const deepest = Math.min(ringMost, Math.floor(stageBytes / 2 / tileBytesOf(machine, 1) / (tilesAcross(machine, rows) * tilesDeep(machine, rows, stageBytes))));
+  const deepest = Math.min(ringMost, Math.floor(stageBytes / 2 / tileBytesOf(machine, 1) / (tilesAcross(machine, rows) * tilesDeep(machine, rows))));
   return [...(deepest < 4 ? [] : [2 ** Math.floor(Math.log2(deepest))]), 3, 2, 1];
 }
 
@@ -110,7 +105,7 @@ export function pieceSizes({ arrays, sram }: Machine): readonly number[] {
 export function pieceColumns(machine: Machine, rows: number, { stageBytes, ringDepth }: Staging): number {
   const side = machine.arrays.size.value;
   const slotTiles = stageBytes / 2 / ringDepth / tileBytesOf(machine, 1);
-  const most = Math.min(kTilesMax, tilesDeep(machine, rows, stageBytes), Math.floor(slotTiles / tilesAcross(machine, rows))) * side;
+  const most = Math.min(kTilesMax, tilesDeep(machine, rows), Math.floor(slotTiles / tilesAcross(machine, rows))) * side;
   const sizes = pieceSizes(machine);
   return sizes.find((columns) => columns <= most) ?? (sizes.at(-1) as number);
 }
@@ -123,7 +118,7 @@ export function planMatmul(shape: MatmulShape, machine: Machine, { stageBytes, r
   const side = machine.arrays.size.value;
   const tileBytes = tileBytesOf(machine, shape.elementBytes);
   const tilesPerUnit = shape.gated ? 2 : 1;
-  const slotTiles = Math.min(shape.chunkTiles === undefined ? tilesAcross(machine, shape.rows) * tilesDeep(machine, shape.rows, stageBytes) : Infinity, Math.floor(Math.min(stageBytes / 2 / ringDepth, shape.chunkBytes ?? Infinity) / tileBytes));
+  const slotTiles = Math.min(shape.chunkTiles === undefined ? tilesAcross(machine, shape.rows) * tilesDeep(machine, shape.rows) : Infinity, Math.floor(Math.min(stageBytes / 2 / ringDepth, shape.chunkBytes ?? Infinity) / tileBytes));
   const units = Math.ceil(shape.columns / side);
   const kTiles = Math.ceil(shape.k / side);
   const leastChunk = Math.min(kTiles, shape.chunkTiles ?? 1);
