@@ -87,7 +87,7 @@ export const variants: Readonly<Record<string, Variant>> = {
   'two parts, values in HBM': { machine: tiny, tp: 1, stageShare: 0.2, bounds: twoParts, parts: 2 },
   'two parts on two small chips': { machine: tiny2, tp: 2, stageShare: 0.25, bounds: twoParts, parts: 2 },
   'three parts, the last of them empty': { machine: sohu, tp: 1, stageShare: 0.25, bounds: { ...smallBounds, tokens: 48 }, parts: 3 },
-  'four parts, values in HBM': { machine: tiny, tp: 1, stageShare: 0.2, bounds: { ...smallBounds, tokens: 24 }, parts: 4 },
+  'four parts, values in HBM': { machine: { ...tiny, sram: { ...tiny.sram, bytes: { ...tiny.sram.bytes, value: 10240 } } }, tp: 1, stageShare: 0.2, bounds: { ...smallBounds, tokens: 24 }, parts: 4 },
   'two small chips': { machine: tiny2, tp: 2, stageShare: 0.25, bounds: smallBounds },
 };
 
