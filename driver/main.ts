@@ -80,7 +80,7 @@ function flagOf(key: string, option: (typeof options)[keyof typeof options]): Op
   const name = off ? flagName(key).replace('--', '--no-') : flagName(key);
   const flag = new Option('value' in option || 'choices' in option ? `${name} <${'value' in option ? option.value : key}>` : name, option.help);
   if ('choices' in option) flag.choices(option.choices);
-  if (typeof option.default === 'number') flag.argParser((text) => numberOf(text, name, Number.isInteger(option.default)));
+  if (typeof option.default === 'number') flag.argParser((text) => numberOf(text, name, option.value === 'N'));
   if (Array.isArray(option.default)) flag.argParser((text: string, before: readonly string[] | undefined) => [...(before ?? []), text]);
   return flag;
 }

@@ -7,7 +7,7 @@ type Option = { readonly default: string | number | boolean | readonly string[];
 export const phases = ['import', 'canonicalise', 'recognise', 'raise', 'roll', 'fuse', 'shard', 'formats', 'group', 'tile', 'emit', 'time'] as const;
 export type Phase = (typeof phases)[number];
 
-/** The command line's options, once: names, defaults, help. A number of 0 means: choose; one whose default is whole takes whole numbers. */
+/** The command line's options, once: names, defaults, help. A number of 0 means: choose; an N is a whole number. */
 export const options = {
   machine: { default: 'sohu', scope: ['compile', 'run', 'fits', 'opt'], value: 'NAME', help: 'machine: a name (see `sohuc machines`) or a .json file' },
   precision: { default: 'fp8', scope: ['compile', 'run', 'fits', 'opt'], choices: ['fp8', 'bf16'], help: 'format of matrix operands' },

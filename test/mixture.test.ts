@@ -29,7 +29,7 @@ const steps: readonly Step[] = [
 
 /** The lists of a step's choices are held whole: where values are in HBM there has to be room for them. */
 const inHbm = (name: string): Variant => ({ ...(usual[name] as Variant), machine: { ...tiny, sram: { ...tiny.sram, bytes: { ...tiny.sram.bytes, value: 2 ** 15 } } }, stageShare: 0.1 });
-const variants: Readonly<Record<string, Variant>> = { ...usual, ...Object.fromEntries(['values in HBM', 'two parts, values in HBM'].map((name) => [name, inHbm(name)])) };
+const variants: Readonly<Record<string, Variant>> = { ...usual, ...Object.fromEntries(['values in HBM', 'two parts, values in HBM', 'four parts, values in HBM'].map((name) => [name, inHbm(name)])) };
 const machines = Object.entries(variants).filter(([name]) => !isCheck || ['a machine of 8x8 arrays and 8 KiB', 'values in HBM', 'two small chips'].includes(name));
 
 const models: Readonly<Record<string, GraphModule>> = {

@@ -6,7 +6,7 @@ import { formatBytes, type Format } from '../../isa-spec/fields.ts';
 import type { Activation } from '../../isa-spec/instructions.ts';
 import { type BinsShape, shapesOfBins } from '../plan/experts.ts';
 import { cutProduct, type MatmulPlan, pieceCount, pieceTotal } from '../plan/matmul.ts';
-import { bufferOf, DoesNotFit, instanceRow, listBuffer, type Lowering, type Place, rowBytes, rowLimit, rowsOf, wholeList } from './lowering.ts';
+import { bufferOf, DoesNotFit, instanceRow, listBuffer, type Lowering, type Place, rowBytes, rowLimit, rowsAtMost, rowsOf, wholeList } from './lowering.ts';
 import { eachChunk, eachGroup } from './matmul.ts';
 import { tableOf } from './rows.ts';
 import { weightNameOf, weightOf } from './weights.ts';
@@ -62,7 +62,7 @@ export function lowerExperts(low: Lowering, op: OpOf<'experts'>, tag: number): v
     product(low, { weight: downs, bias: biases[1], plan: downPlan, ringDepth, gated: false, activation: 'none', scaled, experts, owners, format }),
   ] as const;
   write.loop(1, 'bins', bins, () => {
-    write.op('gather', { skip: true }, { table: write.region(rowsIn, affine(0), rowLimit(low, x.of), x.columns), index: sources, out: own }, rows);
+    write.op('gather', { skip: true }, { table: write.region(rowsIn, affine(0), rowsAtMost(low, x.of), x.columns), index: sources, out: own }, rows);
     if (first.rowScale !== undefined) write.op('quantise', {}, { x: own, out: first.a, rowScale: first.rowScale }, rows);
     products[0](first.a, first.rowScale, part, rows);
     if (parts > 1) write.op('allgather', { parts, tag }, { from: part, out: hidden }, rows);

@@ -58,6 +58,9 @@ export class MustSpill extends Error {
 
 export const rowLimit = ({ bounds, part }: Lowering, of: StepCount): number => (of === 'tokens' && part !== undefined ? part.rows : bounds[of]);
 
+/** Rows of them that the largest step has: of the last part fewer than it is high, if parts do not come out even. */
+export const rowsAtMost = (low: Lowering, of: StepCount): number => Math.min(rowLimit(low, of), of === 'tokens' ? low.bounds.tokens - (low.part?.first ?? 0) : Infinity);
+
 export const bufferOf = (low: Lowering, id: BufferId): Buffer => low.write.buffers[id] as Buffer;
 
 /** Bytes a row of `columns` elements takes in a buffer of its own. */

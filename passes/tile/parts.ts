@@ -61,7 +61,7 @@ export const partsMax = 16;
 
 /**
  * The parts a step's rows may be worked on in, alike in height: `count` of them if every layer of the module's only loop attends once, with
- * the causal mask: rows attend to none after them, so a part needs none but those before it. Otherwise one. Parts begin on lines of row lists.
+ * the causal mask: rows attend to none after them, so a part needs none but those before it. Otherwise one. Parts begin on lines of row lists: of few rows there are fewer parts.
  */
 export function partsOf({ body }: GraphModule, rows: number, count: number, machine: Machine): readonly [RowPart, ...RowPart[]] {
   const loops = body.ops.filter((op): op is OpOf<'loop'> => op.kind === 'loop');
@@ -71,5 +71,5 @@ export function partsOf({ body }: GraphModule, rows: number, count: number, mach
   const lineRows = machine.sram.lineBytes.value / formatBytes.i32;
   const height = Math.ceil(rows / count / lineRows) * lineRows;
   if (!fits || count === 1 || height >= rows) return [{ first: 0, rows }];
-  return Array.from({ length: count }, (_, part) => ({ first: part * height, rows: height })) as unknown as readonly [RowPart, ...RowPart[]];
+  return Array.from({ length: Math.ceil(rows / height) }, (_, part) => ({ first: part * height, rows: height })) as unknown as readonly [RowPart, ...RowPart[]];
 }

@@ -49,6 +49,11 @@ describe('--explain tiling', () => {
     expect([...keys].filter((key) => !named.has(key))).toEqual([]);
   });
 
+  it('stages what `--stage-share` says', async () => {
+    const { stages: [stage] } = JSON.parse((await sohuc(example('llama/hf'), '--stage-share', '0.125', '--explain', 'tiling', '--json')).stdout) as TilingExplained;
+    expect(stage?.plan.homes.stageBytes).toBe((stage?.sram.bytes ?? 0) / 8);
+  });
+
   it('is of a model: a program does not say what was decided', async () => {
     const { code, stderr } = await sohuc('report', 'model.sohu', '--explain', 'tiling');
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('`--explain tiling` is of a model') as string });

@@ -1,0 +1,19 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import type { CostReport } from '../../report/report.ts';
+import { folder, sohuc } from './command.ts';
+
+const mixtral = {
+  model_type: 'mixtral', hidden_size: 256, intermediate_size: 512, num_hidden_layers: 3, num_attention_heads: 4, num_key_value_heads: 2, vocab_size: 1000,
+  max_position_embeddings: 1024, rms_norm_eps: 1e-5, rope_theta: 10000, hidden_act: 'silu', num_local_experts: 4, num_experts_per_tok: 2,
+};
+
+/** Steps of 30 rows, in parts that begin at multiples of 16. */
+it.each(['2', '3'])('a mixture in parts that do not come out even: %s are asked for', async (parts) => {
+  const at = folder();
+  writeFileSync(join(at, 'config.json'), JSON.stringify(mixtral));
+  const { code, stdout, stderr } = await sohuc(at, '--batch', '16', '--isl', '8', '--osl', '8', '--parts', parts, '--json', '--out', join(at, 'out'));
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect((JSON.parse(stdout) as CostReport).workload.batch).toBe(16);
+});
