@@ -1,6 +1,6 @@
 import { bufferLines, pitchLines, slotLines } from '../ir/tile/footprint.ts';
 import { lifetimes } from '../ir/tile/lifetimes.ts';
-import { allTileOps, type Buffer, isLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
+import { allTileOps, type Buffer, isLoop, type Region, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
 import { queueOf } from '../ir/tile/queue.ts';
 import { binsOf } from '../isa-spec/bins.ts';
 import type { Queue } from '../isa-spec/instructions.ts';
@@ -48,8 +48,8 @@ export type Attention = {
   readonly append: { readonly keys: number; readonly values: number }; readonly pageRows: number; readonly runBytes: number;
 };
 
-/** Where parameters are brought before they are needed: as soon as a slot is free, by `queue`, in program order; `aheadCycles`: what all slots take to be filled at the rate of HBM; `aheadOps`: the most ops it is ahead of the one at work. */
-export type Ring = { readonly name: string; readonly slots: number; readonly slotBytes: number; readonly bytes: number; readonly queue: Queue; readonly aheadCycles: number; readonly aheadOps: number };
+/** Where parameters are brought before they are needed: as soon as a slot is free, by `queues`, in program order; `aheadCycles`: what all slots take to be filled at the rate of HBM; `aheadOps`: the most ops it is ahead of the one at work. */
+export type Ring = { readonly name: string; readonly slots: number; readonly slotBytes: number; readonly bytes: number; readonly queues: readonly Queue[]; readonly aheadCycles: number; readonly aheadOps: number };
 
 /** A value: where it lives, why not in SRAM if it does not, and from which op to which. */
 export type Value = { readonly name: string; readonly space: 'sram' | 'hbm'; readonly why: '' | 'spilled' | 'parked' | 'picked' | 'wide'; readonly bytes: number; readonly live: readonly { readonly from: string; readonly to: string }[] };
@@ -108,37 +108,40 @@ function attentionsOf({ body, buffers }: TileModule, { decisions }: TilingPlan, 
   });
 }
 
-/** What brings parameters: a row of them, or those that an index picks. */
-function broughtBy(op: TileOp, buffers: readonly Buffer[]): number | undefined {
+/** Where an op brings parameters, if it does: a row of them, or those that an index picks. */
+function broughtBy(op: TileOp, buffers: readonly Buffer[]): Region | undefined {
   const from = op.kind === 'load' ? op.regions.from : op.kind === 'gather' ? op.regions.table : undefined;
   const { role, packing } = (from === undefined ? {} : buffers[from.buffer]) as Partial<Buffer>;
-  return role === 'weights' && packing !== undefined && packing.kind !== 'rows' && 'out' in op.regions ? op.regions.out.buffer : undefined;
+  return role === 'weights' && packing !== undefined && packing.kind !== 'rows' && 'out' in op.regions ? op.regions.out : undefined;
 }
 
 function ringsOf({ body, buffers }: TileModule, machine: Machine): readonly Ring[] {
   const line = machine.sram.lineBytes.value;
-  const turns = new Map<number, { readonly queue: Queue; readonly of: { readonly label: string; slots: number }[] }>();
+  const turns = new Map<number, { readonly queues: Set<Queue>; readonly of: { readonly label: string; slots: number }[] }>();
   const walk = (nodes: readonly TileNode[], times: number): void => {
     for (const node of nodes) {
       if (isLoop(node)) {
         walk(node.body, node.level === 0 ? times : times * node.count);
         continue;
       }
-      const ring = broughtBy(node, buffers);
-      if (ring === undefined) continue;
-      const known = turns.get(ring) ?? { queue: queueOf(node, buffers), of: [] };
+      const to = broughtBy(node, buffers);
+      if (to === undefined) continue;
+      const known = turns.get(to.buffer) ?? { queues: new Set<Queue>(), of: [] };
+      turns.set(to.buffer, known);
+      known.queues.add(queueOf(node, buffers));
+      // What is brought into the middle of a slot is of one that has been counted.
+      const slots = to.row.base > 0 ? 0 : times;
       const last = known.of.at(-1);
-      if (last?.label === node.label) last.slots += times;
-      else known.of.push({ label: node.label, slots: times });
-      turns.set(ring, known);
+      if (last?.label === node.label) last.slots += slots;
+      else known.of.push({ label: node.label, slots });
     }
   };
   walk(body, 1);
-  return [...turns].map(([id, { queue, of }]): Ring => {
+  return [...turns].map(([id, { queues, of }]): Ring => {
     const buffer = buffers[id] as Buffer;
     const slotBytes = slotLines(buffer, line) * line;
     const bytes = buffer.depth * slotBytes;
-    return { name: buffer.name, slots: buffer.depth, slotBytes, bytes, queue, aheadCycles: Math.round((bytes * machine.clockHz.value) / machine.hbm.bytesPerSecond.value), aheadOps: Math.max(...of.map((_, i) => opsAhead(of, i, buffer.depth))) };
+    return { name: buffer.name, slots: buffer.depth, slotBytes, bytes, queues: [...queues], aheadCycles: Math.round((bytes * machine.clockHz.value) / machine.hbm.bytesPerSecond.value), aheadOps: Math.max(...of.map((_, i) => opsAhead(of, i, buffer.depth))) };
   });
 }
 

@@ -22,7 +22,7 @@ function stageText({ stages, plan: { homes, tries, decisions }, sram, products, 
     ...section('attention', ['queries', 'heads', 'at once', 'keys, values at once', 'page', 'run'], attentions.map((one) => [
       one.op, String(one.rows), `${one.heads} x ${one.headDim}, ${one.kvHeads} KV`, plural(one.window, 'row'), `${one.append.keys}, ${one.append.values}`, plural(one.pageRows, 'row'), `${grouped(one.runBytes)} B`,
     ])),
-    ...section('brought ahead, as soon as a slot is free', ['slots', 'bytes', 'queue', 'ahead'], rings.map((one) => [one.name, String(one.slots), grouped(one.bytes), one.queue, `${grouped(one.aheadCycles)} cycles of HBM, ${plural(one.aheadOps, 'op')}`])),
+    ...section('brought ahead, as soon as a slot is free', ['slots', 'bytes', 'queues', 'ahead'], rings.map((one) => [one.name, String(one.slots), grouped(one.bytes), one.queues.join(', '), `${grouped(one.aheadCycles)} cycles of HBM, ${plural(one.aheadOps, 'op')}`])),
     ...section('values', ['bytes', 'in', 'from ... to'], values.map((one) => [one.name, grouped(one.bytes), one.why === '' ? one.space.toUpperCase() : `${one.space.toUpperCase()}, ${one.why}`, [...new Set(one.live.map(({ from, to }) => (from === to ? from : `${from} ... ${to}`)))].join(', ')])),
     ...section('rows staged from and to HBM', ['rows', 'row tiles', 'bytes a row'], stagedRows(decisions).map(({ op, what, rows, rowTile, bytesPerRow }) => [`${op} ${what}`, String(rows), tiles(rowTile, Math.ceil(rows / rowTile)), grouped(bytesPerRow)])),
   ].join('\n');

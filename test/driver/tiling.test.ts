@@ -23,7 +23,7 @@ describe('--explain tiling', () => {
     expect(plan.homes.spilled.filter((name) => !values.some((value) => value.name === name && value.why === 'spilled'))).toEqual([]);
     expect(plan.tries.flatMap((one) => (one.so === 'spill' ? [one.value] : []))).toEqual(plan.homes.spilled);
     expect(products.map(({ weight }) => weight)).toEqual(plan.decisions.flatMap((decision) => (decision.kind === 'product' && decision.settled !== undefined ? [decision.what] : [])));
-    expect(rings.find(({ name }) => name === 'weights.e4m3')).toMatchObject({ slots: plan.homes.ringDepth, queue: 'dma0' });
+    expect(rings.find(({ name }) => name === 'weights.e4m3')).toMatchObject({ slots: plan.homes.ringDepth, queues: ['dma0'] });
     expect(sram.peakBytes).toBeLessThanOrEqual(sram.bytes);
   });
 
