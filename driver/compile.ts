@@ -21,7 +21,8 @@ import { raise } from '../passes/raise/raise.ts';
 import { recognisePasses } from '../passes/recognise/pipeline.ts';
 import { roll } from '../passes/roll.ts';
 import { shard } from '../passes/shard.ts';
-import { type GraphStage, stagesOf } from '../passes/stage.ts';
+import { cutOf } from '../passes/plan/cut.ts';
+import { type GraphStage, layerLoop, stagesOf } from '../passes/stage.ts';
 import { reportUnlowerable } from '../passes/tile/tile.ts';
 import { grouped } from '../report/format.ts';
 import { firstFinding } from '../verifier/verify.ts';
@@ -139,10 +140,8 @@ function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, 
   reportUnlowerable(module, diagnostics);
   if (diagnostics.hasErrors) return undefined;
 
-  const parts = stagesOf(ungroup(module), target.pp, diagnostics);
-  if (diagnostics.hasErrors) return undefined;
-  const { serving, kinds } = placed(parts, target, target.serve(module), diagnostics);
-  if (kinds === undefined) return undefined;
+  const { serving, stages: parts, kinds } = placed(ungroup(module), target, target.serve(module), diagnostics);
+  if (kinds === undefined || diagnostics.hasErrors) return undefined;
   for (const { like, tile } of kinds) {
     mustHold('stage', (problems) => verifyGraph((parts[like] as GraphStage).module, problems));
     mustHold('tile', (problems) => verifyTile(tile).forEach((problem) => problems.report(problem)));
@@ -159,7 +158,7 @@ function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, 
   const entry = module.caches.length === 0 ? 'encode' : 'step';
   const chipsOf = ({ like }: Kind): readonly number[] => parts.flatMap((part, stage) => (part.like === like ? Array.from({ length: target.tp }, (_, rank) => stage * target.tp + rank) : []));
   const modules = kinds.map((kind): Placed => ({ module: kind.tile, layout: kind.layout, chips: chipsOf(kind) }));
-  const program = roomFor(() => buildProgram(modules, target.machine, entry, programMeta({ rows, normative: module }, target, serving)), diagnostics);
+  const program = roomFor(() => buildProgram(modules, target.machine, entry, programMeta({ rows, normative: module }, target, serving, parts.map(({ module: { body } }) => layerLoop({ body })?.attrs.trip ?? 0))), diagnostics);
   if (program === undefined) return undefined;
   ended('emit', 'emit', { program });
   if (isProved) {
@@ -174,13 +173,18 @@ function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, 
   return { rows, normative: module, stages, program, workload: serving.workload };
 }
 
+/** The layers of each stage: those asked for, or as the step is fastest. */
+export const cutFor = (module: GraphModule, { pp, cut, machine, parts: asked }: Chips, { step, parts = asked }: Serving): readonly number[] => cut ?? cutOf(module, pp, step === undefined ? undefined : { machine, step, parts });
+
 /** Places what is to be served; or what is to be served instead, where that does not fit. */
-function placed(stages: readonly GraphStage[], target: Target, serving: Serving, diagnostics: Diagnostics): { readonly serving: Serving; readonly kinds: readonly Kind[] | undefined } {
+function placed(module: GraphModule, target: Target, serving: Serving, diagnostics: Diagnostics): { readonly serving: Serving; readonly stages: readonly GraphStage[]; readonly kinds: readonly Kind[] | undefined } {
   const { parts = target.parts, stageShare = target.stageShare, instead } = serving;
+  const stages = stagesOf(module, cutFor(module, target, serving), diagnostics);
+  if (diagnostics.hasErrors) return { serving, stages, kinds: undefined };
   const problems = instead === undefined ? diagnostics : new Diagnostics();
   const kinds = place(stages, { ...target, parts, stageShare }, serving.bounds, problems);
   const fits = kinds !== undefined && memoryOf(kinds, target.machine).bytes <= target.machine.hbm.bytes.value;
-  return fits || instead === undefined ? { serving, kinds } : placed(stages, target, instead, diagnostics);
+  return fits || instead === undefined ? { serving, stages, kinds } : placed(module, target, instead, diagnostics);
 }
 
 /** What the verifier has against a program of ours is a bug. */
@@ -214,13 +218,13 @@ function roomFor<T>(build: () => T, diagnostics: Diagnostics): T | undefined {
   }
 }
 
-function programMeta({ rows, normative }: Pick<Compiled, 'rows' | 'normative'>, target: Target, { workload }: Serving): Program['meta'] {
+function programMeta({ rows, normative }: Pick<Compiled, 'rows' | 'normative'>, target: Target, { workload }: Serving, cut: readonly number[]): Program['meta'] {
   const { nodes, parameters, layers } = rows.source;
   const count = (wanted: string): number => nodes.filter(({ disposition }) => disposition === wanted).length;
   return {
     compiler: 'sohuc', model: { name: rows.name, family: rows.family, parameters, layers },
     recognition: { sourceNodes: nodes.length, hardware: count('hardware'), folded: count('folded'), host: count('host'), refused: count('refused'), ...fusedOps({ ...normative, source: rows.source }) },
-    precision: target.precision, limits: limitsOf(rows), ...(rows.source.interface.samples === undefined ? {} : { samples: rows.source.interface.samples }), ...(rows.source.interface.unfolds === undefined ? {} : { unfolds: rows.source.interface.unfolds }), workload: { ...workload }, mapping: { machine: target.machine.name, chips: target.tp * target.pp, tp: target.tp, pp: target.pp, ep: 1, replicas: target.replicas ?? 1 },
+    precision: target.precision, limits: limitsOf(rows), ...(rows.source.interface.samples === undefined ? {} : { samples: rows.source.interface.samples }), ...(rows.source.interface.unfolds === undefined ? {} : { unfolds: rows.source.interface.unfolds }), workload: { ...workload }, mapping: { machine: target.machine.name, chips: target.tp * target.pp, tp: target.tp, pp: target.pp, ep: 1, replicas: target.replicas ?? 1, cut },
   };
 }
 

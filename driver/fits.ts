@@ -1,10 +1,11 @@
 import { Diagnostics } from '../diagnostics/diagnostic.ts';
 import type { GraphModule } from '../ir/graph/module.ts';
 import { ungroup } from '../passes/group.ts';
+import { cutOf } from '../passes/plan/cut.ts';
 import { stagesOf } from '../passes/stage.ts';
 import { reportUnlowerable } from '../passes/tile/tile.ts';
 import { grouped, plural } from '../report/format.ts';
-import { dividingPasses, runPass, type Target } from './compile.ts';
+import { cutFor, dividingPasses, runPass, type Target } from './compile.ts';
 import { memoryOf, type MemoryMap, place } from './placement.ts';
 import { contextOf, mostRows, rowsOf, steadyServing } from './serving.ts';
 import type { Workload } from './workload.ts';
@@ -28,10 +29,12 @@ export function divided(whole: GraphModule, on: On, diagnostics: Diagnostics): N
   }
   reportUnlowerable(module, diagnostics);
   if (diagnostics.hasErrors) return undefined;
-  const stages = stagesOf(ungroup(module), on.pp, diagnostics);
+  const flat = ungroup(module);
+  stagesOf(flat, cutOf(flat, on.pp, undefined), diagnostics);
   if (diagnostics.hasErrors) return undefined;
   return (workload) => {
-    const kinds = place(stages, on, steadyServing(module, workload, on).bounds, new Diagnostics());
+    const serving = steadyServing(module, workload, on);
+    const kinds = place(stagesOf(flat, cutFor(flat, on, serving), new Diagnostics()), on, serving.bounds, new Diagnostics());
     return kinds === undefined ? undefined : memoryOf(kinds, on.machine);
   };
 }

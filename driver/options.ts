@@ -13,6 +13,7 @@ export const options = {
   precision: { default: 'fp8', scope: ['compile', 'run', 'fits', 'opt'], choices: ['fp8', 'bf16'], help: 'format of matrix operands' },
   tp: { default: 0, scope: ['compile', 'run', 'opt'], value: 'N', help: 'chips every layer is divided over' },
   pp: { default: 0, scope: ['compile', 'run'], value: 'N', help: 'stages of a pipeline the layers are divided into, each of as many chips as `--tp` says' },
+  stages: { default: '', scope: ['compile', 'run'], value: 'LIST', help: 'how many of the layers that are alike each stage of a pipeline has, separated by commas (default: as makes the slowest fastest)' },
   parts: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'parts of a step\'s rows: of several, some attend while another multiplies (affects speed, never results)' },
   isl: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'input tokens of a request' },
   osl: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'output tokens of a request' },

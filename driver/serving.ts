@@ -1,11 +1,12 @@
 import type { GraphModule } from '../ir/graph/module.ts';
+import type { StepSequence } from '../ir/step.ts';
 import type { Precision } from '../passes/formats.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
 import type { Chips } from './placement.ts';
 import { boundsOf, steadyStep, takesMemory, type Workload } from './workload.ts';
 
-/** What a program is for, once the model is known: requests, and the largest step; where the target leaves it open, the parts of a step and the SRAM to stage in; and what else to serve, if that does not fit. */
-export type Serving = { readonly workload: Workload; readonly bounds: Bounds; readonly parts?: number; readonly stageShare?: number; readonly instead?: Serving };
+/** What a program is for, once the model is known: requests, the largest step, and the one it is to be fast at, if any; where the target leaves it open, the parts of a step and the SRAM to stage in; and what else to serve, if that does not fit. */
+export type Serving = { readonly workload: Workload; readonly bounds: Bounds; readonly step?: readonly StepSequence[]; readonly parts?: number; readonly stageShare?: number; readonly instead?: Serving };
 
 /** Bytes of an element of keys and values. */
 export const operandBytes = { fp8: 1, bf16: 2 } as const satisfies Readonly<Record<Precision, number>>;
@@ -13,7 +14,8 @@ export const operandBytes = { fp8: 1, bf16: 2 } as const satisfies Readonly<Reco
 /** Serves the steady state of a workload. */
 export function steadyServing(module: GraphModule, workload: Workload, { machine, pp, precision }: Chips & { readonly precision: Precision }): Serving {
   const pool = { context: workload.isl + workload.osl, elementBytes: operandBytes[precision], stages: pp };
-  return { workload, bounds: boundsOf(module, machine, steadyStep(workload, pp, takesMemory(module)), pool) };
+  const step = steadyStep(workload, pp, takesMemory(module));
+  return { workload, step, bounds: boundsOf(module, machine, step, pool) };
 }
 
 /** Rows of a step of all stages together that is still laid out, far above what any machine holds; sequences as many. */

@@ -2,40 +2,45 @@ import type { Diagnostics } from '../diagnostics/diagnostic.ts';
 import { allOps, type Block, type GraphModule, type GraphOp, type OpOf } from '../ir/graph/module.ts';
 import type { TensorType, ValueId } from '../ir/types.ts';
 
-/** A chip's part of a module. */
+/** A stage's part of a module. */
 export type GraphStage = { readonly module: GraphModule; readonly like: number };
 
 /**
- * Cuts a module into the stages of a pipeline, one a chip: each has its share of the layer loop's iterations with their weights
+ * Cuts a module into the stages of a pipeline: each has as many of the layer loop's iterations as `cut` says, with their weights
  * and caches; the first has what comes before the loop, the last what comes after it. A step of the pipeline is a step of
  * every stage, each on other sequences; what one gives out the next takes in its next step. Stages alike differ in the values of
  * their weights alone: `like` is the first of them. Reports E4002 where the module cannot be cut so.
  */
-export function stagesOf(module: GraphModule, count: number, diagnostics: Diagnostics): readonly GraphStage[] {
+export function stagesOf(module: GraphModule, cut: readonly number[], diagnostics: Diagnostics): readonly GraphStage[] {
+  const count = cut.length;
   if (count === 1) return [{ module, like: 0 }];
-  const loop = module.body.ops.reduce<OpOf<'loop'> | undefined>((most, op) => (op.kind === 'loop' && op.attrs.trip > (most?.attrs.trip ?? 0) ? op : most), undefined);
-  const why = loop === undefined ? 'its layers are not alike' : obstacle(module, loop, count);
+  const loop = layerLoop(module);
+  const why = loop === undefined ? 'its layers are not alike' : obstacle(module, loop, cut);
   if (loop === undefined || why !== undefined) {
     diagnostics.report({ code: 'E4002', message: `\`${module.name}\` cannot be cut into ${count} stages: ${why}`, origin: loop?.origin ?? { kind: 'none' }, help: 'use a smaller `--pp`, or `--tp`' });
     return [];
   }
-  const { trip } = loop.attrs;
-  const spans = Array.from({ length: count }, (_, stage): Span => ({ from: Math.floor((stage * trip) / count), to: Math.floor(((stage + 1) * trip) / count) }));
   const isInner = (stage: number): boolean => stage > 0 && stage < count - 1;
-  const layers = (stage: number): number => (spans[stage]?.to ?? 0) - (spans[stage]?.from ?? 0);
-  return spans.map((span, stage) => ({
-    module: stageOf(module, loop, span),
-    like: isInner(stage) ? spans.findIndex((_, other) => isInner(other) && layers(other) === layers(stage)) : stage,
+  let from = 0;
+  return cut.map((layers, stage) => ({
+    module: stageOf(module, loop, { from, to: (from += layers) }),
+    like: isInner(stage) ? cut.findIndex((other, i) => isInner(i) && other === layers) : stage,
   }));
 }
+
+/** The loop that layers are iterations of: the longest. */
+export const layerLoop = ({ body }: Pick<GraphModule, 'body'>): OpOf<'loop'> | undefined =>
+  body.ops.reduce<OpOf<'loop'> | undefined>((most, op) => (op.kind === 'loop' && op.attrs.trip > (most?.attrs.trip ?? 0) ? op : most), undefined);
 
 /** Iterations of the loop. */
 type Span = { readonly from: number; readonly to: number };
 
 /** Why a loop cannot be divided between chips. */
-function obstacle({ body, inputs, types }: GraphModule, loop: OpOf<'loop'>, count: number): string | undefined {
+function obstacle({ body, inputs, types }: GraphModule, loop: OpOf<'loop'>, cut: readonly number[]): string | undefined {
   const { trip } = loop.attrs;
-  if (trip < count) return `only ${trip} of its layers are alike`;
+  const layers = cut.reduce((sum, each) => sum + each, 0);
+  if (trip < cut.length) return `only ${trip} of its layers are alike`;
+  if (layers !== trip || cut.includes(0)) return `${cut.join(' + ')} layers are not the ${trip} that are alike, at least one a stage`;
   if (loop.operands.some((value) => types[value]?.shape.length !== 2)) return 'a layer hands more than rows to the next';
   const at = body.ops.indexOf(loop);
   const before = new Set(body.ops.slice(0, at).flatMap((op) => (op.kind === 'weight' ? [] : op.results)));

@@ -24,12 +24,15 @@ const stallCheck = record({ reason: text, fraction });
 const queueCheck = record({ queue: nameOf(queues), instructions: amount, busy: fraction, stalls: listOf(stallCheck) });
 const labelCheck = record({ label: text, sources: listOf(text), seconds: amount });
 
+/** `cut`: how many of the layers that are alike each stage has. */
+const mappingCheck = record({ machine: text, chips: size, tp: size, pp: size, ep: size, replicas: size, cut: listOf(size) });
+
 /** The schema of the report: the type, its checker and its documentation in one. Numbers are SI; sizes are bytes. */
 const reportCheck = record({
   schema: nameOf(['sohuc-report/1']),
   model: modelCheck,
   recognition: record({ ...recognised, hardwareOpsPerLayer: amount }),
-  mapping: record({ machine: text, chips: size, tp: size, pp: size, ep: size, replicas: size }),
+  mapping: mappingCheck,
   program: record({ bytes: size, instructions: size, entries: listOf(record({ name: text, bounds: anything })) }),
   memory: record({
     weightBytesPerChip: size, kvBytesPerToken: size, sramPeakBytes: size, sramBytes: size, hbmBytes: size,
@@ -64,7 +67,7 @@ export function checkReport(json: unknown): readonly string[] {
 const metaChecks = {
   model: modelCheck,
   recognition: record(recognised),
-  mapping: record({ machine: text, chips: size, tp: size, pp: size, ep: size, replicas: size }),
+  mapping: mappingCheck,
   compiler: text,
   precision: text,
   sramPeakBytes: size,

@@ -77,8 +77,8 @@ function computing(kinds: string): string {
 }
 
 function mappingLines({ mapping }: CostReport): readonly string[] {
-  const { machine, chips, tp, pp, ep, replicas } = mapping;
-  return [`${machine}: TP ${tp} x PP ${pp} x EP ${ep}, ${plural(chips, 'chip')} a replica, ${plural(replicas, 'replica')}`];
+  const { machine, chips, tp, pp, ep, replicas, cut } = mapping;
+  return [`${machine}: TP ${tp} x PP ${pp} x EP ${ep}, ${plural(chips, 'chip')} a replica, ${plural(replicas, 'replica')}`, ...(pp === 1 ? [] : [`stages of ${new Set(cut).size === 1 ? cut[0] : cut.join(' + ')} layers`])];
 }
 
 function memoryLines({ memory }: CostReport): readonly string[] {

@@ -15,6 +15,7 @@ import { sohu8 } from '../isa-spec/machines/sohu.ts';
 import { tiny } from '../isa-spec/machines/tiny.ts';
 import { encodeStepBlock, type StepTables } from '../isa-spec/step-block.ts';
 import { ungroup } from '../passes/group.ts';
+import { cutOf } from '../passes/plan/cut.ts';
 import { stagesOf } from '../passes/stage.ts';
 import { createMachineState, imageSource } from '../simulator/functional/machine-state.ts';
 import { runStep } from '../simulator/functional/run.ts';
@@ -41,7 +42,7 @@ function pipeline(machine: typeof tiny, model: typeof source, { stages, tp, part
   const graph = normative(model, machine, 'fp8', tp);
   const weights = model === source ? store : storeFor(model);
   const diagnostics = new Diagnostics();
-  const divided = stagesOf(ungroup(graph), stages, diagnostics);
+  const divided = stagesOf(ungroup(graph), cutOf(ungroup(graph), stages, undefined), diagnostics);
   for (const { module } of divided) verifyGraph(module, diagnostics);
   expect(diagnostics.all).toEqual([]);
   const placed = divided.map(({ module }, stage) => {
@@ -95,9 +96,9 @@ it.each([
 });
 
 it('stages have the layers, their weights and caches, and what comes before and after, once', () => {
-  const parts = stagesOf(normative(source, tiny, 'fp8'), stages, new Diagnostics());
+  const parts = stagesOf(normative(source, tiny, 'fp8'), [1, 1, 1], new Diagnostics());
   expect(parts.map(({ like }) => like)).toEqual([0, 1, 2]);
-  expect(stagesOf(normative({ ...source }, tiny, 'fp8'), 2, new Diagnostics()).map(({ module }) => module.caches.map(({ layers }) => layers))).toEqual([[1], [2]]);
+  expect(stagesOf(normative({ ...source }, tiny, 'fp8'), [1, 2], new Diagnostics()).map(({ module }) => module.caches.map(({ layers }) => layers))).toEqual([[1], [2]]);
   const kinds = parts.map(({ module }) => ['embed', 'take', 'give', 'sampleRows'].filter((kind) => printGraph(module).includes(` ${kind}(`)));
   expect(kinds).toEqual([['embed', 'take', 'give'], ['take', 'give'], ['take', 'sampleRows']]);
   expect(parts.map(({ module }) => module.inputs.map(({ feed }) => feed))).toEqual([['ids', 'positions'], ['positions'], ['positions']]);
@@ -106,7 +107,7 @@ it('stages have the layers, their weights and caches, and what comes before and 
 
 it('more stages than layers are refused', () => {
   const diagnostics = new Diagnostics();
-  expect(stagesOf(normative(source, tiny, 'fp8'), 4, diagnostics)).toEqual([]);
+  expect(stagesOf(normative(source, tiny, 'fp8'), [1, 1, 1, 1], diagnostics)).toEqual([]);
   expect(diagnostics.all.map(({ code, message }) => `${code} ${message}`)).toEqual(['E4002 `tiny` cannot be cut into 4 stages: only 3 of its layers are alike']);
 });
 

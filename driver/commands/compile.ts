@@ -135,7 +135,7 @@ export function targetOf(options: Options, { tp, pp, replicas }: Mapping = { tp:
   if (tp * pp * replicas > machine.chips) throw new UsageError(`${mappingText({ tp, pp, replicas })}: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
   if (!Number.isInteger(options.parts) || options.parts < 0 || options.parts > partsMax) throw new UsageError(`\`--parts ${options.parts}\`: a step is worked on in 1 to ${partsMax} parts`);
   const asked = { ...options, batch: Math.ceil(options.batch / replicas) };
-  const on = { machine, tp, pp, replicas, stageShare: options.stageShare || stageShares[1], parts: options.parts || 1, precision: options.precision === 'bf16' ? 'bf16' : 'fp8' } as const;
+  const on = { machine, tp, pp, replicas, stageShare: options.stageShare || stageShares[1], parts: options.parts || 1, precision: options.precision === 'bf16' ? 'bf16' : 'fp8', ...(options.stages === '' ? {} : { cut: cutNamed(options.stages, pp) }) } as const;
   const serving = (module: GraphModule, parts: number): Serving => {
     const workload = workloadOf(module, { ...asked, parts }, pp * parts);
     checkWorkload(workload, module);
@@ -150,6 +150,14 @@ export function targetOf(options: Options, { tp, pp, replicas }: Mapping = { tp:
     return part.rows < two.bounds.tokens && part.rows >= rowsToShare(machine) ? { ...two, instead: one } : one;
   };
   return { ...on, serve };
+}
+
+/** `11,11,10`: layers of each of `pp` stages. */
+function cutNamed(list: string, pp: number): readonly number[] {
+  const cut = list.split(',').map(Number);
+  if (!cut.every((layers) => Number.isInteger(layers) && layers > 0)) throw new UsageError(`\`--stages ${list}\`: whole numbers of layers, separated by commas`);
+  if (cut.length !== pp) throw new UsageError(`\`--stages ${list}\`: ${cut.length} stages, and \`--pp\` says ${pp}`);
+  return cut;
 }
 
 /** The share of SRAM an op may stage in: of two parts the values of both are there. */

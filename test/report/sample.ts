@@ -34,7 +34,7 @@ export const program: Program = {
     compiler: 'sohuc', precision: 'fp8', sramPeakBytes: 6000, lineBytes: 8, tile: 8,
     model: { name: 'two-layers', family: 'llama', parameters: 512, layers: 2 },
     recognition: { sourceNodes: 12, hardware: 9, folded: 2, host: 1, refused: 0, fusedOpsPerLayer: 2, fusedOps: ['norm quantise linear', 'attention'] },
-    mapping: { machine: 'tiny', chips: 1, tp: 1, pp: 1, ep: 1, replicas: 1 },
+    mapping: { machine: 'tiny', chips: 1, tp: 1, pp: 1, ep: 1, replicas: 1, cut: [2] },
   },
   machine: tiny,
   chips: 1,

@@ -1,0 +1,92 @@
+import { type Format, formatBytes } from '../../isa-spec/fields.ts';
+import type { Machine } from '../../isa-spec/machine.ts';
+import { allOps, type GraphModule, type GraphOp, type OpOf } from '../../ir/graph/module.ts';
+import type { StepSequence } from '../../ir/step.ts';
+import type { TensorType, ValueId } from '../../ir/types.ts';
+import { sizeOf } from '../rewrite.ts';
+
+/** Engines of a chip, and the seconds each is at work at the least, whatever the schedule. */
+export type Least = { readonly matrix: number; readonly attention: number; readonly softmax: number; readonly hbm: number; readonly link: number };
+export type LeastEngine = keyof Least;
+
+/** What a step asks of an engine: multiply-adds at full rate, exponentials, bytes. */
+type Work = { [E in LeastEngine]: number };
+
+/**
+ * The least time ops of a module with formats take in a step of these sequences, on one of the chips they are divided over: products of the rows there are, every
+ * weight and every key and value of before once out of HBM, what chips bring each other once over the link. Nothing that a program could do without is counted.
+ */
+export function leastOf(ops: readonly GraphOp[], module: GraphModule, step: readonly StepSequence[], machine: Machine): Least {
+  const work: Work = { matrix: 0, attention: 0, softmax: 0, hbm: 0, link: 0 };
+  const weights = new Map([...allOps(module.body)].flatMap((op) => (op.kind === 'weight' ? [[op.results[0] as ValueId, op.attrs.name] as const] : [])));
+  add(work, ops, { module, step, weights, slow: 1 / machine.arrays.bf16Rate.value }, 1);
+  const { clockHz, arrays, attention, softmaxPerCycle, hbm, link } = machine;
+  return {
+    matrix: work.matrix / (arrays.count.value * arrays.size.value ** 2 * clockHz.value),
+    attention: work.attention / (attention.count.value * attention.size.value ** 2 * clockHz.value),
+    softmax: work.softmax / (softmaxPerCycle.value * clockHz.value),
+    hbm: work.hbm / hbm.bytesPerSecond.value,
+    link: work.link / link.bytesPerSecond.value,
+  };
+}
+
+/** `weights`: names of those that values are. `slow`: how many multiply-adds one of BF16 operands takes the time of. */
+type Given = { readonly module: GraphModule; readonly step: readonly StepSequence[]; readonly weights: ReadonlyMap<ValueId, string>; readonly slow: number };
+
+function add(work: Work, ops: readonly GraphOp[], given: Given, times: number): void {
+  const { module, slow } = given;
+  const typeOf = (value: ValueId | undefined): TensorType => module.types[value as ValueId] as TensorType;
+  const rate = ({ dtype }: TensorType): number => (dtype === 'bf16' ? slow : 1);
+  const read = new Map<string, number>();
+  for (const op of ops) {
+    const [x, w] = op.operands;
+    const picked = op.kind === 'embed' ? op.operands.slice(1) : op.kind === 'experts' ? op.operands.slice(2, 4) : [];
+    for (const value of op.operands) {
+      const name = given.weights.get(value);
+      if (name !== undefined && !picked.includes(value)) read.set(name, times * bytesOf(typeOf(value)));
+    }
+    if (op.kind === 'loop') add(work, op.body.ops, given, times * op.attrs.trip);
+    else if (op.kind === 'embed') work.hbm += times * rowsOf(typeOf(op.results[0]), given) * rowBytes(typeOf(op.results[0]));
+    else if (op.kind === 'linear') work.matrix += times * rowsOf(typeOf(x), given) * elements(typeOf(w)) * rate(typeOf(w));
+    else if (op.kind === 'experts') addExperts(work, op, given, times);
+    else if (op.kind === 'attention') addAttention(work, op, given, times);
+    else if (op.kind === 'allgather') work.link += times * rowsOf(typeOf(x), given) * rowBytes(typeOf(x)) * (op.attrs.parts - 1);
+    else if (op.kind === 'take') work.link += times * rowsOf(typeOf(op.results[0]), given) * rowBytes(typeOf(op.results[0]));
+  }
+  for (const bytes of read.values()) work.hbm += bytes;
+}
+
+/** Every expert somebody may choose is read; rows meet the `k` they choose. */
+function addExperts(work: Work, { attrs: { experts, k, parts }, operands }: OpOf<'experts'>, given: Given, times: number): void {
+  const [x, gates, downs] = [operands[0], operands[2], operands[3]].map((value) => given.module.types[value as ValueId] as TensorType) as [TensorType, TensorType, TensorType];
+  const pairs = rowsOf(x, given) * k;
+  const [matrices, inner] = [elements(gates) + elements(downs), sizeOf(gates.shape[0]) / experts / 2];
+  work.matrix += (times * pairs * matrices * (gates.dtype === 'bf16' ? given.slow : 1)) / experts;
+  work.hbm += times * (bytesOf(gates) + bytesOf(downs)) * Math.min(1, pairs / experts);
+  work.link += times * pairs * inner * formatBytes[gates.dtype as Format] * (parts - 1);
+}
+
+function addAttention(work: Work, { attrs, operands }: OpOf<'attention'>, { module, step, slow }: Given, times: number): void {
+  const { heads, kvHeads, headDim, mask, window, cache } = attrs;
+  const keys = module.types[operands[1] as ValueId] as TensorType;
+  for (const { rows, past, memory = 0 } of step) {
+    const before = cache === '' ? 0 : past;
+    const most = window === 0 ? before + rows : window;
+    const few = Math.min(rows, Math.max(0, most - before));
+    const seen = keys.shape[0] === 'memory' ? rows * memory : mask === 'full' ? rows * (before + rows) : few * before + (few * (few + 1)) / 2 + (rows - few) * most;
+    work.attention += times * seen * heads * headDim * 2 * (keys.dtype === 'bf16' ? slow : 1);
+    work.softmax += times * seen * heads;
+    work.hbm += times * 2 * Math.min(before, most - 1) * kvHeads * headDim * formatBytes[keys.dtype as Format];
+  }
+}
+
+/** Rows of a value in the step; none where they are not rows of it. */
+function rowsOf({ shape: [rows] }: TensorType, { step }: Given): number {
+  if (rows === 'tokens') return step.reduce((sum, sequence) => sum + sequence.rows, 0);
+  if (rows === 'memory') return step.reduce((sum, { memory = 0 }) => sum + memory, 0);
+  return rows === 'samples' ? step.length : 0;
+}
+
+const elements = ({ shape }: TensorType): number => shape.reduce<number>((product, size) => product * sizeOf(size), 1);
+const bytesOf = (type: TensorType): number => elements(type) * formatBytes[type.dtype as Format];
+const rowBytes = ({ dtype, shape }: TensorType): number => sizeOf(shape[1]) * formatBytes[dtype as Format];
