@@ -51,7 +51,7 @@ describe('the least a step takes', () => {
       const machine = tp === 1 ? sohu : sohu8;
       const target: Target = { machine, precision, tp, pp: 1, stageShare: 0.25, parts: 1, serve: (made) => steadyServing(made, asked, { machine, precision, tp, pp: 1, stageShare: 0.25, parts: 1 }) };
       const { program } = compile({ module, primitive: false, store: undefined, tensors: new Map() }, target, new Diagnostics(), { until: 'time', ended: () => {}, isProved: false })!;
-      const timing = steadyTiming(program, asked, { path: false });
+      const timing = steadyTiming(program, asked, { steps: 1, path: false });
       if (typeof timing === 'string') expect.fail(timing);
       const graph = ungroup(normative(module, machine, precision, tp));
       const least = leastOf(graph.body.ops, graph, steadyStep(asked, 1, false), machine);
