@@ -5,10 +5,10 @@ import type { RowPart } from '../../ir/tile/module.ts';
 
 /**
  * Ops of an iteration of the layer loop for a part of the step's rows; `layer`: which iteration, after that of the loop, or of all. `carried`: what
- * becomes of the values that go from layer to layer, if they are parked: they leave SRAM after the ops, or come back before them. `beside`: the
- * attention of another part begins as they do, or is under way.
+ * becomes of the values that go from layer to layer: they are made before the ops; or, if they are parked, leave SRAM after the ops, or come back before them.
+ * `beside`: the attention of another part begins as they do, or is under way.
  */
-export type Turn<Part> = { readonly part: Part; readonly layer: number; readonly ops: readonly GraphOp[]; readonly carried?: 'leave' | 'return'; readonly beside?: 'begins' | 'goes on' };
+export type Turn<Part> = { readonly part: Part; readonly layer: number; readonly ops: readonly GraphOp[]; readonly carried?: 'enter' | 'leave' | 'return'; readonly beside?: 'begins' | 'goes on' };
 
 /**
  * The layers of the parts of a step, so that the attention of some is under the products of another. Every queue works in program order, so
@@ -20,12 +20,14 @@ export type Turn<Part> = { readonly part: Part; readonly layer: number; readonly
  *
  * so a part's attention is under all that is multiplied between its Q and its O, which is everything of the others, and no product follows one of its own part but D. What
  * attention made is prepared before D in the order of the program: in memory that D does not read, so that it need not wait for D's end. All but
- * the last part lead by a Q, before the loop, and all have an O, an M and a D left after it. Earlier parts come first: what the others attend
- * to has been stored. From its Q to its O nobody needs what a part carries from layer to layer: it may be parked in HBM meanwhile.
+ * the last part lead by a Q, before the loop, and all have an O, an M and a D left after it. What the first layer takes is made for each part when its turn
+ * comes, so that only the first has to wait for it. Earlier parts come first: what the others attend to has been stored. From its Q to its O nobody needs what a part
+ * carries from layer to layer: it may be parked in HBM meanwhile.
  */
 export function interleaving<Part>(ops: readonly GraphOp[], trip: number, parts: readonly [Part, ...Part[]]): { readonly before: readonly Turn<Part>[]; readonly body: readonly Turn<Part>[]; readonly after: readonly Turn<Part>[] } {
   const { nQ, Q, nO, O, nM, M, D } = cut(ops);
   const turn = (part: Part, layer: number, some: readonly GraphOp[]): Turn<Part> => ({ part, layer, ops: some });
+  const entering = (part: Part): readonly Turn<Part>[] => [{ ...turn(part, 0, nQ), carried: 'enter' }];
   const attending = (part: Part, layer: number): readonly Turn<Part>[] => [{ ...turn(part, layer, []), carried: 'leave' }, turn(part, layer, Q)];
   /** From O to D, in a layer; beside it the Q of the part before, and the nO of the one after, whose attention is done by then. */
   const turnOf = (x: Part, i: number, layer: number, attends: readonly Turn<Part>[]): readonly Turn<Part>[] => [
@@ -35,7 +37,7 @@ export function interleaving<Part>(ops: readonly GraphOp[], trip: number, parts:
   const last = trip - 1;
   const [first, final] = [parts[0], parts.at(-1) as Part];
   return {
-    before: [...parts.slice(0, -1).flatMap((part) => [turn(part, 0, nQ), ...attending(part, 0)]), turn(final, 0, nQ), turn(first, 0, nO)],
+    before: [...parts.slice(0, -1).flatMap((part) => [...entering(part), ...attending(part, 0)]), ...entering(final), turn(first, 0, nO)],
     body: parts.flatMap((x, i) => [...turnOf(x, i, 0, i === 0 ? attending(final, 0) : attending(parts[i - 1] as Part, 1)), turn(x, 1, nQ)]),
     after: parts.flatMap((x, i) => turnOf(x, i, last, i === 0 ? attending(final, last) : [])).filter(({ layer }) => layer < trip),
   };

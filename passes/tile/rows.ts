@@ -131,11 +131,14 @@ export function lowerAllgather(low: Lowering, op: OpOf<'allgather'>, tag: number
   );
 }
 
-/** The rows the chip before gave out, all there is room for, to where this chip has as many as it has tokens. `sent`: the buffer of that many rows they are given out in. */
+/**
+ * The rows the chip before gave out, all there is room for, to where this chip has as many as it has tokens. `sent`: the buffer of that many rows they are given out in.
+ * All stages take tiles alike, wherever they put them.
+ */
 export function lowerTake(low: Lowering, to: Place, tag: number, sent: (rows: number) => BufferId): void {
   const { write } = low;
   const { format, space, name } = bufferOf(low, to.buffer);
-  const { rowTile, rowTiles } = rowTiling(low, 'rows', 'tokens', 2 * stageDepth * rowBytes(low, format, to.columns));
+  const { rowTile, rowTiles } = rowTiling(low, 'rows', 'tokens', stageDepth * rowBytes(low, format, to.columns));
   const first = low.part?.first ?? 0;
   const home = sent(first + rowTile * rowTiles);
   const [row, slot] = [affine(0, 0, rowTile), affine(0, 0, 1)];

@@ -101,11 +101,23 @@ class GraphLowering {
     for (const op of ops) if (op.kind === 'attention') for (const table of tablesOfAttention(countOf(this.module.types[op.operands[1] as ValueId] as TensorType) === 'memory')) this.#hostList(table);
     if (ops.some((op) => op.kind === 'sampleRows')) this.#hostList('samples');
     for (const op of ops) if (op.kind === 'rope') for (const part of this.#parts) this.#anglesOf(op, part);
+    const entering = this.#entering();
     for (const op of this.module.body.ops) {
-      if (op.kind === 'loop') this.#loop(op);
-      else this.#inParts(op);
+      if (op.kind === 'loop') this.#loop(op, entering);
+      else if (!entering.includes(op)) this.#inParts(op);
     }
     this.#results();
+  }
+
+  /** What comes before the layers, if it is rows of each part: a part's are made when its turn comes. */
+  #entering(): readonly GraphOp[] {
+    const { ops } = this.module.body;
+    const before = ops.slice(0, ops.findIndex(({ kind }) => kind === 'loop')).filter((op) => !isPlace(op));
+    return this.#parts.length > 1 && before.every((op) => this.#isOfRows(op)) ? before : [];
+  }
+
+  #isOfRows({ results, operands }: GraphOp): boolean {
+    return countOf(this.module.types[(results[0] ?? operands[0]) as ValueId] as TensorType) === 'tokens';
   }
 
   /** Results whose values live elsewhere (a loop's, a view's) are copied to where the host reads them. */
@@ -131,13 +143,13 @@ class GraphLowering {
   #inParts(op: GraphOp): void {
     if (isPlace(op)) return;
     const label = `${this.#labels++}.${op.kind}`;
-    const ofRows = countOf(this.module.types[(op.results[0] ?? op.operands[0]) as ValueId] as TensorType) === 'tokens';
-    for (const part of ofRows ? this.#parts : [this.#parts[0]]) this.#op(op, label, part, outside);
+    for (const part of this.#isOfRows(op) ? this.#parts : [this.#parts[0]]) this.#op(op, label, part, outside);
   }
 
   /** The iterations of a layer loop: one loop body that is worked on by one part after the other, or the interleaving of several (parts.ts). */
-  #loop(op: OpOf<'loop'>): void {
+  #loop(op: OpOf<'loop'>, entering: readonly GraphOp[]): void {
     const { trip } = op.attrs;
+    const before = entering.map((own) => [own, `${this.#labels++}.${own.kind}`] as const);
     this.#labels++;
     const ops = op.body.ops.filter((inner) => !isPlace(inner));
     const labels = new Map(ops.map((inner) => [inner, `layer.${this.#labels++}.${inner.kind}`]));
@@ -148,18 +160,22 @@ class GraphLowering {
         if (inner === ops.at(-1)) moves(part, layer, part.storage.leave(op));
       }
     };
-    for (const part of this.#parts) {
+    const enter = (part: Part): void => {
+      for (const [own, label] of before) this.#op(own, label, part, outside);
       this.write.label(`layers.enter${part.name}`, op.origin, part.rows);
       moves(part, outside, part.storage.enter(op));
-    }
+    };
     const inLayers = { looped: trip > 1, ahead: 0 };
     const [one] = this.#parts;
-    if (this.#parts.length === 1) return this.write.loop(0, 'layers', trip, () => emit(one, inLayers, ops));
-    const { before, body, after } = interleaving(ops, trip, this.#parts);
-    const all = (turns: readonly Turn<Part>[]): void => {
-      for (const { part, layer: ahead, ops: some, carried, beside } of turns) {
+    if (this.#parts.length === 1) {
+      enter(one);
+      return this.write.loop(0, 'layers', trip, () => emit(one, inLayers, ops));
+    }
+    const turns = interleaving(ops, trip, this.#parts);
+    const all = (some: readonly Turn<Part>[]): void => {
+      for (const { part, layer: ahead, ops: own, carried, beside } of some) {
         const layer = { looped: true, ahead, beside };
-        const [first, ...rest] = some;
+        const [first, ...rest] = own;
         const isAdded = first?.kind === 'linear' && first.attrs.residual && op.body.params.length === 1 && part.storage.place(op.body.params[0] as ValueId).buffer === part.storage.place(first.operands.at(-1) as ValueId).buffer;
         if (carried === 'return' && isAdded) {
           // What is added to comes back a group of columns at a time.
@@ -169,14 +185,15 @@ class GraphLowering {
           emit(part, layer, rest);
           continue;
         }
+        if (carried === 'enter') enter(part);
         if (carried === 'return') this.#park(part, op, carried);
-        emit(part, layer, some);
+        emit(part, layer, own);
         if (carried === 'leave') this.#park(part, op, carried);
       }
     };
-    all(before);
-    this.write.loop(0, 'layers', trip - 1, () => all(body));
-    all(after);
+    all(turns.before);
+    this.write.loop(0, 'layers', trip - 1, () => all(turns.body));
+    all(turns.after);
   }
 
   /** Parks what a part carries from layer to layer in HBM, or brings it back. */

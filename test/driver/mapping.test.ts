@@ -28,10 +28,10 @@ describe('Llama-3-70B on eight chips', () => {
     expect(2 * given.timing.totalTokensPerSecond).toBeCloseTo(other!.totalTokensPerSecond!, 3);
   });
 
-  it('does what the vendor claims of it: more than 500,000 tokens a second', async () => {
+  it('does what the vendor claims of it: more than 500,000 tokens a second, with 90 % of the peak in use', async () => {
     const report = JSON.parse((await asked()).stdout) as CostReport;
     expect(report.timing.totalTokensPerSecond).toBeGreaterThan(500_000);
-    expect(report.timing.matrixUtilisation).toBeGreaterThan(0.88);
+    expect(report.timing.matrixUtilisation).toBeGreaterThan(0.9);
     expect(report.mapping.chips * report.mapping.replicas).toBe(sohu8.chips);
   });
 
