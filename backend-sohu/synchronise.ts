@@ -188,7 +188,7 @@ function assign(groups: readonly Edge[][], ringed: readonly Access[], module: Ti
     const [edge] = group;
     if (edge === undefined) continue;
     const scope = edge.carrier ?? edge.from.block;
-    for (const part of edge.distance * group.length > countMax ? group.map((one) => [one]) : [group]) scopes.set(scope, [...(scopes.get(scope) ?? []), part]);
+    for (const part of countable(group)) scopes.set(scope, [...(scopes.get(scope) ?? []), part]);
   }
   const visit = (scope: TileLoop | 'root', nodes: readonly TileNode[], taken: ReadonlyMap<string, number>): void => {
     const inUse = new Map(taken);
@@ -212,6 +212,12 @@ function assign(groups: readonly Edge[][], ringed: readonly Access[], module: Ti
   visit('root', module.body, new Map());
   if (semaphores.length > semaphoreMax) throw new Error(`internal: the program needs ${semaphores.length} semaphores, a chip has ${semaphoreMax}`);
   return { ...marks, semaphores };
+}
+
+/** Edges of a group that one semaphore counts, in order. */
+function countable(group: readonly Edge[]): readonly Edge[][] {
+  const most = Math.max(1, Math.floor(countMax / Math.max(1, group[0]?.distance ?? 1)));
+  return Array.from({ length: Math.ceil(group.length / most) }, (_, i) => group.slice(i * most, (i + 1) * most));
 }
 
 /** An op that fills a slot of a ring, or its share of one, the queue it is of, and the loop, outermost but for that of layers, it is in. `to`: the next node of its block that empties a slot, an op, or the loop of those that do together. */

@@ -2,7 +2,7 @@ import type { Diagnostics } from '../diagnostics/diagnostic.ts';
 import { type Check, integerFrom, listOf, nameOf, numberFrom, record, text } from '../isa-spec/json.ts';
 import type { Question, Questions, Settled } from '../passes/plan/decisions.ts';
 import type { Cut } from '../passes/plan/matmul.ts';
-import type { Answers, Homes } from '../passes/plan/tiling.ts';
+import { type Answers, type Homes, parkings } from '../passes/plan/tiling.ts';
 import { tilingSchema } from './explain-tiling.ts';
 import type { Mapping } from './mapping.ts';
 import { readText } from './session.ts';
@@ -12,10 +12,6 @@ export type GivenTiling = { readonly mapping: Mapping; readonly plans: readonly 
 
 const count = integerFrom(0, 2 ** 50);
 const chips = integerFrom(1, 2 ** 16);
-const flag: Check<boolean> = (value, at, problems) => {
-  if (typeof value !== 'boolean') problems.push(`\`${at}\` must be true or false`);
-  return value as boolean;
-};
 /** What follows from a plan, or led to it. */
 const unread: Check<unknown> = (value) => value;
 
@@ -32,7 +28,7 @@ const decision: Check<Settled> = (value, at, problems) => {
 };
 
 const homes: Check<Homes> = (value, at, problems) => {
-  const found = record({ stageBytes: numberFrom(0, 2 ** 50), ringDepth: count, pieceColumns: count, spilled: listOf(text), parts: listOf(record({ first: count, rows: count })), parked: flag })(value, at, problems);
+  const found = record({ stageBytes: numberFrom(0, 2 ** 50), ringDepth: count, pieceColumns: count, spilled: listOf(text), parts: listOf(record({ first: count, rows: count })), ahead: count, parked: nameOf(parkings) })(value, at, problems);
   return found as unknown as Homes;
 };
 

@@ -13,7 +13,7 @@ function stageText({ stages, plan: { homes, tries, decisions }, sram, products, 
   return [
     `tiling on \`${machine}\`${whose}`,
     `  SRAM    ${binary(sram.peakBytes)} of ${binary(sram.bytes)} in use at most; an op may stage ${binary(Math.floor(homes.stageBytes))}, half of it weights`,
-    `  rows    ${parts.length === 1 ? 'in one part' : `in ${parts.length} parts, ${parts.join(' and ')}${homes.parked ? '; what they carry is parked in HBM while they attend' : ''}`}`,
+    `  rows    ${parts.length === 1 ? 'in one part' : `in ${parts.length} parts, ${parts.join(' and ')}${homes.parked === 'no' ? '' : `; what they carry is parked in HBM ${homes.parked === 'attending' ? 'while they attend' : 'whenever nobody adds to it'}`}`}`,
     ...(tries.length === 0 ? [] : ['  tried   all in SRAM; then', ...tries.map((one) => `    ${tryText(one)}`)]),
     ...section('products: row tiles, in each groups of columns, in each chunks of k', ['rows x k x columns', 'arrays', 'row tiles', 'groups', 'chunks', 'slots', 'weights read', 'cycles'], products.map((one) => [
       `${one.op} ${shortName(one.weight)}`, `${one.rows} x ${one.k} x ${one.columns}${one.gated ? ' gated' : ''}`, `${one.arrays.across} x ${one.arrays.sharing}`, tiles(one.rowTile, one.rowTiles), piecesText(one.groups), piecesText(one.chunks),
@@ -43,7 +43,7 @@ function tryText(one: Try): string {
   const done = one.so === 'spill' ? `\`${one.value}\` to HBM${one.why === 'crowd' ? `, which ${plural(one.touched, 'op')} ${one.touched === 1 ? 'touches' : 'touch'}` : ', which is the sum'}` : does[one.so];
   return `${wrong}: ${done}`;
 }
-const does = { park: 'parts park what they carry', shallower: 'the weight ring has fewer slots', halve: 'ops stage half as much' } as const;
+const does = { park: 'parts park what they carry', fewer: 'fewer parts have their queries before they attend', shallower: 'the weight ring has fewer slots', halve: 'ops stage half as much' } as const;
 
 /** A table under a heading, its first column flush left; none without rows. Rows that are alike but for the part of the step are one. */
 function section(heading: string, columns: readonly string[], rows: readonly (readonly string[])[]): readonly string[] {

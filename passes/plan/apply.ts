@@ -27,12 +27,14 @@ export function apply(module: GraphModule, target: TileTarget, { homes, decision
 }
 
 /** What of homes the machine cannot do, or the module does not allow; undefined if nothing. */
-function faultOfHomes({ stageBytes, ringDepth, pieceColumns, parts }: Homes, module: GraphModule, { machine, bounds: { tokens } }: TileTarget): string | undefined {
+function faultOfHomes({ stageBytes, ringDepth, pieceColumns, parts, ahead }: Homes, module: GraphModule, { machine, bounds: { tokens } }: TileTarget): string | undefined {
   const pieces = pieceSizes(machine);
   const here = partsOf(module, tokens, parts.length, machine);
   if (!(stageBytes > 0)) return `stages of ${stageBytes} bytes`;
   if (!Number.isInteger(ringDepth) || ringDepth < 1 || ringDepth > ringMost) return `a weight ring of ${ringDepth} slots, where there are 1 to ${ringMost}`;
   if (!pieces.includes(pieceColumns)) return `pieces of ${pieceColumns} columns, where there are ${pieces.join(', ')}`;
+  const aheadMost = Math.max(1, parts.length - 1);
+  if (!Number.isInteger(ahead) || ahead < 1 || ahead > aheadMost) return `queries ${ahead} turns ahead, where there are 1 to ${aheadMost}`;
   const isHere = here.length === parts.length && here.every(({ first, rows }, i) => parts[i]?.first === first && parts[i]?.rows === rows);
   return isHere ? undefined : `parts of ${parts.map(({ rows }) => rows).join(', ')} rows, where the step's are of ${here.map(({ rows }) => rows).join(', ')}`;
 }

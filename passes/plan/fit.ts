@@ -7,11 +7,14 @@ import { bufferLines } from '../../ir/tile/footprint.ts';
 import { accessesOf, lifetimes } from '../../ir/tile/lifetimes.ts';
 import { allTileOps, type Buffer, type BufferId, type TileModule } from '../../ir/tile/module.ts';
 import { DoesNotFit, MustSpill } from '../tile/lowering.ts';
-import { partsOf } from '../tile/parts.ts';
+import { fellowsOf, partsOf } from '../tile/parts.ts';
 import { tile, type Tiled, type TileTarget } from '../tile/tile.ts';
 import { deciding, noted } from './decisions.ts';
 import { pieceColumns, ringDepths } from './matmul.ts';
 import type { Homes, TilingPlan, Try } from './tiling.ts';
+
+/** Turns that queries need be ahead at the most: more of them wait. */
+const aheadMost = 4;
 
 /** What to fit: the machine, the largest step, the chips the graph is divided over, the share of SRAM an op may stage in, the parts a step's rows are to be worked on in. */
 export type FitTarget = TileTarget & { readonly stageShare: number; readonly parts: number };
@@ -28,12 +31,13 @@ export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnos
   const spilled: string[] = [];
   const tries: Try[] = [];
   let stageBytes = machine.sram.bytes.value * stageShare;
-  let parked = false;
+  let parked: Homes['parked'] = 'no';
+  let ahead = Math.max(1, Math.min(parts.length - 1, aheadMost));
   let depths = ringDepths(machine, rows, stageBytes);
   while (stageBytes >= machine.sram.lineBytes.value) {
     const [ringDepth] = depths;
     if (ringDepth === undefined) break;
-    const homes: Homes = { stageBytes, ringDepth, pieceColumns: pieceColumns(machine, rows, { stageBytes, ringDepth }), spilled: [...spilled], parts, parked };
+    const homes: Homes = { stageBytes, ringDepth, pieceColumns: pieceColumns(machine, rows, { stageBytes, ringDepth }), spilled: [...spilled], parts, ahead, parked };
     const { settle, decisions } = noted(deciding(machine, homes));
     const tiled = attempt(() => tile(module, target, homes, settle));
     if (tiled === undefined) {
@@ -43,21 +47,36 @@ export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnos
     }
     if (tiled instanceof MustSpill) {
       tries.push({ why: 'sum', so: 'spill', value: tiled.buffer });
-      spilled.push(tiled.buffer);
+      spilled.push(...fellowsOf(tiled.buffer, parts.length));
       continue;
     }
     const crowd = overflow(tiled.tile, machine);
     if (crowd === undefined) return { homes, tries, decisions };
     const failed = { why: 'crowd', bytes: bytesTogether(crowd, tiled.tile, machine) } as const;
-    if (parts.length > 1 && !parked) {
+    if (parts.length > 1 && parked === 'no') {
       tries.push({ ...failed, so: 'park' });
-      parked = true;
+      parked = 'attending';
+      continue;
+    }
+    if (ahead > 2) {
+      tries.push({ ...failed, so: 'fewer' });
+      ahead--;
+      continue;
+    }
+    if (parts.length > 2 && parked === 'attending') {
+      tries.push({ ...failed, so: 'park' });
+      parked = 'aside';
+      continue;
+    }
+    if (ahead > 1) {
+      tries.push({ ...failed, so: 'fewer' });
+      ahead--;
       continue;
     }
     const victim = leastMissed(crowd, tiled.tile);
     if (victim !== undefined) {
       tries.push({ ...failed, so: 'spill', ...victim });
-      spilled.push(victim.value);
+      spilled.push(...fellowsOf(victim.value, parts.length));
     } else if (depths.length > 1) {
       tries.push({ ...failed, so: 'shallower' });
       depths = depths.slice(1);

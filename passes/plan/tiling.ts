@@ -2,18 +2,22 @@ import type { RowPart } from '../../ir/tile/module.ts';
 import type { Decision, Settled } from './decisions.ts';
 import type { Staging } from './matmul.ts';
 
+/** What of what parts carry is parked in HBM: nothing; what nobody needs from a part's queries to its next product; or all that nobody adds to. */
+export const parkings = ['no', 'attending', 'aside'] as const;
+
 /**
  * Where things are kept: values whose buffers are named in `spilled` live in HBM, the others in SRAM; SRAM for what passes through; the columns of
  * a piece of a row that is scaled in blocks; the parts a step's rows are worked on in (passes/tile/parts.ts): one of all of them, or several, one
- * after the other; and whether what those carry from layer to layer is parked in HBM while they attend.
+ * after the other; how many turns the
+ * parts' queries are ahead of their products; and whether what those carry from layer to layer is parked in HBM while they attend, or whenever nobody adds to it.
  */
-export type Homes = Staging & { readonly spilled: readonly string[]; readonly pieceColumns: number; readonly parts: readonly [RowPart, ...RowPart[]]; readonly parked: boolean };
+export type Homes = Staging & { readonly spilled: readonly string[]; readonly pieceColumns: number; readonly parts: readonly [RowPart, ...RowPart[]]; readonly ahead: number; readonly parked: (typeof parkings)[number] };
 
 /** What was tried and did not do, and what was done about it. */
 export type Try =
-  /** What is alive together needs `bytes` of SRAM: a value was moved to HBM, which in all of the program `touched` ops touch; or parts park what they carry; or rings were made less deep; or stages were halved. */
+  /** What is alive together needs `bytes` of SRAM: a value was moved to HBM, which in all of the program `touched` ops touch; or parts park what they carry; or fewer have their queries; or rings were made less deep; or stages were halved. */
   | { readonly why: 'crowd'; readonly bytes: number; readonly so: 'spill'; readonly value: string; readonly touched: number }
-  | { readonly why: 'crowd'; readonly bytes: number; readonly so: 'park' | 'shallower' | 'halve' }
+  | { readonly why: 'crowd'; readonly bytes: number; readonly so: 'park' | 'fewer' | 'shallower' | 'halve' }
   /** A sum and what is added to lie in the same memory. */
   | { readonly why: 'sum'; readonly so: 'spill'; readonly value: string }
   /** An op had no room for its stages. */

@@ -5,46 +5,60 @@ import type { RowPart } from '../../ir/tile/module.ts';
 
 /**
  * Ops of an iteration of the layer loop for a part of the step's rows; `layer`: which iteration, after that of the loop, or of all. `carried`: what
- * becomes of the values that go from layer to layer: they are made before the ops; or, if they are parked, leave SRAM after the ops, or come back before them.
- * `beside`: the attention of another part begins as they do, or is under way.
+ * becomes of the values that go from layer to layer: they are made before the ops; or, if they are parked, they leave SRAM after the ops, or (`aside`) may do so, or come back before them.
+ * `beside`: the attention of another part begins as the ops do, or is under way, and the queue that brings values waits for nothing of it.
  */
-export type Turn<Part> = { readonly part: Part; readonly layer: number; readonly ops: readonly GraphOp[]; readonly carried?: 'enter' | 'leave' | 'return'; readonly beside?: 'begins' | 'goes on' };
+export type Turn<Part> = { readonly part: Part; readonly layer: number; readonly ops: readonly GraphOp[]; readonly carried?: 'enter' | 'leave' | 'aside' | 'return'; readonly beside?: 'begins' | 'goes on' };
+
+/** The turns of all parts through the layers: before the loop, in a turn of it, and after it. */
+export type Interleaving<Part> = { readonly before: readonly Turn<Part>[]; readonly body: readonly Turn<Part>[]; readonly after: readonly Turn<Part>[] };
 
 /**
  * The layers of the parts of a step, so that the attention of some is under the products of another. Every queue works in program order, so
- * the order of ops is the schedule. A layer is cut at its attention: Q what makes queries, keys and values, and attends; O the first product
+ * the order of ops is the schedule. A layer is cut at its attention: Q what makes queries, keys and values; A stores these, and attends; O the first product
  * after it; M the rest, but for its last product, D; each but Q's with what prepares its first product apart (n): the vector unit does that while
- * another part multiplies. Parts take turns, from O to D; in its turn a part makes room for the Q of the one before it. A turn of the loop is
+ * another part multiplies. Parts take turns, from O to D; in a turn Q is of the part `ahead` turns further on. Of two parts a turn of the loop is
  *
- *     O1 nM1 Q3 M1 nO2 D1 nQ1'  O2 nM2 Q1' M2 nO3 D2 nQ2'  O3 nM3 Q2' M3 nO1' D3 nQ3'        (of three; ': of the next layer)
+ *     O1 nM1 Q2 A2 M1 nO2 D1 nQ1'  O2 nM2 Q1' A1' M2 nO1' D2 nQ2'        (': of the next layer)
  *
- * so a part's attention is under all that is multiplied between its Q and its O, which is everything of the others, and no product follows one of its own part but D. What
- * attention made is prepared before D in the order of the program: in memory that D does not read, so that it need not wait for D's end. All but
- * the last part lead by a Q, before the loop, and all have an O, an M and a D left after it. What the first layer takes is made for each part when its turn
- * comes, so that only the first has to wait for it. Earlier parts come first: what the others attend to has been stored. From its Q to its O nobody needs what a part
- * carries from layer to layer: it may be parked in HBM meanwhile.
+ * and of three, two ahead
+ *
+ *     O1 nM1 Q3 M1 nO2 A3 D1 nQ1'  O2 nM2 Q1' M2 nO3 A1' D2 nQ2'  O3 nM3 Q2' M3 nO1' A2' D3 nQ3'
+ *
+ * so a part's attention is under what the others multiply between its Q and its O; with two ahead or more, the next has its queries when one
+ * is done. No product follows one of its own part but D. What attention made is prepared before D in the order of the program: in memory that
+ * D does not read, so that it need not wait for D's end. Earlier parts come first: what the others attend to has been stored. From its Q to
+ * its O nobody needs what a part carries from layer to layer, and nobody but D from its nM on: it may be parked in HBM meanwhile, and so may it
+ * between layers, if other parts come between D and nQ. What the first layer takes is made for each part when its turn comes, so that only the first
+ * has to wait for it.
  */
-export function interleaving<Part>(ops: readonly GraphOp[], trip: number, parts: readonly [Part, ...Part[]]): { readonly before: readonly Turn<Part>[]; readonly body: readonly Turn<Part>[]; readonly after: readonly Turn<Part>[] } {
-  const { nQ, Q, nO, O, nM, M, D } = cut(ops);
-  const turn = (part: Part, layer: number, some: readonly GraphOp[]): Turn<Part> => ({ part, layer, ops: some });
-  const entering = (part: Part): readonly Turn<Part>[] => [{ ...turn(part, 0, nQ), carried: 'enter' }];
-  const attending = (part: Part, layer: number): readonly Turn<Part>[] => [{ ...turn(part, layer, []), carried: 'leave' }, turn(part, layer, Q)];
-  /** From O to D, in a layer; beside it the Q of the part before, and the nO of the one after, whose attention is done by then. */
-  const turnOf = (x: Part, i: number, layer: number, attends: readonly Turn<Part>[]): readonly Turn<Part>[] => [
-    { ...turn(x, layer, [...O, ...nM]), carried: 'return' }, ...attends, { ...turn(x, layer, M), beside: 'begins' }, ...nextO(i, layer), { ...turn(x, layer, D), beside: 'goes on' },
+export function interleaving<Part>(ops: readonly GraphOp[], trip: number, parts: readonly [Part, ...Part[]], ahead: number): Interleaving<Part> {
+  const { nQ, Q, A, nO, O, nM, M, D } = cut(ops);
+  const count = parts.length;
+  const turn = (at: number, some: readonly GraphOp[]): Turn<Part> => ({ part: parts[((at % count) + count) % count] as Part, layer: Math.floor(at / count), ops: some });
+  const rests = ahead < count - 1;
+  const leaving = (at: number): readonly Turn<Part>[] => [{ ...turn(at, []), carried: 'leave' }];
+  const queries = (at: number): readonly Turn<Part>[] => [...leaving(at), turn(at, ahead > 1 ? Q : [...Q, ...A])];
+  /** Turn number `at`, counting through parts and layers. */
+  const turnOf = (at: number): readonly Turn<Part>[] => [
+    { ...turn(at, [...O, ...nM]), carried: 'return' }, { ...turn(at, []), carried: 'aside' }, ...queries(at + ahead), { ...turn(at, M), beside: ahead > 1 ? 'goes on' : 'begins' }, turn(at + 1, nO), ...(ahead > 1 ? [turn(at + 2, A)] : []),
+    { ...turn(at, D), carried: 'return', ...(ahead > 1 ? {} : { beside: 'goes on' }) }, ...(rests ? leaving(at) : []), turn(at + ahead + 1, nQ),
   ];
-  const nextO = (i: number, layer: number): readonly Turn<Part>[] => [i + 1 < parts.length ? turn(parts[i + 1] as Part, layer, nO) : turn(parts[0], layer + 1, nO)];
-  const last = trip - 1;
-  const [first, final] = [parts[0], parts.at(-1) as Part];
+  const turns = (from: number, to: number): readonly Turn<Part>[] => Array.from({ length: to - from }, (_, i) => turnOf(from + i)).flat();
+  const end = trip * count;
+  const entering = (at: number): readonly Turn<Part>[] => (rests ? [{ ...turn(at, []), carried: 'enter' }, ...leaving(at)] : []);
+  const prepared = (at: number): readonly Turn<Part>[] => [...entering(at), rests ? turn(at, nQ) : { ...turn(at, nQ), carried: 'enter' }];
+  const first = Array.from({ length: ahead }, (_, at) => [...prepared(at), ...queries(at), ...(at === 0 && ahead > 1 ? [turn(0, A)] : [])]).flat();
+  const later = parts.flatMap((_, at) => (at > ahead ? entering(at) : []));
   return {
-    before: [...parts.slice(0, -1).flatMap((part) => [...entering(part), ...attending(part, 0)]), ...entering(final), turn(first, 0, nO)],
-    body: parts.flatMap((x, i) => [...turnOf(x, i, 0, i === 0 ? attending(final, 0) : attending(parts[i - 1] as Part, 1)), turn(x, 1, nQ)]),
-    after: parts.flatMap((x, i) => turnOf(x, i, last, i === 0 ? attending(final, last) : [])).filter(({ layer }) => layer < trip),
+    before: [...first, ...prepared(ahead), ...later, turn(0, nO), ...(ahead > 1 ? [turn(1, A)] : [])],
+    body: turns(0, count),
+    after: turns(end - count, end).filter(({ layer }) => layer < trip),
   };
 }
 
 /** The ops of a layer, in order, by their place in the interleaving. */
-function cut(ops: readonly GraphOp[]): Readonly<Record<'nQ' | 'Q' | 'nO' | 'O' | 'nM' | 'M' | 'D', readonly GraphOp[]>> {
+function cut(ops: readonly GraphOp[]): Readonly<Record<'nQ' | 'Q' | 'A' | 'nO' | 'O' | 'nM' | 'M' | 'D', readonly GraphOp[]>> {
   const product = (from: number): number => {
     const at = ops.findIndex(({ kind }, i) => i >= from && (kind === 'linear' || kind === 'experts'));
     return at < 0 ? ops.length : at;
@@ -55,8 +69,14 @@ function cut(ops: readonly GraphOp[]): Readonly<Record<'nQ' | 'Q' | 'nO' | 'O' |
   const m = product(o + 1);
   const last = ops.findLastIndex(({ kind }) => kind === 'linear' || kind === 'experts');
   const d = last > m && ops[last]?.kind === 'linear' ? last : ops.length;
-  return { nQ: ops.slice(0, q), Q: ops.slice(q, attention + 1), nO: ops.slice(attention + 1, o), O: ops.slice(o, o + 1), nM: ops.slice(o + 1, m), M: ops.slice(m, d), D: ops.slice(d) };
+  return { nQ: ops.slice(0, q), Q: ops.slice(q, attention), A: ops.slice(attention, attention + 1), nO: ops.slice(attention + 1, o), O: ops.slice(o, o + 1), nM: ops.slice(o + 1, m), M: ops.slice(m, d), D: ops.slice(d) };
 }
+
+/** What names of a part's values end in. */
+export const partName = (part: number): string => (part === 0 ? '' : `.part${part}`);
+
+/** The names of a value in all parts, by its name in one: what is kept where is so for all. */
+export const fellowsOf = (name: string, parts: number): readonly string[] => Array.from({ length: parts }, (_, part) => `${name.replace(/\.part\d+$/, '')}${partName(part)}`);
 
 /** Most parts: the count of each is in a register of every queue. */
 export const partsMax = 16;

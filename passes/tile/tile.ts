@@ -13,7 +13,7 @@ import { type Pieces, piecesOf } from './blocks.ts';
 import { lowerExperts } from './experts.ts';
 import { type Bounds, listBuffer, listOfRows, type Lowering, type Place, rowLimit, wholeList } from './lowering.ts';
 import { lowerLinear } from './matmul.ts';
-import { interleaving, type Turn } from './parts.ts';
+import { interleaving, partName, type Turn } from './parts.ts';
 import { gatherInto, lowerAllgather, lowerEmbed, lowerMap, lowerNorm, lowerQuantise, lowerRope, lowerSampleRows, lowerScale, lowerTake, loadRows, mapInto, storeRows } from './rows.ts';
 import { countOf, Storage } from './storage.ts';
 import { affine, TileWriter } from './writer.ts';
@@ -43,8 +43,8 @@ export function tile(module: GraphModule, { machine, bounds, chips }: TileTarget
   return { tile: tiled, graph: lowering.module };
 }
 
-/** A part of the step's rows: where its values are. */
-type Part = { readonly rows: RowPart | undefined; readonly name: string; readonly storage: Storage; readonly scaleLists: Map<ValueId, BufferId>; readonly angles: Map<string, Place>; readonly done: Set<GraphOp>; readonly lots: Map<BufferId, Place>; returning: boolean };
+/** A part of the step's rows: where its values are. `away`: what it carries is parked in its lots; `returning`: and comes back as it is added to. */
+type Part = { readonly rows: RowPart | undefined; readonly name: string; readonly storage: Storage; readonly scaleLists: Map<ValueId, BufferId>; readonly angles: Map<string, Place>; readonly done: Set<GraphOp>; readonly lots: Map<BufferId, Place>; returning: boolean; away: boolean };
 
 /** Outside of the layer loop. */
 const outside: Lowering['layer'] = { looped: false, ahead: 0 };
@@ -82,8 +82,8 @@ class GraphLowering {
     const lineBytes = machine.sram.lineBytes.value;
     const whole = homes.parts.length === 1;
     this.#parts = homes.parts.map((rows, i): Part => {
-      const [part, name] = [whole ? undefined : rows, i === 0 ? '' : `.part${i}`];
-      return { rows: part, name, storage: new Storage(module, this.write, { bounds, homes, lineBytes, pieces: this.#pieces, part, name, common }), scaleLists: new Map(), angles: new Map(), done: new Set(), lots: new Map(), returning: false };
+      const [part, name] = [whole ? undefined : rows, partName(i)];
+      return { rows: part, name, storage: new Storage(module, this.write, { bounds, homes, lineBytes, pieces: this.#pieces, part, name, common }), scaleLists: new Map(), angles: new Map(), done: new Set(), lots: new Map(), returning: false, away: false };
     }) as unknown as readonly [Part, ...Part[]];
   }
 
@@ -133,7 +133,8 @@ class GraphLowering {
       const out = { ...place, buffer, row: 0, column: 0 };
       for (const part of place.of === 'tokens' ? this.#parts : [this.#parts[0]]) {
         this.write.label(`output.${i}${part.name}`, { kind: 'none' }, part.rows);
-        storeRows(this.#lowering(part, outside), part.storage.place(value), { ...out, row: place.of === 'tokens' ? (part.rows?.first ?? 0) : 0 });
+        const low = this.#lowering(part, outside);
+        storeRows(low, low.place(value), { ...out, row: place.of === 'tokens' ? (part.rows?.first ?? 0) : 0 });
       }
       this.outputs.push(out);
     });
@@ -171,14 +172,15 @@ class GraphLowering {
       enter(one);
       return this.write.loop(0, 'layers', trip, () => emit(one, inLayers, ops));
     }
-    const turns = interleaving(ops, trip, this.#parts);
+    const turns = interleaving(ops, trip, this.#parts, this.#homes.ahead);
     const all = (some: readonly Turn<Part>[]): void => {
       for (const { part, layer: ahead, ops: own, carried, beside } of some) {
-        const layer = { looped: true, ahead, beside };
+        const layer = { looped: true, ahead, beside: carried === 'return' && part.away ? undefined : beside };
         const [first, ...rest] = own;
         const isAdded = first?.kind === 'linear' && first.attrs.residual && op.body.params.length === 1 && part.storage.place(op.body.params[0] as ValueId).buffer === part.storage.place(first.operands.at(-1) as ValueId).buffer;
-        if (carried === 'return' && isAdded) {
+        if (carried === 'return' && isAdded && part.away) {
           // What is added to comes back a group of columns at a time.
+          part.away = false;
           part.returning = true;
           emit(part, layer, [first]);
           part.returning = false;
@@ -188,7 +190,7 @@ class GraphLowering {
         if (carried === 'enter') enter(part);
         if (carried === 'return') this.#park(part, op, carried);
         emit(part, layer, own);
-        if (carried === 'leave') this.#park(part, op, carried);
+        if (carried === 'leave' || (carried === 'aside' && this.#homes.parked === 'aside')) this.#park(part, op, 'leave');
       }
     };
     all(turns.before);
@@ -198,7 +200,8 @@ class GraphLowering {
 
   /** Parks what a part carries from layer to layer in HBM, or brings it back. */
   #park(part: Part, loop: OpOf<'loop'>, how: 'leave' | 'return'): void {
-    if (!this.#homes.parked) return;
+    if (this.#homes.parked === 'no' || part.away === (how === 'leave')) return;
+    part.away = false;
     this.write.label(`layers.${how}${part.name}`, loop.origin, part.rows);
     const low = this.#lowering(part, outside);
     for (const value of loop.body.params) {
@@ -210,6 +213,7 @@ class GraphLowering {
       if (how === 'leave') storeRows(low, place, lot);
       else loadRows(low, lot, place);
     }
+    part.away = how === 'leave';
   }
 
   #op(op: GraphOp, label: string, part: Part, layer: Lowering['layer']): void {
@@ -248,7 +252,10 @@ class GraphLowering {
     const low: Lowering = {
       write: this.write, module: this.module, machine: this.#machine, bounds: this.#bounds, homes: this.#homes, part: part.rows, layer,
       settle: (kind, what, of) => this.#settle(kind, { op: this.write.labelled, what }, of),
-      place: (value) => part.storage.place(value),
+      place: (value) => {
+        const place = part.storage.place(value);
+        return (part.away ? part.lots.get(place.buffer) : undefined) ?? place;
+      },
       list: (value) => this.#list(low, value, part),
       ones: (rows, columns) => this.#filled(`ones.${rows}x${columns}`, 'stage', rows, columns),
       onesOf: (of) => this.#filled(`ones.${of}`, 'list', 1, this.#bounds[of]),
