@@ -39,10 +39,11 @@ export function interleaving<Part>(ops: readonly GraphOp[], trip: number, parts:
   const rests = ahead < count - 1;
   const leaving = (at: number): readonly Turn<Part>[] => [{ ...turn(at, []), carried: 'leave' }];
   const queries = (at: number): readonly Turn<Part>[] => [...leaving(at), turn(at, ahead > 1 ? Q : [...Q, ...A])];
+  const beside = (attention: 'begins' | 'goes on'): Pick<Turn<Part>, 'beside'> => (ahead > 1 ? {} : { beside: attention });
   /** Turn number `at`, counting through parts and layers. */
   const turnOf = (at: number): readonly Turn<Part>[] => [
-    { ...turn(at, [...O, ...nM]), carried: 'return' }, { ...turn(at, []), carried: 'aside' }, ...queries(at + ahead), { ...turn(at, M), beside: ahead > 1 ? 'goes on' : 'begins' }, turn(at + 1, nO), ...(ahead > 1 ? [turn(at + 2, A)] : []),
-    { ...turn(at, D), carried: 'return', ...(ahead > 1 ? {} : { beside: 'goes on' }) }, ...(rests ? leaving(at) : []), turn(at + ahead + 1, nQ),
+    { ...turn(at, [...O, ...nM]), carried: 'return' }, { ...turn(at, []), carried: 'aside' }, ...queries(at + ahead), { ...turn(at, M), ...beside('begins') }, turn(at + 1, nO), ...(ahead > 1 ? [turn(at + 2, A)] : []),
+    { ...turn(at, D), carried: 'return', ...beside('goes on') }, ...(rests ? leaving(at) : []), turn(at + ahead + 1, nQ),
   ];
   const turns = (from: number, to: number): readonly Turn<Part>[] => Array.from({ length: to - from }, (_, i) => turnOf(from + i)).flat();
   const end = trip * count;
