@@ -95,6 +95,14 @@ it.each([
   expect(got).toEqual(wanted);
 });
 
+it('a part takes its rows when its turn comes: under the attention of the part before', () => {
+  const { debugMap } = pipeline(sohu8, deep, { ...three, parts: 2 }).program;
+  const labels = debugMap.entries[1]!.dma1.map((index) => debugMap.labels[index]!.label);
+  const places = [/\.take$/, /\.attention$/, /\.take\.part1$/, /\.attention\.part1$/].map((pattern) => labels.findIndex((label) => pattern.test(label)));
+  expect(places.includes(-1)).toBe(false);
+  expect(places).toEqual(places.toSorted((a, b) => a - b));
+});
+
 it('stages have the layers, their weights and caches, and what comes before and after, once', () => {
   const parts = stagesOf(normative(source, tiny, 'fp8'), [1, 1, 1], new Diagnostics());
   expect(parts.map(({ like }) => like)).toEqual([0, 1, 2]);
