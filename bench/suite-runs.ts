@@ -1,11 +1,13 @@
 import { Diagnostics } from '../diagnostics/diagnostic.ts';
 import { compile, type Imported, type Target } from '../driver/compile.ts';
+import { stageShare } from '../driver/serving.ts';
 import { blankStep, boundsOf, freshTables } from '../driver/workload.ts';
 import { memoryFiles } from '../frontend/files.ts';
 import { importFolder } from '../frontend/huggingface/import.ts';
 import type { StepSequence } from '../ir/step.ts';
 import { sohu, sohu8 } from '../isa-spec/machines/sohu.ts';
 import { encodeStepBlock } from '../isa-spec/step-block.ts';
+import { severalParts } from '../passes/tile/parts.ts';
 import { buildReport, type CostReport } from '../report/report.ts';
 import { simulateTiming, timingDefaults } from '../simulator/timing/simulate.ts';
 
@@ -41,10 +43,15 @@ const phases: readonly Phase[] = [
   { name: 'mixed, twice that', context: 2176, sequences: [...each(127, (id) => ({ id: id + 2, rows: 1, past: 2048 + id })), { id: 0, rows: 2048, past: 0 }, { id: 1, rows: 2048, past: 0 }, ...each(127, (id) => ({ id: id + 129, rows: 1, past: 2048 + id }))] },
 ];
 
-function measured(imported: Imported, { sequences, context }: Phase, chips: number, parts: number): CostReport | string {
+type Parts = { readonly parts: number; readonly partsMost: number };
+/** One part, or several: two, or as many as a compile would try. */
+const waysOf = ({ sequences }: Phase): readonly Parts[] => [{ parts: 1, partsMost: 1 }, severalParts(sequences.reduce((sum, { rows }) => sum + rows, 0), sohu)];
+
+/** The report of a step, and the most parts that a stage works on it in. */
+function measured(imported: Imported, { sequences, context }: Phase, chips: number, of: Parts): { readonly report: CostReport; readonly parts: number } | string {
   const machine = chips === 1 ? sohu : sohu8;
   const workload = { isl: context, osl: 1, batch: sequences.length };
-  const target: Target = { machine, precision: 'fp8', tp: 1, pp: chips, stageShare: parts === 1 ? 0.25 : 0.1, parts, serve: (module) => ({ workload, bounds: boundsOf(module, machine, sequences, { context, elementBytes: 1, stages: chips }) }) };
+  const target: Target = { machine, precision: 'fp8', tp: 1, pp: chips, stageShare: stageShare(of.parts), ...of, serve: (module) => ({ workload, step: sequences, bounds: boundsOf(module, machine, sequences, { context, elementBytes: 1, stages: chips }) }) };
   const diagnostics = new Diagnostics();
   const compiled = compile(imported, target, diagnostics, { until: 'time', ended: () => {}, isProved: false });
   if (compiled === undefined) return diagnostics.all[0]?.code ?? '';
@@ -52,7 +59,7 @@ function measured(imported: Imported, { sequences, context }: Phase, chips: numb
   const tables = freshTables(blankStep(sequences), { pageRows: program.entries[0]!.bounds['pageRows']! });
   const blocks = Array.from({ length: chips }, (_, chip) => encodeStepBlock({ ...tables, entry: program.entries.findIndex((entry) => entry.chips.includes(chip)) }));
   const timing = simulateTiming(program, blocks, { ...timingDefaults, budget: 1e9 });
-  return timing.kind === 'fault' ? timing.fault.message : buildReport(program, 0, timing, workload);
+  return timing.kind === 'fault' ? timing.fault.message : { report: buildReport(program, 0, timing, workload), parts: Math.max(...compiled.stages.map(({ plan }) => plan.homes.parts.length)) };
 }
 
 for (const [model, { config, chips: servers, longest }] of Object.entries(models)) {
@@ -60,11 +67,11 @@ for (const [model, { config, chips: servers, longest }] of Object.entries(models
   if (module === undefined) throw new Error(model);
   for (const phase of phases.filter(({ context, sequences }) => context <= longest && (model !== 'BERT-large' || sequences.every(({ past }) => past === 0)))) {
     for (const chips of servers) {
-      const ways = [1, 2].map((parts) => ({ parts, report: measured({ ...module, primitive: false }, phase, chips, parts) }));
-      const done = ways.flatMap(({ parts, report }) => (typeof report === 'string' ? [] : [{ parts, timing: report.timing }]));
+      const ways = waysOf(phase).map((parts) => measured({ ...module, primitive: false }, phase, chips, parts));
+      const done = ways.flatMap((way) => (typeof way === 'string' ? [] : [{ parts: way.parts, timing: way.report.timing }]));
       const best = done.toSorted((a, b) => a.timing.stepSeconds - b.timing.stepSeconds)[0];
       const line: Measured = best === undefined
-        ? { model, phase: phase.name, chips, refused: String(ways[0]?.report) }
+        ? { model, phase: phase.name, chips, refused: String(ways[0]) }
         : { model, phase: phase.name, chips, parts: best.parts, share: best.timing.speedOfLightRatio, boundBy: best.timing.boundBy, lost: best.timing.losses.toSorted((a, b) => b.flops - a.flops).slice(0, 3).map(({ name, fraction }) => `${name} ${(100 * fraction).toFixed(1)}`).join(', ') };
       console.log(JSON.stringify(line));
     }

@@ -6,7 +6,7 @@ import type { Chips } from './placement.ts';
 import { boundsOf, steadyStep, takesMemory, type Workload } from './workload.ts';
 
 /** What a program is for, once the model is known: requests, the largest step, and the one it is to be fast at, if any; where the target leaves it open, the parts of a step and the SRAM to stage in; and what else to serve, if that does not fit. */
-export type Serving = { readonly workload: Workload; readonly bounds: Bounds; readonly step?: readonly StepSequence[]; readonly parts?: number; readonly stageShare?: number; readonly instead?: Serving };
+export type Serving = { readonly workload: Workload; readonly bounds: Bounds; readonly step?: readonly StepSequence[]; readonly parts?: number; readonly partsMost?: number; readonly stageShare?: number; readonly instead?: Serving };
 
 /** Bytes of an element of keys and values. */
 export const operandBytes = { fp8: 1, bf16: 2 } as const satisfies Readonly<Record<Precision, number>>;
@@ -17,6 +17,9 @@ export function steadyServing(module: GraphModule, workload: Workload, { machine
   const step = steadyStep(workload, pp, takesMemory(module));
   return { workload, step, bounds: boundsOf(module, machine, step, pool) };
 }
+
+/** The share of SRAM an op may stage in: of parts the values of several are there, but of more than two not of all. */
+export const stageShare = (parts: number): number => (parts === 1 ? 0.25 : parts === 2 ? 0.1 : 0.15);
 
 /** Rows of a step of all stages together that is still laid out, far above what any machine holds; sequences as many. */
 export const mostRows = 2 ** 22;

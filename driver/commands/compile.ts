@@ -10,7 +10,7 @@ import { writeContainer } from '../../isa-spec/container.ts';
 import { disassemble } from '../../isa-spec/disassembly.ts';
 import { ungroup } from '../../passes/group.ts';
 import { rowsToShare } from '../../passes/plan/matmul.ts';
-import { partsMax, partsOf } from '../../passes/tile/parts.ts';
+import { partsMax, partsOf, severalParts } from '../../passes/tile/parts.ts';
 import { type ClaimReport, claimReport } from '../../report/claim.ts';
 import { renderClaim } from '../../report/claim-text.ts';
 import { buildReport, type CostReport } from '../../report/report.ts';
@@ -24,7 +24,7 @@ import { tilingOf } from '../explain-tiling.ts';
 import { type Options, type Phase, phases } from '../options.ts';
 import { offersFor } from '../fits.ts';
 import { findMachine, findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
-import { contextOf, mostRows, rowsOf, type Serving, steadyServing } from '../serving.ts';
+import { contextOf, mostRows, rowsOf, type Serving, stageShare, steadyServing } from '../serving.ts';
 import { reportedSteps, steadyReport, steadyTiming } from '../steady-report.ts';
 import { fastest, type Mapping, mappingText, tryMappings } from '../mapping.ts';
 import { renderMappings } from '../text.ts';
@@ -135,19 +135,21 @@ export function targetOf(options: Options, { tp, pp, replicas }: Mapping = { tp:
   if (tp * pp * replicas > machine.chips) throw new UsageError(`${mappingText({ tp, pp, replicas })}: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
   if (!Number.isInteger(options.parts) || options.parts < 0 || options.parts > partsMax) throw new UsageError(`\`--parts ${options.parts}\`: a step is worked on in 1 to ${partsMax} parts`);
   const asked = { ...options, batch: Math.ceil(options.batch / replicas) };
-  const on = { machine, tp, pp, replicas, stageShare: options.stageShare || stageShares[1], parts: options.parts || 1, precision: options.precision === 'bf16' ? 'bf16' : 'fp8', ...(options.stages === '' ? {} : { cut: cutNamed(options.stages, pp) }) } as const;
-  const serving = (module: GraphModule, parts: number): Serving => {
-    const workload = workloadOf(module, { ...asked, parts }, pp * parts);
+  const on = { machine, tp, pp, replicas, stageShare: options.stageShare || stageShare(1), parts: options.parts || 1, precision: options.precision === 'bf16' ? 'bf16' : 'fp8', ...(options.stages === '' ? {} : { cut: cutNamed(options.stages, pp) }) } as const;
+  const serving = (module: GraphModule, parts: number, batch = asked.batch): Serving => {
+    const workload = workloadOf(module, { ...asked, batch, parts }, pp * parts);
     checkWorkload(workload, module);
-    return { ...steadyServing(module, workload, on), parts, stageShare: options.stageShare || stageShares[parts === 1 ? 1 : 2] };
+    return { ...steadyServing(module, workload, on), parts, stageShare: options.stageShare || stageShare(parts) };
   };
   const serve = (module: GraphModule): Serving => {
     const one = serving(module, 1);
     if (options.parts === 1 || module.caches.length === 0) return one;
-    const two = serving(module, options.parts || 2);
-    const [part] = partsOf(ungroup(module), two.bounds.tokens, 2, machine);
-    if (options.parts > 1) return two;
-    return part.rows < two.bounds.tokens && part.rows >= rowsToShare(machine) ? { ...two, instead: one } : one;
+    if (options.parts > 1) return serving(module, options.parts);
+    const two = serving(module, 2);
+    const { tokens } = two.bounds;
+    const [part] = partsOf(ungroup(module), tokens, 2, machine);
+    const several = severalParts(tokens, machine);
+    return part.rows < tokens && part.rows >= rowsToShare(machine) ? { ...serving(module, several.parts, two.workload.batch), ...several, instead: one } : one;
   };
   return { ...on, serve };
 }
@@ -159,9 +161,6 @@ function cutNamed(list: string, pp: number): readonly number[] {
   if (cut.length !== pp) throw new UsageError(`\`--stages ${list}\`: ${cut.length} stages, and \`--pp\` says ${pp}`);
   return cut;
 }
-
-/** The share of SRAM an op may stage in: of two parts the values of both are there. */
-const stageShares = { 1: 0.25, 2: 0.1 } as const;
 
 /** A workload the model has no positions for, or whose steps are beyond any machine, is a matter of how the command was called. */
 function checkWorkload(workload: Workload, { source: { maxPositions } }: GraphModule): void {

@@ -16,28 +16,53 @@ import type { Homes, TilingPlan, Try } from './tiling.ts';
 /** Turns that queries need be ahead at the most: more of them wait. */
 const aheadMost = 4;
 
-/** What to fit: the machine, the largest step, the chips the graph is divided over, the share of SRAM an op may stage in, the parts a step's rows are to be worked on in. */
-export type FitTarget = TileTarget & { readonly stageShare: number; readonly parts: number };
+/** What to fit: the machine, the largest step, the chips the graph is divided over, the share of SRAM an op may stage in, the parts a step's rows are to be worked on in; at most so many (absent: no more). */
+export type FitTarget = TileTarget & { readonly stageShare: number; readonly parts: number; readonly partsMost?: number | undefined };
+
+/** What SRAM must have room for: all values, of as many parts as keep attention busy; all values; or whatever there is room for. */
+const wishes = ['busy', 'kept', 'any'] as const;
+type Wish = (typeof wishes)[number];
 
 /**
- * Keeps every value in SRAM that it can: tries all of them, and as long as SRAM does not hold what is alive, moves the
- * value of the crowd to HBM that is missed least there, but first parks what parts carry; when there is none left to move, makes the weight ring less deep, and halves what an op may stage. Results do not depend
+ * In as few parts as have room for all that is to be in SRAM, of those there may be; if none has, in the most, with what there is room for. Results do not depend
  * on any of it, only time does.
  */
 export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnostics): TilingPlan | undefined {
+  const { parts: least, partsMost: most = least, machine } = target;
+  const counts = Array.from({ length: most - least + 1 }, (_, i) => least + i);
+  for (const wish of least === most ? (['any'] as const) : wishes) {
+    for (const count of wish === 'any' ? [most] : counts) {
+      const plan = fitParts(module, target, partsOf(module, target.bounds.tokens, count, machine), wish);
+      if (plan !== undefined) return plan;
+    }
+  }
+  diagnostics.report({
+    code: 'E4001',
+    message: `one row of an op of \`${module.name}\` and its weight tiles do not fit the ${machine.sram.bytes.value} bytes of SRAM of \`${machine.name}\``,
+    origin: { kind: 'none' },
+    help: 'use a machine with more SRAM',
+  });
+  return undefined;
+}
+
+/**
+ * Keeps every value in SRAM that it can: tries all of them, and as long as SRAM does not hold what is alive, parks what parts carry, lets fewer queries wait for their
+ * attention, and moves the value of the crowd to HBM that is missed least there; when there is none left to move, makes the weight ring less deep, and halves what
+ * an op may stage. Undefined if there is no room at all, or none without what is wished for.
+ */
+function fitParts(module: GraphModule, target: FitTarget, parts: Homes['parts'], wish: Wish): TilingPlan | undefined {
   const { machine, stageShare } = target;
-  const parts = partsOf(module, target.bounds.tokens, target.parts, machine);
   const [{ rows }] = parts;
   const spilled: string[] = [];
   const tries: Try[] = [];
   let stageBytes = machine.sram.bytes.value * stageShare;
-  let parked: Homes['parked'] = 'no';
-  let ahead = Math.max(1, Math.min(parts.length - 1, aheadMost));
+  let ways = waysOf(parts.length, wish);
   let depths = ringDepths(machine, rows, stageBytes);
   while (stageBytes >= machine.sram.lineBytes.value) {
     const [ringDepth] = depths;
-    if (ringDepth === undefined) break;
-    const homes: Homes = { stageBytes, ringDepth, pieceColumns: pieceColumns(machine, rows, { stageBytes, ringDepth }), spilled: [...spilled], parts, ahead, parked };
+    const [way] = ways;
+    if (ringDepth === undefined || way === undefined) return undefined;
+    const homes: Homes = { stageBytes, ringDepth, pieceColumns: pieceColumns(machine, rows, { stageBytes, ringDepth }), spilled: [...spilled], parts, ...way };
     const { settle, decisions } = noted(deciding(machine, homes));
     const tiled = attempt(() => tile(module, target, homes, settle));
     if (tiled === undefined) {
@@ -45,7 +70,9 @@ export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnos
       depths = depths.slice(1);
       continue;
     }
+    const mayMove = wish === 'any';
     if (tiled instanceof MustSpill) {
+      if (!mayMove) return undefined;
       tries.push({ why: 'sum', so: 'spill', value: tiled.buffer });
       spilled.push(...fellowsOf(tiled.buffer, parts.length));
       continue;
@@ -53,24 +80,10 @@ export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnos
     const crowd = overflow(tiled.tile, machine);
     if (crowd === undefined) return { homes, tries, decisions };
     const failed = { why: 'crowd', bytes: bytesTogether(crowd, tiled.tile, machine) } as const;
-    if (parts.length > 1 && parked === 'no') {
-      tries.push({ ...failed, so: 'park' });
-      parked = 'attending';
-      continue;
-    }
-    if (ahead > 2) {
-      tries.push({ ...failed, so: 'fewer' });
-      ahead--;
-      continue;
-    }
-    if (parts.length > 2 && parked === 'attending') {
-      tries.push({ ...failed, so: 'park' });
-      parked = 'aside';
-      continue;
-    }
-    if (ahead > 1) {
-      tries.push({ ...failed, so: 'fewer' });
-      ahead--;
+    const next = ways[1];
+    if (next !== undefined || !mayMove) {
+      if (next !== undefined) tries.push({ ...failed, so: next.ahead < way.ahead ? 'fewer' : 'park' });
+      ways = ways.slice(1);
       continue;
     }
     const victim = leastMissed(crowd, tiled.tile);
@@ -86,13 +99,20 @@ export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnos
       depths = ringDepths(machine, rows, stageBytes);
     }
   }
-  diagnostics.report({
-    code: 'E4001',
-    message: `one row of an op of \`${module.name}\` and its weight tiles do not fit the ${machine.sram.bytes.value} bytes of SRAM of \`${machine.name}\``,
-    origin: { kind: 'none' },
-    help: 'use a machine with more SRAM',
-  });
   return undefined;
+}
+
+/** How parts share SRAM. */
+type Way = Pick<Homes, 'ahead' | 'parked'>;
+
+/** The ways of so many parts, each with less in SRAM than the one before: what is carried is parked; then queries are no further ahead than keeps attention busy, which two turns do; then not even that. */
+function waysOf(count: number, wish: Wish): readonly Way[] {
+  const most = Math.max(1, Math.min(count - 1, aheadMost));
+  const busy = Math.min(2, most);
+  const parked = Array.from({ length: most - busy + 1 }, (_, i): Way => ({ ahead: most - i, parked: 'attending' }));
+  const aside: readonly Way[] = Array.from({ length: busy }, (_, i): Way => ({ ahead: busy - i, parked: 'aside' }));
+  const ways: readonly Way[] = [{ ahead: most, parked: 'no' }, ...(count > 1 ? parked : []), ...(count > 2 ? aside : [])];
+  return wish === 'busy' ? ways.filter(({ ahead }) => ahead >= busy) : ways;
 }
 
 /** What lowering makes; what it needs in HBM; undefined if an op has no room. */

@@ -1,6 +1,7 @@
 import { allOps, type GraphModule, type GraphOp, type OpOf } from '../../ir/graph/module.ts';
 import { formatBytes } from '../../isa-spec/fields.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
+import { rowsToShare } from '../plan/matmul.ts';
 import type { RowPart } from '../../ir/tile/module.ts';
 
 /**
@@ -81,6 +82,16 @@ export const fellowsOf = (name: string, parts: number): readonly string[] => Arr
 
 /** Most parts: the count of each is in a register of every queue. */
 export const partsMax = 16;
+
+/**
+ * In how many parts to work on so many rows, of several: of twice the rows that make reading weights cheap, or, where SRAM has no room for what these need, of fewer,
+ * but as many as do.
+ */
+export function severalParts(rows: number, machine: Machine): { readonly parts: number; readonly partsMost: number } {
+  const share = rowsToShare(machine);
+  const parts = Math.min(partsMax, Math.max(2, Math.round(rows / (2 * share))));
+  return { parts, partsMost: Math.min(partsMax, Math.max(parts, Math.floor(rows / share))) };
+}
 
 /**
  * The parts a step's rows may be worked on in, alike in height: `count` of them if every layer of the module's only loop attends once, with
