@@ -12,7 +12,7 @@ export function renderHtml(report: CostReport): string {
   const requests = workload.osl === 0 ? `${grouped(workload.isl)} tokens` : `${grouped(workload.isl)} in, ${grouped(workload.osl)} out`;
   const facts: readonly (readonly [string, string, string])[] = [
     ['tokens a second', `~${grouped(timing.totalTokensPerSecond)}`, `~${grouped(timing.inputTokensPerSecond)} input + ~${grouped(timing.outputTokensPerSecond)} output`],
-    ['a step', `~${duration(timing.stepSeconds)}`, `${plural(timing.tokens, 'row')}; ${requests}, batch ${grouped(workload.batch)}`],
+    ['a step', `~${duration(timing.stepSeconds)}`, `${plural(timing.tokens, 'row')}; ${requests}, batch ${grouped(workload.batch)}; ${timing.steps === 1 ? 'one was timed' : `an average of ${timing.steps} in a row`}`],
     ['of matrix peak', `~${percent(timing.matrixUtilisation)}`, `${si(timing.usefulFlops, 'FLOP')} of ${si(timing.capacityFlops, 'FLOP')}`],
     ['of speed of light', `~${percent(timing.speedOfLightRatio)}`, `bound by ${readable(timing.boundBy)}: ${duration(timing.speedOfLightSeconds)} at the least`],
   ];

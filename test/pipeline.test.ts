@@ -7,6 +7,7 @@ import { interpret } from '../ir/graph/interpret.ts';
 import { KvState } from '../ir/graph/interpret/kv-state.ts';
 import { printGraph } from '../ir/graph/print.ts';
 import { verifyGraph } from '../ir/graph/verify.ts';
+import type { Step } from '../ir/step.ts';
 import { WeightValues } from '../ir/weight-values.ts';
 import { readContainer, writeContainer } from '../isa-spec/container.ts';
 import { decodeAll } from '../isa-spec/encoding.ts';
@@ -20,7 +21,8 @@ import { stagesOf } from '../passes/stage.ts';
 import { createMachineState, imageSource } from '../simulator/functional/machine-state.ts';
 import { runStep } from '../simulator/functional/run.ts';
 import { early, late, randomSchedule, roundRobin } from '../simulator/functional/schedule.ts';
-import { simulateTiming } from '../simulator/timing/simulate.ts';
+import type { Timing } from '../simulator/timing/result.ts';
+import { simulateSteps, timingDefaults } from '../simulator/timing/simulate.ts';
 import { verify } from '../verifier/verify.ts';
 import { resultOf, source, steps, store } from './compiled.ts';
 import { emptyStep } from './simulator/functional/harness.ts';
@@ -119,17 +121,29 @@ it('more stages than layers are refused', () => {
   expect(diagnostics.all.map(({ code, message }) => `${code} ${message}`)).toEqual(['E4002 `tiny` cannot be cut into 4 stages: only 3 of its layers are alike']);
 });
 
-it.each([1, 2])('stages alike are one entry, and timed as one chip: of %d', (tp) => {
+it.each([1, 2])('stages alike are one entry, and timed as one chip if their steps are: of %d', (tp) => {
   const module = tinyLlama({ ...small, layers: 4 });
   const target: Target = { machine: sohu8, precision: 'fp8', tp, pp: 4, stageShare: 0.25, parts: 1, serve: () => ({ workload: { isl: 6, osl: 1, batch: 4 }, bounds: smallBounds }) };
   const program = compile({ module, primitive: false, store: undefined, tensors: new Map() }, target, new Diagnostics())?.program ?? expect.fail('does not compile');
   const of = (...ofStages: readonly number[]): readonly number[] => ofStages.flatMap((stage) => Array.from({ length: tp }, (_, rank) => stage * tp + rank));
   expect(program.entries.map(({ chips }) => chips)).toEqual([of(0), of(1, 2), of(3)]);
-  const blocks = of(0, 1, 2, 3).map((chip) => [0, 1, 1, 2][Math.floor(chip / tp)] ?? 0).map((entry) => encodeStepBlock({ ...tablesOf(lone, smallBounds), entry }));
-  const [every, few] = [true, false].map((full) => {
-    const timing = simulateTiming(program, blocks, { full, budget: 1e6 });
+  const entryOf = (stage: number): number => [0, 1, 1, 2][stage] ?? 0;
+  const blocks = (ofStage: (stage: number) => Step): readonly Uint8Array[] => of(0, 1, 2, 3).map((chip) => Math.floor(chip / tp)).map((stage) => encodeStepBlock({ ...tablesOf(ofStage(stage), smallBounds), entry: entryOf(stage) }));
+  const timed = (full: boolean, ...steps: readonly (readonly Uint8Array[])[]): Timing => {
+    const timing = simulateSteps(program, steps, { ...timingDefaults, full });
     return timing.kind === 'timing' ? timing : expect.fail(timing.fault.message);
-  });
-  expect([few?.cycles, few?.perChip]).toEqual([every?.cycles, every?.perChip]);
-  expect(few?.instructions).toBeLessThan(every?.instructions ?? 0);
+  };
+  const [alike, other] = [blocks(() => lone), blocks((stage) => (stage === 2 ? steps[0]! : lone))];
+  const [every, few] = [timed(true, alike, alike), timed(false, alike, alike)];
+  expect([few.steps, few.cycles, few.perChip]).toEqual([2, every.cycles, every.perChip]);
+  expect(few.instructions).toBeLessThan(every.instructions);
+  expect(few.cycles).toBe(2 * timed(false, alike).cycles);
+  // In one step of two another has more rows: nothing stands for it, and all wait for it.
+  const [mixed, each] = [timed(false, alike, other), timed(true, alike, other)];
+  expect([mixed.cycles, mixed.perChip]).toEqual([each.cycles, each.perChip]);
+  expect(mixed.instructions).toBeGreaterThan(few.instructions);
+  expect(mixed.cycles).toBeGreaterThan(few.cycles);
+  expect(() => simulateSteps(program, [alike, alike.with(tp, alike[0]!)])).toThrow(`chip ${tp} is to run entry 1, then 0`);
+  expect(() => simulateSteps(program, [alike, alike.slice(2)])).toThrow(RangeError);
+  expect(() => simulateSteps(program, [])).toThrow('no step to time');
 });
