@@ -27,7 +27,7 @@ import { reportUnlowerable } from '../passes/tile/tile.ts';
 import { grouped } from '../report/format.ts';
 import { firstFinding } from '../verifier/verify.ts';
 import { type Phase, phases } from './options.ts';
-import { type Chips, type Kind, memoryOf, type MemoryMap, place } from './placement.ts';
+import { type Chips, type Kind, leastBytes, memoryOf, type MemoryMap, place } from './placement.ts';
 import type { Serving } from './serving.ts';
 import type { Workload } from './workload.ts';
 
@@ -67,7 +67,10 @@ type GraphPass = { readonly phase: Phase; readonly name: string; readonly run: (
  * are what the source is compared with, so that their own reference speaks there, and before anything can fuse with them; sharding comes before inputs are shared, while
  * queries, keys and values are still apart; formats come after all that changes what is computed, and grouping last.
  */
-export function passesFor(imported: Pick<Imported, 'primitive' | 'store'>, target: Omit<Target, 'serve' | 'offers'>, diagnostics: Diagnostics): readonly GraphPass[] {
+export const passesFor = (imported: Pick<Imported, 'primitive' | 'store'>, target: Omit<Target, 'serve' | 'offers'>, diagnostics: Diagnostics): readonly GraphPass[] => [...preparingPasses(imported, diagnostics), ...dividingPasses(target, diagnostics)];
+
+/** The first of them: what they make does not depend on chips or formats. */
+export function preparingPasses(imported: Pick<Imported, 'primitive' | 'store'>, diagnostics: Diagnostics): readonly GraphPass[] {
   const store = imported.store ?? noTensors;
   const recognising: readonly GraphPass[] = imported.primitive
     ? [
@@ -83,7 +86,6 @@ export function passesFor(imported: Pick<Imported, 'primitive' | 'store'>, targe
     { phase: 'fuse', name: 'fuse-gated', run: fuseGated },
     { phase: 'fuse', name: 'fuse-activation', run: fuseActivation },
     { phase: 'fuse', name: 'fuse-residual', run: fuseResidual },
-    ...dividingPasses(target, diagnostics),
   ];
 }
 
@@ -112,9 +114,52 @@ export function runPass({ name, run }: GraphPass, module: GraphModule, diagnosti
  * Imported model -> program. Problems of the user's go to `diagnostics`, and nothing comes back; the module is verified after
  * every pass. Pure: no files, no clock, no globals, so the same input gives the same bytes.
  */
-export function compile(imported: Imported, target: Target, diagnostics: Diagnostics, watch: Watch = { until: 'time', ended: () => {} }): Compiled | undefined {
+export function compile(imported: Imported, target: Target, diagnostics: Diagnostics, watch: Watch = noWatch): Compiled | undefined {
+  const prepared = prepare(imported, diagnostics, watch);
+  return prepared === undefined ? undefined : compilePrepared(prepared, target, diagnostics, watch);
+}
+
+/** A model as far as it is the same whatever it is put on: its rows, and those fused. */
+export type Prepared = { readonly rows: GraphModule; readonly whole: GraphModule };
+
+/** Imported model -> what can be put on chips, in several ways. As `compile` otherwise. */
+export function prepare(imported: Imported, diagnostics: Diagnostics, { until, ended }: Watch = noWatch): Prepared | undefined {
+  ended('import', 'import', { graph: imported.module });
+  let rows = imported.module;
+  const whole = passed(imported.module, preparingPasses(imported, diagnostics), diagnostics, { until, ended: (phase, name, made) => {
+    if (name === 'roll' && 'graph' in made) rows = made.graph;
+    ended(phase, name, made);
+  } });
+  return whole === undefined ? undefined : { rows, whole };
+}
+
+/** What is prepared -> program. As `compile` otherwise. */
+export const compilePrepared = (prepared: Prepared, target: Target, diagnostics: Diagnostics, watch: Watch = noWatch): Compiled | undefined =>
+  blamed(diagnostics, () => compiled(prepared, target, diagnostics, watch));
+
+const noWatch: Watch = { until: 'time', ended: () => {} };
+
+/** Runs passes one after the other. Undefined when one has reported why it cannot, or is not wanted. */
+function passed(first: GraphModule, passes: readonly GraphPass[], diagnostics: Diagnostics, { until, ended }: Watch): GraphModule | undefined {
+  return blamed(diagnostics, () => {
+    let module = first;
+    for (const pass of passes) {
+      if (!isWanted(pass.phase, until)) return undefined;
+      const made = runPass(pass, module, diagnostics);
+      if (made === undefined) return undefined;
+      module = made;
+      ended(pass.phase, pass.name, { graph: module });
+    }
+    return module;
+  });
+}
+
+const isWanted = (phase: Phase, until: Phase): boolean => phases.indexOf(phase) <= phases.indexOf(until);
+
+/** What a custom layer does wrong is its author's to hear. */
+function blamed<T>(diagnostics: Diagnostics, run: () => T | undefined): T | undefined {
   try {
-    return compiled(imported, target, diagnostics, watch);
+    return run();
   } catch (error) {
     if (!(error instanceof CustomLayerError)) throw error;
     diagnostics.report({ code: 'E3003', message: error.message, origin: { kind: 'none' } });
@@ -122,21 +167,10 @@ export function compile(imported: Imported, target: Target, diagnostics: Diagnos
   }
 }
 
-function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, { until, ended, isProved = true }: Watch): Compiled | undefined {
-  const isWanted = (phase: Phase): boolean => phases.indexOf(phase) <= phases.indexOf(until);
-  let module = imported.module;
-  let [rows, whole] = [module, module];
-  ended('import', 'import', { graph: module });
-  for (const pass of passesFor(imported, target, diagnostics)) {
-    if (!isWanted(pass.phase)) return undefined;
-    const made = runPass(pass, module, diagnostics);
-    if (made === undefined) return undefined;
-    module = made;
-    if (pass.name === 'roll') rows = module;
-    if (pass.name === 'fuse-residual') whole = module;
-    ended(pass.phase, pass.name, { graph: module });
-  }
-  if (!isWanted('tile')) return undefined;
+function compiled({ rows, whole }: Prepared, target: Target, diagnostics: Diagnostics, watch: Watch): Compiled | undefined {
+  const { until, ended, isProved = true } = watch;
+  const module = passed(whole, dividingPasses(target, diagnostics), diagnostics, watch);
+  if (module === undefined || !isWanted('tile', until)) return undefined;
   reportUnlowerable(module, diagnostics);
   if (diagnostics.hasErrors) return undefined;
 
@@ -147,7 +181,7 @@ function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, 
     mustHold('tile', (problems) => verifyTile(tile).forEach((problem) => problems.report(problem)));
     ended('tile', 'tile', { tile });
   }
-  if (!isWanted('emit')) return undefined;
+  if (!isWanted('emit', until)) return undefined;
 
   // Before anything is encoded: addresses of what does not fit would not fit their fields.
   const memory = memoryOf(kinds, target.machine);
@@ -161,16 +195,13 @@ function compiled(imported: Imported, target: Target, diagnostics: Diagnostics, 
   const program = roomFor(() => buildProgram(modules, target.machine, entry, programMeta({ rows, normative: module }, target, serving, parts.map(({ module: { body } }) => layerLoop({ body })?.attrs.trip ?? 0))), diagnostics);
   if (program === undefined) return undefined;
   ended('emit', 'emit', { program });
-  if (isProved) {
-    mustBeSound(program);
-    ended('emit', 'verify', { program });
-  }
   const stages = parts.map(({ module: part, like }): Stage => {
     const { graph, tile, layout, plan } = kinds.find((kind) => kind.like === like) as Kind;
     const tables = graph.weights.slice(part.weights.length);
     return { graph: { ...part, weights: [...part.weights, ...tables] }, tile, layout, plan };
   });
-  return { rows, normative: module, stages, program, workload: serving.workload };
+  const made = { rows, normative: module, stages, program, workload: serving.workload };
+  return isProved ? proved(made, ended) : made;
 }
 
 /** The layers of each stage: those asked for, or as the step is fastest. */
@@ -181,16 +212,19 @@ function placed(module: GraphModule, target: Target, serving: Serving, diagnosti
   const { parts = target.parts, partsMost = target.partsMost, stageShare = target.stageShare, instead } = serving;
   const stages = stagesOf(module, cutFor(module, target, serving), diagnostics);
   if (diagnostics.hasErrors) return { serving, stages, kinds: undefined };
+  if (instead !== undefined && leastBytes(stages, serving.bounds, target.precision) > target.machine.hbm.bytes.value) return placed(module, target, instead, diagnostics);
   const problems = instead === undefined ? diagnostics : new Diagnostics();
   const kinds = place(stages, { ...target, parts, partsMost, stageShare }, serving.bounds, problems);
   const fits = kinds !== undefined && memoryOf(kinds, target.machine).bytes <= target.machine.hbm.bytes.value;
   return fits || instead === undefined ? { serving, stages, kinds } : placed(module, target, instead, diagnostics);
 }
 
-/** What the verifier has against a program of ours is a bug. */
-function mustBeSound(program: Program): void {
-  const finding = firstFinding(program);
+/** A program that was compiled for comparison, proved after all: what the verifier has against one of ours is a bug. */
+export function proved(made: Compiled, ended: Watch['ended']): Compiled {
+  const finding = firstFinding(made.program);
   if (finding !== undefined) throw new Error(`internal: the program breaks ${finding.rule}: ${[finding.message, ...finding.notes].join('; ')}`);
+  ended('emit', 'verify', { program: made.program });
+  return made;
 }
 
 /** The rules of the IR after a pass of ours: what breaks one is a bug, of a custom layer's if one has just been lowered. */

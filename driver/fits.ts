@@ -6,6 +6,7 @@ import { stagesOf } from '../passes/stage.ts';
 import { reportUnlowerable } from '../passes/tile/tile.ts';
 import { grouped, plural } from '../report/format.ts';
 import { cutFor, dividingPasses, runPass, type Target } from './compile.ts';
+import { divisionsOf, flagsOf } from './mapping.ts';
 import { memoryOf, type MemoryMap, place } from './placement.ts';
 import { contextOf, mostRows, rowsOf, steadyServing } from './serving.ts';
 import type { Workload } from './workload.ts';
@@ -88,15 +89,6 @@ export function longestInput(needs: Needs, { osl, batch }: Omit<Workload, 'isl'>
   return edgeOf(needs, (isl) => ({ isl, osl, batch }), Math.min(ofRows, positions - contextOf({ isl: 0, osl, batch })));
 }
 
-/** How many chips, and how a model is divided over them: whole on one, by layers, or every layer by columns. */
-export function mappings(chips: number): readonly { readonly tp: number; readonly pp: number }[] {
-  const counts = Array.from({ length: Math.floor(Math.log2(chips)) + 1 }, (_, power) => 2 ** power);
-  return counts.flatMap((count) => (count === 1 ? [{ tp: 1, pp: 1 }] : [{ tp: 1, pp: count }, { tp: count, pp: 1 }]));
-}
-
-/** A mapping as the command line has it. */
-export const flagsOf = ({ tp, pp }: Pick<On, 'tp' | 'pp'>): string => (tp > 1 ? `--tp ${tp}` : pp > 1 ? `--pp ${pp}` : 'one chip');
-
 /** What of a workload that does not fit would: on these chips, on others, in another format; one thing changed at a time. */
 export function offersFor(whole: GraphModule, on: On, workload: Workload): readonly string[] {
   const needs = divided(whole, on, new Diagnostics());
@@ -104,7 +96,7 @@ export function offersFor(whole: GraphModule, on: On, workload: Workload): reado
   const requests = mostRequests(needs, workload);
   const input = longestInput(needs, workload, whole.source.maxPositions);
   const would = (other: Partial<On>): boolean => holds(divided(whole, { ...on, ...other }, new Diagnostics())?.(workload));
-  const others = mappings(on.machine.chips).filter(({ tp, pp }) => (tp !== on.tp || pp !== on.pp) && would({ tp, pp }));
+  const others = divisionsOf(on.machine.chips).filter(({ tp, pp }) => (tp !== on.tp || pp !== on.pp) && would({ tp, pp }));
   const least = Math.min(...others.map(({ tp, pp }) => tp * pp));
   const tokens = plural(workload.isl + workload.osl, 'token');
   return [

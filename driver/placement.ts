@@ -3,14 +3,17 @@ import { regionsOf } from '../backend-sohu/program.ts';
 import type { Diagnostics } from '../diagnostics/diagnostic.ts';
 import type { GraphModule } from '../ir/graph/module.ts';
 import type { TileModule } from '../ir/tile/module.ts';
+import { type Format, formatBytes } from '../isa-spec/fields.ts';
 import type { Machine } from '../isa-spec/machine.ts';
 import type { Program } from '../isa-spec/program.ts';
+import type { Precision } from '../passes/formats.ts';
 import { apply, type Fit } from '../passes/plan/apply.ts';
 import { fit } from '../passes/plan/fit.ts';
 import { NotThePlan } from '../passes/plan/decisions.ts';
 import type { Answers, TilingPlan } from '../passes/plan/tiling.ts';
 import type { GraphStage } from '../passes/stage.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
+import { operandBytes } from './serving.ts';
 import { plural } from '../report/format.ts';
 
 /** What a model is put on: the machine, chips a layer is divided over (`tp`) or the layers are (`pp`), the share of SRAM an op may stage in, the parts a step's rows are worked on in, at most so many (absent: no more), how many times all of it is there (absent: once), how many of the layers that are alike each stage has (absent: as the step is fastest), and the tiling plans of its kinds of stages (absent: they are to be found). */
@@ -56,4 +59,12 @@ export type MemoryMap = { readonly regions: Program['regions']; readonly bytes: 
 export function memoryOf(kinds: readonly Kind[], machine: Machine): MemoryMap {
   const regions = regionsOf(kinds.map(({ layout }) => layout));
   return { regions, bytes: regions.reduce((sum, { bytes }) => sum + bytes, 0), capacity: machine.hbm.bytes.value };
+}
+
+/** Bytes a chip of the fullest stage keeps of weights, keys and values at the least: as they are, without a gap. */
+export function leastBytes(stages: readonly GraphStage[], { poolPages, pageRows }: Bounds, precision: Precision): number {
+  return Math.max(...stages.map(({ module: { weights, caches } }) => {
+    const ofWeights = weights.reduce((sum, { dtype, shape, instances }) => sum + shape.reduce((product, size) => product * size, 1) * formatBytes[dtype as Format] * instances.length, 0);
+    return caches.reduce((sum, { layers, kvHeads, headDim }) => sum + 2 * layers * kvHeads * headDim * operandBytes[precision] * poolPages * pageRows, ofWeights);
+  }));
 }

@@ -10,9 +10,9 @@ export const reportedSteps = 3;
 
 /**
  * Times `steps` consecutive steady-state steps of a program: each stage of a pipeline runs its own, all alike. A text says why the program stops.
- * `path`: whether to find the critical path. Throws as the simulator does.
+ * `path`: whether to find the critical path. `within`: seconds after which to give up. Throws as the simulator does.
  */
-export function steadyTiming(program: Program, workload: Workload, { steps, path }: { readonly steps: number; readonly path: boolean }): Timing | string {
+export function steadyTiming(program: Program, workload: Workload, { steps, path, within = Infinity }: { readonly steps: number; readonly path: boolean; readonly within?: number }): Timing | string {
   const pageRows = program.entries[0]?.bounds['pageRows'];
   if (pageRows === undefined) return 'the entry does not say its page size';
   const hasMemory = program.ioMap.inputs.some(({ rows }) => rows === 'memory');
@@ -21,13 +21,13 @@ export function steadyTiming(program: Program, workload: Workload, { steps, path
     const ofEntry = program.entries.map((__, entry) => encodeStepBlock({ ...tables, entry }));
     return Array.from({ length: program.chips }, (__, chip) => ofEntry[program.entries.findIndex(({ chips }) => chips.includes(chip))] as Uint8Array);
   });
-  const timing = simulateSteps(program, blocks, { ...timingDefaults, path });
+  const timing = simulateSteps(program, blocks, { ...timingDefaults, path, cycles: within * program.machine.clockHz.value });
   return timing.kind === 'fault' ? timing.fault.message : timing;
 }
 
 /** The report of such steps, of a program of `bytes` bytes. Throws as the simulator and the report do. */
-export function steadyReport(program: Program, bytes: number, workload: Workload, steps: number): CostReport | string {
-  const timing = steadyTiming(program, workload, { steps, path: false });
+export function steadyReport(program: Program, bytes: number, workload: Workload, how: { readonly steps: number; readonly within?: number }): CostReport | string {
+  const timing = steadyTiming(program, workload, { ...how, path: false });
   return typeof timing === 'string' ? timing : buildReport(program, bytes, timing, workload);
 }
 

@@ -1,6 +1,4 @@
 import type { Comparison } from './compare.ts';
-import { fastest, mappingText, type Tried } from './mapping.ts';
-import { grouped } from '../report/format.ts';
 import { float32Tolerance, type Similarity, withinFloat32 } from './similarity.ts';
 
 const fixed = (value: number): string => (value === Infinity ? 'equal' : `${value.toFixed(1)} dB`);
@@ -19,17 +17,4 @@ export function renderComparison({ results, layers, worst }: Comparison, against
   const byLayer = layers.map((layer) => `  layer ${String(layer.layer).padStart(3)}                      ${likeness(layer)}`);
   const least = worst === undefined ? [] : [`  worst tensor                   ${worst.op}${worst.layer === undefined ? '' : `, layer ${worst.layer}`}: ${likeness(worst)}`];
   return ['compared', ...lines.map((line) => ` ${line}`), ' quantisation, normative against double precision', ...byLayer, ...least].join('\n');
-}
-
-/** The mappings that were tried, the fastest first: tokens a second of all chips, and what most is lost to; or why there is no program. */
-export function renderMappings(tried: readonly Tried[]): string {
-  const best = fastest(tried);
-  const rate = ({ report }: Tried): number => report?.timing.totalTokensPerSecond ?? 0;
-  const lines = tried.toSorted((a, b) => rate(b) - rate(a)).map((one) => {
-    const { mapping, report, why } = one;
-    const most = report?.timing.losses.toSorted((a, b) => b.fraction - a.fraction)[0];
-    const text = report === undefined ? why : `~${grouped(Math.round(rate(one)))} tok/s, ~${(100 * report.timing.matrixUtilisation).toFixed(1)} % of matrix peak; most lost to ${most?.name}${one === best ? '' : `; ${why === '' ? 'slower' : why}`}`;
-    return ` ${one === best ? '>' : ' '} ${mappingText(mapping).padEnd(28)} ${text}`;
-  });
-  return ['mappings tried, by the timing simulation of their programs (~: of an assumed machine)', ...lines].join('\n');
 }

@@ -16,7 +16,7 @@ import { renderClaim } from '../../report/claim-text.ts';
 import { buildReport, type CostReport } from '../../report/report.ts';
 import { renderText } from '../../report/text.ts';
 import { renderHtml } from '../../report/html.ts';
-import { type Compiled, compile, type Imported, type Made, noTensors, type Target } from '../compile.ts';
+import { type Compiled, compilePrepared, type Imported, type Made, noTensors, prepare, proved, type Target } from '../compile.ts';
 import { Artefacts, writeWhole } from '../artefacts.ts';
 import { collectOften, collectSeldomFor } from '../engine.ts';
 import { recognitionOf, recognitionText, reportShare } from '../explain-recognition.ts';
@@ -26,8 +26,10 @@ import { offersFor } from '../fits.ts';
 import { findMachine, findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
 import { contextOf, mostRows, rowsOf, type Serving, stageShare, steadyServing } from '../serving.ts';
 import { reportedSteps, steadyReport, steadyTiming } from '../steady-report.ts';
-import { fastest, type Mapping, mappingText, tryMappings } from '../mapping.ts';
-import { renderMappings } from '../text.ts';
+import { type Mapping, mappingsOf, mappingText } from '../mapping.ts';
+import { ranked } from '../explain-mapping.ts';
+import { searched } from '../search.ts';
+import { renderMappings } from '../mapping-text.ts';
 import { Terminal } from '../terminal.ts';
 import { tilingIn } from '../tiling-file.ts';
 import { renderTiling } from '../tiling-text.ts';
@@ -55,18 +57,8 @@ export async function compileCommand(path: string, options: Options): Promise<bo
 
   const given = options.tiling === '' ? undefined : tilingIn(options.tiling, diagnostics);
   if (diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
+  const asked: Mapping = { ...mappingOf(options), ...(options.tp === 0 && options.pp === 0 ? given?.mapping : {}) };
   const isChosen = given === undefined && options.tp === 0 && options.pp === 0 && machine.chips > 1 && options.stopAfter === '' && options.explain !== 'recognition';
-  const tried = isChosen ? tryMappings(imported, (mapping) => targetOf(options, mapping), machine) : [];
-  const mapping = fastest(tried)?.mapping ?? { tp: options.tp || 1, pp: options.pp || 1, replicas: 1, ...(options.tp === 0 && options.pp === 0 ? given?.mapping : {}) };
-  if (isChosen) terminal.stage('map', mappingText(mapping));
-  if (options.explain === 'mapping') {
-    terminal.print(renderMappings(tried));
-    terminal.value(tried.map((one) => ({ ...one.mapping, why: one.why, ...(one.report === undefined ? {} : { totalTokensPerSecond: one.report.timing.totalTokensPerSecond, matrixUtilisation: one.report.timing.matrixUtilisation }) })));
-    return !terminal.diagnostics(diagnostics);
-  }
-  const on = targetOf(given === undefined ? options : { ...options, parts: options.parts || (given.plans[0]?.homes.parts.length ?? 0) }, mapping);
-  const target: Target = { ...on, tiling: given?.plans, offers: (whole) => offersFor(whole, on, workloadOf(whole, { ...options, parts: 1 }, on.pp)) };
-
   let last: Made | undefined;
   let recognised: GraphModule | undefined;
   let dumped = 0;
@@ -80,7 +72,20 @@ export async function compileCommand(path: string, options: Options): Promise<bo
       writeWhole(options.dumpIr, `${String(dumped++).padStart(2, '0')}-${name}.${ending}`, text);
     }
   };
-  const compiled = compile(imported, target, diagnostics, { until: options.explain === 'recognition' ? 'recognise' : until, ended });
+  const prepared = prepare(imported, diagnostics, { until: options.explain === 'recognition' ? 'recognise' : until, ended });
+  const { tried, best } = prepared !== undefined && (isChosen || options.explain === 'mapping') ? searched(prepared, isChosen ? mappingsOf(machine.chips) : [asked], (mapping) => targetOf(options, mapping), options.explain === 'mapping' ? 'all' : 'fastest') : { tried: [], best: undefined };
+  if (options.explain === 'mapping' && prepared !== undefined) {
+    const rows = ranked(tried);
+    terminal.print(renderMappings(rows));
+    terminal.value(rows);
+    return !terminal.diagnostics(diagnostics);
+  }
+  const mapping = best?.mapping ?? asked;
+  if (isChosen) terminal.stage('map', mappingText(mapping));
+  const on = targetOf(given === undefined ? options : { ...options, parts: options.parts || (given.plans[0]?.homes.parts.length ?? 0) }, mapping);
+  const target: Target = { ...on, tiling: given?.plans, offers: (whole) => offersFor(whole, on, workloadOf(whole, { ...options, parts: 1 }, on.pp)) };
+  const isMade = best !== undefined && options.dumpIr === '';
+  const compiled = isMade ? proved(best.compiled, ended) : prepared === undefined ? undefined : compilePrepared(prepared, target, diagnostics, { until, ended });
   if (recognised !== undefined && (options.explain === 'recognition' || required > 0)) {
     const recognition = recognitionOf(recognised, imported.store ?? noTensors);
     if (options.explain === 'recognition') {
@@ -126,8 +131,11 @@ function requiredShare(text: string): number {
   return percent / 100;
 }
 
+/** The mapping the options ask for; on one chip where they do not. */
+const mappingOf = ({ tp, pp }: Options): Mapping => ({ tp: tp || 1, pp: pp || 1, replicas: 1 });
+
 /** The machine and formats the options ask for, and the mapping they do, or another; the program is to serve the steady state of the workload they name. */
-export function targetOf(options: Options, { tp, pp, replicas }: Mapping = { tp: options.tp || 1, pp: options.pp || 1, replicas: 1 }): Target {
+export function targetOf(options: Options, { tp, pp, replicas }: Mapping = mappingOf(options)): Target {
   const machine = findMachine(options.machine);
   if (!Number.isInteger(tp) || tp < 1 || tp > machine.chips) throw new UsageError(`\`--tp ${tp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
   if (!Number.isInteger(pp) || pp < 1 || pp > machine.chips) throw new UsageError(`\`--pp ${pp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
@@ -173,7 +181,7 @@ function checkWorkload(workload: Workload, { source: { maxPositions } }: GraphMo
 
 /** The report of a compiled model, whose program does not stop. */
 export function reportOf({ program, workload }: Compiled, programBytes: number): CostReport {
-  const report = steadyReport(program, programBytes, workload, reportedSteps);
+  const report = steadyReport(program, programBytes, workload, { steps: reportedSteps });
   if (typeof report === 'string') throw new Error(`internal: the timing simulator stopped: ${report}`);
   return report;
 }

@@ -2,8 +2,9 @@ import { type Code } from '../../diagnostics/catalogue.ts';
 import { Diagnostics } from '../../diagnostics/diagnostic.ts';
 import type { GraphModule } from '../../ir/graph/module.ts';
 import { billions, grouped, plural, si } from '../../report/format.ts';
-import { passesFor, runPass } from '../compile.ts';
-import { divided, type Edge, flagsOf, longestInput, mappings, mostRequests, type Needs, type On } from '../fits.ts';
+import { prepare } from '../compile.ts';
+import { divided, type Edge, longestInput, mostRequests, type Needs, type On } from '../fits.ts';
+import { divisionsOf, flagsOf } from '../mapping.ts';
 import type { Options } from '../options.ts';
 import { findSource, importSource, loadPlugins } from '../session.ts';
 import { Terminal } from '../terminal.ts';
@@ -23,11 +24,7 @@ export async function fitsCommand(path: string, options: Options): Promise<boole
   const on = targetOf(options);
   const layers = await loadPlugins(options.plugin);
   const imported = await importSource(findSource(path), layers, options, diagnostics);
-  let whole: GraphModule | undefined = imported?.module;
-  if (imported !== undefined) {
-    const passes = passesFor(imported, on, diagnostics);
-    for (const pass of passes.slice(0, passes.findIndex(({ phase }) => phase === 'shard'))) whole = whole === undefined ? undefined : runPass(pass, whole, diagnostics);
-  }
+  const whole = imported === undefined ? undefined : prepare(imported, diagnostics)?.whole;
   if (whole === undefined || diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
 
   const { osl } = workloadOf(whole, options, 1);
@@ -37,7 +34,7 @@ export async function fitsCommand(path: string, options: Options): Promise<boole
     const needs = divided(whole, own, problems);
     return { on: own, edges: needs === undefined ? [] : edgesOf(needs, whole, { osl, lengths, batch: options.batch }), why: problems.all.map(({ code, message }) => ({ code, message })) };
   };
-  const rows = mappings(on.machine.chips).map(({ tp, pp }) => row({ ...on, tp, pp }));
+  const rows = divisionsOf(on.machine.chips).map(({ tp, pp }) => row({ ...on, tp, pp }));
   terminal.print(table(whole, rows, { osl, lengths, batch: options.batch }));
   terminal.value({
     model: whole.name, machine: on.machine.name, precision: on.precision, hbmBytes: on.machine.hbm.bytes.value,

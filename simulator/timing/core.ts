@@ -18,6 +18,8 @@ export type TimingInput = {
   readonly simulated: readonly { readonly code: ChipCode; readonly labels: QueueLabels; readonly steps: readonly StepInput[] }[];
   /** Instructions after which to give up. */
   readonly budget: number;
+  /** Cycles after which to give up (absent: never). */
+  readonly cycles?: number | undefined;
   /** Whether to find the critical path. */
   readonly path?: boolean;
 };
@@ -31,7 +33,7 @@ export function timeSteps(input: TimingInput): TimingResult {
   const { steps } = input.simulated[0]!;
   const chips = input.simulated.map(({ code }, index) => new Chip(index, chipStreams(code, rates), rates));
   const recording = input.path === true ? new Recording() : undefined;
-  const simulation = new Simulation(chips, meetsOf(input.stands), input.budget, recording);
+  const simulation = new Simulation(chips, meetsOf(input.stands), input, recording);
   let cycles = 0;
   for (let step = 0; step < steps.length; step++) {
     chips.forEach((chip, index) => chip.begin(input.simulated[index]!.steps[step]!, cycles));

@@ -22,6 +22,9 @@ export type TimingFault = {
 /** Which of the chips simulated stand for those that one of them meets in a collective of `members`. */
 export type Meets = (chip: number, members: number) => readonly number[];
 
+/** Instructions, and cycles, after which to give up. */
+export type Limits = { readonly budget: number; readonly cycles?: number | undefined };
+
 /** A semaphore counts in four bits. */
 const highestCount = 15;
 const { ctl, wld, mxu, att, col } = queueIndex;
@@ -41,6 +44,7 @@ export class Simulation {
   readonly #chips: readonly Chip[];
   readonly #lanes: readonly Lane[];
   readonly #budget: number;
+  readonly #cycles: number;
   readonly #events = new EventHeap();
   readonly #recording: Recording | undefined;
   readonly #meets: Meets;
@@ -49,13 +53,13 @@ export class Simulation {
   instructions = 0;
   #fault: TimingFault | undefined;
 
-  /** `budget`: instructions after which to give up. */
-  constructor(chips: readonly Chip[], meets: Meets, budget: number, recording: Recording | undefined) {
+  constructor(chips: readonly Chip[], meets: Meets, { budget, cycles = Infinity }: Limits, recording: Recording | undefined) {
     this.#recording = recording;
     this.#meets = meets;
     this.#chips = chips;
     this.#lanes = chips.flatMap((chip) => chip.lanes);
     this.#budget = budget;
+    this.#cycles = cycles;
   }
 
   /** Runs the step the chips have begun to its end: the cycle that is at, or why there is none. A step ends when its last post is visible. */
@@ -103,6 +107,7 @@ export class Simulation {
       const pc = lane.head();
       if (pc >= stream.length) return lane.calls === 0 ? lane.enter(finished, this.#now) : this.#fail('control', lane, 'the code ends within a subprogram');
       if (!this.#take(lane, pc)) return;
+      if (this.#now > this.#cycles) return this.#fail('budget', lane, `more than ${this.#cycles} cycles`);
       if (++this.instructions > this.#budget) return this.#fail('budget', lane, `more than ${this.#budget} instructions`);
       lane.issued++;
       const action = stream.action[pc]!;

@@ -12,6 +12,8 @@ export type TimingOptions = {
   readonly full: boolean;
   /** Instructions after which to give up. */
   readonly budget: number;
+  /** Cycles after which to give up (absent: never). */
+  readonly cycles?: number;
   /** Finds the critical path. */
   readonly path?: boolean;
 };
@@ -57,7 +59,7 @@ export function simulateSteps(program: Program, steps: readonly StepBlocks[], op
   });
   const stands = like.map((chip) => representatives.indexOf(chip));
   if (!meetsAlike(stands, groupsOf([...decoded.values()]))) return simulateSteps(program, steps, { ...options, full: true });
-  return timeSteps({ machine: program.machine, entry: program.entries[entries[0]!]?.name ?? '', chips: program.chips, simulated, stands, budget: options.budget, path: options.path === true });
+  return timeSteps({ machine: program.machine, entry: program.entries[entries[0]!]?.name ?? '', chips: program.chips, simulated, stands, budget: options.budget, cycles: options.cycles, path: options.path === true });
 }
 
 /** Chips of the groups collectives are of. */

@@ -5,8 +5,10 @@ import { sohu8 } from '../../isa-spec/machines/sohu.ts';
 import type { CostReport } from '../../report/report.ts';
 import { llama70 } from './llama70.ts';
 import { folder, sohuc } from './command.ts';
-import { mappingsOf } from '../../driver/mapping.ts';
+import type { Ranked } from '../../driver/explain-mapping.ts';
+import { divisionsOf, flagsOf, mappingsOf } from '../../driver/mapping.ts';
 
+/** As `--explain mapping --json` has it. */
 type Row = { readonly tp: number; readonly pp: number; readonly replicas: number; readonly totalTokensPerSecond?: number; readonly why: string };
 
 describe('Llama-3-70B on eight chips', () => {
@@ -43,6 +45,48 @@ describe('Llama-3-70B on eight chips', () => {
   });
 });
 
-it('every mapping has all chips', () => {
-  for (const chips of [1, 2, 6, 8]) expect(mappingsOf({ ...sohu8, chips }).map(({ tp, pp, replicas }) => tp * pp * replicas)).toEqual(mappingsOf({ ...sohu8, chips }).map(() => chips));
+describe('--explain mapping', () => {
+  const decoding = ['--isl', '1', '--osl', '64', '--batch', '16'] as const;
+  const small = { ...llama70, hidden_size: 1024, intermediate_size: 3584, num_hidden_layers: 8, num_attention_heads: 16, num_key_value_heads: 8, vocab_size: 32768 };
+  const told = (...words: readonly string[]): ReturnType<typeof sohuc> => {
+    const at = folder();
+    writeFileSync(join(at, 'config.json'), JSON.stringify(small));
+    return sohuc(at, '--machine', 'sohu-8', '--out', join(at, 'out'), ...words);
+  };
+  const asked = async (...words: readonly string[]): Promise<unknown> => JSON.parse((await told('--json', ...words)).stdout);
+
+  it.each([['whole requests', []], ['decoding', decoding]])('the fastest of all is what a compile chooses, which does not look at all: %s', async (_, words) => {
+    const rows = (await asked('--explain', 'mapping', ...words)) as readonly Ranked[];
+    const report = (await asked(...words)) as CostReport;
+    const [best, ...others] = rows;
+    expect(report.mapping).toMatchObject({ tp: best!.tp, pp: best!.pp, replicas: best!.replicas });
+    expect(rows.map(({ tp, pp }) => `${tp} ${pp}`).toSorted()).toEqual(mappingsOf(8).map(({ tp, pp }) => `${tp} ${pp}`).toSorted());
+    for (const { why } of others) expect(why).toMatch(/^\d+\.\d % slower: |^not compiled: at most ~[\d,]+ tok\/s whatever the schedule, for ~.* in a step$/);
+  });
+
+  it('what bounds a mapping does: no program of it is faster', async () => {
+    const rows = (await asked('--explain', 'mapping', ...decoding)) as readonly Ranked[];
+    expect(rows.filter(({ rank }) => rank === undefined).length).toBeGreaterThan(0);
+    for (const { tp, pp, replicas, rank, bound, totalTokensPerSecond } of rows) {
+      const rate = rank === undefined ? replicas * ((await asked('--tp', String(tp), '--pp', String(pp), '--isl', '1', '--osl', '64', '--batch', String(Math.ceil(16 / replicas)))) as CostReport).timing.totalTokensPerSecond : totalTokensPerSecond!;
+      expect(rate).toBeLessThanOrEqual(bound!.tokensPerSecond);
+      if (rank === undefined) expect(rate).toBeLessThanOrEqual(rows[0]!.totalTokensPerSecond!);
+    }
+  });
+
+  it('of a mapping that is given, that one; with the options that decide otherwise', async () => {
+    const { stdout } = await told('--explain', 'mapping', '--pp', '3', '--stages', '2,4,2');
+    expect(stdout).toMatch(/^  1 TP 1 x PP 3, 1 replica .* the fastest$/m);
+    expect(stdout).toMatch(/--stages +stages of 2 \+ 4 \+ 2 layers/);
+    const { stderr: refused, code } = await told('--pp', '2', '--stages', '2,4');
+    expect([code, refused]).toEqual([1, expect.stringContaining('2 + 4 layers are not the 8 that are alike')]);
+  });
+});
+
+it('every mapping has all chips, and every division is there once', () => {
+  for (const chips of [1, 2, 6, 8]) {
+    expect(mappingsOf(chips).map(({ tp, pp, replicas }) => tp * pp * replicas)).toEqual(mappingsOf(chips).map(() => chips));
+    expect(new Set(mappingsOf(chips).map((mapping) => flagsOf(mapping))).size).toBe(divisionsOf(chips).length);
+  }
+  expect(divisionsOf(4).map(flagsOf)).toEqual(['one chip', '--pp 2', '--tp 2', '--pp 4', '--tp 2 --pp 2', '--tp 4']);
 });

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { Diagnostics } from '../../diagnostics/diagnostic.ts';
 import { compile } from '../../driver/compile.ts';
-import { mappings } from '../../driver/fits.ts';
+import { divisionsOf } from '../../driver/mapping.ts';
 import { steadyServing } from '../../driver/serving.ts';
 import { reportedSteps, steadyReport } from '../../driver/steady-report.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
@@ -18,7 +18,7 @@ const quarterRate: Machine = { ...four, name: 'tiny-4-slow', arrays: { ...four.a
 const models = [tinyLlama({ layers: 5, hidden: 32, heads: 4, kvHeads: 4, headDim: 8, inner: 48, vocabulary: 40 }), tinyLlama({ layers: 4, hidden: 40, heads: 4, kvHeads: 4, headDim: 16, inner: 60, vocabulary: 100 }), tinyMixture({ experts: 4, k: 2, scores: 'softmax', normalise: true, biased: false, bias: false })];
 
 const arbitrary = fc.record({
-  module: fc.constantFrom(...models), machine: fc.constantFrom(four, quarterRate, sohu8), mapping: fc.constantFrom(...mappings(4)), precision: fc.constantFrom('fp8' as const, 'bf16' as const),
+  module: fc.constantFrom(...models), machine: fc.constantFrom(four, quarterRate, sohu8), mapping: fc.constantFrom(...divisionsOf(4)), precision: fc.constantFrom('fp8' as const, 'bf16' as const),
   workload: fc.record({ isl: fc.integer({ min: 1, max: 40 }), osl: fc.integer({ min: 1, max: 12 }), batch: fc.integer({ min: 1, max: 20 }) }),
 });
 
@@ -31,7 +31,7 @@ it('from the peak to what is achieved, every FLOP has a name: whole numbers that
     const on = { machine, ...mapping, precision, stageShare: 0.25, parts: 1 };
     const compiled = compile({ module, primitive: false, store: undefined, tensors: new Map() }, { ...on, serve: (rows) => steadyServing(rows, workload, on) }, new Diagnostics());
     if (compiled === undefined) return;
-    const report = steadyReport(compiled.program, 1, workload, reportedSteps);
+    const report = steadyReport(compiled.program, 1, workload, { steps: reportedSteps });
     if (typeof report === 'string') throw new Error(report);
     const { timing } = report;
     reports++;
