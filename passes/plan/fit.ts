@@ -19,7 +19,7 @@ const aheadMost = 4;
 /** What to fit: the machine, the largest step, the chips the graph is divided over, the share of SRAM an op may stage in, the parts a step's rows are to be worked on in; at most so many (absent: no more). */
 export type FitTarget = TileTarget & { readonly stageShare: number; readonly parts: number; readonly partsMost?: number | undefined };
 
-/** What SRAM must have room for: all values, of as many parts as keep attention busy; all values; or whatever there is room for. */
+/** What SRAM must have room for: all values, of as many parts as keep attention busy; all values, if stages are smaller; or whatever there is room for. */
 const wishes = ['busy', 'kept', 'any'] as const;
 type Wish = (typeof wishes)[number];
 
@@ -28,12 +28,14 @@ type Wish = (typeof wishes)[number];
  * on any of it, only time does.
  */
 export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnostics): TilingPlan | undefined {
-  const { parts: least, partsMost: most = least, machine } = target;
+  const { parts: least, partsMost: most = least, machine, stageShare } = target;
   const counts = Array.from({ length: most - least + 1 }, (_, i) => least + i);
   for (const wish of least === most ? (['any'] as const) : wishes) {
     for (const count of wish === 'any' ? [most] : counts) {
-      const plan = fitParts(module, target, partsOf(module, target.bounds.tokens, count, machine), wish);
-      if (plan !== undefined) return plan;
+      for (const share of wish === 'kept' ? [stageShare, (2 / 3) * stageShare] : [stageShare]) {
+        const plan = fitParts(module, { ...target, stageShare: share }, partsOf(module, target.bounds.tokens, count, machine), wish);
+        if (plan !== undefined) return plan;
+      }
     }
   }
   diagnostics.report({

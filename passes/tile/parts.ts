@@ -31,7 +31,7 @@ export type Interleaving<Part> = { readonly before: readonly Turn<Part>[]; reado
  * D does not read, so that it need not wait for D's end. Earlier parts come first: what the others attend to has been stored. From its Q to
  * its O nobody needs what a part carries from layer to layer, and nobody but D from its nM on: it may be parked in HBM meanwhile, and so may it
  * between layers, if other parts come between D and nQ. What the first layer takes is made for each part when its turn comes, so that only the first
- * has to wait for it.
+ * has to wait for it; but if parts rest, for those that do at first before the others.
  */
 export function interleaving<Part>(ops: readonly GraphOp[], trip: number, parts: readonly [Part, ...Part[]], ahead: number): Interleaving<Part> {
   const { nQ, Q, A, nO, O, nM, M, D } = cut(ops);
@@ -53,7 +53,7 @@ export function interleaving<Part>(ops: readonly GraphOp[], trip: number, parts:
   const first = Array.from({ length: ahead }, (_, at) => [...prepared(at), ...queries(at), ...(at === 0 && ahead > 1 ? [turn(0, A)] : [])]).flat();
   const later = parts.flatMap((_, at) => (at > ahead ? entering(at) : []));
   return {
-    before: [...first, ...prepared(ahead), ...later, turn(0, nO), ...(ahead > 1 ? [turn(1, A)] : [])],
+    before: [...later, ...first, ...prepared(ahead), turn(0, nO), ...(ahead > 1 ? [turn(1, A)] : [])],
     body: turns(0, count),
     after: turns(end - count, end).filter(({ layer }) => layer < trip),
   };

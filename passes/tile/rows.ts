@@ -1,5 +1,5 @@
 import { type Format, formatBytes } from '../../isa-spec/fields.ts';
-import type { OpOf } from '../../ir/graph/module.ts';
+import { allOps, type OpOf } from '../../ir/graph/module.ts';
 import type { TileAttrs } from '../../ir/tile/ops.ts';
 import type { BufferId, Region, RowBound } from '../../ir/tile/module.ts';
 import type { TensorType, ValueId } from '../../ir/types.ts';
@@ -133,40 +133,43 @@ export function lowerAllgather(low: Lowering, op: OpOf<'allgather'>, tag: number
 
 /**
  * The rows the chip before gave out, all there is room for, to where this chip has as many as it has tokens. `sent`: the buffer of that many rows they are given out in.
- * All stages take tiles alike, wherever they put them.
+ * All stages take tiles alike, wherever they put them: the first, which reads none of it, nowhere.
  */
-export function lowerTake(low: Lowering, to: Place, tag: number, sent: (rows: number) => BufferId): void {
+export function lowerTake(low: Lowering, value: ValueId, tag: number, sent: (rows: number) => BufferId): void {
   const { write } = low;
+  const to = low.place(value);
   const { format, space, name } = bufferOf(low, to.buffer);
+  const isRead = [...allOps(low.module.body)].some(({ operands }) => operands.includes(value));
   const { rowTile, rowTiles } = rowTiling(low, 'rows', 'tokens', stageDepth * rowBytes(low, format, to.columns));
   const first = low.part?.first ?? 0;
   const home = sent(first + rowTile * rowTiles);
   const [row, slot] = [affine(0, 0, rowTile), affine(0, 0, 1)];
   const staged = (buffer: BufferId): Region => write.region(buffer, affine(0), rowTile, to.columns, { slot });
   const stage = (what: string): BufferId => write.buffer({ name: `${name}.${what}`, space: 'sram', role: 'stage', format, rows: rowTile, columns: to.columns, depth: stageDepth });
-  const [going, coming] = [stage('going'), space === 'hbm' ? stage('coming') : undefined];
+  const [going, coming] = [stage('going'), space === 'hbm' || !isRead ? stage('coming') : undefined];
   const rows: RowBound = { max: rowTile, of: 'tokens' };
   write.loop(1, 'rows', rowTiles, () => {
     write.op('load', {}, { from: write.region(home, shift(row, first), rowTile, to.columns, { reach: first + rowTile * rowTiles }), out: staged(going) }, { max: rowTile, of: 'all' });
     const place = rowsOf(low, to, row, rowTile, rowTile * rowTiles);
     const out = coming === undefined ? place : staged(coming);
     write.op('shift', { tag }, { from: staged(going), out }, rows);
-    if (coming !== undefined) write.op('store', {}, { from: out, out: place }, rows);
+    if (coming !== undefined && isRead) write.op('store', {}, { from: out, out: place }, rows);
   });
 }
 
-/** sampleRows -> all rows, of all parts, to HBM, then the sampled ones back: only the gather can pick rows. */
-export function lowerSampleRows(parts: readonly [Lowering, ...Lowering[]], op: OpOf<'sampleRows'>, samples: BufferId): void {
-  const [low] = parts;
-  const value = op.operands[0] as ValueId;
-  const from = low.place(value);
-  const rows = low.bounds[from.of];
-  const table = parts.length === 1 ? tableOf(low, from) : low.write.buffer({ name: `${bufferOf(low, from.buffer).name}.rows`, space: 'hbm', role: 'value', format: bufferOf(low, from.buffer).format, rows, columns: from.columns });
-  for (const one of parts.length > 1 ? parts : []) {
-    low.write.part = one.part;
-    storeRows(one, one.place(value), { ...from, buffer: table, row: one.part?.first ?? 0, column: 0 });
-  }
-  gatherInto(low, table, rows, wholeList(low.write, samples), low.place(op.results[0] as ValueId));
+/** sampleRows -> all rows to HBM, to a table in which those of parts are already, then the sampled ones back: only the gather can pick rows. */
+export function lowerSampleRows(low: Lowering, op: OpOf<'sampleRows'>, samples: BufferId, known: BufferId | undefined): void {
+  const from = low.place(op.operands[0] as ValueId);
+  const table = known ?? tableOf(low, from);
+  gatherInto(low, table, low.bounds[from.of], wholeList(low.write, samples), low.place(op.results[0] as ValueId));
+}
+
+/** A part's rows to a table in HBM of those of all parts: the one they are in already, or a new one. */
+export function storeInTable(low: Lowering, from: Place, known: BufferId | undefined): BufferId {
+  const { name, format } = bufferOf(low, from.buffer);
+  const table = known ?? low.write.buffer({ name: `${name}.rows`, space: 'hbm', role: 'value', format, rows: low.bounds[from.of], columns: from.columns });
+  storeRows(low, from, { ...from, buffer: table, row: low.part?.first ?? 0, column: 0 });
+  return table;
 }
 
 /** A table in HBM of a value's rows: its own buffer, or a copy, which what is given to the program needs too: rows are picked in scratch. */

@@ -14,7 +14,7 @@ import { lowerExperts } from './experts.ts';
 import { type Bounds, listBuffer, listOfRows, type Lowering, type Place, rowLimit, wholeList } from './lowering.ts';
 import { lowerLinear } from './matmul.ts';
 import { interleaving, partName, type Turn } from './parts.ts';
-import { gatherInto, lowerAllgather, lowerEmbed, lowerMap, lowerNorm, lowerQuantise, lowerRope, lowerSampleRows, lowerScale, lowerTake, loadRows, mapInto, storeRows } from './rows.ts';
+import { gatherInto, lowerAllgather, lowerEmbed, lowerMap, lowerNorm, lowerQuantise, lowerRope, lowerSampleRows, lowerScale, lowerTake, loadRows, mapInto, storeInTable, storeRows } from './rows.ts';
 import { countOf, Storage } from './storage.ts';
 import { affine, TileWriter } from './writer.ts';
 
@@ -68,6 +68,8 @@ class GraphLowering {
   readonly #pieces: Pieces;
   /** What this chip gives out to the next, by value. */
   readonly #pipes = new Map<number, BufferId>();
+  /** Where all parts' rows are that are picked from. */
+  #sampled: BufferId | undefined;
   #labels = 0;
   #tags = 0;
 
@@ -101,10 +103,11 @@ class GraphLowering {
     for (const op of ops) if (op.kind === 'attention') for (const table of tablesOfAttention(countOf(this.module.types[op.operands[1] as ValueId] as TensorType) === 'memory')) this.#hostList(table);
     if (ops.some((op) => op.kind === 'sampleRows')) this.#hostList('samples');
     for (const op of ops) if (op.kind === 'rope') for (const part of this.#parts) this.#anglesOf(op, part);
-    const entering = this.#entering();
+    const [entering, leaving] = [this.#entering(), this.#leaving()];
     for (const op of this.module.body.ops) {
       if (op.kind === 'loop') this.#loop(op, entering);
-      else if (!entering.includes(op)) this.#inParts(op);
+      else if (op === leaving[0]) this.#leave(leaving);
+      else if (!entering.includes(op) && !leaving.includes(op)) this.#inParts(op);
     }
     this.#results();
   }
@@ -114,6 +117,29 @@ class GraphLowering {
     const { ops } = this.module.body;
     const before = ops.slice(0, ops.findIndex(({ kind }) => kind === 'loop')).filter((op) => !isPlace(op));
     return this.#parts.length > 1 && before.every((op) => this.#isOfRows(op)) ? before : [];
+  }
+
+  /** What comes after the layers, as far as it is rows of each part, and what picks of those. */
+  #leaving(): readonly GraphOp[] {
+    const { ops } = this.module.body;
+    const after = ops.slice(ops.findLastIndex(({ kind }) => kind === 'loop') + 1).filter((op) => !isPlace(op));
+    const end = after.findIndex((op) => !this.#isOfRows(op));
+    return this.#parts.length === 1 ? [] : after.slice(0, end < 0 ? after.length : end + (after[end]?.kind === 'sampleRows' ? 1 : 0));
+  }
+
+  /** Part after part: what is made of one has left SRAM before the next's is made. */
+  #leave(ops: readonly GraphOp[]): void {
+    const labelled = ops.map((op) => [op, `${this.#labels++}.${op.kind}`] as const);
+    const [last, label] = labelled.at(-1) as readonly [GraphOp, string];
+    for (const part of this.#parts) {
+      for (const [op, own] of labelled) if (op.kind !== 'sampleRows') this.#op(op, own, part, outside);
+      if (last.kind !== 'sampleRows') continue;
+      // One op of all parts.
+      this.write.label(label, last.origin, part.rows);
+      const low = this.#lowering(part, outside);
+      this.#sampled = storeInTable(low, low.place(last.operands[0] as ValueId), this.#sampled);
+    }
+    if (last.kind === 'sampleRows') this.#op(last, label, this.#parts[0], outside);
   }
 
   #isOfRows({ results, operands }: GraphOp): boolean {
@@ -225,7 +251,7 @@ class GraphLowering {
       case 'linear': return lowerLinear(low, op);
       case 'rope': return lowerRope(low, op, this.#anglesOf(op, part));
       case 'attention': return lowerAttention(low, op, this.#site(low, op));
-      case 'sampleRows': return lowerSampleRows(this.#parts.map((one) => this.#lowering(one, layer)) as unknown as readonly [Lowering, ...Lowering[]], op, this.#hostList('samples'));
+      case 'sampleRows': return lowerSampleRows(low, op, this.#hostList('samples'), this.#sampled);
       case 'add':
       case 'multiply':
       case 'activate':
@@ -234,7 +260,7 @@ class GraphLowering {
       case 'quantise': return lowerQuantise(low, op);
       case 'allgather': return lowerAllgather(low, op, this.#tags++);
       case 'experts': return lowerExperts(low, op, this.#tags++);
-      case 'take': return lowerTake(low, low.place(op.results[0] as ValueId), this.#tags++, (rows) => this.#pipe(op, low.place(op.results[0] as ValueId), rows));
+      case 'take': return lowerTake(low, op.results[0] as ValueId, this.#tags++, (rows) => this.#pipe(op, low.place(op.results[0] as ValueId), rows));
       case 'give': return storeRows(low, low.place(op.operands[0] as ValueId), { ...low.place(op.operands[0] as ValueId), buffer: this.#pipes.get(op.attrs.value) as BufferId, row: part.rows?.first ?? 0, column: 0 });
       default: throw new Error(`internal: ${op.kind} has no lowering`);
     }
