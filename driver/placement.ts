@@ -7,7 +7,7 @@ import { type Format, formatBytes } from '../isa-spec/fields.ts';
 import type { Machine } from '../isa-spec/machine.ts';
 import type { Program } from '../isa-spec/program.ts';
 import type { Precision } from '../passes/formats.ts';
-import { apply, type Fit } from '../passes/plan/apply.ts';
+import { apply, applyGiven, type Fit } from '../passes/plan/apply.ts';
 import { fit } from '../passes/plan/fit.ts';
 import { NotThePlan } from '../passes/plan/decisions.ts';
 import type { Answers, TilingPlan } from '../passes/plan/tiling.ts';
@@ -29,7 +29,7 @@ export function place(stages: readonly GraphStage[], { machine, tp, stageShare, 
     if (like !== stage) continue;
     const target = { machine, bounds, chips: tp, stageShare, parts, partsMost };
     const found = tiling === undefined ? fit(module, target, diagnostics) : tiling[kinds.length];
-    const made = found === undefined ? undefined : tiling === undefined ? apply(module, target, found) : asGiven(() => apply(module, target, found), diagnostics);
+    const made = found === undefined ? undefined : tiling === undefined ? apply(module, target, found) : asGiven(() => applyGiven(module, target, found), diagnostics);
     if (made === undefined) break;
     kinds.push({ like, graph: made.graph, tile: made.tile, plan: made.plan, layout: allocate(made.tile, machine) });
   }

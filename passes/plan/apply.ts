@@ -9,21 +9,24 @@ import type { Answers, Homes, TilingPlan, Try } from './tiling.ts';
 /** A module as a plan has it lowered; `plan`: as it was applied, with what was asked. */
 export type Fit = Tiled & { readonly plan: TilingPlan };
 
-/**
- * Lowers a module by a plan: all is as it says, and nothing is left to decide. `tries`: those it was come to by, if it was planned. Throws NotThePlan where it is not a plan for this module, the
- * machine cannot do what it says, or SRAM does not hold it.
- */
+/** Lowers a module by a plan: all is as it says, and nothing is left to decide. `tries`: those it was come to by, if it was found. Throws NotThePlan where it is not a plan for this module on this machine. */
 export function apply(module: GraphModule, target: TileTarget, { homes, decisions, tries = [] }: Answers & { readonly tries?: readonly Try[] }): Fit {
-  const { machine } = target;
-  const fault = faultOfHomes(homes, module, target);
-  if (fault !== undefined) throw new NotThePlan(fault);
-  const taken = noted(decided(decisions, machine));
+  const taken = noted(decided(decisions, target.machine));
   const tiled = attempt(() => tile(module, target, homes, taken.settle));
   if (tiled === undefined) throw new NotThePlan('an op of it is said to have no room');
   if (!('tile' in tiled)) throw new NotThePlan(`\`${tiled.buffer}\` must be in HBM: it, or what is added to it, is`);
-  const crowd = overflow(tiled.tile, machine);
-  if (crowd !== undefined) throw new NotThePlan(`what is alive together takes ${bytesTogether(crowd, tiled.tile, machine)} bytes of SRAM, and there are ${machine.sram.bytes.value}`);
   return { ...tiled, plan: { homes, tries, decisions: taken.decisions } };
+}
+
+/** The same by a plan that was not found but given: throws NotThePlan, too, where what it says as a whole is not the machine's or the module's, or SRAM does not hold it. */
+export function applyGiven(module: GraphModule, target: TileTarget, plan: Answers): Fit {
+  const { machine } = target;
+  const fault = faultOfHomes(plan.homes, module, target);
+  if (fault !== undefined) throw new NotThePlan(fault);
+  const fit = apply(module, target, plan);
+  const crowd = overflow(fit.tile, machine);
+  if (crowd !== undefined) throw new NotThePlan(`what is alive together takes ${bytesTogether(crowd, fit.tile, machine)} bytes of SRAM, and there are ${machine.sram.bytes.value}`);
+  return fit;
 }
 
 /** What of homes the machine cannot do, or the module does not allow; undefined if nothing. */

@@ -41,13 +41,20 @@ export const deciding = (machine: Machine, staging: Staging): Settle => (kind, _
 /** A plan that is not one for what it is to be applied to. */
 export class NotThePlan extends Error {}
 
-const keyOf = ({ op, what }: Where): string => `${op} ${what}`;
+/** By op, then by what of it. */
+type Known = Map<string, Map<string, Settled>>;
+const lookUp = (known: Known, { op, what }: Where): Settled | undefined => known.get(op)?.get(what);
+function enter(known: Known, settled: Settled): void {
+  const ofOp = known.get(settled.op) ?? new Map<string, Settled>();
+  known.set(settled.op, ofOp.set(settled.what, settled));
+}
 
 /** What has been decided before, by whomever. Throws NotThePlan where there is no such decision, or none the machine can do. */
 export function decided(decisions: readonly Settled[], machine: Machine): Settle {
-  const known = new Map(decisions.map((decision) => [keyOf(decision), decision]));
+  const known: Known = new Map();
+  for (const decision of decisions) enter(known, decision);
   return <Q extends Question>(kind: Q, where: Where, of: Questions[Q]['of']) => {
-    const decision = known.get(keyOf(where));
+    const decision = lookUp(known, where);
     if (decision?.kind !== kind) throw new NotThePlan(`\`${where.op}\`: it says nothing of ${where.what}`);
     const settled = decision.settled as Questions[Q]['settled'] | undefined;
     const fault = settled === undefined ? undefined : answers[kind].faultOf(of, settled, machine);
@@ -56,19 +63,22 @@ export function decided(decisions: readonly Settled[], machine: Machine): Settle
   };
 }
 
+/** Whether two things are alike, of plain numbers and names. */
+const alike = (a: object, b: object): boolean => Object.keys(a).every((name) => (a as Readonly<Record<string, unknown>>)[name] === (b as Readonly<Record<string, unknown>>)[name]);
+
 /** Settles as `settle` does, each thing once, however often its op is written; `decisions`: what has been settled, in order. */
 export function noted(settle: Settle): { readonly settle: Settle; readonly decisions: readonly Decision[] } {
-  const known = new Map<string, Decision>();
+  const known: Known = new Map();
   const decisions: Decision[] = [];
   const once: Settle = (kind, where, of) => {
-    const before = known.get(keyOf(where));
+    const before = lookUp(known, where) as Decision | undefined;
     if (before !== undefined) {
-      if (before.kind !== kind || JSON.stringify(before.of) !== JSON.stringify(of)) throw new Error(`internal: ${where.what} of \`${where.op}\` are two things`);
+      if (before.kind !== kind || !alike(before.of, of)) throw new Error(`internal: ${where.what} of \`${where.op}\` are two things`);
       return before.settled as Questions[typeof kind]['settled'] | undefined;
     }
     const settled = settle(kind, where, of);
-    const decision = { ...where, kind, of, ...(settled === undefined ? {} : { settled }) } as Decision;
-    known.set(keyOf(where), decision);
+    const decision = { op: where.op, what: where.what, kind, of, settled } as Decision;
+    enter(known, decision);
     decisions.push(decision);
     return settled;
   };

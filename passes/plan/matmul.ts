@@ -135,7 +135,7 @@ export function planMatmul(shape: MatmulShape, machine: Machine, { stageBytes, r
     if (rowsMax < 1) continue;
     const chunkTiles = shape.chunkTiles !== undefined ? leastChunk : Math.min(kTiles, kTilesMax, Math.floor(slotTiles / (groupUnits * tilesPerUnit)), Math.floor(rowsFieldMax / (groupUnits * tilesPerUnit)));
     const cut: Cut = { rowTile: Math.ceil(shape.rows / Math.ceil(shape.rows / rowsMax)), split, groupUnits, chunkTiles, aside: 0 };
-    const { rowTiles, cycles } = cutProduct(shape, cut, machine);
+    const { rowTiles, cycles } = estimate(shape, cut, machine);
     // Of equals the one that streams the weights less often.
     if (best !== undefined && (best.cycles < cycles || (best.cycles === cycles && best.rowTiles <= rowTiles))) continue;
     best = { ...cut, rowTiles, cycles };
@@ -143,30 +143,38 @@ export function planMatmul(shape: MatmulShape, machine: Machine, { stageBytes, r
   if (best === undefined) return undefined;
   const { rowTile, split, groupUnits, chunkTiles } = best;
   const cut: Cut = { rowTile, split, groupUnits, chunkTiles, aside: 0 };
-  const { arrayCycles, streamCycles } = cutProduct(shape, cut, machine);
+  const { arrayCycles, streamCycles } = estimate(shape, cut, machine);
   const need = streamCycles / arrayCycles / (machine.hbm.efficiency[0]?.fraction.value ?? 1);
   const aside = Math.round(asideShare(need) * chunkTiles * groupUnits * tilesPerUnit);
   return faultOfCut(shape, { ...cut, aside }, machine) === undefined ? { ...cut, aside } : cut;
 }
 
-/** A product as its cut makes it. */
-export function cutProduct(shape: MatmulShape, { rowTile, split, groupUnits, chunkTiles, aside }: Cut, machine: Machine): MatmulPlan {
+type Estimate = Pick<MatmulPlan, 'rowTiles' | 'arrayCycles' | 'streamCycles' | 'cycles'>;
+
+function estimate(shape: MatmulShape, { rowTile, split, groupUnits }: Pick<Cut, 'rowTile' | 'split' | 'groupUnits'>, machine: Machine): Estimate {
   const side = machine.arrays.size.value;
-  const tilesPerUnit = shape.gated ? 2 : 1;
-  const [units, kTiles] = [Math.ceil(shape.columns / side), Math.ceil(shape.k / side)];
+  const units = Math.ceil(shape.columns / side);
+  const kTiles = Math.ceil(shape.k / side);
   const rowTiles = Math.ceil(shape.rows / rowTile);
   const rate = shape.elementBytes === 1 ? 1 : machine.arrays.bf16Rate.value;
   const arrayCycles = (Math.ceil(units / groupUnits) * kTiles * Math.max(Math.ceil(rowTile / 2 ** split), side)) / rate;
-  const streamCycles = (units * tilesPerUnit * kTiles * tileBytesOf(machine, shape.elementBytes)) / (machine.hbm.bytesPerSecond.value / machine.clockHz.value);
+  const streamCycles = (units * (shape.gated ? 2 : 1) * kTiles * tileBytesOf(machine, shape.elementBytes)) / (machine.hbm.bytesPerSecond.value / machine.clockHz.value);
+  return { rowTiles, arrayCycles, streamCycles, cycles: rowTiles * Math.max(arrayCycles, streamCycles) };
+}
+
+/** A product as its cut makes it. */
+export function cutProduct(shape: MatmulShape, cut: Cut, machine: Machine): MatmulPlan {
+  const { rowTile, split, groupUnits, chunkTiles, aside } = cut;
+  const side = machine.arrays.size.value;
+  const [units, kTiles] = [Math.ceil(shape.columns / side), Math.ceil(shape.k / side)];
   return {
-    rowTile, rowTiles, split, tilesPerUnit,
+    ...estimate(shape, cut, machine),
+    rowTile, split, tilesPerUnit: shape.gated ? 2 : 1,
     groups: pieces(units, groupUnits, shape.columns % side !== 0),
     chunks: pieces(kTiles, chunkTiles, shape.k % side !== 0),
     kLast: shape.k - (kTiles - 1) * side,
     nLast: shape.columns - (units - 1) * side,
     aside, leading: aside > 0 && shape.beside === 'begins',
-    arrayCycles, streamCycles,
-    cycles: rowTiles * Math.max(arrayCycles, streamCycles),
   };
 }
 

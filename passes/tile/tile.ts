@@ -43,8 +43,11 @@ export function tile(module: GraphModule, { machine, bounds, chips }: TileTarget
   return { tile: tiled, graph: lowering.module };
 }
 
+/** Where the cosines and sines of a rotation's angles are. */
+type Angles = Pick<OpOf<'rope'>['attrs'], 'frequencies' | 'amplitude'> & { readonly place: Place };
+
 /** A part of the step's rows: where its values are. `away`: what it carries is parked in its lots; `returning`: and comes back as it is added to. */
-type Part = { readonly rows: RowPart | undefined; readonly name: string; readonly storage: Storage; readonly scaleLists: Map<ValueId, BufferId>; readonly angles: Map<string, Place>; readonly done: Set<GraphOp>; readonly lots: Map<BufferId, Place>; returning: boolean; away: boolean };
+type Part = { readonly rows: RowPart | undefined; readonly name: string; readonly storage: Storage; readonly scaleLists: Map<ValueId, BufferId>; readonly angles: Angles[]; readonly done: Set<GraphOp>; readonly lots: Map<BufferId, Place>; returning: boolean; away: boolean };
 
 /** Outside of the layer loop. */
 const outside: Lowering['layer'] = { looped: false, ahead: 0 };
@@ -85,7 +88,7 @@ class GraphLowering {
     const whole = homes.parts.length === 1;
     this.#parts = homes.parts.map((rows, i): Part => {
       const [part, name] = [whole ? undefined : rows, partName(i)];
-      return { rows: part, name, storage: new Storage(module, this.write, { bounds, homes, lineBytes, pieces: this.#pieces, part, name, common }), scaleLists: new Map(), angles: new Map(), done: new Set(), lots: new Map(), returning: false, away: false };
+      return { rows: part, name, storage: new Storage(module, this.write, { bounds, homes, lineBytes, pieces: this.#pieces, part, name, common }), scaleLists: new Map(), angles: [], done: new Set(), lots: new Map(), returning: false, away: false };
     }) as unknown as readonly [Part, ...Part[]];
   }
 
@@ -326,10 +329,9 @@ class GraphLowering {
   /** The cosines and sines of this step's positions: gathered once, used by every rotation with the same angles. */
   #anglesOf(op: OpOf<'rope'>, part: Part): Place {
     const { frequencies, amplitude, positions } = op.attrs;
-    const key = JSON.stringify([frequencies, amplitude]);
-    const known = part.angles.get(key);
-    if (known !== undefined) return known;
-    const name = `rope.${part.angles.size}`;
+    const known = part.angles.find((one) => one.amplitude === amplitude && one.frequencies.length === frequencies.length && one.frequencies.every((frequency, i) => frequency === frequencies[i]));
+    if (known !== undefined) return known.place;
+    const name = `rope.${part.angles.length}`;
     const columns = 2 * frequencies.length;
     const weight: Weight = { name, dtype: 'f32', shape: [positions, columns], instances: [{ kind: 'rope', frequencies, positions, amplitude }] };
     if (part === this.#parts[0]) this.module = { ...this.module, weights: [...this.module.weights, weight] };
@@ -338,7 +340,7 @@ class GraphLowering {
     this.write.label(`${name}${part.name}`, op.origin, part.rows);
     const low = this.#lowering(part, outside);
     gatherInto(low, table, positions, low.list(op.operands[1] as ValueId), place);
-    part.angles.set(key, place);
+    part.angles.push({ frequencies, amplitude, place });
     return place;
   }
 

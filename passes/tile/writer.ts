@@ -44,11 +44,11 @@ export class TileWriter {
 
   /** A new buffer; of weights packed alike the one there is. */
   buffer(buffer: Omit<Buffer, 'depth' | 'packing'> & Partial<Pick<Buffer, 'depth' | 'packing'>>): BufferId {
+    const made = (): BufferId => (this.buffers.push({ depth: 1, packing: undefined, ...buffer }) - 1) as BufferId;
+    if (buffer.role !== 'weights') return made();
     const key = JSON.stringify(buffer);
-    const known = buffer.role === 'weights' ? this.#weights.get(key) : undefined;
-    if (known !== undefined) return known;
-    const id = (this.buffers.push({ depth: 1, packing: undefined, ...buffer }) - 1) as BufferId;
-    if (buffer.role === 'weights') this.#weights.set(key, id);
+    const id = this.#weights.get(key) ?? made();
+    this.#weights.set(key, id);
     return id;
   }
 

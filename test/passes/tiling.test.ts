@@ -8,7 +8,7 @@ import type { Machine } from '../../isa-spec/machine.ts';
 import { sohu } from '../../isa-spec/machines/sohu.ts';
 import { encodeStepBlock } from '../../isa-spec/step-block.ts';
 import { ungroup } from '../../passes/group.ts';
-import { apply, type Fit } from '../../passes/plan/apply.ts';
+import { applyGiven, type Fit } from '../../passes/plan/apply.ts';
 import { type Decision, NotThePlan } from '../../passes/plan/decisions.ts';
 import { type Cut, cutProduct, pieceCount } from '../../passes/plan/matmul.ts';
 import type { Homes, TilingPlan } from '../../passes/plan/tiling.ts';
@@ -20,7 +20,7 @@ import { fitted, normative, tablesOf } from './lower.ts';
 import { tinyMixture } from './tiny-mixture.ts';
 
 const planned = ({ machine, tp, stageShare, bounds, parts }: Variant, module = source): Fit => fitted(normative(module, machine, 'fp8', tp), machine, stageShare, tp, { ...bounds, parts });
-const applied = ({ machine, tp, bounds }: Variant, plan: TilingPlan, module = source): Fit => apply(ungroup(normative(module, machine, 'fp8', tp)), { machine, bounds, chips: tp }, plan);
+const applied = ({ machine, tp, bounds }: Variant, plan: TilingPlan, module = source): Fit => applyGiven(ungroup(normative(module, machine, 'fp8', tp)), { machine, bounds, chips: tp }, plan);
 const bytesOf = (fit: Fit, machine: Machine): Uint8Array => writeContainer(builtFrom(fit, machine).program);
 const whole = variants['the full-sized machine'] as Variant;
 const inHbm = variants['values in HBM'] as Variant;
