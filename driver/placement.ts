@@ -16,8 +16,8 @@ import type { Bounds } from '../passes/tile/lowering.ts';
 import { operandBytes } from './serving.ts';
 import { plural } from '../report/format.ts';
 
-/** What a model is put on: the machine, chips a layer is divided over (`tp`) or the layers are (`pp`), the share of SRAM an op may stage in, the parts a step's rows are worked on in, at most so many (absent: no more), how many times all of it is there (absent: once), how many of the layers that are alike each stage has (absent: as the step is fastest), and the tiling plans of its kinds of stages (absent: they are to be found). */
-export type Chips = { readonly machine: Machine; readonly tp: number; readonly pp: number; readonly stageShare: number; readonly parts: number; readonly partsMost?: number | undefined; readonly replicas?: number; readonly cut?: readonly number[]; readonly tiling?: readonly Answers[] | undefined };
+/** What a model is put on: the machine, chips a layer is divided over (`tp`) or the layers are (`pp`), the share of SRAM an op may stage in, the parts a step's rows are worked on in, at most so many (absent: no more), how many times all of it is there (absent: once), how many of the layers that are alike each stage has (absent: as the step is fastest), the rows of a page of keys and values (absent: as their width has it), and the tiling plans of its kinds of stages (absent: they are to be found). */
+export type Chips = { readonly machine: Machine; readonly tp: number; readonly pp: number; readonly stageShare: number; readonly parts: number; readonly partsMost?: number | undefined; readonly replicas?: number; readonly cut?: readonly number[]; readonly pageRows?: number; readonly tiling?: readonly Answers[] | undefined };
 
 /** What stages alike have in common, all but the values of weights: `graph` with the tables lowering added to its weights, where everything is, and the plan that put it there. `like`: the first of them. */
 export type Kind = { readonly like: number; readonly graph: GraphModule; readonly tile: TileModule; readonly layout: Layout; readonly plan: TilingPlan };

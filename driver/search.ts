@@ -61,7 +61,7 @@ export function searched(prepared: Prepared, mappings: readonly Mapping[], targe
   return { tried, best };
 }
 
-export const boundText = ({ tokensPerSecond, engine, seconds }: Bound): string => `at most ~${grouped(Math.round(tokensPerSecond))} tok/s whatever the schedule, for ~${duration(seconds)} of ${engineNames[engine]} in a step`;
+const boundText = ({ tokensPerSecond, engine, seconds }: Bound): string => `at most ~${grouped(Math.round(tokensPerSecond))} tok/s whatever the schedule, for ~${duration(seconds)} of ${engineNames[engine]} in a step`;
 
 const engineNames: Readonly<Record<LeastEngine, string>> = { matrix: 'the matrix arrays', attention: 'the attention arrays', softmax: 'softmax', hbm: 'HBM', link: 'the link' };
 

@@ -12,8 +12,8 @@ export type Serving = { readonly workload: Workload; readonly bounds: Bounds; re
 export const operandBytes = { fp8: 1, bf16: 2 } as const satisfies Readonly<Record<Precision, number>>;
 
 /** Serves the steady state of a workload. */
-export function steadyServing(module: GraphModule, workload: Workload, { machine, pp, precision }: Chips & { readonly precision: Precision }): Serving {
-  const pool = { context: workload.isl + workload.osl, elementBytes: operandBytes[precision], stages: pp };
+export function steadyServing(module: GraphModule, workload: Workload, { machine, pp, precision, pageRows }: Chips & { readonly precision: Precision }): Serving {
+  const pool = { context: workload.isl + workload.osl, elementBytes: operandBytes[precision], stages: pp, pageRows };
   const step = steadyStep(workload, pp, takesMemory(module));
   return { workload, step, bounds: boundsOf(module, machine, step, pool) };
 }

@@ -54,17 +54,17 @@ function ownRows({ isl, osl, batch }: Workload, nth: number): readonly StepSeque
 /** Pages are as short as makes a plane of one a good run of HBM. */
 const planeBytes = 4096;
 
-/** What the KV pool holds: contexts of at most `context` tokens, of keys and values of `elementBytes`, of the sequences of as many steps as there are stages. */
-export type Pool = { readonly context: number; readonly elementBytes: number; readonly stages: number };
+/** What the KV pool holds: contexts of at most `context` tokens, of keys and values of `elementBytes`, of the sequences of as many steps as there are stages; in pages of `pageRows` (absent: as many as make a plane a good run). */
+export type Pool = { readonly context: number; readonly elementBytes: number; readonly stages: number; readonly pageRows?: number | undefined };
 
 /** Bounds that hold any step of these sequences. */
-export function boundsOf(module: GraphModule, machine: Machine, sequences: readonly StepSequence[], { context, elementBytes, stages }: Pool): Bounds {
+export function boundsOf(module: GraphModule, machine: Machine, sequences: readonly StepSequence[], { context, elementBytes, stages, pageRows: asked }: Pool): Bounds {
   const tokens = sequences.reduce((sum, { rows }) => sum + rows, 0);
   const memory = sequences.reduce((sum, { memory: own = 0 }) => sum + own, 0);
   const [cache] = module.caches;
   const rowBytes = cache === undefined ? 0 : Math.ceil((cache.kvHeads * cache.headDim * elementBytes) / machine.sram.lineBytes.value) * machine.sram.lineBytes.value;
-  let pageRows = 16;
-  while (pageRows < 256 && pageRows * rowBytes < planeBytes && pageRows < context) pageRows *= 2;
+  let pageRows = asked ?? 16;
+  while (asked === undefined && pageRows < 256 && pageRows * rowBytes < planeBytes && pageRows < context) pageRows *= 2;
   const pages = sequences.length * Math.ceil(context / pageRows);
   const others = sequences.reduce((sum, { memory: own = 0 }) => sum + Math.ceil(own / pageRows), 0);
   return { tokens, sequences: sequences.length, samples: sequences.length, memory, poolPages: (pages + others) * stages, pageRows, pageListEntries: Math.max(pages, others) };

@@ -57,8 +57,8 @@ export async function compileCommand(path: string, options: Options): Promise<bo
 
   const given = options.tiling === '' ? undefined : tilingIn(options.tiling, diagnostics);
   if (diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
-  const asked: Mapping = { ...mappingOf(options), ...(options.tp === 0 && options.pp === 0 ? given?.mapping : {}) };
-  const isChosen = given === undefined && options.tp === 0 && options.pp === 0 && machine.chips > 1 && options.stopAfter === '' && options.explain !== 'recognition';
+  const asked: Mapping = { ...mappingOf(options), ...(isAsked(options) ? {} : given?.mapping) };
+  const isChosen = given === undefined && !isAsked(options) && machine.chips > 1 && options.stopAfter === '' && options.explain !== 'recognition';
   let last: Made | undefined;
   let recognised: GraphModule | undefined;
   let dumped = 0;
@@ -73,7 +73,7 @@ export async function compileCommand(path: string, options: Options): Promise<bo
     }
   };
   const prepared = prepare(imported, diagnostics, { until: options.explain === 'recognition' ? 'recognise' : until, ended });
-  const { tried, best } = prepared !== undefined && (isChosen || options.explain === 'mapping') ? searched(prepared, isChosen ? mappingsOf(machine.chips) : [asked], (mapping) => targetOf(options, mapping), options.explain === 'mapping' ? 'all' : 'fastest') : { tried: [], best: undefined };
+  const { tried, best } = prepared !== undefined && (isChosen || options.explain === 'mapping') ? searched(prepared, isChosen ? mappingsOf(machine.chips).filter(({ replicas }) => options.replicas === 0 || replicas === options.replicas) : [asked], (mapping) => targetOf(options, mapping), options.explain === 'mapping' ? 'all' : 'fastest') : { tried: [], best: undefined };
   if (options.explain === 'mapping' && prepared !== undefined) {
     const rows = ranked(tried);
     terminal.print(renderMappings(rows));
@@ -132,18 +132,25 @@ function requiredShare(text: string): number {
 }
 
 /** The mapping the options ask for; on one chip where they do not. */
-const mappingOf = ({ tp, pp }: Options): Mapping => ({ tp: tp || 1, pp: pp || 1, replicas: 1 });
+function mappingOf({ mapping, tp, pp, replicas }: Options): Mapping {
+  if (mapping === '') return { tp: tp || 1, pp: pp || 1, replicas: replicas || 1 };
+  const [, chips, stages, times = '1'] = /^tp([1-9]\d*)xpp([1-9]\d*)(?:xr([1-9]\d*))?$/.exec(mapping) ?? [];
+  if (chips === undefined || stages === undefined) throw new UsageError(`\`--mapping ${mapping}\`: as in \`tp2xpp4\`, or \`tp2xpp2xr2\``);
+  if (tp + pp + replicas > 0) throw new UsageError(`\`--mapping ${mapping}\` says what \`--tp\`, \`--pp\` and \`--replicas\` do: give one or the others`);
+  return { tp: Number(chips), pp: Number(stages), replicas: Number(times) };
+}
+const isAsked = ({ mapping, tp, pp }: Options): boolean => mapping !== '' || tp + pp > 0;
 
 /** The machine and formats the options ask for, and the mapping they do, or another; the program is to serve the steady state of the workload they name. */
 export function targetOf(options: Options, { tp, pp, replicas }: Mapping = mappingOf(options)): Target {
   const machine = findMachine(options.machine);
   if (!Number.isInteger(tp) || tp < 1 || tp > machine.chips) throw new UsageError(`\`--tp ${tp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
   if (!Number.isInteger(pp) || pp < 1 || pp > machine.chips) throw new UsageError(`\`--pp ${pp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
-  if (tp * pp > machine.chips) throw new UsageError(`\`--tp ${tp} --pp ${pp}\`: ${tp * pp} chips, \`${machine.name}\` has ${machine.chips}`);
+  if (!Number.isInteger(options.pageRows) || options.pageRows < 0 || options.pageRows > mostPageRows) throw new UsageError(`\`--page-rows ${options.pageRows}\`: a page has 1 to ${mostPageRows} rows`);
   if (tp * pp * replicas > machine.chips) throw new UsageError(`${mappingText({ tp, pp, replicas })}: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
   if (!Number.isInteger(options.parts) || options.parts < 0 || options.parts > partsMax) throw new UsageError(`\`--parts ${options.parts}\`: a step is worked on in 1 to ${partsMax} parts`);
   const asked = { ...options, batch: Math.ceil(options.batch / replicas) };
-  const on = { machine, tp, pp, replicas, stageShare: options.stageShare || stageShare(1), parts: options.parts || 1, precision: options.precision === 'bf16' ? 'bf16' : 'fp8', ...(options.stages === '' ? {} : { cut: cutNamed(options.stages, pp) }) } as const;
+  const on = { machine, tp, pp, replicas, stageShare: options.stageShare || stageShare(1), parts: options.parts || 1, precision: options.precision === 'bf16' ? 'bf16' : 'fp8', ...(options.stages === '' ? {} : { cut: cutNamed(options.stages, pp) }), ...(options.pageRows === 0 ? {} : { pageRows: options.pageRows }) } as const;
   const serving = (module: GraphModule, parts: number, batch = asked.batch): Serving => {
     const workload = workloadOf(module, { ...asked, batch, parts }, pp * parts);
     checkWorkload(workload, module);
@@ -161,6 +168,9 @@ export function targetOf(options: Options, { tp, pp, replicas }: Mapping = mappi
   };
   return { ...on, serve };
 }
+
+/** Rows of a page that an instruction can say. */
+const mostPageRows = 1024;
 
 /** `11,11,10`: layers of each of `pp` stages. */
 function cutNamed(list: string, pp: number): readonly number[] {

@@ -46,7 +46,7 @@ export async function runCommand(path: string, options: Options): Promise<boolea
 
   const conduct = conductOf(options, session, terminal);
   const running = new Running(program, session, starts, conduct);
-  const comparing = options.compare ? new Comparing(compiled, store, options.tp || 1) : undefined;
+  const comparing = options.compare ? new Comparing(compiled, store, targetOf(options).tp) : undefined;
   let reference = options.compare ? await referenceFor(source, compiled, terminal) : undefined;
   checkIds(starts.map(({ ids }) => ids), compiled.rows);
   try {
@@ -87,7 +87,7 @@ function compileFor(imported: Imported, begin: (module: GraphModule) => readonly
     const longest = Math.max(...starts.map(({ ids }) => ids.length));
     const rows = starts.map(({ ids, memory }, id) => ({ id, rows: module.caches.length === 0 ? ids.length + options.generate : ids.length, past: 0, memory }));
     const workload = { isl: longest, osl: module.caches.length === 0 ? 0 : Math.max(1, options.generate), batch: starts.length };
-    return { workload, bounds: boundsOf(module, target.machine, rows, { context: longest + options.generate, elementBytes: operandBytes[target.precision], stages: target.pp }) };
+    return { workload, bounds: boundsOf(module, target.machine, rows, { context: longest + options.generate, elementBytes: operandBytes[target.precision], stages: target.pp, pageRows: target.pageRows }) };
   };
   return compile(imported, { ...target, serve }, diagnostics, { until: 'time', ended: (_, name) => terminal.stage(name) });
 }

@@ -74,6 +74,14 @@ describe('--explain mapping', () => {
     }
   });
 
+  it('--mapping says what --tp, --pp and --replicas do; of some replicas the fastest is looked for; pages are as long as --page-rows says', async () => {
+    const short = (await asked('--mapping', 'tp2xpp2xr2')) as CostReport;
+    expect(short).toEqual(await asked('--tp', '2', '--pp', '2', '--replicas', '2'));
+    expect(short.mapping).toMatchObject({ tp: 2, pp: 2, replicas: 2, cut: [4, 4] });
+    expect(((await asked('--replicas', '2', '--explain', 'mapping')) as readonly Ranked[]).map(({ replicas }) => replicas)).toEqual([2, 2, 2]);
+    expect(((await asked('--pp', '2', '--page-rows', '24')) as CostReport).program.entries[0]!.bounds).toMatchObject({ pageRows: 24 });
+  });
+
   it('of a mapping that is given, that one; with the options that decide otherwise', async () => {
     const { stdout } = await told('--explain', 'mapping', '--pp', '3', '--stages', '2,4,2');
     expect(stdout).toMatch(/^  1 TP 1 x PP 3, 1 replica .* the fastest$/m);
