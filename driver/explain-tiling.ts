@@ -9,8 +9,9 @@ import type { Decision } from '../passes/plan/decisions.ts';
 import { shapesOfBins } from '../passes/plan/experts.ts';
 import { type Cut, cutProduct, type MatmulShape, type Pieces, pieceCount, pitchFieldMax } from '../passes/plan/matmul.ts';
 import type { TilingPlan } from '../passes/plan/tiling.ts';
-import type { Stage } from './compile.ts';
+import type { Compiled, Stage } from './compile.ts';
 import type { Mapping } from './mapping.ts';
+import type { Workload } from './workload.ts';
 
 export const tilingSchema = 'sohuc-tiling/1';
 
@@ -19,6 +20,8 @@ export type TilingExplained = {
   readonly schema: typeof tilingSchema;
   readonly machine: string;
   readonly mapping: Mapping;
+  /** Of a replica. */
+  readonly workload: Workload;
   readonly stages: readonly StageTiling[];
 };
 
@@ -55,10 +58,10 @@ export type Ring = { readonly name: string; readonly slots: number; readonly slo
 export type Value = { readonly name: string; readonly space: 'sram' | 'hbm'; readonly why: '' | 'spilled' | 'parked' | 'picked' | 'wide'; readonly bytes: number; readonly live: readonly { readonly from: string; readonly to: string }[] };
 
 /** What the plans of a compiled model's stages say, each once. */
-export function tilingOf(stages: readonly Stage[], machine: Machine, mapping: Mapping): TilingExplained {
+export function tilingOf({ stages, workload }: Pick<Compiled, 'stages' | 'workload'>, machine: Machine, mapping: Mapping): TilingExplained {
   const plans = [...new Set(stages.map(({ plan }) => plan))];
   return {
-    schema: tilingSchema, machine: machine.name, mapping,
+    schema: tilingSchema, machine: machine.name, mapping, workload,
     stages: plans.map((plan): StageTiling => {
       const { tile, layout } = stages.find((stage) => stage.plan === plan) as Stage;
       return {

@@ -6,9 +6,10 @@ import { type Answers, type Homes, parkings } from '../passes/plan/tiling.ts';
 import { tilingSchema } from './explain-tiling.ts';
 import type { Mapping } from './mapping.ts';
 import { readText } from './session.ts';
+import type { Workload } from './workload.ts';
 
-/** A mapping, and the plan of each kind of its stages. */
-export type GivenTiling = { readonly mapping: Mapping; readonly plans: readonly Answers[] };
+/** A mapping, what a replica serves, and the plan of each kind of stages. */
+export type GivenTiling = { readonly mapping: Mapping; readonly workload: Workload; readonly plans: readonly Answers[] };
 
 const count = integerFrom(0, 2 ** 50);
 const chips = integerFrom(1, 2 ** 16);
@@ -34,6 +35,7 @@ const homes: Check<Homes> = (value, at, problems) => {
 
 const file = record({
   schema: nameOf([tilingSchema]), machine: unread, mapping: record({ tp: chips, pp: chips, replicas: chips }),
+  workload: record({ isl: count, osl: count, batch: count, parts: (value, at, problems) => (value === undefined ? undefined : count(value, at, problems)) }),
   stages: listOf(record({ plan: record({ homes, decisions: listOf(decision), tries: unread }), stages: unread, sram: unread, products: unread, attentions: unread, rings: unread, values: unread })),
 });
 
@@ -41,7 +43,7 @@ const file = record({
 export function tilingIn(path: string, diagnostics: Diagnostics): GivenTiling | undefined {
   const problems: string[] = [];
   const found = file(jsonOf(readText(path), problems), '', problems);
-  if (problems.length === 0) return { mapping: found.mapping, plans: found.stages.map(({ plan: { homes: kept, decisions } }) => ({ homes: kept, decisions })) };
+  if (problems.length === 0) return { mapping: found.mapping, workload: found.workload as Workload, plans: found.stages.map(({ plan: { homes: kept, decisions } }) => ({ homes: kept, decisions })) };
   diagnostics.report({
     code: 'E4004', message: `\`${path}\` is no tiling plan: ${problems.slice(0, 3).join('; ')}${problems.length > 3 ? `; and ${problems.length - 3} more` : ''}`, origin: { kind: 'none' },
     help: 'change what `--explain tiling --json` prints',

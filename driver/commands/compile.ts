@@ -82,7 +82,7 @@ export async function compileCommand(path: string, options: Options): Promise<bo
   }
   const mapping = best?.mapping ?? asked;
   if (isChosen) terminal.stage('map', mappingText(mapping));
-  const on = targetOf(given === undefined ? options : { ...options, parts: options.parts || (given.plans[0]?.homes.parts.length ?? 0) }, mapping);
+  const on = targetOf(given === undefined ? options : serving(given.workload, options, mapping), mapping);
   const target: Target = { ...on, tiling: given?.plans, offers: (whole) => offersFor(whole, on, workloadOf(whole, { ...options, parts: 1 }, on.pp)) };
   const isMade = best !== undefined && options.dumpIr === '';
   const compiled = isMade ? proved(best.compiled, ended) : prepared === undefined ? undefined : compilePrepared(prepared, target, diagnostics, { until, ended });
@@ -102,7 +102,7 @@ export async function compileCommand(path: string, options: Options): Promise<bo
   if (compiled === undefined || diagnostics.hasErrors) return !terminal.diagnostics(diagnostics);
 
   if (options.explain === 'tiling') {
-    const tiling = tilingOf(compiled.stages, target.machine, mapping);
+    const tiling = tilingOf(compiled, target.machine, mapping);
     terminal.print(renderTiling(tiling));
     terminal.value(tiling);
     return !terminal.diagnostics(diagnostics);
@@ -122,6 +122,10 @@ export async function compileCommand(path: string, options: Options): Promise<bo
   terminal.value(report);
   return !terminal.diagnostics(diagnostics);
 }
+
+/** The options, to serve what a plan was made for where they do not say. */
+const serving = ({ isl, osl, batch, parts = 1 }: Workload, options: Options, { replicas }: Mapping): Options =>
+  ({ ...options, isl: options.isl || isl, osl: options.osl || osl, batch: options.batch || batch * replicas, parts: options.parts || parts });
 
 /** `100%`, `95`: a share of all blocks; none where nothing is asked for. */
 function requiredShare(text: string): number {

@@ -80,21 +80,21 @@ describe('--tiling', () => {
     expect(Buffer.compare(await program(small, taller), found)).not.toBe(0);
   });
 
-  it('and on a server the mapping it was printed of', async () => {
+  it('on a server on the mapping, and for the workload, it was printed of', async () => {
     const at = folder();
     writeFileSync(join(at, 'config.json'), JSON.stringify({ ...llama70, num_hidden_layers: 8 }));
-    const words = [at, '--machine', 'sohu-8', '--isl', '2048', '--osl', '128'];
-    const plan = await explained(...words);
-    const pipeline = await explained(...words, '--pp', '4');
-    expect(pipeline.stages.map(({ stages }) => stages)).toEqual([[0], [1, 2], [3]]);
-    expect(Buffer.compare(await program(words, plan), await program(words))).toBe(0);
-    expect(Buffer.compare(await program(words, pipeline), await program([...words, '--pp', '4']))).toBe(0);
+    const words = [at, '--machine', 'sohu-8'];
+    for (const flags of [['--isl', '1000', '--osl', '100'], ['--pp', '4', '--batch', '300'], ['--tp', '2', '--pp', '2']]) {
+      const plan = await explained(...words, ...flags);
+      expect(Buffer.compare(await program(words, plan), await program([...words, ...flags]))).toBe(0);
+    }
+    expect((await explained(...words, '--pp', '4', '--stages', '2,2,2,2')).stages.map(({ stages }) => stages)).toEqual([[0], [1, 2], [3]]);
   });
 
   it.each<[string, unknown, RegExp]>([
     ['nothing of the kind', { schema: 'sohuc-claim/1' }, /E4004.*is no tiling plan: `schema` must be one of sohuc-tiling\/1/],
-    ['no stages', { schema: 'sohuc-tiling/1', mapping: { tp: 1, pp: 1, replicas: 1 }, stages: [] }, /E4004.*it is of 0 kinds of stages, and there is 1/],
-    ['of more chips than there are', { schema: 'sohuc-tiling/1', mapping: { tp: 1, pp: 1, replicas: 2 }, stages: [] }, /`tiny` has 1 chip/],
+    ['no stages', { schema: 'sohuc-tiling/1', mapping: { tp: 1, pp: 1, replicas: 1 }, workload: { isl: 16, osl: 8, batch: 8 }, stages: [] }, /E4004.*it is of 0 kinds of stages, and there is 1/],
+    ['of more chips than there are', { schema: 'sohuc-tiling/1', mapping: { tp: 1, pp: 1, replicas: 2 }, workload: { isl: 16, osl: 8, batch: 8 }, stages: [] }, /`tiny` has 1 chip/],
   ])('refuses %s', async (_, given, message) => {
     const at = folder();
     writeFileSync(join(at, 'plan.json'), JSON.stringify(given));
