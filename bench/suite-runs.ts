@@ -6,16 +6,19 @@ import { memoryFiles } from '../frontend/files.ts';
 import { importFolder } from '../frontend/huggingface/import.ts';
 import type { StepSequence } from '../ir/step.ts';
 import { sohu, sohu8 } from '../isa-spec/machines/sohu.ts';
+import type { Program } from '../isa-spec/program.ts';
 import { encodeStepBlock } from '../isa-spec/step-block.ts';
 import { severalParts } from '../passes/tile/parts.ts';
+import { criticalPathReport } from '../report/critical-path.ts';
 import { buildReport, type CostReport } from '../report/report.ts';
+import type { TimingResult } from '../simulator/timing/result.ts';
 import { simulateTiming, timingDefaults } from '../simulator/timing/simulate.ts';
 
 /**
- * Models, phases and chips, and how near each step comes to its speed of light. Run from a bundle; prints a Measured a line. On several chips each stage of a
+ * Models, phases and chips, and how near each step comes to its speed of light. `chain`, of those that stay far from it: the share of the step that is work and latency one after the other, and whose. Run from a bundle; prints a Measured a line. On several chips each stage of a
  * pipeline runs such a step.
  */
-export type Measured = { readonly model: string; readonly phase: string; readonly chips: number; readonly parts: number; readonly share: number; readonly boundBy: string; readonly lost: string } | { readonly model: string; readonly phase: string; readonly chips: number; readonly refused: string };
+export type Measured = { readonly model: string; readonly phase: string; readonly chips: number; readonly parts: number; readonly share: number; readonly boundBy: string; readonly lost: string; readonly chain?: string } | { readonly model: string; readonly phase: string; readonly chips: number; readonly refused: string };
 
 const llama = (hidden: number, inner: number, layers: number, heads: number, vocabulary: number): object => ({
   model_type: 'llama', hidden_size: hidden, intermediate_size: inner, num_hidden_layers: layers, num_attention_heads: heads, num_key_value_heads: 8, vocab_size: vocabulary,
@@ -47,8 +50,10 @@ type Parts = { readonly parts: number; readonly partsMost: number };
 /** One part, or several: two, or as many as a compile would try. */
 const waysOf = ({ sequences }: Phase): readonly Parts[] => [{ parts: 1, partsMost: 1 }, severalParts(sequences.reduce((sum, { rows }) => sum + rows, 0), sohu)];
 
-/** The report of a step, and the most parts that a stage works on it in. */
-function measured(imported: Imported, { sequences, context }: Phase, chips: number, of: Parts): { readonly report: CostReport; readonly parts: number } | string {
+type Way = { readonly report: CostReport; readonly parts: number; readonly chain: () => string };
+
+/** The report of a step, the most parts that a stage works on it in, and its chain. */
+function measured(imported: Imported, { sequences, context }: Phase, chips: number, of: Parts): Way | string {
   const machine = chips === 1 ? sohu : sohu8;
   const workload = { isl: context, osl: 1, batch: sequences.length };
   const target: Target = { machine, precision: 'fp8', tp: 1, pp: chips, stageShare: stageShare(of.parts), ...of, serve: (module) => ({ workload, step: sequences, bounds: boundsOf(module, machine, sequences, { context, elementBytes: 1, stages: chips }) }) };
@@ -58,8 +63,25 @@ function measured(imported: Imported, { sequences, context }: Phase, chips: numb
   const { program } = compiled;
   const tables = freshTables(blankStep(sequences), { pageRows: program.entries[0]!.bounds['pageRows']! });
   const blocks = Array.from({ length: chips }, (_, chip) => encodeStepBlock({ ...tables, entry: program.entries.findIndex((entry) => entry.chips.includes(chip)) }));
-  const timing = simulateTiming(program, blocks, { ...timingDefaults, budget: 1e9 });
-  return timing.kind === 'fault' ? timing.fault.message : { report: buildReport(program, 0, timing, workload), parts: Math.max(...compiled.stages.map(({ plan }) => plan.homes.parts.length)) };
+  const timed = (path: boolean): TimingResult => simulateTiming(program, blocks, { ...timingDefaults, budget: 1e9, path });
+  const timing = timed(false);
+  return timing.kind === 'fault' ? timing.fault.message : { report: buildReport(program, 0, timing, workload), parts: Math.max(...compiled.stages.map(({ plan }) => plan.homes.parts.length)), chain: () => (timing.instructions > mostRecorded ? '' : chainOf(program, timed(true))) };
+}
+
+/** Instructions whose every execution is written down for a chain. */
+const mostRecorded = 3e6;
+
+/** `97 %: mxu 49, att 24, vec 14`. */
+function chainOf(program: Program, timing: TimingResult): string {
+  if (timing.kind === 'fault') return timing.fault.message;
+  const { chain, cycles, path } = criticalPathReport(program, timing);
+  const byQueue = new Map<string, number>();
+  for (const { instruction, cause, from, to } of path) {
+    const [, queue = ''] = instruction.split(':');
+    if (cause === 'work' || cause === 'latency') byQueue.set(queue, (byQueue.get(queue) ?? 0) + to - from);
+  }
+  const most = [...byQueue].toSorted(([, a], [, b]) => b - a).slice(0, 4);
+  return `${(100 * chain.fraction).toFixed(0)} %: ${most.map(([queue, own]) => `${queue} ${((100 * own) / cycles).toFixed(0)}`).join(', ')}`;
 }
 
 for (const [model, { config, chips: servers, longest }] of Object.entries(models)) {
@@ -68,11 +90,11 @@ for (const [model, { config, chips: servers, longest }] of Object.entries(models
   for (const phase of phases.filter(({ context, sequences }) => context <= longest && (model !== 'BERT-large' || sequences.every(({ past }) => past === 0)))) {
     for (const chips of servers) {
       const ways = waysOf(phase).map((parts) => measured({ ...module, primitive: false }, phase, chips, parts));
-      const done = ways.flatMap((way) => (typeof way === 'string' ? [] : [{ parts: way.parts, timing: way.report.timing }]));
+      const done = ways.flatMap((way) => (typeof way === 'string' ? [] : [{ ...way, timing: way.report.timing }]));
       const best = done.toSorted((a, b) => a.timing.stepSeconds - b.timing.stepSeconds)[0];
       const line: Measured = best === undefined
         ? { model, phase: phase.name, chips, refused: String(ways[0]) }
-        : { model, phase: phase.name, chips, parts: best.parts, share: best.timing.speedOfLightRatio, boundBy: best.timing.boundBy, lost: best.timing.losses.toSorted((a, b) => b.flops - a.flops).slice(0, 3).map(({ name, fraction }) => `${name} ${(100 * fraction).toFixed(1)}`).join(', ') };
+        : { model, phase: phase.name, chips, parts: best.parts, share: best.timing.speedOfLightRatio, boundBy: best.timing.boundBy, lost: best.timing.losses.toSorted((a, b) => b.flops - a.flops).slice(0, 3).map(({ name, fraction }) => `${name} ${(100 * fraction).toFixed(1)}`).join(', '), ...(best.timing.speedOfLightRatio < 0.85 ? { chain: best.chain() } : {}) };
       console.log(JSON.stringify(line));
     }
   }

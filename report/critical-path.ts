@@ -10,13 +10,14 @@ type Share = { readonly cycles: number; readonly fraction: number };
 /** What an op spends on the path at one queue for one cause, and the instructions that do: `CHIP:QUEUE:PC`, as the debugger stops at. */
 export type PathOp = Share & { readonly label: string; readonly sources: readonly string[]; readonly queue: Queue; readonly cause: PathCause; readonly executions: number; readonly instructions: readonly string[] };
 
-/** The critical path of consecutive steps: added up in three ways, each to all their cycles, and whole. `began`: why the instructions on it did not start before. */
+/** The critical path of consecutive steps: added up in three ways, each to all their cycles, and whole. `chain`: what of it is work, or results on the way: that much the program takes whoever else wants HBM, and however soon news is heard. `began`: why the instructions on it did not start before. */
 export type CriticalPathReport = {
   readonly schema: 'sohuc-critical-path/1';
   readonly machine: string;
   readonly steps: number;
   readonly cycles: number;
   readonly seconds: number;
+  readonly chain: Share;
   readonly ops: readonly PathOp[];
   readonly queues: readonly (Share & { readonly queue: Queue })[];
   readonly causes: readonly (Share & { readonly cause: PathCause })[];
@@ -44,6 +45,7 @@ export function criticalPathReport({ debugMap }: Program, { path = [], steps, cy
   }
   return {
     schema: 'sohuc-critical-path/1', machine: machine.name, steps, cycles, seconds,
+    chain: share(path.filter(({ cause }) => cause === 'work' || cause === 'latency')),
     ops: [...ops.values()].map((parts): PathOp => {
       const [{ label, queue, cause }] = parts as [PathStep];
       return { label, sources: sources.get(label) ?? [], queue, cause, ...share(parts), executions: new Set(parts.map(({ instance }) => instance)).size, instructions: [...new Set(parts.map(idOf))].toSorted(byPlace) };
@@ -81,6 +83,7 @@ export function renderCriticalPath(report: CriticalPathReport): string {
     '', ...lines, ...(rest.length === 0 ? [] : [`${percent(others / all).padStart(7)} ${grouped(others).padStart(12)}  ${rest.length} more`]), '',
     `queues       ${list(report.queues.map(({ queue, ...own }) => ({ name: queue, ...own })))}`,
     `causes       ${list(report.causes.map(({ cause, ...own }) => ({ name: causeNames[cause], ...own })))}`,
+    `chain        ${percent(report.chain.fraction)} of work and latency, one after the other`,
     `began after  ${list(report.began.map(({ link, ...own }) => ({ name: linkNames[link], ...own })))}`,
     ...(first === undefined ? [] : [`first to fix \`${first.label}\` at ${first.queue} (${causeNames[first.cause]}): at most ${percent(first.fraction)} of the time to gain`]),
   ].join('\n');

@@ -3,9 +3,15 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readContainer } from '../../isa-spec/container.ts';
 import { wordBytes } from '../../isa-spec/instructions.ts';
+import type { Program } from '../../isa-spec/program.ts';
+import { encodeStepBlock } from '../../isa-spec/step-block.ts';
 import { type CriticalPathReport, criticalPathReport, renderCriticalPath } from '../../report/critical-path.ts';
 import { checkReport, type CostReport } from '../../report/report.ts';
+import type { Timing } from '../../simulator/timing/result.ts';
+import { simulateSteps, timingDefaults } from '../../simulator/timing/simulate.ts';
 import { example, folder, sohuc } from '../driver/command.ts';
+import { built, steps, variants } from '../compiled.ts';
+import { tablesOf } from '../passes/lower.ts';
 import { program, timing } from './sample.ts';
 
 const cyclesOf = (shares: readonly { readonly cycles: number }[]): number => shares.reduce((sum, { cycles }) => sum + cycles, 0);
@@ -29,6 +35,21 @@ describe('the critical path', () => {
     const text = renderCriticalPath(criticalPathReport(program, timing(true)));
     await expect(`${text}\n`).toMatchFileSnapshot('critical-path.txt');
     for (const line of text.split('\n').slice(0, -5)) expect(line.length).toBeLessThanOrEqual(80);
+  });
+
+  it.each(Object.entries(variants))('has a chain that is no longer than the program takes if news is heard at once: %s', (_, variant) => {
+    const { program: made } = built(variant, 'fp8');
+    const blocks = steps.map((step) => [encodeStepBlock(tablesOf(step, variant.bounds))]);
+    const simulated = (of: Program): Timing => {
+      const result = simulateSteps(of, blocks, { ...timingDefaults, path: true });
+      if (result.kind === 'fault') throw new Error(result.fault.message);
+      return result;
+    };
+    const [asIs, atOnce] = [simulated(made), simulated({ ...made, machine: { ...made.machine, syncCycles: { ...made.machine.syncCycles, value: 0 } } })];
+    const { chain, cycles } = criticalPathReport(made, asIs);
+    expect(chain.cycles).toBeGreaterThan(0);
+    expect(chain.cycles).toBeLessThanOrEqual(atOnce.cycles);
+    expect(atOnce.cycles).toBeLessThan(cycles);
   });
 
   it.each([['one chip', []], ['two chips a layer', ['--machine', 'sohu-8', '--tp', '2']], ['a pipeline', ['--machine', 'sohu-8', '--pp', '2']]] as const)('of a model on %s: the same steps, every place one of the program and of its op', async (_, words) => {
