@@ -289,3 +289,19 @@ export function postersOf(streams: ChipStreams): Int8Array {
   streams.forEach((stream, queue) => stream.postSemaphore.forEach((id) => (poster[id] = queue)));
   return poster;
 }
+
+/** Instructions a queue issues in a step, from one on to the end, or to where its subprogram returns: bodies of loops as often as they are repeated. */
+export function issuesOf(stream: Stream, from = 0, to = stream.length): number {
+  let count = 0;
+  for (let pc = from; pc < to; pc++) {
+    count++;
+    const action = stream.action[pc];
+    if (action === actionCode.return) break;
+    if (action === actionCode.call) count += issuesOf(stream, stream.a[pc]!);
+    if (action !== actionCode.loop) continue;
+    const body = stream.b[pc]!;
+    count += stream.a[pc]! * issuesOf(stream, pc + 1, pc + 1 + body);
+    pc += body;
+  }
+  return count;
+}
