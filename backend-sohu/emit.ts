@@ -1,11 +1,12 @@
 import { encode, withoutRoom } from '../isa-spec/encoding.ts';
 import { type Instruction, type Queue, queues, type StrideSet, wordBytes } from '../isa-spec/instructions.ts';
+import { shareOf } from '../isa-spec/groups.ts';
 import type { Machine } from '../isa-spec/machine.ts';
 import { allTileOps, type Buffer, isLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
 import { queueOf } from '../ir/tile/queue.ts';
 import type { Layout } from './allocate.ts';
 import { type Framed, inFrames } from './frames.ts';
-import { Addressing, OffLine, type RowCount, rowCounts, select } from './select.ts';
+import { Addressing, OffLine, type RowCount, rowCounts, select, wholeCount } from './select.ts';
 import { type Mark, type Marks, runsOn, type Synchronised } from './synchronise.ts';
 
 /** The code of one queue, and for each word the label of the op it is part of. `ops`: where the words of tile ops are, in order (frames.ts). */
@@ -99,19 +100,24 @@ class Stream {
     this.#labels.push(label);
   }
 
-  /** Loads the counts of the step, and computes those of its parts: what there is beyond the first row, but no more than the part's. */
+  /** Loads the counts of the step, and computes those of its parts: what there is beyond the first row, but no more than the part's; then a chip's shares. */
   counts(counts: readonly RowCount[], bounds: TileModule['bounds']): void {
     for (const count of counts) {
-      const { of, part } = count;
+      const { of, part, shared } = count;
       const reg = this.#addressing.register(count);
       if (of === 'all') continue;
+      const beyond = part === undefined ? bounds[of] : Math.max(0, bounds[of] - part.first);
+      const most = part === undefined ? beyond : Math.min(part.rows, beyond);
+      if (shared !== undefined) {
+        this.push({ op: 'salu', fields: { function: 'ceildiv', reg, a: this.#addressing.register(wholeCount(count)), b: 0, value: shared, least: 0, most: shareOf(most, shared) } }, 'prologue');
+        continue;
+      }
       if (part === undefined) {
         this.push({ op: 'sreg', fields: { reg, count: of } }, 'prologue');
         continue;
       }
-      const beyond = Math.max(0, bounds[of] - part.first);
       this.push({ op: 'salu', fields: { function: 'subtract', reg, a: this.#addressing.register({ of }), b: 0, value: part.first, least: 0, most: beyond } }, 'prologue');
-      this.push({ op: 'salu', fields: { function: 'minimum', reg, a: reg, b: 0, value: part.rows, least: 0, most: Math.min(part.rows, beyond) } }, 'prologue');
+      this.push({ op: 'salu', fields: { function: 'minimum', reg, a: reg, b: 0, value: part.rows, least: 0, most } }, 'prologue');
     }
   }
 

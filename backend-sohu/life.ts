@@ -29,6 +29,9 @@ const fieldOf: { readonly [K in TileKind]: { readonly [N in keyof (typeof tileOp
   bin: { indices: 'indices', offsets: 'offsets', sources: 'sources', targets: 'targets', owners: 'owners' },
   mix: { x: 'x', weights: 'weights', out: 'out' },
   allgather: { from: 'src', out: 'out' },
+  exchange: { from: 'src', out: 'out' },
+  collect: { from: 'src', out: 'out' },
+  collectList: { from: 'src', out: 'out' },
   shift: { from: 'src', out: 'out' },
 };
 
@@ -62,7 +65,10 @@ export function lifeOf(module: TileModule, layout: Layout, lineBytes: number, pc
 }
 
 /** The count of rows a window is shortened by, as a term of the step's counts. */
-const countText = ({ of, part }: RowBound): string => (part === undefined ? of : `minimum(subtract(${of}, ${part.first}), ${part.rows})`);
+const countText = ({ of, part, shared }: RowBound): string => {
+  const count = part === undefined ? of : `minimum(subtract(${of}, ${part.first}), ${part.rows})`;
+  return shared === undefined ? count : `ceildiv(${count}, ${shared})`;
+};
 
 /** What an op computes, apart from where and how much: attributes no other part of the certificate implies. */
 function functionOf({ kind, attrs, regions, rows }: TileOp, lineBytes: number): { readonly [field: string]: Json } {
@@ -85,6 +91,9 @@ function functionOf({ kind, attrs, regions, rows }: TileOp, lineBytes: number): 
     case 'bin': return { experts: attrs.experts, k: attrs.k, size: attrs.size };
     case 'mix': return { k: attrs.k };
     case 'allgather':
+    case 'exchange':
+    case 'collect':
+    case 'collectList':
     case 'shift': return { tag: attrs.tag };
     default: return {};
   }

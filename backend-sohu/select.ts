@@ -9,13 +9,17 @@ import type { Address, Layout } from './allocate.ts';
 export class OffLine extends Error {}
 
 /** What a window of rows is shortened by, apart from its height: all that it needs a register for. */
-export type RowCount = Pick<RowBound, 'of' | 'part'>;
-const countKey = ({ of, part }: RowCount): string => (part === undefined ? of : `${of} ${part.first} ${part.rows}`);
+export type RowCount = Pick<RowBound, 'of' | 'part' | 'shared'>;
+const countKey = ({ of, part, shared }: RowCount): string => `${of}${part === undefined ? '' : ` ${part.first} ${part.rows}`}${shared === undefined ? '' : ` / ${shared}`}`;
+/** Those of which a chip has its share. */
+export const wholeCount = ({ of, part }: RowCount): RowCount => ({ of, ...(part === undefined ? {} : { part }) });
 
-/** The counts a module's windows are shortened by, each once: those of the step as they are, then those of parts. */
+/** The counts a module's windows are shortened by, each once: those of the step as they are, then those of parts, then a chip's shares of either. */
 export function rowCounts(body: readonly TileNode[]): readonly RowCount[] {
-  const parts = new Map([...allTileOps(body)].flatMap(({ rows }) => (rows.part === undefined ? [] : [[countKey(rows), { of: rows.of, part: rows.part }] as const])));
-  return [...stepCounts.map((of): RowCount => ({ of })), ...parts.values()];
+  const once = (counts: readonly RowCount[]): readonly RowCount[] => [...new Map(counts.map((count) => [countKey(count), count])).values()];
+  const rows = [...allTileOps(body)].map((op) => op.rows);
+  const shares = rows.flatMap(({ shared, ...count }) => (shared === undefined ? [] : [{ ...wholeCount(count), shared }]));
+  return [...stepCounts.map((of): RowCount => ({ of })), ...once(rows.filter(({ part }) => part !== undefined).map(wholeCount)), ...once(shares)];
 }
 
 /** The loop level row windows count with. */
@@ -218,6 +222,15 @@ const selectors: { readonly [K in TileKind]: Select<K> } = {
   }),
   allgather: ({ attrs, regions: { from, out }, rows }, to) => ({
     op: 'coll', fields: { kind: 'allgather', group: to.chips, src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: to.window(rows) },
+  }),
+  exchange: ({ attrs, regions: { from, out }, rows }, to) => ({
+    op: 'coll', fields: { kind: 'exchange', group: to.chips, src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: to.window(rows) },
+  }),
+  collect: ({ attrs, regions: { from, out }, rows }, to) => ({
+    op: 'coll', fields: { kind: 'collect', group: to.chips, src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: to.window(rows) },
+  }),
+  collectList: ({ attrs, regions: { from, out }, rows }, to) => ({
+    op: 'coll', fields: { kind: 'collectlist', group: to.chips, src: { addr: to.list(from), ss: 0 }, srcPitch: 0, out: { addr: to.list(out), ss: 0 }, outPitch: 0, bytes: formatBytes[to.buffer(from).format], tag: attrs.tag, rows: to.window(rows) },
   }),
   shift: ({ attrs, regions: { from, out }, rows }, to) => ({
     op: 'coll', fields: { kind: 'shift', group: to.chips, src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: to.window(rows) },

@@ -77,6 +77,7 @@ const memoryRow = (m: Mnemonic, field: string, { does, of, when = '' }: Effect):
   const { kind } = kinds[field]!;
   const condition = when === '' ? '' : code(when);
   if (of === 'list') return [does, code(field), 'SRAM', 'the window\'s elements', '', condition];
+  if ('first' in of) return [does, code(field), 'SRAM', `${code(of.count)} elements`, `from ${code(of.first)} on`, condition];
   const unit = kind === 'acc' ? 'accumulator rows' : 'lines';
   const rows = of.rows === '1' ? (of.some ? 'some of one' : '1') : of.rows === 'any' ? 'any, as the data say' : code(of.rows);
   return [does, code(field), kind === 'acc' ? 'accumulators' : kind === 'hbm' ? 'HBM' : 'SRAM', rows, `${code(of.each)} ${unit}${of.rows === '1' ? '' : `, ${code(of.pitch)} apart`}`, condition];
@@ -86,7 +87,7 @@ const memoryOf = (m: Mnemonic): readonly string[] => {
   const { memory, where = {} } = effects[m];
   const all = Object.entries<Effect | readonly Effect[]>(memory).flatMap(([field, some]) => [some].flat().map((effect: Effect) => ({ field, effect })));
   if (all.length === 0) return ['', '**Memory.** None.'];
-  const formulas = all.flatMap(({ effect: { of, when = '' } }) => [when, ...(of === 'list' ? [] : [of.rows, of.pitch, of.each])]);
+  const formulas = all.flatMap(({ effect: { of, when = '' } }) => [when, ...(of === 'list' ? [] : Object.values<unknown>(of).filter((formula) => typeof formula === 'string'))]);
   const names = usedIn(where, formulas).map((name) => `${code(name)} is ${code(where[name]!)}`);
   return ['', `**Memory.**${names.length === 0 ? '' : ` ${names.join(', ')}.`}`, ...table(['', 'by', 'in', 'rows', 'of', 'if'], all.map(({ field, effect }) => memoryRow(m, field, effect)))];
 };

@@ -90,9 +90,11 @@ export const costs: { readonly [M in Mnemonic]: ClosedForm } = {
     where: {
       part: 'ceil(bytes / members) * (members - 1)',
       all: 'bytes * (members - 1)',
+      shared: 'ceil(count / members) * all',
       least: 'kind = shift ? reach : 1',
       some: 'kind = allreduce ? 2 * part : kind = reducescatter ? part : members > least ? bytes : 0',
-      sent: 'count * (kind = allgather | broadcast ? all : some)',
+      whole: 'count * (kind = allgather | broadcast ? all : some)',
+      sent: 'kind = exchange | collect | collectlist ? shared : whole',
     },
     cycles: 'max(1, ceil(sent / linkRate))',
     latency: 'sent = 0 ? 0 : linkLatency',

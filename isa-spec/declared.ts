@@ -24,8 +24,8 @@ const namesOf = ({ op, fields }: Instruction, { machine, chips, first, count, mo
   return withNames(withNames({ ...namesOfMachine(machine, chips), ...Object.fromEntries(numbers), ...window, ...more }, effects[op].where), costs[op].where);
 };
 
-/** A declared access in numbers: of lines, or accumulator rows; or of the window's elements of a row list. */
-export type Access = { readonly field: string; readonly does: Effect['does'] } & ({ readonly rows: number; readonly pitch: number; readonly each: number; readonly some: boolean } | { readonly list: true });
+/** A declared access in numbers: of lines, or accumulator rows; or of elements of a row list, the window's where it is not said which. */
+export type Access = { readonly field: string; readonly does: Effect['does'] } & ({ readonly rows: number; readonly pitch: number; readonly each: number; readonly some: boolean } | { readonly list: true; readonly first?: number; readonly count?: number });
 
 /** All an instruction touches, as `effects` declares it. */
 export const accessesOf = (instruction: Instruction, where: Circumstances): readonly Access[] => {
@@ -34,7 +34,7 @@ export const accessesOf = (instruction: Instruction, where: Circumstances): read
   const boxOf = ({ rows, pitch, each, some }: Box) => ({ rows: evaluate(rows, names), pitch: evaluate(pitch, names), each: evaluate(each, names), some });
   return Object.entries<Effect | readonly Effect[]>(effects[instruction.op].memory).flatMap(([field, list]) =>
     [list].flat().filter(({ when = '1', evenOfNone }: Effect) => evaluate(when, names) !== 0 && (!none || evenOfNone === true))
-      .map(({ does, of }: Effect): Access => ({ field, does, ...(of === 'list' ? { list: true } : boxOf(of)) })));
+      .map(({ does, of }: Effect): Access => ({ field, does, ...(of === 'list' ? { list: true } : 'first' in of ? { list: true, first: evaluate(of.first, names), count: evaluate(of.count, names) } : boxOf(of)) })));
 };
 
 /** The cycles its unit is occupied, and those from then until its posts leave, as `costs` declares them. */

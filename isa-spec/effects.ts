@@ -4,11 +4,12 @@ import type { Where } from './names.ts';
 /**
  * Memory an instruction touches by one of its operands: `rows` rows, `pitch` lines apart, of `each` lines each, from where the
  * operand points; of accumulators `each` rows, in every array that takes part. `some`: not all of that, which the data say.
- * `list`: the window's elements of a row list. All are formulas (`formula.ts`) of the instruction's fields, of `max`, `count` and
+ * `list`: the window's elements of a row list; of another, `count` elements from `first` on. All are formulas (`formula.ts`) of the instruction's fields, of `max`, `count` and
  * `first` of its window, and of the machine (`names.ts`). Nothing is touched where `when` does not hold, nor, `evenOfNone` apart, by
  * an instruction whose window is empty.
  */
-export type Effect = { readonly does: 'reads' | 'writes' | 'updates'; readonly of: Box | 'list'; readonly when?: string; readonly evenOfNone?: true };
+export type Effect = { readonly does: 'reads' | 'writes' | 'updates'; readonly of: Box | 'list' | Elements; readonly when?: string; readonly evenOfNone?: true };
+export type Elements = { readonly first: string; readonly count: string };
 export type Box = { readonly rows: string; readonly pitch: string; readonly each: string; readonly some: boolean };
 
 /** What an instruction depends on and changes besides memory and semaphores. */
@@ -206,10 +207,17 @@ export const effects: { readonly [M in Mnemonic]: EffectsOf<M> } = {
     },
   },
   coll: {
-    where: { members: 'kind = shift or group = 0 ? chips : group', reach: 'max(1, group)', place: 'rank - floor(rank / members) * members' },
+    where: { members: 'kind = shift or group = 0 ? chips : group', reach: 'max(1, group)', place: 'rank - floor(rank / members) * members', share: 'ceil(count / members)' },
     memory: {
-      src: [matrix('reads', 'srcPitch', 'lines(bytes)', { when: 'kind != shift' }), { ...matrix('reads', 'srcPitch', 'lines(bytes)', { rows: 'max', when: 'kind = shift' }), evenOfNone: true }],
-      out: matrix('writes', 'outPitch', 'lines(kind = allgather ? bytes * members : kind = reducescatter ? bytes / members : bytes)', { when: '(kind != send or place = peer) and (kind != shift or rank >= reach)' }),
+      src: [
+        matrix('reads', 'srcPitch', 'lines(bytes)', { rows: 'kind = collect ? share : count', when: 'kind != shift and kind != collectlist' }),
+        { does: 'reads', of: { first: 'first / max * ceil(max / members)', count: 'share' }, when: 'kind = collectlist' },
+        { ...matrix('reads', 'srcPitch', 'lines(bytes)', { rows: 'max', when: 'kind = shift' }), evenOfNone: true },
+      ],
+      out: [
+        matrix('writes', 'outPitch', 'lines(kind = allgather | exchange ? bytes * members : kind = reducescatter ? bytes / members : bytes)', { rows: 'kind = exchange ? share : count', when: '(kind != send or place = peer) and (kind != shift or rank >= reach) and kind != collectlist' }),
+        list('writes', 'kind = collectlist'),
+      ],
     },
     state: { meets: ['chips'] },
   },

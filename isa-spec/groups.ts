@@ -10,3 +10,6 @@ export const reachOf = ({ group = 0 }: Fields): number => Math.max(1, group);
 
 /** The first chip of those that chip `rank` meets: groups are of chips that follow one another. */
 export const firstOf = (rank: number, members: number): number => rank - (rank % members);
+
+/** Rows a chip has of those that `members` share: as many as the others, of which the last chips may have some that are not there. */
+export const shareOf = (rows: number, members: number): number => Math.ceil(rows / members);

@@ -264,8 +264,8 @@ export const instructions = {
     payload: { x: sram, xPitch: uint(12), weights: sram, out: sram, outPitch: uint(12), columns: count(16), k: count(4), rows },
   }),
   coll: instruction({
-    opcode: 0x3c, queues: ['col'], summary: 'brings the first `bytes` bytes of each row of all chips, or of those of a group, together: side by side, added up, from one to others, or each a group on',
-    flags: { kind: oneOf(4, ['allgather', 'allreduce', 'reducescatter', 'broadcast', 'send', 'shift']), format: added(format) },
+    opcode: 0x3c, queues: ['col'], summary: 'brings the first `bytes` bytes of each row of all chips, or of those of a group, together: side by side, one chip\'s rows below another\'s, added up, from one to others, or each a group on',
+    flags: { kind: oneOf(4, ['allgather', 'allreduce', 'reducescatter', 'broadcast', 'send', 'shift', 'exchange', 'collect', 'collectlist']), format: added(format) },
     payload: { src: sram, srcPitch: uint(16), out: sram, outPitch: uint(16), bytes: count(20), tag: uint(12), rows, root: added(uint(8)), peer: added(uint(8)), group: added(uint(8)) },
   }),
 } as const;

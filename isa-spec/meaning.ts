@@ -285,13 +285,16 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
     '  out[r, c] <- store(format, y)',
   ),
   coll: text(
-    'The chips of a group meet here, in the same order of `tag`s, and with the same fields but for addresses and pitches: `group` = n cuts the chips of the program into groups of n in rank order, 0 to n - 1 first. Without groups, and in a shift, all chips meet. Of every chip the first `bytes` bytes of row r of `src`, for r < count, are brought; in a shift, of its first `max` rows, whatever the count.',
+    'The chips of a group meet here, in the same order of `tag`s, and with the same fields but for addresses and pitches: `group` = n cuts the chips of the program into groups of n in rank order, 0 to n - 1 first. Without groups, and in a shift, all chips meet. Of every chip the first `bytes` bytes of row r of `src`, for r < count, are brought; in a shift, of its first `max` rows, whatever the count. Where chips share rows, each has ceil(count / n) of them, n being the chips that meet: row i of chip q is row q * ceil(count / n) + i of all.',
     points(
       'allgather: they are laid side by side in rank order from the start of row r of `out` of every chip of the group.',
       'allreduce: row r of every chip\'s `out` <- their sum: element by element s is that of chip 0 of the group, then s <- fround(s + x) for x of chip 1, 2, ..., then store(format, s).',
       'reducescatter: of n equal parts of the bytes of that sum chip q of the group gets part q.',
       'broadcast: row r of every chip\'s `out` <- that of chip `root`.',
       'send: the same, of chip `peer`\'s `out` alone; the other chips only meet.',
+      'exchange: row i of `out` of each chip, of its share, <- what all chips bring of that row of all, side by side in rank order; zeros where the row is not one of the count.',
+      'collect: the share of every chip is brought, and row r of every chip\'s `out`, for r < count, <- row r of all.',
+      'collectlist: the same of row lists, element by element: `bytes` is 4, and a window takes its elements of `src` from ceil(max / n) * I[level] on.',
       'shift: row r of `out` of chip q >= n <- that of chip q - n, for r < the count of chip q: each group brings its rows to the next, nothing goes to the first. Without `group`, n is 1.',
     ),
     '`format` absent is f32, `root` and `peer` absent are chip 0, of the group.',

@@ -27,7 +27,7 @@ describe.each(['fp8', 'bf16'] as const)('%s: the program computes the bits of th
   });
 
   it.each(Object.entries({ early, late, roundRobin, ...Object.fromEntries([1, 2, 3, 4].map((seed) => [`random ${seed}`, randomSchedule(seed)])) }))('whichever queue goes first: %s', (_, schedule) => {
-    for (const name of ['values in HBM', 'two small chips'] as const) {
+    for (const name of ['values in HBM', 'two small chips', 'two small chips that share rows'] as const) {
       const variant = variants[name] as Variant;
       const state = machineFor(variant, precision);
       for (const [i, step] of steps.entries()) {

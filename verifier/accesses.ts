@@ -8,7 +8,7 @@ import { takesOperand } from '../isa-spec/numerics-vector.ts';
 
 /**
  * Memory an instruction touches by one operand: `rows` rows, `pitch` units apart, of `units` units each, from where the
- * operand points; units are lines, or accumulator rows. `window`: as many rows as the instruction's window has.
+ * operand points; units are lines, or accumulator rows. `window`: as many rows as the instruction's window has; of `shared` chips, a chip's share of them.
  */
 export type Access = {
   readonly name: string;
@@ -16,6 +16,7 @@ export type Access = {
   readonly space: 'sram' | 'acc' | 'hbm';
   readonly operand: SramOperand | AccOperand | HbmOperand;
   readonly rows: 'window' | number;
+  readonly shared?: number;
   readonly pitch: number;
   readonly units: number;
   /** Rows are picked by an index list: they may be any from the operand to the end of the table it is in. */
@@ -23,8 +24,8 @@ export type Access = {
 };
 /** `updates`: reads and writes. */
 export type Does = 'reads' | 'writes' | 'updates';
-/** A row list: packed elements of which the window takes its own. */
-export type ListAccess = { readonly name: string; readonly does: Does; readonly list: number };
+/** A row list: packed elements of which the window takes its own; of `shared` chips, a chip's share of them. */
+export type ListAccess = { readonly name: string; readonly does: Does; readonly list: number; readonly shared?: number };
 /** What an instruction touches. */
 export type Touched = readonly (Access | ListAccess)[];
 
@@ -81,7 +82,7 @@ export const partialColumns = (queries: InstructionOf<'aq'>['fields']): number =
 /** Bytes of a row that a collective leaves on a chip. */
 export const collected = (fields: InstructionOf<'coll'>['fields'], chips: number): number => {
   const [{ kind, bytes }, members] = [fields, membersOf(fields, chips)];
-  return kind === 'allgather' ? bytes * members : kind === 'reducescatter' ? bytes / members : bytes;
+  return kind === 'allgather' || kind === 'exchange' ? bytes * members : kind === 'reducescatter' ? bytes / members : bytes;
 };
 
 /**
@@ -232,10 +233,14 @@ const accesses: AccessesOf = {
     run('weights', 'reads', f.weights, rowLines(f.rows.max * f.k, 'f32', sizes)),
     matrix('out', 'writes', f.out, f.outPitch, rowLines(f.columns, f.format, sizes)),
   ],
-  coll: (f, sizes) => [
-    { ...matrix('src', 'reads', f.src, f.srcPitch, lines(f.bytes, sizes)), ...(f.kind === 'shift' ? { rows: f.rows.max } : {}) },
-    matrix('out', 'writes', f.out, f.outPitch, lines(collected(f, sizes.chips), sizes)),
-  ],
+  coll: (f, sizes) => {
+    const shared = membersOf(f, sizes.chips);
+    if (f.kind === 'collectlist') return [{ name: 'src', does: 'reads', list: f.src.addr, shared }, { name: 'out', does: 'writes', list: f.out.addr }];
+    return [
+      { ...matrix('src', 'reads', f.src, f.srcPitch, lines(f.bytes, sizes)), ...(f.kind === 'shift' ? { rows: f.rows.max } : f.kind === 'collect' ? { shared } : {}) },
+      { ...matrix('out', 'writes', f.out, f.outPitch, lines(collected(f, sizes.chips), sizes)), ...(f.kind === 'exchange' ? { shared } : {}) },
+    ];
+  },
 };
 
 /** What an instruction touches. */

@@ -1,5 +1,6 @@
 import { formatBytes, type RowWindow } from '../isa-spec/fields.ts';
 import { move } from '../isa-spec/encoding.ts';
+import { shareOf } from '../isa-spec/groups.ts';
 import { hbmBases, type Instruction, type StrideSet } from '../isa-spec/instructions.ts';
 import { type Access, type ListAccess, type Sizes, type Touched, touchedBy } from './accesses.ts';
 import { type Box, endOf, overlap } from './boxes.ts';
@@ -26,7 +27,12 @@ export type Effect = {
   readonly outer: number;
   readonly turn: number;
   readonly box: (I: ArrayLike<number>) => Box;
+  /** Of what the window bounds: the first in the step, and how many. */
+  readonly firstAt: (I: ArrayLike<number>) => number;
+  readonly rowsAt: (I: ArrayLike<number>) => number;
 };
+
+type Placed = Omit<Effect, 'firstAt' | 'rowsAt'>;
 
 /** An instruction with what it touches. Of its window in an iteration: the first row of the step, and how many; `shortened`: by what. */
 export type Site = {
@@ -64,13 +70,21 @@ function effectsOfQueue(chip: ChipView, { code, strideSets }: QueueView, certifi
     const site: Surroundings = { chip, strideSets, loops: around[pc]!, window, bound, certificate };
     const rowsAt = (I: ArrayLike<number>): number => (window === undefined ? 1 : Math.min(window.max, Math.max(0, bound - window.max * I[window.level]!)));
     const touched = touchedBy(instruction, sizes);
-    const effects = touched.map((access) => ('list' in access ? listEffect(access, site, rowsAt) : effect(access, site, rowsAt)));
     const firstAt = (I: ArrayLike<number>): number => (window === undefined ? 0 : window.max * I[window.level]!);
+    const effects = touched.map((access) => {
+      const { shared } = access;
+      const of = shared === undefined ? site : { ...site, window: shareOfWindow(window, shared), bound: shareOf(bound, shared) };
+      const near = shared === undefined ? { firstAt, rowsAt } : { firstAt: (I: ArrayLike<number>) => (of.window?.max ?? 0) * I[of.window?.level ?? 0]!, rowsAt: (I: ArrayLike<number>) => shareOf(rowsAt(I), shared) };
+      return { ...('list' in access ? listEffect(access, of, near.rowsAt) : effect(access, of, near.rowsAt)), ...near };
+    });
     return { instruction, loops: site.loops, touched, effects, sizes, shortened, firstAt, rowsAt };
   });
 }
 
-function effect({ name, does, space, operand, rows, pitch, units, picked }: Access, site: Surroundings, rowsAt: Site['rowsAt']): Effect {
+/** The window of a chip's share of the rows. */
+export const shareOfWindow = (window: RowWindow | undefined, shared: number): RowWindow | undefined => (window === undefined ? undefined : { ...window, max: shareOf(window.max, shared) });
+
+function effect({ name, does, space, operand, rows, pitch, units, picked }: Access, site: Surroundings, rowsAt: Site['rowsAt']): Placed {
   const base = 'off' in operand ? operand.off : operand.addr;
   const set = operand.ss === 0 ? undefined : site.strideSets[operand.ss];
   const number = space === 'sram' ? sramSpace : space === 'acc' ? accSpace : hbmSpace + ('base' in operand ? operand.base : 0);
@@ -90,7 +104,7 @@ function effect({ name, does, space, operand, rows, pitch, units, picked }: Acce
 export const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 
 /** Elements of a list: the window's, from the one numbered like its first row on. */
-function listEffect({ name, does, list }: ListAccess, site: Surroundings, rowsAt: Site['rowsAt']): Effect {
+function listEffect({ name, does, list }: ListAccess, site: Surroundings, rowsAt: Site['rowsAt']): Placed {
   const { window } = site;
   const line = site.chip.program.machine.sram.lineBytes.value;
   const at = (first: number, count: number): Box => {

@@ -62,7 +62,7 @@ export class Values implements Watcher {
     this.#ops = chip.queues.map(({ queue, code }) => code.map((_, pc) => certificate.opAt(queue, pc)));
     const extents = certificate.ops.map(({ queue, pc }) => {
       const site = effects[chip.queues.findIndex((view) => view.queue === queue)]![pc]!;
-      return (field: string): Extent => ({ windowed: site.effects.find((effect) => effect.field === field)?.windowed ?? 'all', firstAt: site.firstAt, rowsAt: site.rowsAt });
+      return (field: string): Extent => site.effects.find((effect) => effect.field === field) ?? { windowed: 'all', firstAt: site.firstAt, rowsAt: site.rowsAt };
     });
     this.#homes = certificate.buffers.map((buffer) => homeOf(certificate, buffer, (access) => extents[access.op]!(access.field)));
     introduce(this.#homes.filter((home) => home !== undefined));

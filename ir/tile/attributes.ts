@@ -30,6 +30,9 @@ const tileAttributes = {
   bin: { experts: 'count', k: 'count', size: 'count' },
   mix: { k: 'count' },
   allgather: { parts: 'count', tag: 'count' },
+  exchange: { parts: 'count', tag: 'count' },
+  collect: { parts: 'count', tag: 'count' },
+  collectList: { parts: 'count', tag: 'count' },
   shift: { tag: 'count' },
 } as const satisfies { readonly [K in TileKind]: { readonly [A in keyof TileAttrs[K]]: KindOf<TileAttrs[K][A]> } };
 

@@ -11,7 +11,7 @@ const PlusColon = createToken({ name: 'PlusColon', pattern: /\+:/ });
 const NumberToken = createToken({ name: 'Number', pattern: /-?\d+(?:\.\d+)?(?:e[+-]?\d+)?/ });
 const Word = createToken({ name: 'Word', pattern: plainName });
 const keyword = Object.fromEntries(keywords.map((word) => [word, createToken({ name: `'${word}'`, pattern: word, longer_alt: Word })])) as Record<(typeof keywords)[number], TokenType>;
-const sign = Object.fromEntries([...'{}[](),=@#*'].map((mark) => [mark, createToken({ name: `'${mark}'`, pattern: mark })])) as Record<string, TokenType>;
+const sign = Object.fromEntries([...'{}[](),=@#*/'].map((mark) => [mark, createToken({ name: `'${mark}'`, pattern: mark })])) as Record<string, TokenType>;
 const tokens = [Space, Comment, Text, PlusColon, Plus, NumberToken, ...Object.values(keyword), Word, ...Object.values(sign)];
 const lexer = new Lexer(tokens, { positionTracking: 'full' });
 
@@ -26,7 +26,7 @@ export type Item = Named & { readonly value: RawValue };
 export type RawBuffer = { readonly id: Reference; readonly words: readonly Named[]; readonly rows: number; readonly columns: number; readonly depth: number; readonly packing: (Named & { readonly items: readonly Item[] }) | undefined };
 export type RawNode =
   | { readonly kind: 'loop'; readonly level: number; readonly name: string; readonly count: number; readonly body: readonly RawNode[] }
-  | { readonly kind: 'op'; readonly op: Named; readonly items: readonly Item[]; readonly max: number; readonly of: Named | undefined; readonly part: RowPart | undefined; readonly label: string };
+  | { readonly kind: 'op'; readonly op: Named; readonly items: readonly Item[]; readonly max: number; readonly of: Named | undefined; readonly part: RowPart | undefined; readonly shared: number | undefined; readonly label: string };
 type RawEnd = { readonly name: string; readonly buffer: Reference; readonly rows: Named };
 export type RawModule = {
   readonly name: string; readonly tile: number; readonly chips: number;
@@ -151,6 +151,7 @@ class TileParser extends EmbeddedActionsParser {
     const max = this.SUBRULE(this.number);
     let of: Named | undefined;
     let part: RowPart | undefined;
+    let shared: number | undefined;
     this.OPTION(() => {
       this.CONSUME(keyword.of);
       of = this.SUBRULE2(this.word);
@@ -161,8 +162,12 @@ class TileParser extends EmbeddedActionsParser {
         part = { first, rows: this.SUBRULE2(this.number) };
         this.CONSUME(sign[']']!);
       });
+      this.OPTION2(() => {
+        this.CONSUME(sign['/']!);
+        shared = this.SUBRULE3(this.number);
+      });
     });
-    return { kind: 'op', op, items, max, of, part, label: this.#label };
+    return { kind: 'op', op, items, max, of, part, shared, label: this.#label };
   });
 
   readonly items = this.RULE('items', (): readonly Item[] => {

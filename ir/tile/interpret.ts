@@ -111,9 +111,16 @@ const meanings: { readonly [K in TileKind]: Meaning<K> } = {
     if (chips > 1) throw new Error(`an all-gather of ${chips} chips cannot be interpreted on one`);
     copyRows(view(from), view(out), memories.window(rows).count);
   },
+  exchange: () => shares(),
+  collect: () => shares(),
+  collectList: () => shares(),
   shift: () => {
     throw new Error('a pipeline cannot be interpreted on one chip');
   },
+};
+
+const shares = (): never => {
+  throw new Error('rows that chips share cannot be interpreted on one');
 };
 
 const run = (op: TileOp, machine: Machine): void => (meanings[op.kind] as Meaning<TileKind>)(op as never, (region) => machine.memories.view(region), machine);

@@ -49,9 +49,9 @@ export type Region = { readonly buffer: BufferId; readonly slot: Affine; readonl
 
 /**
  * `max` rows, shortened at run time to what is left of the step's count after `max * I[1]` rows; `all`: never shortened. With `part`
- * the count is of the step's rows from `first` on, at most `rows` of them.
+ * the count is of the step's rows from `first` on, at most `rows` of them. `shared`: of that count a chip's share, among so many, rounded up.
  */
-export type RowBound = { readonly max: number; readonly of: StepCount | 'all'; readonly part?: RowPart };
+export type RowBound = { readonly max: number; readonly of: StepCount | 'all'; readonly part?: RowPart; readonly shared?: number };
 export type RowPart = { readonly first: number; readonly rows: number };
 
 type OperandNames<K extends TileKind> = (typeof tileOperands)[K];

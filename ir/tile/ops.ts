@@ -43,6 +43,11 @@ export type TileAttrs = {
   /** Row i <- rows i*k to (i+1)*k - 1 of x times their weights, added up (mix). */
   readonly mix: { readonly k: number };
   readonly allgather: { readonly parts: number; readonly tag: number };
+  /** Columns of all rows for whole rows of a share of them: `out` has this chip's. */
+  readonly exchange: { readonly parts: number; readonly tag: number };
+  /** The rows of all chips' shares; the elements of their lists. */
+  readonly collect: { readonly parts: number; readonly tag: number };
+  readonly collectList: { readonly parts: number; readonly tag: number };
   /** Rows to the next chip; `out` has those of the chip before, if there is one. */
   readonly shift: { readonly tag: number };
 };
@@ -71,13 +76,16 @@ export const tileOperands = {
   bin: { indices: 'read', offsets: 'read', sources: 'write', targets: 'write', owners: 'write' },
   mix: { x: 'read', weights: 'read', out: 'write' },
   allgather: { from: 'read', out: 'write' },
+  exchange: { from: 'read', out: 'write' },
+  collect: { from: 'read', out: 'write' },
+  collectList: { from: 'read', out: 'write' },
   shift: { from: 'read', out: 'write' },
 } as const satisfies Record<TileKind, Readonly<Record<string, 'read' | 'write' | 'update' | 'read?'>>>;
 
 /** Which of a chip's queues runs each kind. */
 export const tileQueue = {
   input: 'ctl', load: 'dma0', store: 'dma1', gather: 'dma0', scatter: 'dma1', fill: 'dma0', weights: 'wld', multiply: 'mxu', drain: 'epi',
-  query: 'att', attend: 'att', finish: 'att', map: 'vec', norm: 'vec', rope: 'vec', quantise: 'vec', quantiseBlocks: 'vec', route: 'vec', bin: 'vec', mix: 'vec', allgather: 'col', shift: 'col',
+  query: 'att', attend: 'att', finish: 'att', map: 'vec', norm: 'vec', rope: 'vec', quantise: 'vec', quantiseBlocks: 'vec', route: 'vec', bin: 'vec', mix: 'vec', allgather: 'col', exchange: 'col', collect: 'col', collectList: 'col', shift: 'col',
 } as const satisfies Record<TileKind, string>;
 
 export type BufferFormat = Format;

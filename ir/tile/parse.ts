@@ -77,7 +77,7 @@ class Resolver {
   #node(node: RawNode): TileNode {
     if (node.kind === 'loop') return { kind: 'loop', level: node.level as TileLoop['level'], name: node.name, count: node.count, body: node.body.map((inner) => this.#node(inner)) };
     const kind = oneOf(tileKinds, node.op, 'op');
-    const rows: RowBound = { max: node.max, of: node.of === undefined ? 'all' : oneOf(stepCounts, node.of, 'count'), ...(node.part === undefined ? {} : { part: node.part }) };
+    const rows: RowBound = { max: node.max, of: node.of === undefined ? 'all' : oneOf(stepCounts, node.of, 'count'), ...(node.part === undefined ? {} : { part: node.part }), ...(node.shared === undefined ? {} : { shared: node.shared }) };
     const operands: Readonly<Record<string, string>> = tileOperands[kind];
     const given = new Map(node.items.map((item) => [item.name, item]));
     const regions: Record<string, Region | undefined> = {};

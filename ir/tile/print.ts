@@ -93,8 +93,8 @@ function bodyLines(nodes: readonly TileNode[], names: readonly string[], origins
 function opText(op: TileOp, names: readonly string[]): string {
   const regions = op.regions as Readonly<Record<string, Region | undefined>>;
   const operands = Object.keys(tileOperands[op.kind]).flatMap((name) => (regions[name] === undefined ? [] : [`${name}=${regionText(regions[name], names)}`]));
-  const { max, of, part } = op.rows;
-  const rows = `rows ${max}${of === 'all' ? '' : ` of ${of}`}${part === undefined ? '' : `[${part.first} +: ${part.rows}]`}`;
+  const { max, of, part, shared } = op.rows;
+  const rows = `rows ${max}${of === 'all' ? '' : ` of ${of}`}${part === undefined ? '' : `[${part.first} +: ${part.rows}]`}${shared === undefined ? '' : ` / ${shared}`}`;
   return [op.kind, ...attributeTexts(op.attrs, attributesOf(op.kind)), ...operands, rows].join(' ');
 }
 

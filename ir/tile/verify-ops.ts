@@ -1,5 +1,6 @@
 import type { Format } from '../../isa-spec/fields.ts';
 import { binsOf } from '../../isa-spec/bins.ts';
+import { shareOf } from '../../isa-spec/groups.ts';
 import { blockScales } from '../../isa-spec/numerics-scales.ts';
 import { takesOperand } from '../../isa-spec/numerics-vector.ts';
 import type { Buffer, Region, TileModule, TileOp, TileOpOf } from './module.ts';
@@ -34,15 +35,22 @@ const operandSpaces: { readonly [K in TileKind]: { readonly [N in keyof (typeof 
   bin: { indices: 'sram', offsets: 'sram', sources: 'sram', targets: 'sram', owners: 'sram' },
   mix: { x: 'sram', weights: 'sram', out: 'sram' },
   allgather: { from: 'sram', out: 'sram' },
+  exchange: { from: 'sram', out: 'sram' },
+  collect: { from: 'sram', out: 'sram' },
+  collectList: { from: 'sram', out: 'sram' },
   shift: { from: 'sram', out: 'sram' },
 };
 
 /** Operands that are lists: packed, all of the step's rows or all from the first of a part on, not moved. */
 const lists = new Set(['index', 'worklist', 'pages', 'rowScale', 'biases', 'indices', 'offsets', 'sources', 'targets', 'owners']);
+const isList = (kind: TileKind, name: string): boolean => lists.has(name) || kind === 'collectList';
 /** Operands of which every op works on a window of rows; the others are read as wholes. */
 const wholes = new Set([...lists, 'params', 'sinks', 'slopes', 'same', 'weights']);
 const isWhole = (kind: TileKind, name: string): boolean =>
-  wholes.has(name) || kind === 'input' || kind === 'attend' || kind === 'weights' || (kind === 'mix' && name === 'x') || (kind === 'gather' && name === 'table') || (kind === 'scatter' && name === 'out');
+  wholes.has(name) || isList(kind, name) || kind === 'input' || kind === 'attend' || kind === 'weights' || (kind === 'mix' && name === 'x') || (kind === 'gather' && name === 'table') || (kind === 'scatter' && name === 'out');
+
+/** Rows of an operand that an op on so many has: all, or a chip's share. */
+const rowsWanted = ({ kind, attrs, rows }: TileOp, name: string): number => ((kind === 'exchange' && name === 'out') || (kind === 'collect' && name === 'from') ? shareOf(rows.max, attrs.parts) : rows.max);
 
 const matrixFormats: readonly Format[] = ['e4m3', 'bf16'];
 const isMatrix = (format: Format): boolean => matrixFormats.includes(format);
@@ -157,13 +165,20 @@ const checks: { readonly [K in TileKind]: Check<K> } = {
     differ('weights that are not k for each', weights.columns, rows.max * attrs.k),
     buffer(weights).format !== 'f32' && 'has weights that are not f32',
   ],
-  allgather: ({ attrs, regions: { from, out } }, { module, buffer }) => [
+  allgather: sideBySide,
+  exchange: sideBySide,
+  collect: (op, near) => [differ('parts that are not the chips', op.attrs.parts, near.module.chips), ...moved(op.regions.from, op.regions.out, near)],
+  collectList: ({ attrs, regions: { from, out } }, { module, buffer }) => [differ('parts that are not the chips', attrs.parts, module.chips), differ('different formats', buffer(from).format, buffer(out).format)],
+  shift: ({ regions: { from, out } }, near) => moved(from, out, near),
+};
+
+function sideBySide({ attrs, regions: { from, out } }: TileOpOf<'allgather' | 'exchange'>, { module, buffer }: Near): readonly (string | false)[] {
+  return [
     differ('parts that are not the chips', attrs.parts, module.chips),
     differ('columns that are not those of its parts', out.columns, from.columns * attrs.parts),
     differ('different formats', buffer(from).format, buffer(out).format),
-  ],
-  shift: ({ regions: { from, out } }, near) => moved(from, out, near),
-};
+  ];
+}
 
 const blocksOf = (columns: number): number => Math.ceil(columns / blockScales.block.size);
 const scaled = (scales: Region, format: Format, buffer: Near['buffer']): readonly (string | false)[] => [format !== 'e4m3' && `has scales of blocks of ${format}`, buffer(scales).format !== 'f32' && 'has scales that are not f32'];
@@ -176,9 +191,9 @@ export function opProblems(op: TileOp, near: Near): readonly string[] {
   const spaces: Readonly<Record<string, Space>> = operandSpaces[op.kind];
   const common = regions.flatMap(({ name, region, buffer }) => [
     buffer.space !== spaces[name] && `has \`${name}\` in ${buffer.space} (\`${buffer.name}\`), its unit reaches ${spaces[name]}`,
-    !isWhole(op.kind, name) && region.rows !== op.rows.max && `works on ${op.rows.max} rows and has ${region.rows} of \`${buffer.name}\``,
-    lists.has(name) && (buffer.role !== 'list' || region.column.base + region.columns !== buffer.columns || region.row.base !== 0) && `has a \`${name}\` that is not a list to its end`,
-    lists.has(name) && region.column.base !== 0 && region.column.base !== op.rows.part?.first && `has a \`${name}\` from element ${region.column.base} on, which is not its first row`,
+    !isWhole(op.kind, name) && region.rows !== rowsWanted(op, name) && `works on ${rowsWanted(op, name)} rows and has ${region.rows} of \`${buffer.name}\``,
+    isList(op.kind, name) && (buffer.role !== 'list' || region.column.base + region.columns !== buffer.columns || region.row.base !== 0) && `has a \`${name}\` that is not a list to its end`,
+    isList(op.kind, name) && region.column.base !== 0 && region.column.base !== op.rows.part?.first && `has a \`${name}\` from element ${region.column.base} on, which is not its first row`,
   ]);
   const own = (checks[op.kind] as Check<TileKind>)(op as never, near);
   return [op.rows.max < 1 && 'works on no row', ...common, ...own].filter((problem) => problem !== false);

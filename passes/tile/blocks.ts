@@ -39,6 +39,11 @@ export function moveScales(low: Lowering, kind: 'load' | 'store', { from, out }:
   eachPiece(low, all, (_, scale, columns) => low.write.op(kind, {}, { from: part(from, scale, blocksIn(columns)), out: part(out, scale, blocksIn(columns)) }, rows));
 }
 
+/** Collects the scales of rows of so many columns from the chips that share them, piece by piece. */
+export function collectScales(low: Lowering, { from, out }: { readonly from: Region; readonly out: Region }, { columns: all, rows, parts, tag }: { readonly columns: number; readonly rows: RowBound; readonly parts: number; readonly tag: number }): void {
+  eachPiece(low, all, (_, scale, columns) => low.write.op('collect', { parts, tag }, { from: part(from, scale, blocksIn(columns)), out: part(out, scale, blocksIn(columns)) }, rows));
+}
+
 /** Writes `body` for the pieces of a row: its first column, that of its scales, and its columns. */
 function eachPiece(low: Lowering, columns: number, body: (first: Affine, scale: Affine, columns: number) => void): void {
   const { columns: size, scales } = low.pieces;

@@ -1,4 +1,5 @@
 import type { Format } from '../../isa-spec/fields.ts';
+import { shareOf } from '../../isa-spec/groups.ts';
 import type { StepCount } from '../../isa-spec/instructions.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
 import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
@@ -78,25 +79,28 @@ export const instanceRow = ({ layer: { looped, ahead } }: Lowering, perInstance:
 export const stageDepth = 2;
 
 /** Writes the ops of one row tile: operands and results where the units find them; `home`: this tile's rows of any place. */
-type Emit = (reads: readonly Region[], writes: readonly Region[], rows: RowBound, home: (place: Place) => Region, passing: Region | undefined) => void;
+type Emit = (reads: readonly Region[], writes: readonly Region[], rows: RowBound, home: (place: Place) => Region, passing: readonly Region[]) => void;
 
-/** What passes through: rows that are read, that are written, and that are made in a tile and read in it, and nowhere else. */
-type Passed = { readonly reads?: readonly Place[]; readonly writes?: readonly Place[]; readonly passing?: { readonly name: string; readonly format: Format; readonly columns: number } };
+/** Rows that are made in a tile and read in it, and nowhere else; of `shared` chips, a chip's share of the tile's. */
+export type Passing = { readonly name: string; readonly format: Format; readonly columns: number; readonly shared?: number };
+
+/** What passes through: rows that are read, that are written, and that are made in between; in tiles that are settled already, or as they may be. */
+type Passed = { readonly reads?: readonly Place[]; readonly writes?: readonly Place[]; readonly passing?: readonly Passing[]; readonly tiling?: Tiling };
+type Tiling = { readonly rowTile: number; readonly rowTiles: number };
 
 /**
  * Runs `emit` over tiles of rows, which for this op are `what`. Operands that live in HBM are loaded into, and results stored from, double-buffered
  * stages, and so are those of `passing`. Throws DoesNotFit when a single row is too much.
  */
-export function overRows(low: Lowering, what: string, { reads = [], writes = [], passing }: Passed, emit: Emit): void {
+export function overRows(low: Lowering, what: string, { reads = [], writes = [], passing = [], tiling }: Passed, emit: Emit): void {
   const of = (writes[0] ?? reads[0])?.of ?? 'tokens';
   const staged = [...reads, ...writes].filter((place) => bufferOf(low, place.buffer).space === 'hbm');
-  const perRow = staged.reduce((sum, place) => sum + stageDepth * rowBytes(low, bufferOf(low, place.buffer).format, place.columns), passing === undefined ? 0 : stageDepth * rowBytes(low, passing.format, passing.columns));
-  const { rowTile, rowTiles } = rowTiling(low, what, of, perRow);
+  const { rowTile, rowTiles } = tiling ?? rowTiling(low, what, of, bytesPassing(low, staged, passing));
   const rows: RowBound = { max: rowTile, of };
   const row = affine(0, 0, rowTile);
   const slot = affine(0, 0, 1);
   const stages = new Map(staged.map((place) => [place, stage(low, place, rowTile)]));
-  const through = passing === undefined ? undefined : low.write.region(low.write.buffer({ ...passing, space: 'sram', role: 'stage', rows: rowTile, depth: stageDepth }), affine(0), rowTile, passing.columns, { slot });
+  const between = passing.map(({ shared = 1, ...made }) => low.write.region(low.write.buffer({ ...made, space: 'sram', role: 'stage', rows: shareOf(rowTile, shared), depth: stageDepth }), affine(0), shareOf(rowTile, shared), made.columns, { slot }));
   const home = (place: Place): Region => rowsOf(low, place, row, rowTile, rowTile * rowTiles);
   const local = (place: Place): Region => {
     const buffer = stages.get(place);
@@ -110,19 +114,26 @@ export function overRows(low: Lowering, what: string, { reads = [], writes = [],
       return region;
     });
     const results = writes.map(local);
-    emit(inputs, results, rows, home, through);
+    emit(inputs, results, rows, home, between);
     writes.forEach((place, i) => {
       if (stages.has(place)) low.write.op('store', {}, { from: results[i] as Region, out: home(place) }, rows);
     });
   });
 }
 
-/** Equal row tiles of rows that take `bytesPerRow` of stages each. */
-export function rowTiling(low: Lowering, what: string, of: StepCount, bytesPerRow: number): { rowTile: number; rowTiles: number } {
+/** SRAM bytes that a row takes as it passes through: of what is in HBM, and of what is made in between. */
+export function bytesPassing(low: Lowering, places: readonly Place[], passing: readonly Passing[]): number {
+  const staged = places.filter((place) => bufferOf(low, place.buffer).space === 'hbm').reduce((sum, place) => sum + rowBytes(low, bufferOf(low, place.buffer).format, place.columns), 0);
+  return Math.ceil(stageDepth * passing.reduce((sum, { format, columns, shared = 1 }) => sum + rowBytes(low, format, columns) / shared, staged));
+}
+
+/** Equal row tiles of rows that take `bytesPerRow` of stages each, of a `multiple` of rows. */
+export function rowTiling(low: Lowering, what: string, of: StepCount, bytesPerRow: number, multiple = 1): Tiling {
   const rows = rowLimit(low, of);
   const settled = low.settle('rows', what, { rows, bytesPerRow });
   if (settled === undefined) throw new DoesNotFit();
-  return { ...settled, rowTiles: Math.ceil(rows / settled.rowTile) };
+  const rowTile = settled.rowTile === rows ? rows : Math.max(1, Math.floor(settled.rowTile / multiple)) * multiple;
+  return { rowTile, rowTiles: Math.ceil(rows / rowTile) };
 }
 
 const stage = (low: Lowering, place: Place, rows: number): BufferId => {

@@ -29,32 +29,39 @@ export function gatherInto(low: Lowering, table: BufferId, tableRows: number, in
   });
 }
 
-export function lowerNorm(low: Lowering, op: OpOf<'norm'>): void {
+/** Brings the parameters of a norm; returns how rows are normed by them. */
+export function normOf(low: Lowering, op: OpOf<'norm'>): (x: Region, out: Region, rows: RowBound) => void {
   const [x, gamma, beta] = op.operands as [ValueId, ValueId | undefined, ValueId | undefined];
-  const from = low.place(x);
+  const features = sizeOf(low.module.types[x]?.shape[1]);
   const line = low.machine.sram.lineBytes.value / formatBytes.f32;
-  const padded = Math.ceil(from.columns / line) * line;
+  const padded = Math.ceil(features / line) * line;
   const columns = line + padded * (op.attrs.norm === 'layer' ? 2 : 1);
   const names = [gamma, beta].map((value) => (value === undefined ? '' : weightNameOf(low, value))) as [string, string];
   const instances = gamma === undefined ? 1 : weightOf(low, gamma).instances.length;
   const home = low.write.buffer({
     name: names[0] === '' ? `norm.${op.results[0]}` : names[0], space: 'hbm', role: 'weights', format: 'f32', rows: instances, columns,
-    packing: { kind: 'norm', gamma: names[0], beta: names[1], features: from.columns, epsilon: op.attrs.epsilon },
+    packing: { kind: 'norm', gamma: names[0], beta: names[1], features, epsilon: op.attrs.epsilon },
   });
   const ring = low.write.slots('norms', 1, () => ({ format: 'f32', rows: 1, columns, depth: stageDepth }));
   low.write.widen(ring.buffer, columns);
   const params = low.write.region(ring.buffer, affine(0), 1, columns, { slot: affine(ring.first) });
   low.write.op('load', {}, { from: low.write.region(home, instances === 1 ? affine(0) : instanceRow(low, 1), 1, columns), out: params }, { max: 1, of: 'all' });
+  return (x, out, rows) => low.write.op('norm', { norm: op.attrs.norm, groups: op.attrs.groups }, { x, params, out }, rows);
+}
+
+export function lowerNorm(low: Lowering, op: OpOf<'norm'>): void {
+  if (low.done.has(op)) return;
+  const norm = normOf(low, op);
+  const from = low.place(op.operands[0] as ValueId);
   const result = op.results[0] as ValueId;
-  const norm = (x: Region, out: Region, rows: RowBound): void => low.write.op('norm', { norm: op.attrs.norm, groups: op.attrs.groups }, { x, params, out }, rows);
   const quantiser = soleQuantiser(low, result, false);
   if (quantiser === undefined) return overRows(low, 'rows', { reads: [from], writes: [low.place(result)] }, ([input], [out], rows) => norm(input as Region, out as Region, rows));
   // What is only read to be quantised is so a tile of rows at a time, and is never whole.
   const [codes, scales] = quantiser.results as [ValueId, ValueId];
   const { dtype, shape } = low.module.types[result] as TensorType;
   low.done.add(quantiser);
-  const passing = { name: `norm.${result}.rows`, format: dtype as Format, columns: sizeOf(shape[1]) };
-  overRows(low, 'rows', { reads: [from], writes: [low.place(codes)], passing }, ([input], [out], rows, _, through) => {
+  const passing = [{ name: `norm.${result}.rows`, format: dtype as Format, columns: sizeOf(shape[1]) }];
+  overRows(low, 'rows', { reads: [from], writes: [low.place(codes)], passing }, ([input], [out], rows, _, [through]) => {
     norm(input as Region, through as Region, rows);
     low.write.op('quantise', {}, { x: through as Region, out: out as Region, rowScale: low.list(scales) }, rows);
   });

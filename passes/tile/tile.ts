@@ -15,6 +15,7 @@ import { type Bounds, listBuffer, listOfRows, type Lowering, type Place, rowLimi
 import { lowerLinear } from './matmul.ts';
 import { interleaving, partName, type Turn } from './parts.ts';
 import { gatherInto, lowerAllgather, lowerEmbed, lowerMap, lowerNorm, lowerQuantise, lowerRope, lowerSampleRows, lowerScale, lowerTake, loadRows, mapInto, storeInTable, storeRows } from './rows.ts';
+import { lowerShared } from './shares.ts';
 import { countOf, Storage } from './storage.ts';
 import { affine, TileWriter } from './writer.ts';
 
@@ -261,7 +262,7 @@ class GraphLowering {
       case 'convert': return lowerMap(low, op);
       case 'scale': return lowerScale(low, op);
       case 'quantise': return lowerQuantise(low, op);
-      case 'allgather': return lowerAllgather(low, op, this.#tags++);
+      case 'allgather': return void (lowerShared(low, op, () => this.#tags++) || lowerAllgather(low, op, this.#tags++));
       case 'experts': return lowerExperts(low, op, this.#tags++);
       case 'take': return lowerTake(low, op.results[0] as ValueId, this.#tags++, (rows) => this.#pipe(op, low.place(op.results[0] as ValueId), rows));
       case 'give': return storeRows(low, low.place(op.operands[0] as ValueId), { ...low.place(op.operands[0] as ValueId), buffer: this.#pipes.get(op.attrs.value) as BufferId, row: part.rows?.first ?? 0, column: 0 });

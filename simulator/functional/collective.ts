@@ -1,5 +1,5 @@
 import { type Format, formatBytes } from '../../isa-spec/fields.ts';
-import { firstOf, membersOf, reachOf } from '../../isa-spec/groups.ts';
+import { firstOf, membersOf, reachOf, shareOf } from '../../isa-spec/groups.ts';
 import type { InstructionOf } from '../../isa-spec/instructions.ts';
 import { SimulationFault } from '../fault.ts';
 import { viewsOf } from '../memory.ts';
@@ -13,14 +13,17 @@ type Fields = InstructionOf<'coll'>['fields'];
 export const offerOf = (chip: Chip, queue: QueueState, fields: Fields, chips: number): Offer => {
   const { kind, format = 'f32', root = 0, peer = 0, group = 0, src, srcPitch, bytes: rowBytes, tag, rows: window } = fields;
   if (group > 0 && chips % group !== 0) throw new SimulationFault('collective', `${chips} chips are not groups of ${group}`);
-  const rows = kind === 'shift' ? window.max : windowOf(queue, window).rows;
+  const members = membersOf(fields, chips);
+  const { first, rows: count } = windowOf(queue, window);
+  const rows = kind === 'shift' ? window.max : kind === 'collect' || kind === 'collectlist' ? shareOf(count, members) : count;
   const bytes = new Uint8Array(rows * rowBytes);
   const line = addressOf(queue, src);
+  const list = line * chip.geometry.lineBytes + (first / window.max) * shareOf(window.max, members) * rowBytes;
   for (let r = 0; r < rows; r++) {
-    const at = chip.sram.at(line + r * srcPitch, rowBytes);
+    const at = kind === 'collectlist' ? chip.sram.range(list + r * rowBytes, rowBytes) : chip.sram.at(line + r * srcPitch, rowBytes);
     bytes.set(chip.sram.views.u8.subarray(at, at + rowBytes), r * rowBytes);
   }
-  return { what: `${kind} of ${format} from ${root} to ${peer}${group === 0 ? '' : ` in groups of ${group}`}`, members: membersOf(fields, chips), tag, rows, rowBytes, bytes };
+  return { what: `${kind} of ${format} from ${root} to ${peer}${group === 0 ? '' : ` in groups of ${group}`}`, members, tag, rows, rowBytes, bytes };
 };
 
 const agree = (offers: readonly Offer[], own: Offer, first: number): void => {
@@ -88,6 +91,25 @@ export const coll: Execute<'coll'> = (chip, queue, fields) => {
       const sent = offerFrom(offers, root);
       offerFrom(offers, peer);
       return place === peer ? put(sent.bytes, 0, own.rowBytes, 0) : undefined;
+    }
+    case 'exchange': {
+      const share = shareOf(own.rows, offers.length);
+      for (let i = 0; i < share; i++) {
+        const r = place * share + i;
+        const at = chip.sram.writing(line + i * outPitch, offers.length * own.rowBytes);
+        offers.forEach((offer, of) => chip.sram.views.u8.fill(0, at + of * own.rowBytes, at + (of + 1) * own.rowBytes).set(offer.bytes.subarray(r * own.rowBytes, (r + 1) * own.rowBytes), at + of * own.rowBytes));
+      }
+      return;
+    }
+    case 'collect':
+    case 'collectlist': {
+      const { first: from, rows } = windowOf(queue, window);
+      for (let r = 0; r < rows; r++) {
+        const at = kind === 'collect' ? chip.sram.writing(line + r * outPitch, own.rowBytes) : chip.sram.writingRange(line * chip.geometry.lineBytes + (from + r) * own.rowBytes, own.rowBytes);
+        const i = r % own.rows;
+        chip.sram.views.u8.set(offers[Math.floor(r / own.rows)]!.bytes.subarray(i * own.rowBytes, (i + 1) * own.rowBytes), at);
+      }
+      return;
     }
     case 'shift':
       return place < reachOf(fields) ? undefined : put(offerFrom(offers, place - reachOf(fields)).bytes.subarray(0, windowOf(queue, window).rows * own.rowBytes), 0, own.rowBytes, 0);

@@ -1,6 +1,6 @@
 import { binsOf } from '../../isa-spec/bins.ts';
 import { formatBytes } from '../../isa-spec/fields.ts';
-import { membersOf, reachOf } from '../../isa-spec/groups.ts';
+import { membersOf, reachOf, shareOf } from '../../isa-spec/groups.ts';
 import type { InstructionOf, Mnemonic, VectorFunction } from '../../isa-spec/instructions.ts';
 import { isSlow } from '../../isa-spec/profiles.ts';
 import { lanePasses, pipelineCycles, type Rates } from './rates.ts';
@@ -48,13 +48,14 @@ const chainPasses = ({ function: head, second = 'copy', third = 'copy' }: Instru
 const attentionMove = (rows: number, heads: number, elements: number, rates: Rates): Cost =>
   unit((rows * heads * elements) / (rates.attentionArrays * rates.attentionSide));
 
-/** Bytes of a row the busiest chip sends: a reduction gives each chip its part of the row to add up, and an all-reduce then hands the sums round. */
-const linkBytes = (fields: InstructionOf<'coll'>['fields'], chips: number): number => {
+/** Bytes of rows the busiest chip sends: a reduction gives each chip its part of a row to add up, and an all-reduce then hands the sums round. Of shared rows a chip sends every other its share, or of its own. */
+const linkBytes = (fields: InstructionOf<'coll'>['fields'], rows: number, chips: number): number => {
   const { bytes } = fields;
   const members = membersOf(fields, chips);
   const part = Math.ceil(bytes / members) * (members - 1);
   const all = bytes * (members - 1);
-  const sent = { allgather: all, allreduce: 2 * part, reducescatter: part, broadcast: all, send: members > 1 ? bytes : 0, shift: members > reachOf(fields) ? bytes : 0 };
+  const shared = shareOf(rows, members) * all;
+  const sent = { allgather: rows * all, allreduce: rows * 2 * part, reducescatter: rows * part, broadcast: rows * all, send: members > 1 ? rows * bytes : 0, shift: members > reachOf(fields) ? rows * bytes : 0, exchange: shared, collect: shared, collectlist: shared };
   return sent[fields.kind];
 };
 
@@ -116,7 +117,7 @@ export const costs: { readonly [M in Mnemonic]: Closed<M> } = {
   bin: (fields, _, rates) => lanes(binsOf({ ...fields, max: fields.rows.max }) * fields.size, 2 * lanePasses.move, rates),
   mix: (fields, rows, rates) => lanes(rows * fields.k * fields.columns, 2 * lanePasses.move, rates),
   coll: (fields, rows, rates) => {
-    const bytes = rows * linkBytes(fields, rates.chips);
+    const bytes = linkBytes(fields, rows, rates.chips);
     return unit(bytes / rates.link, { latency: bytes === 0 ? 0 : rates.linkLatency, linkBytes: bytes });
   },
 };

@@ -19,13 +19,13 @@ const atMost = (instruction: Instruction): Circumstances => {
   return { machine: sohu8, chips: 8, first: 0, count: max, more: { length: Infinity, sequences: 16, pageListEntries: 16, rank, 'aq.heads': queries.heads, 'aq.headDim': queries.headDim, 'aq.valueDim': queries.valueDim } };
 };
 
-type Shape = { readonly field: string; readonly does: string; readonly list?: true; readonly rows?: number; readonly pitch?: number; readonly each?: number };
+type Shape = { readonly field: string; readonly does: string; readonly list?: true; readonly count?: number; readonly rows?: number; readonly pitch?: number; readonly each?: number };
 const box = (rows: number, pitch: number, each: number): Pick<Shape, 'rows' | 'pitch' | 'each'> => ({ rows, pitch: rows === 1 ? 0 : pitch, each });
 
 /** Of what the data pick from, only that it is touched: how much is for the entry's bounds to say. */
 const declared = (one: Access): Shape => {
   const { field, does } = one;
-  return 'list' in one ? { field, does, list: true } : { field, does, ...(one.some ? {} : box(one.rows, one.pitch, one.each)) };
+  return 'list' in one ? { field, does, list: true, ...(one.count === undefined ? {} : { count: one.count }) } : { field, does, ...(one.some ? {} : box(one.rows, one.pitch, one.each)) };
 };
 
 const byField = (a: Shape, b: Shape): number => (a.field < b.field ? -1 : 1);
@@ -37,10 +37,10 @@ it.each(mnemonics.map((op) => [op]))('%s: the verifier knows what each of its ad
       const should = accessesOf(instruction, atMost(instruction)).map(declared).toSorted(byField);
       const is = touchedBy(instruction, sizes).map((one): Shape => {
         const { name: field, does } = one;
-        if ('list' in one) return { field, does, list: true };
         const count = 'rows' in instruction.fields ? instruction.fields.rows.max : 1;
+        if ('list' in one) return { field, does, list: true, ...(one.shared === undefined ? {} : { count: Math.ceil(count / one.shared) }) };
         const some = should.some((shape) => shape.field === field && shape.rows === undefined && shape.list === undefined);
-        return { field, does, ...(some ? {} : box(one.rows === 'window' ? count : one.rows, one.pitch, one.units)) };
+        return { field, does, ...(some ? {} : box(one.rows === 'window' ? Math.ceil(count / (one.shared ?? 1)) : one.rows, one.pitch, one.units)) };
       });
       expect(is.toSorted(byField)).toEqual(should);
       for (const { field } of should) names.add(field);

@@ -1,10 +1,11 @@
 import { formatBytes, type RowWindow } from '../../isa-spec/fields.ts';
+import { shareOf } from '../../isa-spec/groups.ts';
 import { hbmBases, stepCounts, type StrideSet } from '../../isa-spec/instructions.ts';
 import { registerMax } from '../../isa-spec/scalars.ts';
 import type { Access, Sizes } from '../accesses.ts';
 import { endOf } from '../boxes.ts';
 import { type ChipView, type Finding, iterationText, nameOf, placeOf, textOf } from '../chip.ts';
-import type { Effects } from '../effects.ts';
+import { type Effects, shareOfWindow } from '../effects.ts';
 import { extent, type Range, windowParts } from '../extent.ts';
 import { all, type Held } from '../registers.ts';
 
@@ -23,7 +24,9 @@ export function bounds(chip: ChipView, effects: Effects): readonly Finding[] {
       const window = 'rows' in instruction.fields ? instruction.fields.rows : undefined;
       const reach: Reach = { ranges, window, bound: shortened.most, strideSets, sizes, limits };
       return touched.flatMap((access) => {
-        const problem = 'list' in access ? listProblem(access, reach) : accessProblem(access, reach);
+        const { shared } = access;
+        const own = shared === undefined ? reach : { ...reach, window: shareOfWindow(window, shared), bound: shareOf(reach.bound, shared) };
+        const problem = 'list' in access ? listProblem(access, own) : accessProblem(access, own);
         if (problem === undefined) return [];
         const notes = [`\`${textOf(chip, queue, pc)}\``, ...(shortened === all ? [] : [boundText(shortened)])];
         return [{ rule: 'V10', place: placeOf(chip, queue, pc), message: `${nameOf(chip, queue, pc)}: \`${access.name}\` ${problem}`, notes }];

@@ -45,13 +45,13 @@ export class Memories {
     return this.#module.buffers[id] as Buffer;
   }
 
-  /** Law of row bounds: `min(max, max(0, N - max * I[1]))` rows from row `max * I[1]`; `all`: N is unbounded; N of a part: min(its rows, what the step has beyond its first). */
-  window({ max, of, part }: RowBound): Window {
+  /** Law of row bounds: `min(max, max(0, N - max * I[1]))` rows from row `max * I[1]`; `all`: N is unbounded; N of a part: min(its rows, what the step has beyond its first); of a share: N divided, rounded up. */
+  window({ max, of, part, shared = 1 }: RowBound): Window {
     const first = max * this.I[1];
     if (of === 'all') return { first, count: max };
     const count = this.step.counts[of];
     const bound = part === undefined ? count : Math.min(part.rows, Math.max(0, count - part.first));
-    return { first, count: Math.min(max, Math.max(0, bound - first)) };
+    return { first, count: Math.min(max, Math.max(0, Math.ceil(bound / shared) - first)) };
   }
 
   view(region: Region): View {

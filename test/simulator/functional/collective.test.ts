@@ -70,6 +70,20 @@ describe('from one chip', () => {
     for (let r = 0; r < 3; r++) expect(second.slice(32 * r, 32 * r + 16)).toEqual(bf16[0]!.slice(16 * r, 16 * r + 16));
     for (let r = 0; r < 3; r++) expect(third.slice(32 * r, 32 * r + 16)).toEqual(bf16[1]!.slice(16 * r, 16 * r + 16));
   });
+  test('exchange: chip q has whole rows, those of its share; zeros where there are no more', () => {
+    const out = run(2, { kind: 'exchange', bytes: 16 }, bf16);
+    const whole = (r: number): number[] => [...bf16[0]!.slice(16 * r, 16 * r + 16), ...bf16[1]!.slice(16 * r, 16 * r + 16)];
+    const same = (byte: number): number[] => Array.from({ length: 32 }, () => byte);
+    expect(out.map((bytes) => [0, 32, 64].map((at) => Array.from(bytes.subarray(at, at + 32))))).toEqual([[whole(0), whole(1), same(255)], [whole(2), same(0), same(255)]]);
+  });
+  test('collect: the rows of all shares are below one another, on every chip', () => {
+    const inputs = [1, 2].map((rank) => Uint8Array.from({ length: 96 }, (_, i) => 16 * rank + Math.floor(i / 16)));
+    for (const bytes of run(2, { kind: 'collect' }, inputs)) expect([0, 32, 64].map((at) => [bytes[at], bytes[at + 15], bytes[at + 16]])).toEqual([[16, 16, 255], [17, 17, 255], [32, 32, 255]]);
+  });
+  test('collectlist: the elements of a row list', () => {
+    const lists = [[10, 11, 12], [20, 21, 22]].map((list) => new Uint8Array(Int32Array.from({ length: 24 }, (_, i) => list[i] ?? 0).buffer));
+    for (const bytes of run(2, { kind: 'collectlist', bytes: 4 }, lists)) expect([...new Int32Array(bytes.slice(0, 16).buffer)]).toEqual([10, 11, 20, -1]);
+  });
   test('of groups, each by itself: of what its own chips brought', () => {
     const inputs = [1, 2, 3, 4].map((rank) => new Uint8Array(96).fill(rank));
     const firsts = (fields: Fields): readonly number[][] => run(4, { group: 2, ...fields }, inputs).map((bytes) => [bytes[0]!, bytes[16]!]);

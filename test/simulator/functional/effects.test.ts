@@ -41,7 +41,7 @@ const start = (operand: unknown, queue: QueueState): number => {
 /** The units a declared access covers: all of them, or, of a table, those it may touch below `end`. */
 const covered = (declared: Access, at: number, { first, count }: Circumstances, end: number): ReadonlySet<number> => {
   const units = new Set<number>();
-  if ('list' in declared) add(units, ...linesTouched(at * lineBytes + 4 * first, 4 * count));
+  if ('list' in declared) add(units, ...linesTouched(at * lineBytes + 4 * (declared.first ?? first), 4 * (declared.count ?? count)));
   else for (let row = 0; row < (declared.pitch === 0 ? 1 : declared.rows) && at + row * declared.pitch < end; row++) add(units, at + row * declared.pitch, declared.each);
   return units;
 };

@@ -85,8 +85,10 @@ describe('an instruction alone takes its closed form', () => {
   test('all-gather: a chip sends its part to every other', () => {
     const code = codeOf({ col: [make('coll', { bytes: 4 * 8, rows: rows(6) })] });
     for (const simulated of [1, 2]) expect(done(time(tiny2, code, stepOf(64), 2, simulated)).cycles).toBe(192 / 16 + 100);
-    const cycles = (kind: 'allreduce' | 'reducescatter' | 'broadcast' | 'send'): number => done(time(tiny2, codeOf({ col: [make('coll', { kind, bytes: 4 * 8, rows: rows(6) })] }), stepOf(64), 2, 2)).cycles;
+    const cycles = (kind: 'allreduce' | 'reducescatter' | 'broadcast' | 'send' | 'exchange' | 'collect'): number => done(time(tiny2, codeOf({ col: [make('coll', { kind, bytes: 4 * 8, rows: rows(6) })] }), stepOf(64), 2, 2)).cycles;
     expect([cycles('allreduce'), cycles('reducescatter'), cycles('broadcast'), cycles('send')]).toEqual([192 / 16 + 100, 96 / 16 + 100, 192 / 16 + 100, 192 / 16 + 100]);
+    // Of six rows each chip has three: it sends the other so many, or its columns of them.
+    expect([cycles('exchange'), cycles('collect')]).toEqual([96 / 16 + 100, 96 / 16 + 100]);
     expect(done(time(tiny, code)).cycles).toBe(1);
   });
 });
