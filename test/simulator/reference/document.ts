@@ -35,7 +35,7 @@ instruction's posts; those arrive at their waiter \`syncCycles\` later. Queues i
 | vector unit | elements x passes / lanes | 32 |
 | attention | per sequence the longer of its arrays and its exponentials; no faster than HBM brings keys and values, or latents, once | the round trip |
 | loading queries, storing results, reading and storing partials (m, l, O) | a row of each of the unit's arrays a cycle | 0 |
-| collective | bytes / link rate, once the last chip is there | the hop |
+| collective | bytes / link rate, once the last chip of the group is there; an all-gather sends a part to each other chip of it | the hop |
 | loops, registers, predicates | nothing: they run ahead | |
 
 A + rows + 2A - 2 is the 2R + C + T - 2 of SCALE-Sim for a weight-stationary array of R = C = A.
