@@ -47,8 +47,11 @@ const phases: readonly Phase[] = [
 ];
 
 type Parts = { readonly parts: number; readonly partsMost: number };
-/** One part, or several: two, or as many as a compile would try. */
-const waysOf = ({ sequences }: Phase): readonly Parts[] => [{ parts: 1, partsMost: 1 }, severalParts(sequences.reduce((sum, { rows }) => sum + rows, 0), sohu)];
+/** One part, and as many as a compile would try. */
+const waysOf = ({ sequences }: Phase): readonly Parts[] => {
+  const several = severalParts(sequences.reduce((sum, { rows }) => sum + rows, 0), sohu);
+  return [{ parts: 1, partsMost: 1 }, ...(several.parts === 1 ? [] : [several])];
+};
 
 type Way = { readonly report: CostReport; readonly parts: number; readonly chain: () => string };
 

@@ -9,7 +9,6 @@ import { type Room, sameRoom } from '../../ir/weights.ts';
 import { writeContainer } from '../../isa-spec/container.ts';
 import { disassemble } from '../../isa-spec/disassembly.ts';
 import { ungroup } from '../../passes/group.ts';
-import { rowsToShare } from '../../passes/plan/matmul.ts';
 import { partsMax, partsOf, severalParts } from '../../passes/tile/parts.ts';
 import { type ClaimReport, claimReport } from '../../report/claim.ts';
 import { renderClaim } from '../../report/claim-text.ts';
@@ -168,7 +167,7 @@ export function targetOf(options: Options, { tp, pp, replicas }: Mapping = mappi
     const { tokens } = two.bounds;
     const [part] = partsOf(ungroup(module), tokens, 2, machine);
     const several = severalParts(tokens, machine);
-    return part.rows < tokens && part.rows >= rowsToShare(machine) ? { ...serving(module, several.parts, two.workload.batch), ...several, instead: one } : one;
+    return part.rows < tokens && several.parts > 1 ? { ...serving(module, several.parts, two.workload.batch), ...several, instead: one } : one;
   };
   return { ...on, serve };
 }

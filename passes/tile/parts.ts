@@ -83,12 +83,16 @@ export const fellowsOf = (name: string, parts: number): readonly string[] => Arr
 /** Most parts: the count of each is in a register of every queue. */
 export const partsMax = 16;
 
+/** The share of the rows that make reading weights cheap from which on a part is worth it: what it hides of attention and norms is more than reading weights once more takes. */
+const worth = 4 / 5;
+
 /**
- * In how many parts to work on so many rows, of several: of twice the rows that make reading weights cheap, or, where SRAM has no room for what these need, of fewer,
- * but as many as do.
+ * In how many parts to work on so many rows: of twice the rows that make reading weights cheap, or, where SRAM has no room for what these need, of fewer,
+ * but as many as do. Of few rows in one.
  */
 export function severalParts(rows: number, machine: Machine): { readonly parts: number; readonly partsMost: number } {
   const share = rowsToShare(machine);
+  if (rows < 2 * worth * share) return { parts: 1, partsMost: 1 };
   const parts = Math.min(partsMax, Math.max(2, Math.round(rows / (2 * share))));
   return { parts, partsMost: Math.min(partsMax, Math.max(parts, Math.floor(rows / share))) };
 }
