@@ -1,8 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import type { Homes } from '../../passes/plan/tiling.ts';
 import type { CostReport } from '../../report/report.ts';
 import { folder, sohuc } from './command.ts';
+import { llama70 } from './llama70.ts';
 
 const mixtral = {
   model_type: 'mixtral', hidden_size: 256, intermediate_size: 512, num_hidden_layers: 3, num_attention_heads: 4, num_key_value_heads: 2, vocab_size: 1000,
@@ -16,4 +18,15 @@ it.each(['2', '3'])('a mixture in parts that do not come out even: %s are asked 
   const { code, stdout, stderr } = await sohuc(at, '--batch', '16', '--isl', '8', '--osl', '8', '--parts', parts, '--json', '--out', join(at, 'out'));
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   expect((JSON.parse(stdout) as CostReport).workload.batch).toBe(16);
+});
+
+it('a long prompt in as many parts as SRAM has room for, and nothing of it in HBM but what rests', async () => {
+  const at = folder();
+  writeFileSync(join(at, 'config.json'), JSON.stringify(llama70));
+  const words = [at, '--isl', '8192', '--osl', '1', '--batch', '1', '--json', '--out', join(at, 'out')] as const;
+  const [compiled, explained] = [await sohuc(...words), await sohuc(...words, '--explain', 'tiling')];
+  expect((JSON.parse(compiled.stdout) as CostReport).timing.speedOfLightRatio).toBeGreaterThan(0.9);
+  const { stages: [stage] } = JSON.parse(explained.stdout) as { readonly stages: readonly { readonly plan: { readonly homes: Homes } }[] };
+  const { parts, ahead, spilled, parked } = stage!.plan.homes;
+  expect({ parts: parts.length, ahead, spilled, parked }).toEqual({ parts: 5, ahead: 2, spilled: [], parked: 'attending' });
 });

@@ -1,0 +1,58 @@
+import { expect, it } from 'vitest';
+import { packWeights } from '../backend-sohu/pack.ts';
+import { buildProgram, placedOn } from '../backend-sohu/program.ts';
+import { interpret } from '../ir/graph/interpret.ts';
+import { KvState } from '../ir/graph/interpret/kv-state.ts';
+import { WeightValues } from '../ir/weight-values.ts';
+import { readContainer, writeContainer } from '../isa-spec/container.ts';
+import { decodeAll } from '../isa-spec/encoding.ts';
+import { queues } from '../isa-spec/instructions.ts';
+import { tiny } from '../isa-spec/machines/tiny.ts';
+import { encodeStepBlock } from '../isa-spec/step-block.ts';
+import { ungroup } from '../passes/group.ts';
+import { deciding } from '../passes/plan/decisions.ts';
+import { parkings } from '../passes/plan/tiling.ts';
+import { partsOf } from '../passes/tile/parts.ts';
+import { tile } from '../passes/tile/tile.ts';
+import { createMachineState, imageSource } from '../simulator/functional/machine-state.ts';
+import { runStep } from '../simulator/functional/run.ts';
+import { early, late, roundRobin } from '../simulator/functional/schedule.ts';
+import { verify } from '../verifier/verify.ts';
+import { resultOf, steps } from './compiled.ts';
+import { fitted, normative, smallBounds, storeFor, tablesOf } from './passes/lower.ts';
+import { small, tinyLlama } from './passes/tiny-llama.ts';
+
+/** Three layers: what is turned around, and the first and last beside it. */
+const model = tinyLlama({ ...small, layers: 3 });
+const weights = storeFor(model);
+/** Room for all of it, so that what the planner would only do for want of room can be asked for. Parts of few rows, on short lines. */
+const machine = { ...tiny, sram: { ...tiny.sram, bytes: { ...tiny.sram.bytes, value: 2 ** 18 } } };
+const graph = normative(model, machine, 'fp8');
+const kv = new KvState();
+const wanted = steps.map((step) => interpret(graph, step, { weights: new WeightValues(weights, 1), arithmetic: 'normative', state: kv }).get('logits')?.data);
+
+const bounds = { ...smallBounds, tokens: 24 };
+const count = 4;
+const ways = [1, 2, 3].flatMap((ahead) => parkings.map((parked) => ({ ahead, parked })));
+
+it.each(ways)('four parts, queries $ahead turns ahead, parked: $parked: the bits of the graph, and proved', ({ ahead, parked }) => {
+  const module = ungroup(graph);
+  const { homes } = fitted(graph, machine, 0.25, 1, { ...bounds, parts: count }).plan;
+  expect(partsOf(module, bounds.tokens, count, machine)).toHaveLength(count);
+  const asked = { ...homes, ahead, parked };
+  const { tile: made, graph: lowered } = tile(module, { machine, bounds, chips: 1 }, asked, deciding(machine, asked));
+  expect(made.buffers.some(({ name }) => name.endsWith('.parked'))).toBe(parked !== 'no');
+  const placed = placedOn(made, machine);
+  const program = readContainer(writeContainer(buildProgram([placed], machine, 'step', {})));
+  expect(verify(program)).toEqual([]);
+  expect(queues.some((queue) => decodeAll(program.code[0]![0]![queue].words, queue).some(({ op }) => op === 'call'))).toBe(true);
+  const image = Uint8Array.from(Buffer.concat([...packWeights(made, placed.layout, { graph: lowered, values: new WeightValues(weights, 1), tile: made.tile, lineBytes: machine.sram.lineBytes.value }, 0)]));
+  for (const schedule of [roundRobin, early, late]) {
+    const state = createMachineState(program, [imageSource(image)]);
+    const got = steps.map((step) => {
+      runStep(state, [encodeStepBlock(tablesOf(step, bounds))], schedule);
+      return resultOf(state, program, step.samples.length, 0);
+    });
+    expect(got).toEqual(wanted);
+  }
+});
