@@ -1,9 +1,11 @@
 import type { GraphModule } from '../ir/graph/module.ts';
 import type { StepSequence } from '../ir/step.ts';
 import type { Precision } from '../passes/formats.ts';
+import { ungroup } from '../passes/group.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
+import { partsOf, severalParts } from '../passes/tile/parts.ts';
 import type { Chips } from './placement.ts';
-import { boundsOf, steadyStep, takesMemory, type Workload } from './workload.ts';
+import { boundsOf, steadyStep, takesMemory, type Workload, workloadOf } from './workload.ts';
 
 /** What a program is for, once the model is known: requests, the largest step, and the one it is to be fast at, if any; where the target leaves it open, the parts of a step and the SRAM to stage in; and what else to serve, if that does not fit. */
 export type Serving = { readonly workload: Workload; readonly bounds: Bounds; readonly step?: readonly StepSequence[]; readonly parts?: number; readonly partsMost?: number; readonly stageShare?: number; readonly instead?: Serving };
@@ -16,6 +18,26 @@ export function steadyServing(module: GraphModule, workload: Workload, { machine
   const pool = { context: workload.isl + workload.osl, elementBytes: operandBytes[precision], stages: pp, pageRows };
   const step = steadyStep(workload, pp, takesMemory(module));
   return { workload, step, bounds: boundsOf(module, machine, step, pool) };
+}
+
+/**
+ * Serves a workload as fast as may be: in several parts if each has rows enough, with as many prompts a step as there are parts, or one, where the batch is left open (0); in one part if nothing
+ * else fits. `parts`, `stageShare`: what is decided, 0 where it is not.
+ */
+export function servingOf(module: GraphModule, asked: Workload, on: Chips & { readonly precision: Precision }, decided: { readonly parts: number; readonly stageShare: number }): Serving {
+  const { machine, pp } = on;
+  const serving = (parts: number, prompts: number, batch = asked.batch): Serving => {
+    const workload = workloadOf(module, { ...asked, batch, parts }, pp * prompts);
+    return { ...steadyServing(module, workload, on), parts, stageShare: decided.stageShare || stageShare(parts) };
+  };
+  if (decided.parts > 0 || module.caches.length === 0) return serving(decided.parts || 1, decided.parts || 1);
+  const inParts = (prompts: number): readonly Serving[] => {
+    const { bounds: { tokens }, workload: { batch } } = serving(2, prompts);
+    const [part] = partsOf(ungroup(module), tokens, 2, machine);
+    const several = severalParts(tokens, machine);
+    return part.rows < tokens && several.parts > 1 ? [{ ...serving(several.parts, prompts, batch), ...several }] : [];
+  };
+  return (asked.batch > 0 ? [1] : [2, 1]).flatMap(inParts).reduceRight((instead, several) => ({ ...several, instead }), serving(1, 1));
 }
 
 /** The share of SRAM an op may stage in: of parts the values of several are there, but of more than two not of all. */

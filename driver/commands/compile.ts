@@ -8,8 +8,7 @@ import { WeightValues } from '../../ir/weight-values.ts';
 import { type Room, sameRoom } from '../../ir/weights.ts';
 import { writeContainer } from '../../isa-spec/container.ts';
 import { disassemble } from '../../isa-spec/disassembly.ts';
-import { ungroup } from '../../passes/group.ts';
-import { partsMax, partsOf, severalParts } from '../../passes/tile/parts.ts';
+import { partsMax } from '../../passes/tile/parts.ts';
 import { type ClaimReport, claimReport } from '../../report/claim.ts';
 import { renderClaim } from '../../report/claim-text.ts';
 import { buildReport, type CostReport } from '../../report/report.ts';
@@ -23,7 +22,7 @@ import { tilingOf } from '../explain-tiling.ts';
 import { type Options, type Phase, phases } from '../options.ts';
 import { offersFor } from '../fits.ts';
 import { findMachine, findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
-import { contextOf, mostRows, rowsOf, type Serving, stageShare, steadyServing } from '../serving.ts';
+import { contextOf, mostRows, rowsOf, type Serving, servingOf, stageShare } from '../serving.ts';
 import { reportedSteps, steadyReport, steadyTiming } from '../steady-report.ts';
 import { type Mapping, mappingsOf, mappingText } from '../mapping.ts';
 import { ranked } from '../explain-mapping.ts';
@@ -154,20 +153,10 @@ export function targetOf(options: Options, { tp, pp, replicas }: Mapping = mappi
   if (!Number.isInteger(options.parts) || options.parts < 0 || options.parts > partsMax) throw new UsageError(`\`--parts ${options.parts}\`: a step is worked on in 1 to ${partsMax} parts`);
   const asked = { ...options, batch: Math.ceil(options.batch / replicas) };
   const on = { machine, tp, pp, replicas, stageShare: options.stageShare || stageShare(1), parts: options.parts || 1, precision: options.precision === 'bf16' ? 'bf16' : 'fp8', ...(options.stages === '' ? {} : { cut: cutNamed(options.stages, pp) }), ...(options.pageRows === 0 ? {} : { pageRows: options.pageRows }) } as const;
-  const serving = (module: GraphModule, parts: number, batch = asked.batch): Serving => {
-    const workload = workloadOf(module, { ...asked, batch, parts }, pp * parts);
-    checkWorkload(workload, module);
-    return { ...steadyServing(module, workload, on), parts, stageShare: options.stageShare || stageShare(parts) };
-  };
   const serve = (module: GraphModule): Serving => {
-    const one = serving(module, 1);
-    if (options.parts === 1 || module.caches.length === 0) return one;
-    if (options.parts > 1) return serving(module, options.parts);
-    const two = serving(module, 2);
-    const { tokens } = two.bounds;
-    const [part] = partsOf(ungroup(module), tokens, 2, machine);
-    const several = severalParts(tokens, machine);
-    return part.rows < tokens && several.parts > 1 ? { ...serving(module, several.parts, two.workload.batch), ...several, instead: one } : one;
+    const serving = servingOf(module, asked, on, options);
+    for (let one: Serving | undefined = serving; one !== undefined; one = one.instead) checkWorkload(one.workload, module);
+    return serving;
   };
   return { ...on, serve };
 }

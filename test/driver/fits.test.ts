@@ -85,7 +85,7 @@ describe('sohuc fits', () => {
     for (const [i, { batch }] of one.entries()) expect(two[i]!.batch).toBeGreaterThan(2 * batch);
 
     const { isl, osl, batch, oneMoreNeedsBytes } = rows[6]!.edges[3]!;
-    const asked = (requests: number): ReturnType<typeof sohuc> => sohuc(at, '--machine', 'sohu-8', '--pp', '8', '--isl', String(isl), '--osl', String(osl), '--batch', String(requests), '--out', join(at, 'out'), '--json');
+    const asked = (requests: number): ReturnType<typeof sohuc> => sohuc(at, '--machine', 'sohu-8', '--pp', '8', '--isl', String(isl), '--osl', String(osl), '--batch', String(requests), '--parts', '1', '--out', join(at, 'out'), '--json');
     expect((await asked(batch)).code).toBe(0);
     const refused = await asked(batch + 1);
     expect(refused.code).toBe(1);
