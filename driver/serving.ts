@@ -30,14 +30,16 @@ export function servingOf(module: GraphModule, asked: Workload, on: Chips & { re
     const workload = workloadOf(module, { ...asked, batch, parts }, pp * prompts);
     return { ...steadyServing(module, workload, on), parts, stageShare: decided.stageShare || stageShare(parts) };
   };
-  if (decided.parts > 0 || module.caches.length === 0) return serving(decided.parts || 1, decided.parts || 1);
   const inParts = (prompts: number): readonly Serving[] => {
+    if (decided.parts > 0) return [serving(decided.parts, prompts)];
     const { bounds: { tokens }, workload: { batch } } = serving(2, prompts);
     const [part] = partsOf(ungroup(module), tokens, 2, machine);
     const several = severalParts(tokens, machine);
     return part.rows < tokens && several.parts > 1 ? [{ ...serving(several.parts, prompts, batch), ...several }] : [];
   };
-  return (asked.batch > 0 ? [1] : [2, 1]).flatMap(inParts).reduceRight((instead, several) => ({ ...several, instead }), serving(1, 1));
+  if (module.caches.length === 0 || decided.parts === 1) return serving(1, 1);
+  const ways = (asked.batch > 0 ? [1] : [decided.parts || 2, 1]).flatMap(inParts);
+  return [...ways, ...(decided.parts > 0 ? [] : [serving(1, 1)])].reduceRight((instead, preferred) => ({ ...preferred, instead }));
 }
 
 /** The share of SRAM an op may stage in: of parts the values of several are there, but of more than two not of all. */

@@ -37,10 +37,12 @@ describe('Llama-3-70B on eight chips', () => {
     expect(report.mapping.chips * report.mapping.replicas).toBe(sohu8.chips);
   });
 
-  it('in one part where two do not fit; in two parts, if asked', async () => {
-    const one = JSON.parse((await asked('--pp', '1')).stdout) as CostReport;
-    expect(one.workload.parts).toBe(1);
-    const { code, stdout } = await asked('--pp', '1', '--parts', '2');
+  it('of one prompt where two do not fit, in two parts all the same; in one part, if asked', async () => {
+    const workload = async (...words: readonly string[]): Promise<unknown> => (JSON.parse((await asked('--pp', '1', ...words)).stdout) as CostReport).workload;
+    expect(await workload()).toMatchObject({ parts: 2, batch: 128 });
+    expect(await workload('--parts', '2')).toMatchObject({ parts: 2, batch: 128 });
+    expect(await workload('--parts', '1')).toMatchObject({ parts: 1, batch: 128 });
+    const { code, stdout } = await asked('--pp', '1', '--batch', '256');
     expect([code, /E4001/.test(stdout)]).toEqual([1, true]);
   });
 });
