@@ -32,6 +32,8 @@ export function lowerShared(low: Lowering, op: OpOf<'allgather'>, tag: () => num
   const [format, codeFormat] = [bufferOf(low, from.buffer).format, bufferOf(low, to.buffer).format];
   const { blocks } = quantise.attrs;
   const codeBytes = columns * formatBytes[codeFormat] + (blocks ? blocksIn(columns) : 1) * formatBytes.f32;
+  // Whole rows of the share wait for their turn in SRAM.
+  if (shareOf(rowLimit(low, from.of), parts) * columns * formatBytes[format] > low.homes.stageBytes) return false;
   if (!isWorthSharing({ rows: rowLimit(low, from.of), parts, columns, columnBytes: from.columns * formatBytes[format], codeBytes }, low.machine)) return false;
 
   const { write } = low;
