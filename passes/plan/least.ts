@@ -19,7 +19,7 @@ type Work = { [E in LeastEngine]: number };
 export function leastOf(ops: readonly GraphOp[], module: GraphModule, step: readonly StepSequence[], machine: Machine): Least {
   const work: Work = { matrix: 0, attention: 0, softmax: 0, hbm: 0, link: 0 };
   const weights = new Map([...allOps(module.body)].flatMap((op) => (op.kind === 'weight' ? [[op.results[0] as ValueId, op.attrs.name] as const] : [])));
-  add(work, ops, { module, step, weights, slow: 1 / machine.arrays.bf16Rate.value }, 1);
+  add(work, ops, { module, step, weights, coded: codedIn(module), slow: 1 / machine.arrays.bf16Rate.value }, 1);
   const { clockHz, arrays, attention, softmaxPerCycle, hbm, link } = machine;
   return {
     matrix: work.matrix / (arrays.count.value * arrays.size.value ** 2 * clockHz.value),
@@ -30,8 +30,8 @@ export function leastOf(ops: readonly GraphOp[], module: GraphModule, step: read
   };
 }
 
-/** `weights`: names of those that values are. `slow`: how many multiply-adds one of BF16 operands takes the time of. */
-type Given = { readonly module: GraphModule; readonly step: readonly StepSequence[]; readonly weights: ReadonlyMap<ValueId, string>; readonly slow: number };
+/** `weights`: names of those that values are. `coded`: values read for their codes alone. `slow`: how many multiply-adds one of BF16 operands takes the time of. */
+type Given = { readonly module: GraphModule; readonly coded: ReadonlySet<ValueId>; readonly step: readonly StepSequence[]; readonly weights: ReadonlyMap<ValueId, string>; readonly slow: number };
 
 function add(work: Work, ops: readonly GraphOp[], given: Given, times: number): void {
   const { module, slow } = given;
@@ -50,10 +50,30 @@ function add(work: Work, ops: readonly GraphOp[], given: Given, times: number): 
     else if (op.kind === 'linear') work.matrix += times * rowsOf(typeOf(x), given) * elements(typeOf(w)) * rate(typeOf(w));
     else if (op.kind === 'experts') addExperts(work, op, given, times);
     else if (op.kind === 'attention') addAttention(work, op, given, times);
-    else if (op.kind === 'allgather') work.link += times * rowsOf(typeOf(x), given) * rowBytes(typeOf(x)) * (op.attrs.parts - 1);
+    else if (op.kind === 'allgather') work.link += times * rowsOf(typeOf(x), given) * gatheredBytes(op, given) * (op.attrs.parts - 1);
     else if (op.kind === 'take') work.link += times * rowsOf(typeOf(op.results[0]), given) * rowBytes(typeOf(op.results[0]));
   }
   for (const bytes of read.values()) work.hbm += bytes;
+}
+
+/** Bytes a chip sends each other of a row it has columns of: these; or, where only codes are made of whole rows, those and the codes of the rows that are its share. */
+function gatheredBytes({ attrs: { parts }, operands: [x], results: [whole] }: OpOf<'allgather'>, { module, coded }: Given): number {
+  const columns = rowBytes(module.types[x as ValueId] as TensorType);
+  const codes = sizeOf((module.types[whole as ValueId] as TensorType).shape[1]);
+  return coded.has(whole as ValueId) ? Math.min(columns, (columns + codes) / parts) : columns;
+}
+
+/** Values that nobody reads but a quantiser, or a norm that nobody else does. */
+function codedIn({ body }: GraphModule): ReadonlySet<ValueId> {
+  const readers = new Map<ValueId, (GraphOp | undefined)[]>();
+  const read = (value: ValueId, by: GraphOp | undefined): unknown => readers.set(value, [...(readers.get(value) ?? []), by]);
+  for (const op of allOps(body)) for (const value of [...op.operands, ...(op.body?.yields ?? [])]) read(value, op);
+  for (const value of body.yields) read(value, undefined);
+  const isCoded = (value: ValueId): boolean => {
+    const [reader, ...others] = readers.get(value) ?? [];
+    return others.length === 0 && (reader?.kind === 'quantise' || (reader?.kind === 'norm' && isCoded(reader.results[0] as ValueId)));
+  };
+  return new Set([...readers.keys()].filter(isCoded));
 }
 
 /** Every expert somebody may choose is read; rows meet the `k` they choose. */
