@@ -209,12 +209,12 @@ export const cutFor = (module: GraphModule, { pp, cut, machine, parts: asked }: 
 
 /** Places what is to be served; or what is to be served instead, where that does not fit. */
 function placed(module: GraphModule, target: Target, serving: Serving, diagnostics: Diagnostics): { readonly serving: Serving; readonly stages: readonly GraphStage[]; readonly kinds: readonly Kind[] | undefined } {
-  const { parts = target.parts, partsMost = target.partsMost, stageShare = target.stageShare, instead } = serving;
+  const { parts = target.parts, partsMost = target.partsMost, stageShare = target.stageShare, stageShareMost = target.stageShareMost, instead } = serving;
   const stages = stagesOf(module, cutFor(module, target, serving), diagnostics);
   if (diagnostics.hasErrors) return { serving, stages, kinds: undefined };
   if (instead !== undefined && leastBytes(stages, serving.bounds, target.precision) > target.machine.hbm.bytes.value) return placed(module, target, instead, diagnostics);
   const problems = instead === undefined ? diagnostics : new Diagnostics();
-  const kinds = place(stages, { ...target, parts, partsMost, stageShare }, serving.bounds, problems);
+  const kinds = place(stages, { ...target, parts, partsMost, stageShare, stageShareMost }, serving.bounds, problems);
   const fits = kinds !== undefined && memoryOf(kinds, target.machine).bytes <= target.machine.hbm.bytes.value;
   return fits || instead === undefined ? { serving, stages, kinds } : placed(module, target, instead, diagnostics);
 }

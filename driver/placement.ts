@@ -16,18 +16,18 @@ import type { Bounds } from '../passes/tile/lowering.ts';
 import { operandBytes } from './serving.ts';
 import { plural } from '../report/format.ts';
 
-/** What a model is put on: the machine, chips a layer is divided over (`tp`) or the layers are (`pp`), the share of SRAM an op may stage in, the parts a step's rows are worked on in, at most so many (absent: no more), how many times all of it is there (absent: once), how many of the layers that are alike each stage has (absent: as the step is fastest), the rows of a page of keys and values (absent: as their width has it), and the tiling plans of its kinds of stages (absent: they are to be found). */
-export type Chips = { readonly machine: Machine; readonly tp: number; readonly pp: number; readonly stageShare: number; readonly parts: number; readonly partsMost?: number | undefined; readonly replicas?: number; readonly cut?: readonly number[]; readonly pageRows?: number; readonly tiling?: readonly Answers[] | undefined };
+/** What a model is put on: the machine, chips a layer is divided over (`tp`) or the layers are (`pp`), the share of SRAM an op may stage in, the parts a step's rows are worked on in, at most such a share and so many (absent: no more), how many times all of it is there (absent: once), how many of the layers that are alike each stage has (absent: as the step is fastest), the rows of a page of keys and values (absent: as their width has it), and the tiling plans of its kinds of stages (absent: they are to be found). */
+export type Chips = { readonly machine: Machine; readonly tp: number; readonly pp: number; readonly stageShare: number; readonly stageShareMost?: number | undefined; readonly parts: number; readonly partsMost?: number | undefined; readonly replicas?: number; readonly cut?: readonly number[]; readonly pageRows?: number; readonly tiling?: readonly Answers[] | undefined };
 
 /** What stages alike have in common, all but the values of weights: `graph` with the tables lowering added to its weights, where everything is, and the plan that put it there. `like`: the first of them. */
 export type Kind = { readonly like: number; readonly graph: GraphModule; readonly tile: TileModule; readonly layout: Layout; readonly plan: TilingPlan };
 
 /** Finds a place for every buffer of every stage, for steps within `bounds`. Undefined, and reported, where SRAM cannot do it, or not as a plan that is given says; HBM is as long as it takes. */
-export function place(stages: readonly GraphStage[], { machine, tp, stageShare, parts, partsMost, tiling }: Chips, bounds: Bounds, diagnostics: Diagnostics): readonly Kind[] | undefined {
+export function place(stages: readonly GraphStage[], { machine, tp, stageShare, stageShareMost, parts, partsMost, tiling }: Chips, bounds: Bounds, diagnostics: Diagnostics): readonly Kind[] | undefined {
   const kinds: Kind[] = [];
   for (const [stage, { module, like }] of stages.entries()) {
     if (like !== stage) continue;
-    const target = { machine, bounds, chips: tp, stageShare, parts, partsMost };
+    const target = { machine, bounds, chips: tp, stageShare, stageShareMost, parts, partsMost };
     const found = tiling === undefined ? fit(module, target, diagnostics) : tiling[kinds.length];
     const made = found === undefined ? undefined : tiling === undefined ? apply(module, target, found) : asGiven(() => applyGiven(module, target, found), diagnostics);
     if (made === undefined) break;

@@ -8,7 +8,7 @@ import type { Chips } from './placement.ts';
 import { boundsOf, steadyStep, takesMemory, type Workload, workloadOf } from './workload.ts';
 
 /** What a program is for, once the model is known: requests, the largest step, and the one it is to be fast at, if any; where the target leaves it open, the parts of a step and the SRAM to stage in; and what else to serve, if that does not fit. */
-export type Serving = { readonly workload: Workload; readonly bounds: Bounds; readonly step?: readonly StepSequence[]; readonly parts?: number; readonly partsMost?: number; readonly stageShare?: number; readonly instead?: Serving };
+export type Serving = { readonly workload: Workload; readonly bounds: Bounds; readonly step?: readonly StepSequence[]; readonly parts?: number; readonly partsMost?: number; readonly stageShare?: number; readonly stageShareMost?: number; readonly instead?: Serving };
 
 /** Bytes of an element of keys and values. */
 export const operandBytes = { fp8: 1, bf16: 2 } as const satisfies Readonly<Record<Precision, number>>;
@@ -35,15 +35,16 @@ export function servingOf(module: GraphModule, asked: Workload, on: Chips & { re
     const { bounds: { tokens }, workload: { batch } } = serving(2, prompts);
     const [part] = partsOf(ungroup(module), tokens, 2, machine);
     const several = severalParts(tokens, machine);
-    return part.rows < tokens && several.parts > 1 ? [{ ...serving(several.parts, prompts, batch), ...several }] : [];
+    return part.rows < tokens && several.parts > 1 ? [{ ...serving(several.parts, prompts, batch), ...several, ...(several.parts === 2 && decided.stageShare === 0 ? { stageShareMost: stageShareRoomy } : {}) }] : [];
   };
   if (module.caches.length === 0 || decided.parts === 1) return serving(1, 1);
   const ways = (asked.batch > 0 ? [1] : [decided.parts || 2, 1]).flatMap(inParts);
   return [...ways, ...(decided.parts > 0 ? [] : [serving(1, 1)])].reduceRight((instead, preferred) => ({ ...preferred, instead }));
 }
 
-/** The share of SRAM an op may stage in: of parts the values of several are there, but of more than two not of all. */
+/** The share of SRAM an op may stage in: of parts the values of several are there, but of more than two not of all. Of two that have room, `stageShareRoomy`. */
 export const stageShare = (parts: number): number => (parts === 1 ? 0.25 : parts === 2 ? 0.1 : 0.15);
+export const stageShareRoomy = 0.25;
 
 /** Rows of a step of all stages together that is still laid out, far above what any machine holds; sequences as many. */
 export const mostRows = 2 ** 22;

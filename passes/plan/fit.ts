@@ -16,8 +16,8 @@ import type { Homes, TilingPlan, Try } from './tiling.ts';
 /** Turns that queries need be ahead at the most: more of them wait. */
 const aheadMost = 4;
 
-/** What to fit: the machine, the largest step, the chips the graph is divided over, the share of SRAM an op may stage in, the parts a step's rows are to be worked on in; at most so many (absent: no more). */
-export type FitTarget = TileTarget & { readonly stageShare: number; readonly parts: number; readonly partsMost?: number | undefined };
+/** What to fit: the machine, the largest step, the chips the graph is divided over, the share of SRAM an op may stage in, the parts a step's rows are to be worked on in; at most so many, and such a share (absent: no more). */
+export type FitTarget = TileTarget & { readonly stageShare: number; readonly stageShareMost?: number | undefined; readonly parts: number; readonly partsMost?: number | undefined };
 
 /** What SRAM must have room for: all values, of as many parts as keep attention busy; all values, if stages are smaller; or whatever there is room for. */
 const wishes = ['busy', 'kept', 'any'] as const;
@@ -28,11 +28,12 @@ type Wish = (typeof wishes)[number];
  * on any of it, only time does.
  */
 export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnostics): TilingPlan | undefined {
-  const { parts: least, partsMost: most = least, machine, stageShare } = target;
+  const { parts: least, partsMost: most = least, machine, stageShare, stageShareMost } = target;
   const counts = Array.from({ length: most - least + 1 }, (_, i) => least + i);
-  for (const wish of least === most ? (['any'] as const) : wishes) {
+  const shares: Readonly<Record<Wish, readonly number[]>> = { busy: [...(stageShareMost === undefined ? [] : [stageShareMost]), stageShare], kept: [stageShare, (2 / 3) * stageShare], any: [stageShare] };
+  for (const wish of least === most && stageShareMost === undefined ? (['any'] as const) : wishes) {
     for (const count of wish === 'any' ? [most] : counts) {
-      for (const share of wish === 'kept' ? [stageShare, (2 / 3) * stageShare] : [stageShare]) {
+      for (const share of shares[wish]) {
         const plan = fitParts(module, { ...target, stageShare: share }, partsOf(module, target.bounds.tokens, count, machine), wish);
         if (plan !== undefined) return plan;
       }
