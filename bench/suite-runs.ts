@@ -15,10 +15,10 @@ import type { TimingResult } from '../simulator/timing/result.ts';
 import { simulateTiming, timingDefaults } from '../simulator/timing/simulate.ts';
 
 /**
- * Models, phases and chips, and how near each step comes to its speed of light. `chain`, of those that stay far from it: the share of the step that is work and latency one after the other, and whose. Run from a bundle; prints a Measured a line. On several chips each stage of a
+ * Models, phases and chips, and how near each step comes to its speed of light. Of those that stay far from it, `chain`: the share of the step that is work and latency one after the other, and whose; `hbm`: the share in which HBM is at work, weights read once a part. Run from a bundle; prints a Measured a line. On several chips each stage of a
  * pipeline runs such a step.
  */
-export type Measured = { readonly model: string; readonly phase: string; readonly chips: number; readonly parts: number; readonly share: number; readonly boundBy: string; readonly lost: string; readonly chain?: string } | { readonly model: string; readonly phase: string; readonly chips: number; readonly refused: string };
+export type Measured = { readonly model: string; readonly phase: string; readonly chips: number; readonly parts: number; readonly share: number; readonly boundBy: string; readonly lost: string; readonly chain?: string; readonly hbm?: number } | { readonly model: string; readonly phase: string; readonly chips: number; readonly refused: string };
 
 const llama = (hidden: number, inner: number, layers: number, heads: number, vocabulary: number): object => ({
   model_type: 'llama', hidden_size: hidden, intermediate_size: inner, num_hidden_layers: layers, num_attention_heads: heads, num_key_value_heads: 8, vocab_size: vocabulary,
@@ -97,7 +97,7 @@ for (const [model, { config, chips: servers, longest }] of Object.entries(models
       const best = done.toSorted((a, b) => a.timing.stepSeconds - b.timing.stepSeconds)[0];
       const line: Measured = best === undefined
         ? { model, phase: phase.name, chips, refused: String(ways[0]) }
-        : { model, phase: phase.name, chips, parts: best.parts, share: best.timing.speedOfLightRatio, boundBy: best.timing.boundBy, lost: best.timing.losses.toSorted((a, b) => b.flops - a.flops).slice(0, 3).map(({ name, fraction }) => `${name} ${(100 * fraction).toFixed(1)}`).join(', '), ...(best.timing.speedOfLightRatio < 0.85 ? { chain: best.chain() } : {}) };
+        : { model, phase: phase.name, chips, parts: best.parts, share: best.timing.speedOfLightRatio, boundBy: best.timing.boundBy, lost: best.timing.losses.toSorted((a, b) => b.flops - a.flops).slice(0, 3).map(({ name, fraction }) => `${name} ${(100 * fraction).toFixed(1)}`).join(', '), ...(best.timing.speedOfLightRatio < 0.85 ? { chain: best.chain(), hbm: best.timing.engines.find(({ name }) => name === 'hbm')?.busy ?? 0 } : {}) };
       console.log(JSON.stringify(line));
     }
   }

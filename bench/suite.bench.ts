@@ -16,7 +16,7 @@ await bundle.write({ file: script, format: 'esm' });
 const all = execFileSync(process.execPath, [script], { encoding: 'utf8', maxBuffer: 2 ** 26 }).trimEnd().split('\n').map((line) => JSON.parse(line) as Measured);
 const timed = all.flatMap((one) => ('share' in one ? [one] : [])).toSorted((a, b) => a.share - b.share);
 const percent = (share: number): string => `${(100 * share).toFixed(1).padStart(5)} %`;
-for (const { model, phase, chips, parts, share, boundBy, lost, chain = '' } of timed) console.log(`${percent(share)}  ${model.padEnd(15)} ${phase.padEnd(22)} chips ${chips}  parts ${parts}  bound by ${boundBy.padEnd(9)}  lost ${lost}${chain === '' ? '' : `  chain ${chain}`}`);
+for (const { model, phase, chips, parts, share, boundBy, lost, chain, hbm = 0 } of timed) console.log(`${percent(share)}  ${model.padEnd(15)} ${phase.padEnd(22)} chips ${chips}  parts ${parts}  bound by ${boundBy.padEnd(9)}  lost ${lost}${chain === undefined ? '' : `  HBM at work ${(100 * hbm).toFixed(0)} %, chain ${chain}`}`);
 for (const one of all) if (!('share' in one)) console.log(`      -  ${one.model.padEnd(15)} ${one.phase.padEnd(22)} chips ${one.chips}  ${one.refused}`);
 console.log(`median ${percent(timed[Math.floor(timed.length / 2)]?.share ?? 0)} of ${timed.length}; ${timed.filter(({ share }) => share < 0.85).length} below 85 %`);
 
