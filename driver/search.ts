@@ -84,11 +84,12 @@ function waysOf(whole: GraphModule, target: Target, diagnostics: Diagnostics): r
     const bytes = leastBytes(stages, serving.bounds, precision);
     needed = Math.min(needed, bytes);
     if (bytes > machine.hbm.bytes.value) continue;
-    const rows = step.reduce((sum, sequence) => sum + sequence.rows, 0);
+    // A prompt brings its tokens, and is given the first of its output.
+    const tokens = step.reduce((sum, { rows, past }) => sum + rows + (past === 0 && workload.osl > 0 ? 1 : 0), 0);
     const [seconds, engine] = stages
       .flatMap((stage) => Object.entries(leastOf(stage.module.body.ops, stage.module, step, machine)).map(([name, least]) => [least, name as LeastEngine] as const))
       .reduce((most, one) => (one[0] > most[0] ? one : most));
-    ways.push({ tokensPerSecond: (rows * replicas) / seconds, engine, seconds, ...servedBy(workload, target) });
+    ways.push({ tokensPerSecond: (tokens * replicas) / seconds, engine, seconds, ...servedBy(workload, target) });
   }
   if (ways.length === 0) diagnostics.report({ code: 'E4001', message: `weights, keys and values alone are ${si(needed, 'B')} of a chip's ${si(machine.hbm.bytes.value, 'B')}`, origin: { kind: 'none' } });
   return ways;

@@ -70,7 +70,9 @@ describe('--explain mapping', () => {
     const rows = (await asked('--explain', 'mapping', ...decoding)) as readonly Ranked[];
     expect(rows.filter(({ rank }) => rank === undefined).length).toBeGreaterThan(0);
     for (const { tp, pp, replicas, rank, bound, totalTokensPerSecond } of rows) {
-      const rate = rank === undefined ? replicas * ((await asked('--tp', String(tp), '--pp', String(pp), '--isl', '1', '--osl', '64', '--batch', String(Math.ceil(16 / replicas)))) as CostReport).timing.totalTokensPerSecond : totalTokensPerSecond!;
+      const { timing } = (await asked('--mapping', `tp${tp}xpp${pp}xr${replicas}`, ...decoding)) as CostReport;
+      const rate = rank === undefined ? timing.totalTokensPerSecond : totalTokensPerSecond!;
+      expect(bound!.tokensPerSecond * bound!.seconds).toBeCloseTo(timing.totalTokensPerSecond * timing.stepSeconds, 6);
       expect(rate).toBeLessThanOrEqual(bound!.tokensPerSecond);
       if (rank === undefined) expect(rate).toBeLessThanOrEqual(rows[0]!.totalTokensPerSecond!);
     }
