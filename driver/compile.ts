@@ -92,7 +92,7 @@ export function preparingPasses(imported: Pick<Imported, 'primitive' | 'store'>,
 /** The last of them: from here on it matters what a model is put on, and in which formats. */
 export function dividingPasses(target: Chips & Pick<Target, 'precision'>, diagnostics: Diagnostics): readonly GraphPass[] {
   return [
-    { phase: 'shard', name: 'shard', run: (module) => shard(module, target.tp, diagnostics) },
+    { phase: 'shard', name: 'shard', run: (module) => shard(module, target.tp, target.machine, diagnostics) },
     { phase: 'shard', name: 'fuse-shared-input', run: (module) => fuseSharedInput(module, target.machine.sram.lineBytes.value) },
     { phase: 'formats', name: 'formats', run: (module) => assignFormats(module, target.precision, target.machine) },
     { phase: 'group', name: 'group', run: group },

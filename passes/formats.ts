@@ -65,7 +65,7 @@ export function assignFormats(module: GraphModule, precision: Precision, machine
       const weight = near.weightOf(w) as Weight;
       const block = near.blockOf(op);
       const here = quantised.get(block) ?? new Map<ValueId, readonly [ValueId, ValueId]>();
-      const known = here.get(x) ?? quantised.get(module.body)?.get(x) ?? quantise(x, goesInBlocks(x, near), near);
+      const known = here.get(x) ?? quantised.get(module.body)?.get(x) ?? (goesInBlocks(x, near) ? inBlocks(x, near) : quantise(x, false, near));
       const [codes, scales] = known;
       quantised.set(block, here.set(x, known));
       return [near.build.op('linear', { ...op.attrs, scaled: true }, [codes, stored(w, 'e4m3', near), scales, columnScale(weight, near), ...others], type)];
@@ -94,6 +94,14 @@ const computes: ReadonlySet<string> = new Set(['linear', 'norm', 'rope', 'activa
 const columnScale = (weight: Weight, near: Near): ValueId => near.weight({ ...weight, name: `${weight.name}.e4m3.scale`, dtype: 'f32', shape: [sizeOf(weight.shape[0])] });
 
 const quantise = (x: ValueId, blocks: boolean, near: Near): readonly [ValueId, ValueId] => near.build.ops('quantise', { blocks }, [near.now(x)]) as unknown as readonly [ValueId, ValueId];
+
+/** Codes and scales of blocks; of what comes in strips, which are of whole blocks, each chip makes its own, and those are gathered. */
+function inBlocks(x: ValueId, near: Near): readonly [ValueId, ValueId] {
+  const op = near.definition(x);
+  if (op?.kind !== 'allgather' || op.attrs.strips === 1) return quantise(x, true, near);
+  const [codes, scales] = quantise(op.operands[0] as ValueId, true, near);
+  return [near.build.op('allgather', op.attrs, [codes]), near.build.op('allgather', op.attrs, [scales])];
+}
 
 /** Whether a value is what a linear makes, gathered from chips or not. */
 function isOfLinear(value: ValueId, near: Near): boolean {

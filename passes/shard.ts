@@ -1,7 +1,9 @@
 import type { Diagnostics, Origin } from '../diagnostics/diagnostic.ts';
 import { allOps, type Block, type GraphModule, type GraphOp, type OpOf } from '../ir/graph/module.ts';
+import type { Machine } from '../isa-spec/machine.ts';
 import type { TensorType, ValueId } from '../ir/types.ts';
 import type { Weight, WeightExpr } from '../ir/weights.ts';
+import { stripedPiece } from './plan/matmul.ts';
 import { deriveWeight, type Near, rewrite, sizeOf } from './rewrite.ts';
 
 /**
@@ -9,7 +11,7 @@ import { deriveWeight, type Near, rewrite, sizeOf } from './rewrite.ts';
  * heads over whole rows of operands, and shares are gathered where an op needs whole rows. No sum is ever split between
  * chips, so the bits do not depend on `tp`. Every chip runs the same graph; only its weights differ (`shard`).
  */
-export function shard(module: GraphModule, tp: number, diagnostics: Diagnostics): GraphModule {
+export function shard(module: GraphModule, tp: number, machine: Machine, diagnostics: Diagnostics): GraphModule {
   if (tp === 1) return module;
   const problems = [...allOps(module.body)].flatMap((op) => indivisible(op, module, tp));
   for (const { what, size, origin } of problems) {
@@ -25,12 +27,13 @@ export function shard(module: GraphModule, tp: number, diagnostics: Diagnostics)
   if (entire.length > 0) return module;
 
   const types = module.types.map((type, value) => divide(type, parts.get(value as ValueId) ?? 1));
+  const strips = stripsOfValues(module, parts, machine);
   const gathered = new Map<ValueId, ValueId>();
   const whole = (value: ValueId, near: Near): ValueId => {
     if ((parts.get(value) ?? 1) === 1) return near.now(value);
     const known = gathered.get(value);
     if (known !== undefined) return known;
-    const made = near.build.op('allgather', { parts: tp }, [near.now(value)], module.types[value] as TensorType);
+    const made = near.build.op('allgather', { parts: tp, strips: strips.get(value) ?? 1 }, [near.now(value)], module.types[value] as TensorType);
     gathered.set(value, made);
     return made;
   };
@@ -58,7 +61,7 @@ export function shard(module: GraphModule, tp: number, diagnostics: Diagnostics)
       const operands = op.operands.map((operand, i) => {
         const weight = near.weightOf(operand);
         if (weight === undefined) return i === 0 || count === 1 ? whole(operand, near) : near.now(operand);
-        return count === 1 ? near.now(operand) : near.weight(shardRows(weight, count, op.attrs.gated));
+        return count === 1 ? near.now(operand) : near.weight(shardRows(weight, count, op.attrs.gated, strips.get(op.results[0] as ValueId)));
       });
       return keep(op, operands, near);
     },
@@ -140,16 +143,38 @@ function partsOfValues(module: GraphModule, tp: number, whole: ReadonlySet<Value
   return unlike.length === 0 ? parts : partsOfValues(module, tp, new Set([...whole, ...unlike]));
 }
 
+/**
+ * Into how many strips the columns of values are cut before each is divided over the chips: of what only products take, so many that a strip of all chips is a piece of k of theirs.
+ * A piece is then whole as soon as each chip has made its columns of it, and can be brought to all while the next is made.
+ */
+function stripsOfValues({ body, types }: GraphModule, parts: ReadonlyMap<ValueId, number>, machine: Machine): ReadonlyMap<ValueId, number> {
+  const ops = [...allOps(body)];
+  const isTaken = (value: ValueId): boolean => {
+    const users = ops.filter(({ operands, body: inner }) => operands.includes(value) || inner?.yields.includes(value));
+    return users.length > 0 && !body.yields.includes(value) && users.every((user) => user.kind === 'linear' && user.operands.lastIndexOf(value) === 0);
+  };
+  return new Map(ops.flatMap((op): readonly (readonly [ValueId, number])[] => {
+    const value = op.results[0] as ValueId;
+    const count = parts.get(value) ?? 1;
+    if (op.kind !== 'linear' || op.attrs.residual || count === 1 || types[value]?.shape[0] !== 'tokens' || !isTaken(value)) return [];
+    const width = sizeOf((types[value] as TensorType).shape[1]);
+    const piece = stripedPiece(machine, width, count);
+    return piece === undefined ? [] : [[value, width / piece]];
+  }));
+}
+
 const divide = (type: TensorType, parts: number): TensorType =>
   parts === 1 ? type : { ...type, shape: [type.shape[0] ?? 0, sizeOf(type.shape[1]) / parts] };
 
 const share = (of: WeightExpr, axis: number, parts: number): WeightExpr => ({ kind: 'shard', of, axis, parts });
 
-/** This chip's rows of a linear's weight; of a gated one, its rows of either half. */
-function shardRows(weight: Weight, parts: number, gated: boolean): Weight {
+/** This chip's rows of a linear's weight; of a gated one, its rows of either half; of each of their strips. */
+function shardRows(weight: Weight, parts: number, gated: boolean, strips = 1): Weight {
   const [rows, ...rest] = weight.shape;
+  const striped = (of: WeightExpr, height: number): WeightExpr =>
+    strips === 1 ? share(of, 0, parts) : { kind: 'concat', axis: 0, of: Array.from({ length: strips }, (_, i) => share({ kind: 'slice', of, axis: 0, start: (i * height) / strips, end: ((i + 1) * height) / strips }, 0, parts)) };
   const halves = (of: WeightExpr): WeightExpr =>
-    gated && of.kind === 'concat' ? { ...of, of: of.of.map((half) => share(half, 0, parts)) } : share(of, 0, parts);
+    gated && of.kind === 'concat' ? { ...of, of: of.of.map((half) => striped(half, sizeOf(rows) / of.of.length)) } : striped(of, sizeOf(rows));
   return deriveWeight(weight.name, [sizeOf(rows) / parts, ...rest], [weight], ([of]) => halves(of as WeightExpr));
 }
 
@@ -170,7 +195,7 @@ function gatherOutputs(module: GraphModule, source: GraphModule, tp: number): Gr
     const origin: Origin = { kind: 'derived', by: 'shard', from: [] };
     types.push(wanted);
     const result = (types.length - 1) as ValueId;
-    ops.push({ kind: 'allgather', attrs: { parts: tp }, operands: [value], results: [result], origin, body: undefined });
+    ops.push({ kind: 'allgather', attrs: { parts: tp, strips: 1 }, operands: [value], results: [result], origin, body: undefined });
     return result;
   });
   return { ...module, types, body: { ...module.body, ops, yields } };

@@ -30,7 +30,7 @@ const attributeKinds: { readonly [K in OpKind]: { readonly [F in keyof GraphAttr
   columns: { start: 'number', end: 'number' },
   quantise: { blocks: 'flag' },
   convert: {},
-  allgather: { parts: 'number' },
+  allgather: { parts: 'number', strips: 'number' },
   take: { value: 'number' },
   give: { value: 'number' },
   loop: { trip: 'number' },

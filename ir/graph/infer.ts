@@ -116,9 +116,10 @@ const rules: { readonly [K in OpKind]: InferRule<K> } = {
     const [rows, width] = dimsOf(x, 2, 'x');
     return [{ dtype: 'e4m3', shape: [rows, width] }, { dtype: 'f32', shape: blocks ? [rows, blocksOf(width)] : [rows] }];
   },
-  allgather: ({ parts }, operands) => {
+  allgather: ({ parts, strips }, operands) => {
     const [x] = exactly(operands, 1);
     const [rows, width] = dimsOf(x, 2, 'x');
+    if (typeof width === 'number' && width % strips !== 0) throw new Error(`${width} columns are not ${strips} strips`);
     return [{ dtype: x.dtype, shape: [rows, mulDims(width, parts)] }];
   },
   give: (_, operands) => {

@@ -77,7 +77,7 @@ function runOp(op: GraphOp, operands: readonly (readonly Operand[])[], context: 
     case 'fused':
       return runBody(op.body, operands, context, place);
     case 'allgather':
-      return [[sideBySide(Array.from({ length: op.attrs.parts }, (_, chip) => whole(onChip(operandAtChips(operands, 0), chip))))]];
+      return [[gathered(op.attrs, Array.from({ length: op.attrs.parts }, (_, chip) => whole(onChip(operandAtChips(operands, 0), chip))))]];
     case 'experts':
       return [runExperts(op, operands, context)];
     case 'take':
@@ -90,6 +90,12 @@ function runOp(op: GraphOp, operands: readonly (readonly Operand[])[], context: 
       return op.results.map((_, i) => each.map((results) => results[i] as Tensor));
     }
   }
+}
+
+/** Strip by strip, the chips' columns side by side. */
+function gathered({ strips }: OpOf<'allgather'>['attrs'], chips: readonly Tensor[]): Tensor {
+  const width = ((chips[0] as Tensor).shape[1] as number) / strips;
+  return sideBySide(Array.from({ length: strips }, (_, strip) => chips.map((chip) => columns(chip, { start: strip * width, end: (strip + 1) * width }))).flat());
 }
 
 /** Chips that share experts gather their inner rows before they go on. */

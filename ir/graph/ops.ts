@@ -61,8 +61,8 @@ export type GraphAttrs = {
   readonly quantise: { readonly blocks: boolean };
   /** (x) -> x rounded to the result's dtype. */
   readonly convert: Record<never, never>;
-  /** (x [t, d/parts] on each of `parts` chips) -> [t, d], the chips' columns in rank order. */
-  readonly allgather: { readonly parts: number };
+  /** (x [t, d/parts] on each of `parts` chips) -> [t, d]: of each of the `strips` x is cut into, alike, the chips' columns in rank order. */
+  readonly allgather: { readonly parts: number; readonly strips: number };
   /** () -> [tokens, d]: the rows the chip before in a pipeline gave out as its `value`th in its last step; of the first chip, and interpreted alone, zeros. */
   readonly take: { readonly value: number };
   /** (x [t, d]) -> x, which the next chip takes in its next step. */

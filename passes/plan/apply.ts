@@ -2,7 +2,7 @@ import type { GraphModule } from '../../ir/graph/module.ts';
 import { partsOf } from '../tile/parts.ts';
 import { tile, type Tiled, type TileTarget } from '../tile/tile.ts';
 import { decided, noted, NotThePlan } from './decisions.ts';
-import { attempt, bytesTogether, overflow } from './fit.ts';
+import { attempt, bytesTogether, overflow, stripedColumns } from './fit.ts';
 import { pieceSizes, ringMost } from './matmul.ts';
 import type { Answers, Homes, TilingPlan, Try } from './tiling.ts';
 
@@ -36,6 +36,8 @@ function faultOfHomes({ stageBytes, ringDepth, pieceColumns, parts, ahead }: Hom
   if (!(stageBytes > 0)) return `stages of ${stageBytes} bytes`;
   if (!Number.isInteger(ringDepth) || ringDepth < 1 || ringDepth > ringMost) return `a weight ring of ${ringDepth} slots, where there are 1 to ${ringMost}`;
   if (!pieces.includes(pieceColumns)) return `pieces of ${pieceColumns} columns, where there are ${pieces.join(', ')}`;
+  const striped = stripedColumns(module);
+  if (striped !== undefined && striped !== pieceColumns) return `pieces of ${pieceColumns} columns, where chips have strips of ${striped}`;
   const aheadMost = Math.max(1, parts.length - 1);
   if (!Number.isInteger(ahead) || ahead < 1 || ahead > aheadMost) return `queries ${ahead} turns ahead, where there are 1 to ${aheadMost}`;
   const isHere = here.length === parts.length && here.every(({ first, rows }, i) => parts[i]?.first === first && parts[i]?.rows === rows);

@@ -1,11 +1,13 @@
 import type { Diagnostics } from '../../diagnostics/diagnostic.ts';
-import type { GraphModule } from '../../ir/graph/module.ts';
+import { allOps, type GraphModule } from '../../ir/graph/module.ts';
 import { formatBytes } from '../../isa-spec/fields.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
 import { firstFit, meet } from '../../ir/tile/first-fit.ts';
 import { bufferLines } from '../../ir/tile/footprint.ts';
 import { accessesOf, lifetimes } from '../../ir/tile/lifetimes.ts';
 import { allTileOps, type Buffer, type BufferId, type TileModule } from '../../ir/tile/module.ts';
+import type { ValueId } from '../../ir/types.ts';
+import { sizeOf } from '../rewrite.ts';
 import { DoesNotFit, MustSpill } from '../tile/lowering.ts';
 import { fellowsOf, partsOf } from '../tile/parts.ts';
 import { tile, type Tiled, type TileTarget } from '../tile/tile.ts';
@@ -65,7 +67,7 @@ function fitParts(module: GraphModule, target: FitTarget, parts: Homes['parts'],
     const [ringDepth] = depths;
     const [way] = ways;
     if (ringDepth === undefined || way === undefined) return undefined;
-    const homes: Homes = { stageBytes, ringDepth, pieceColumns: pieceColumns(machine, rows, { stageBytes, ringDepth }), spilled: [...spilled], parts, ...way };
+    const homes: Homes = { stageBytes, ringDepth, pieceColumns: stripedColumns(module) ?? pieceColumns(machine, rows, { stageBytes, ringDepth }), spilled: [...spilled], parts, ...way };
     const { settle, decisions } = noted(deciding(machine, homes));
     const tiled = attempt(() => tile(module, target, homes, settle));
     if (tiled === undefined) {
@@ -165,4 +167,13 @@ function leastMissed(crowd: readonly BufferId[], module: TileModule): { readonly
   const largest = Math.max(...among.map(bytes));
   const [least] = among.filter((id) => 2 * bytes(id) >= largest).toSorted((a, b) => (touched.get(a) ?? 0) - (touched.get(b) ?? 0) || bytes(b) - bytes(a) || a - b);
   return least === undefined ? undefined : { value: (module.buffers[least] as Buffer).name, touched: touched.get(least) ?? 0 };
+}
+
+/** The columns of a piece, if chips have strips of them. */
+export function stripedColumns({ body, types }: GraphModule): number | undefined {
+  for (const op of allOps(body)) {
+    const [value] = op.results;
+    if (op.kind === 'allgather' && op.attrs.strips > 1 && types[value as ValueId]?.dtype !== 'f32') return sizeOf(types[value as ValueId]?.shape[1]) / op.attrs.strips;
+  }
+  return undefined;
 }

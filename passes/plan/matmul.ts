@@ -101,6 +101,12 @@ export function pieceSizes({ arrays, sram }: Machine): readonly number[] {
   return sizes;
 }
 
+/** Columns of the pieces that rows of so many columns come in from chips that have a strip each of every piece, of whole blocks; undefined if there are none such. */
+export function stripedPiece(machine: Machine, columns: number, parts: number): number | undefined {
+  const [widest, ...others] = pieceSizes(machine) as readonly [number, ...number[]];
+  return [...others, widest].find((size) => columns % size === 0 && size % (parts * blockScales.block.size) === 0);
+}
+
 /** Columns of a piece of a row that is scaled in blocks: no more than what is brought at once of the weights that they are multiplied by, if there are so few. */
 export function pieceColumns(machine: Machine, rows: number, { stageBytes, ringDepth }: Staging): number {
   const side = machine.arrays.size.value;

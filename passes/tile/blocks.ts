@@ -19,6 +19,9 @@ export function piecesOf(machine: Machine, columns: number): Pieces {
   return { columns, scales: Math.ceil(blocksIn(columns) / line) * line };
 }
 
+/** The pieces of what chips have in strips: a strip each. */
+export const stripPieces = ({ columns, scales }: Pieces, parts: number): Pieces => ({ columns: columns / parts, scales });
+
 /** Columns of the scales of rows of so many columns. */
 export const scaleColumns = (columns: number, pieces: Pieces): number => Math.ceil(columns / pieces.columns) * pieces.scales;
 
@@ -28,29 +31,39 @@ export const blocksIn = (columns: number): number => Math.ceil(columns / blockSc
 export type Quantised = { readonly x: Region; readonly out: Region; readonly scales: Region };
 
 /** Quantises rows in blocks, piece by piece. */
-export function quantisePieces(low: Lowering, { x, out, scales }: Quantised, rows: RowBound): void {
-  eachPiece(low, x.columns, (first, scale, columns) =>
+export function quantisePieces(low: Lowering, { x, out, scales }: Quantised, rows: RowBound, pieces = low.pieces): void {
+  eachPiece(low, pieces, x.columns, (first, scale, columns) =>
     low.write.op('quantiseBlocks', {}, { x: part(x, first, columns), out: part(out, first, columns), scales: part(scales, scale, blocksIn(columns)) }, rows),
   );
 }
 
 /** Moves the scales of rows of so many columns, piece by piece: between pieces is nothing. */
-export function moveScales(low: Lowering, kind: 'load' | 'store', { from, out }: { readonly from: Region; readonly out: Region }, { columns: all, rows }: { readonly columns: number; readonly rows: RowBound }): void {
-  eachPiece(low, all, (_, scale, columns) => low.write.op(kind, {}, { from: part(from, scale, blocksIn(columns)), out: part(out, scale, blocksIn(columns)) }, rows));
+export function moveScales(low: Lowering, kind: 'load' | 'store', { from, out }: { readonly from: Region; readonly out: Region }, { columns: all, rows }: { readonly columns: number; readonly rows: RowBound }, pieces = low.pieces): void {
+  eachPiece(low, pieces, all, (_, scale, columns) => low.write.op(kind, {}, { from: part(from, scale, blocksIn(columns)), out: part(out, scale, blocksIn(columns)) }, rows));
 }
 
 /** Collects the scales of rows of so many columns from the chips that share them, piece by piece. */
 export function collectScales(low: Lowering, { from, out }: { readonly from: Region; readonly out: Region }, { columns: all, rows, parts, tag }: { readonly columns: number; readonly rows: RowBound; readonly parts: number; readonly tag: number }): void {
-  eachPiece(low, all, (_, scale, columns) => low.write.op('collect', { parts, tag }, { from: part(from, scale, blocksIn(columns)), out: part(out, scale, blocksIn(columns)) }, rows));
+  eachPiece(low, low.pieces, all, (_, scale, columns) => low.write.op('collect', { parts, tag }, { from: part(from, scale, blocksIn(columns)), out: part(out, scale, blocksIn(columns)) }, rows));
 }
 
 /** Writes `body` for the pieces of a row: its first column, that of its scales, and its columns. */
-function eachPiece(low: Lowering, columns: number, body: (first: Affine, scale: Affine, columns: number) => void): void {
-  const { columns: size, scales } = low.pieces;
+function eachPiece(low: Lowering, { columns: size, scales }: Pieces, columns: number, body: (first: Affine, scale: Affine, columns: number) => void): void {
   const full = Math.floor(columns / size);
   const piece = (index: Affine, of: number): void => body(times(index, size), times(index, scales), of);
   low.write.loop(3, 'pieces', full, () => piece(affine(0, 0, 0, 0, full > 1 ? 1 : 0), size));
   if (full * size < columns) piece(affine(full), columns - full * size);
+}
+
+/** Gathers columns that are strips from all chips, so that each is a piece of the rows they make: of codes or other values, or of their scales. */
+export function gatherStrips(low: Lowering, { from, out }: { readonly from: Region; readonly out: Region }, { strips, parts, tag, isScales, rows }: { readonly strips: number; readonly parts: number; readonly tag: number; readonly isScales: boolean; readonly rows: RowBound }): void {
+  const own = isScales ? low.pieces.scales : from.columns / strips;
+  const whole = isScales ? low.pieces.scales : own * parts;
+  const taken = isScales ? blocksIn(low.pieces.columns / parts) : own;
+  low.write.loop(3, 'strips', strips, () => {
+    const strip = affine(0, 0, 0, 0, strips > 1 ? 1 : 0);
+    low.write.op('allgather', { parts, tag }, { from: part(from, times(strip, own), taken), out: part(out, times(strip, whole), taken * parts) }, rows);
+  });
 }
 
 /** Columns of a region. */
@@ -62,4 +75,16 @@ export function soleQuantiser({ module }: Lowering, value: ValueId, blocks: bool
   const readers = ops.filter(({ operands, body }) => operands.includes(value) || body?.yields.includes(value));
   const [op] = readers;
   return readers.length === 1 && op?.kind === 'quantise' && op.attrs.blocks === blocks && !module.body.yields.includes(value) ? op : undefined;
+}
+
+/** The op that gathers a value in strips, if one does. */
+export function stripGather({ module }: Lowering, value: ValueId): OpOf<'allgather'> | undefined {
+  for (const op of allOps(module.body)) if (op.kind === 'allgather' && op.operands[0] === value && op.attrs.strips > 1) return op;
+  return undefined;
+}
+
+/** The pieces of codes: strips, if they are gathered so. */
+export function piecesOfCodes(low: Lowering, codes: ValueId): Pieces {
+  const gather = stripGather(low, codes);
+  return gather === undefined ? low.pieces : stripPieces(low.pieces, gather.attrs.parts);
 }

@@ -37,6 +37,8 @@ export type Lowering = {
   /** Where in HBM a residual is that is brought back as it is added, if this one is. */
   readonly parkedAt: (residual: Place) => Place | undefined;
   readonly pieces: Pieces;
+  /** A number no collective has yet. */
+  readonly tag: () => number;
   /** Ops that another has done already. */
   readonly done: Set<GraphOp>;
   /** The part of the step's rows that is worked on; undefined for all. */

@@ -4,7 +4,7 @@ import type { TensorType, ValueId } from '../../ir/types.ts';
 import { type Format, formatBytes } from '../../isa-spec/fields.ts';
 import { cutProduct, type MatmulPlan, type MatmulShape, pieceCount, pieceTotal } from '../plan/matmul.ts';
 import { sizeOf } from '../rewrite.ts';
-import { blocksIn, moveScales, part, quantisePieces, scaleColumns, soleQuantiser } from './blocks.ts';
+import { blocksIn, gatherStrips, moveScales, part, type Pieces, piecesOfCodes, quantisePieces, scaleColumns, soleQuantiser, stripGather } from './blocks.ts';
 import { bufferOf, DoesNotFit, instanceRow, type Lowering, MustSpill, type Place, rowBytes, rowLimit, rowsOf } from './lowering.ts';
 import { countOf } from './storage.ts';
 import { weightNameOf, weightOf } from './weights.ts';
@@ -46,13 +46,13 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
     const settled = low.settle('product', what, of);
     return settled === undefined ? undefined : cutProduct(of, settled, low.machine);
   };
-  const drained = into === undefined ? undefined : cut(`${weight.name} to codes`, { ...shape, stagedBytesPerRowAndColumn: into.stagedBytes, ...beside([into.codes, into.scales]), groupStep: low.pieces.columns / side });
+  const drained = into === undefined ? undefined : cut(`${weight.name} to codes`, { ...shape, stagedBytesPerRowAndColumn: into.stagedBytes, ...beside([into.codes, into.scales]), groupStep: Math.max(1, into.pieces.columns / side) });
   const whole = drained === undefined ? { out: low.place(result), residual: residualValue === undefined ? undefined : low.place(residualValue) } : undefined;
   const staged = whole === undefined ? [] : [whole.out, ...(whole.residual === undefined ? [] : [whole.residual])].filter(inHbm);
   const plan = drained ?? cut(weight.name, { ...shape, stagedBytesPerRowAndColumn: staged.reduce((sum, place) => sum + 2 * bytesOf(place), 0), ...beside(staged), groupStep: 1 });
   if (plan === undefined) throw new DoesNotFit();
   if (whole?.residual !== undefined) sameHome(low, whole.out, whole.residual);
-  if (drained !== undefined) low.done.add(quantiser as GraphOp);
+  if (drained !== undefined) for (const done of [quantiser as GraphOp, ...(into?.gather?.ops ?? [])]) low.done.add(done);
   const nest = new MatmulNest(low, plan, operands, { max: plan.rowTile, of: countOf(type) });
   const name = weight.name;
   const kTiles = pieceTotal(plan.chunks);
@@ -106,14 +106,29 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
 }
 
 /** Where codes and scales of blocks go, in what format what is quantised comes, and how many bytes a column of a row takes in stages. */
-type IntoBlocks = { readonly codes: Place; readonly scales: Place; readonly format: Format; readonly stagedBytes: number };
+type IntoBlocks = { readonly codes: Place; readonly scales: Place; readonly format: Format; readonly pieces: Pieces; readonly gather: Gather | undefined; readonly stagedBytes: number };
+/** Codes and scales are gathered in strips, to these places, as they are made. */
+type Gather = { readonly ops: readonly GraphOp[]; readonly parts: number; readonly codes: Place; readonly scales: Place; readonly tags: { readonly codes: number; readonly scales: number } };
 
 function intoBlocks(low: Lowering, op: OpOf<'quantise'>): IntoBlocks {
-  const [codes, scales] = op.results.map(low.place) as [Place, Place];
+  const gather = gatherOf(low, op);
+  const [codes, scales] = gather === undefined ? (op.results.map(low.place) as [Place, Place]) : [gather.codes, gather.scales];
+  const pieces = piecesOfCodes(low, op.results[0] as ValueId);
   const format = (low.module.types[op.operands[0] as ValueId] as TensorType).dtype as Format;
   const inHbm = (place: Place): boolean => bufferOf(low, place.buffer).space === 'hbm';
-  const perColumn = formatBytes[format] + (inHbm(codes) ? formatBytes.e4m3 : 0) + (inHbm(scales) ? (formatBytes.f32 * low.pieces.scales) / low.pieces.columns : 0);
-  return { codes, scales, format, stagedBytes: 2 * perColumn };
+  // What is gathered is staged in place of codes of its own, which would be a value.
+  const perColumn = formatBytes[format] + (inHbm(codes) ? formatBytes.e4m3 : 0) + (inHbm(scales) ? (formatBytes.f32 * pieces.scales) / pieces.columns : 0);
+  return { codes, scales, format, pieces, gather, stagedBytes: 2 * perColumn };
+}
+
+/** How codes are gathered as they are made: in strips, to SRAM. */
+function gatherOf(low: Lowering, { results }: OpOf<'quantise'>): Gather | undefined {
+  const ops = results.map((value) => stripGather(low, value));
+  const [ofCodes, ofScales] = ops;
+  if (ofCodes === undefined || ofScales === undefined) return undefined;
+  const [codes, scales] = [ofCodes, ofScales].map((one) => low.place(one.results[0] as ValueId)) as [Place, Place];
+  if ([codes, scales].some(({ buffer }) => bufferOf(low, buffer).space === 'hbm')) return undefined;
+  return { ops: [ofCodes, ofScales], parts: ofCodes.attrs.parts, codes, scales, tags: { codes: low.tag(), scales: low.tag() } };
 }
 
 /** The epilogue reads the residual with the output's pitch and format: both lie whole in SRAM, or both in stages. */
@@ -226,17 +241,32 @@ class MatmulNest {
   }
 
   /** Lets `emit` drain to a stage, and quantises what is there, in blocks, to where codes and scales live. */
-  quantise(group: Group, { codes, scales, format }: IntoBlocks, emit: (out: Region, residual: undefined) => void): void {
-    const { write, pieces } = this.#low;
+  quantise(group: Group, { codes, scales, format, pieces, gather }: IntoBlocks, emit: (out: Region, residual: undefined) => void): void {
+    const { write } = this.#low;
     const columns = this.#columnsOf(group);
     const stage = this.#stageOf(`${bufferOf(this.#low, codes.buffer).name}.drained`, format, columns.most);
     const x = write.region(stage, affine(0), this.#plan.rowTile, columns.size, { slot: group.slot });
     emit(x, undefined);
+    const ofScales = { first: times(columns.first, pieces.scales / pieces.columns), size: scaleColumns(columns.size, pieces), most: scaleColumns(columns.most, pieces) };
+    if (gather !== undefined) return this.#gather(group, { x, pieces, columns, ofScales }, gather);
     const out = this.#part(group, codes, columns);
-    const found = this.#part(group, scales, { first: times(columns.first, pieces.scales / pieces.columns), size: scaleColumns(columns.size, pieces), most: scaleColumns(columns.most, pieces) });
-    quantisePieces(this.#low, { x, out: out.local, scales: found.local }, this.#rows);
+    const found = this.#part(group, scales, ofScales);
+    quantisePieces(this.#low, { x, out: out.local, scales: found.local }, this.#rows, pieces);
     this.#store(out);
-    if (found.local !== found.home) moveScales(this.#low, 'store', { from: found.local, out: found.home }, { columns: columns.size, rows: this.#rows });
+    if (found.local !== found.home) moveScales(this.#low, 'store', { from: found.local, out: found.home }, { columns: columns.size, rows: this.#rows }, pieces);
+  }
+
+  /** Quantises what this chip has made of a group's strips, and gathers them from all. */
+  #gather(group: Group, { x, pieces, columns, ofScales }: { readonly x: Region; readonly pieces: Pieces; readonly columns: Columns; readonly ofScales: Columns }, { parts, codes, scales, tags }: Gather): void {
+    const { write } = this.#low;
+    const name = bufferOf(this.#low, codes.buffer).name;
+    const own = (what: string, format: Format, { size, most }: Columns): Region => write.region(this.#stageOf(`${name}.${what}`, format, most), affine(0), this.#plan.rowTile, size, { slot: group.slot });
+    const [made, found] = [own('strips', 'e4m3', columns), own('strips.scales', 'f32', ofScales)];
+    quantisePieces(this.#low, { x, out: made, scales: found }, this.#rows, pieces);
+    const strips = columns.size / pieces.columns;
+    const whole = this.#part(group, codes, { first: times(columns.first, parts), size: columns.size * parts, most: columns.most * parts });
+    gatherStrips(this.#low, { from: made, out: whole.local }, { strips, parts, tag: tags.codes, isScales: false, rows: this.#rows });
+    gatherStrips(this.#low, { from: found, out: this.#part(group, scales, ofScales).local }, { strips, parts, tag: tags.scales, isScales: true, rows: this.#rows });
   }
 
   /** The columns a group makes; `most`: any group. */

@@ -5,7 +5,7 @@ import type { BufferId, Region, RowBound } from '../../ir/tile/module.ts';
 import type { TensorType, ValueId } from '../../ir/types.ts';
 import { pitchFieldMax } from '../plan/matmul.ts';
 import { sizeOf } from '../rewrite.ts';
-import { moveScales, quantisePieces, soleQuantiser } from './blocks.ts';
+import { gatherStrips, moveScales, piecesOfCodes, quantisePieces, soleQuantiser, stripPieces } from './blocks.ts';
 import { bufferOf, instanceRow, type Lowering, overRows, type Place, rowBytes, rowLimit, rowsOf, rowTiling, stageDepth, wholeList } from './lowering.ts';
 import { stagedVector, weightNameOf, weightOf } from './weights.ts';
 import { affine, shift } from './writer.ts';
@@ -108,13 +108,14 @@ export function lowerQuantise(low: Lowering, op: OpOf<'quantise'>): void {
   if (low.done.has(op)) return;
   const [codes, scales] = op.results as [ValueId, ValueId];
   if (op.attrs.blocks) {
+    const pieces = piecesOfCodes(low, codes);
     const found = low.place(scales);
     const { space, name, format } = bufferOf(low, found.buffer);
     overRows(low, 'rows', { reads: [low.place(op.operands[0] as ValueId)], writes: [low.place(codes)] }, ([x], [out], rows, home) => {
       const there = home(found);
       const local = space === 'hbm' ? low.write.region(low.write.buffer({ name: `${name}.stage`, space: 'sram', role: 'stage', format, rows: rows.max, columns: found.columns }), affine(0), rows.max, found.columns) : there;
-      quantisePieces(low, { x: x as Region, out: out as Region, scales: local }, rows);
-      if (local !== there) moveScales(low, 'store', { from: local, out: there }, { columns: (x as Region).columns, rows });
+      quantisePieces(low, { x: x as Region, out: out as Region, scales: local }, rows, pieces);
+      if (local !== there) moveScales(low, 'store', { from: local, out: there }, { columns: (x as Region).columns, rows }, pieces);
     });
     return;
   }
@@ -132,9 +133,31 @@ export function lowerRope(low: Lowering, op: OpOf<'rope'>, angles: Place): void 
   );
 }
 
-export function lowerAllgather(low: Lowering, op: OpOf<'allgather'>, tag: number): void {
+/** Scales of strips to those of pieces: between them is nothing. */
+function gatherScales(low: Lowering, places: readonly [Place, Place], { strips, parts, tag }: { readonly strips: number; readonly parts: number; readonly tag: number }): void {
+  const columns = strips * low.pieces.columns;
+  const isFar = ({ buffer }: Place): boolean => bufferOf(low, buffer).space === 'hbm';
+  const passing = places.filter(isFar).map((place) => ({ name: `${bufferOf(low, place.buffer).name}.stage`, format: 'f32' as const, columns: place.columns }));
+  overRows(low, 'rows', { passing }, (_, __, rows, home, through) => {
+    const stages = [...through];
+    const [from, out] = places.map((place) => ({ there: home(place), local: isFar(place) ? (stages.shift() as Region) : home(place) })) as [Moved, Moved];
+    if (isFar(places[0])) moveScales(low, 'load', { from: from.there, out: from.local }, { columns: columns / parts, rows }, stripPieces(low.pieces, parts));
+    gatherStrips(low, { from: from.local, out: out.local }, { strips, parts, tag, isScales: true, rows });
+    if (isFar(places[1])) moveScales(low, 'store', { from: out.local, out: out.there }, { columns, rows });
+  });
+}
+type Moved = { readonly there: Region; readonly local: Region };
+
+export function lowerAllgather(low: Lowering, op: OpOf<'allgather'>): void {
+  if (low.done.has(op)) return;
+  const { parts, strips } = op.attrs;
+  const tag = low.tag();
+  const value = op.operands[0] as ValueId;
+  const isScales = [...allOps(low.module.body)].some((one) => one.kind === 'quantise' && one.results[1] === value);
+  if (isScales) return gatherScales(low, [low.place(value), low.place(op.results[0] as ValueId)], { strips, parts, tag });
+  if (strips > 1) return overRows(low, 'rows', { reads: [low.place(value)], writes: [low.place(op.results[0] as ValueId)] }, ([from], [out], rows) => gatherStrips(low, { from: from as Region, out: out as Region }, { strips, parts, tag, isScales: false, rows }));
   overRows(low, 'rows', { reads: [low.place(op.operands[0] as ValueId)], writes: [low.place(op.results[0] as ValueId)] }, ([from], [out], rows) =>
-    low.write.op('allgather', { parts: op.attrs.parts, tag }, { from: from as Region, out: out as Region }, rows),
+    low.write.op('allgather', { parts, tag }, { from: from as Region, out: out as Region }, rows),
   );
 }
 

@@ -20,7 +20,7 @@ const countsMax = 31;
  * these are normed and quantised; codes and scales of all shares are collected. The numbers are those of one chip, as every row is whole where it is worked on.
  * False, and nothing is written, where whole rows are wanted as they are, or a share each is not worth it.
  */
-export function lowerShared(low: Lowering, op: OpOf<'allgather'>, tag: () => number): boolean {
+export function lowerShared(low: Lowering, op: OpOf<'allgather'>): boolean {
   const { parts } = op.attrs;
   const made = codesOf(low, op);
   if (made === undefined || 2 * low.homes.parts.length + 4 > countsMax) return false;
@@ -38,7 +38,7 @@ export function lowerShared(low: Lowering, op: OpOf<'allgather'>, tag: () => num
 
   const { write } = low;
   const name = (what: string): string => `${what}.${codes}.share`;
-  const tags = { exchange: tag(), codes: tag(), scales: tag() };
+  const tags = { exchange: low.tag(), codes: low.tag(), scales: low.tag() };
   const toNormed = norm === undefined ? undefined : normOf(low, norm);
   const shared = (what: string, of: Format, wide: number): Passing => ({ name: name(what), format: of, columns: wide, shared: parts });
   const found = blocks ? low.place(scales) : undefined;
@@ -78,7 +78,8 @@ export function lowerShared(low: Lowering, op: OpOf<'allgather'>, tag: () => num
 }
 
 /** What whole rows become before anybody else reads them, if it is codes. */
-function codesOf(low: Lowering, { results }: OpOf<'allgather'>): Codes | undefined {
+function codesOf(low: Lowering, { attrs, results }: OpOf<'allgather'>): Codes | undefined {
+  if (attrs.strips > 1) return undefined;
   const next = soleReader(low, results[0] as ValueId);
   const norm = next?.kind === 'norm' ? next : undefined;
   const quantise = norm === undefined ? next : soleReader(low, norm.results[0] as ValueId);

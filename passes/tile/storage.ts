@@ -7,7 +7,7 @@ import type { BufferId, RowPart } from '../../ir/tile/module.ts';
 import { pitchFieldMax } from '../plan/matmul.ts';
 import type { Homes } from '../plan/tiling.ts';
 import { sizeOf } from '../rewrite.ts';
-import { type Pieces, scaleColumns } from './blocks.ts';
+import { blocksIn, type Pieces, scaleColumns, stripPieces } from './blocks.ts';
 import type { Bounds, Place } from './lowering.ts';
 import type { TileWriter } from './writer.ts';
 
@@ -122,8 +122,7 @@ export class Storage {
     }
     const type = this.#module.types[value] as TensorType;
     const of = countOf(type);
-    const isScales = op?.kind === 'quantise' && op.results[1] === value;
-    const columns = isScales ? scaleColumns(sizeOf(this.#module.types[op.results[0] as ValueId]?.shape[1]), this.#pieces) : sizeOf(type.shape[1]);
+    const columns = this.#scaleColumns(value) ?? sizeOf(type.shape[1]);
     const isOutput = this.#module.body.yields.includes(value);
     const given = this.#module.inputs[this.#module.body.params.indexOf(value)];
     const format = type.dtype as Format;
@@ -136,6 +135,24 @@ export class Storage {
     const isWide = pitchLines({ format, columns }, this.#lineBytes) > pitchFieldMax;
     const buffer = this.#write.buffer({ name, space: isWide || this.#homes.spilled.includes(name) ? 'hbm' : 'sram', role: 'value', format, rows: this.#rows(of), columns });
     return { buffer, row: 0, column: 0, columns, of };
+  }
+
+  /** Columns of a value that is the scales of blocks. */
+  #scaleColumns(value: ValueId): number | undefined {
+    const op = this.#definitions.get(value);
+    if (op?.kind === 'allgather') {
+      const own = this.#scaleColumns(op.operands[0] as ValueId);
+      return own === undefined ? undefined : (sizeOf(this.#module.types[value]?.shape[1]) / blocksIn(this.#pieces.columns)) * this.#pieces.scales;
+    }
+    if (op?.kind !== 'quantise' || op.results[1] !== value) return undefined;
+    const strips = this.#stripsOf(value);
+    return scaleColumns(sizeOf(this.#module.types[op.results[0] as ValueId]?.shape[1]), strips === undefined ? this.#pieces : stripPieces(this.#pieces, strips.parts));
+  }
+
+  /** How what only is gathered in strips is. */
+  #stripsOf(value: ValueId): OpOf<'allgather'>['attrs'] | undefined {
+    for (const op of allOps(this.#module.body)) if (op.kind === 'allgather' && op.operands[0] === value && op.attrs.strips > 1) return op.attrs;
+    return undefined;
   }
 
   #rows(of: StepCount): number {

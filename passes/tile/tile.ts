@@ -262,9 +262,9 @@ class GraphLowering {
       case 'convert': return lowerMap(low, op);
       case 'scale': return lowerScale(low, op);
       case 'quantise': return lowerQuantise(low, op);
-      case 'allgather': return void (lowerShared(low, op, () => this.#tags++) || lowerAllgather(low, op, this.#tags++));
-      case 'experts': return lowerExperts(low, op, this.#tags++);
-      case 'take': return lowerTake(low, op.results[0] as ValueId, this.#tags++, (rows) => this.#pipe(op, low.place(op.results[0] as ValueId), rows));
+      case 'allgather': return void (lowerShared(low, op) || lowerAllgather(low, op));
+      case 'experts': return lowerExperts(low, op, low.tag());
+      case 'take': return lowerTake(low, op.results[0] as ValueId, low.tag(), (rows) => this.#pipe(op, low.place(op.results[0] as ValueId), rows));
       case 'give': return storeRows(low, low.place(op.operands[0] as ValueId), { ...low.place(op.operands[0] as ValueId), buffer: this.#pipes.get(op.attrs.value) as BufferId, row: part.rows?.first ?? 0, column: 0 });
       default: throw new Error(`internal: ${op.kind} has no lowering`);
     }
@@ -290,7 +290,7 @@ class GraphLowering {
       ones: (rows, columns) => this.#filled(`ones.${rows}x${columns}`, 'stage', rows, columns),
       onesOf: (of) => this.#filled(`ones.${of}`, 'list', 1, this.#bounds[of]),
       parkedAt: ({ buffer }) => (part.returning ? part.lots.get(buffer) : undefined),
-      pieces: this.#pieces, done: part.done,
+      tag: () => this.#tags++, pieces: this.#pieces, done: part.done,
     };
     return low;
   }

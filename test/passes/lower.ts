@@ -23,7 +23,7 @@ export const smallBounds: Bounds = { tokens: 20, sequences: 3, samples: 3, memor
 export function normative(module: GraphModule, machine: Machine, precision: Precision, tp = 1): GraphModule {
   const diagnostics = new Diagnostics();
   const fused = fuseResidual(fuseActivation(fuseGated(module)));
-  const shared = fuseSharedInput(shard(fused, tp, diagnostics), machine.sram.lineBytes.value);
+  const shared = fuseSharedInput(shard(fused, tp, machine, diagnostics), machine.sram.lineBytes.value);
   if (diagnostics.hasErrors) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
   return group(assignFormats(shared, precision, machine));
 }

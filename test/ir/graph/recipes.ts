@@ -96,7 +96,7 @@ export const recipes: { readonly [K in OpKind]: Recipe } = {
   }),
   quantise: onMatrix(({ build, tape }, { x }) => build.ops('quantise', { blocks: tape.below(2) === 1 }, [x]).slice(0, 1)),
   convert: onMatrix(({ build, tape }, { x, type }) => [build.op('convert', {}, [x], { ...type, dtype: tape.one(['f32', 'bf16'] as const) })]),
-  allgather: onMatrix(({ build, tape }, { x }) => [build.op('allgather', { parts: 1 + tape.below(2) }, [x])]),
+  allgather: onMatrix(({ build, tape }, { x, width }) => [build.op('allgather', { parts: 1 + tape.below(2), strips: tape.one([1, width]) }, [x])]),
   take: ({ build, tape }) => [build.op('take', { value: 0 }, [], { dtype: 'bf16', shape: ['tokens', tape.one([4, 8])] })],
   give: onMatrix(({ build }, { x }) => [build.op('give', { value: 0 }, [x])]),
   loop: (shop) => {
