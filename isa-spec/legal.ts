@@ -210,7 +210,7 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
     { says: 'adds up whole elements', holds: (f) => !reduces(f.kind) || f.bytes % formatBytes[f.format ?? 'f32'] === 0 },
     { says: 'names a root only if it broadcasts or sends, and a peer only if it sends', holds: (f) => (f.root === undefined || f.kind === 'broadcast' || f.kind === 'send') && (f.peer === undefined || f.kind === 'send') },
     { says: 'names chips of a group', holds: (f) => f.group === undefined || Math.max(f.root ?? 0, f.peer ?? 0) < f.group },
-    { says: 'brings lists of elements of 4 bytes, and moves none by a stride set', holds: (f) => f.kind !== 'collectlist' || (f.bytes === formatBytes.f32 && f.src.ss === 0 && f.out.ss === 0) },
+    { says: 'brings lists of elements of 4 bytes, gives them no pitch and moves none by a stride set', holds: (f) => f.kind !== 'collectlist' || (f.bytes === formatBytes.f32 && f.srcPitch === 0 && f.outPitch === 0 && f.src.ss === 0 && f.out.ss === 0) },
     { says: targetApart, holds: (f, machine) => f.kind === 'collectlist' || apart(f.outPitch, Math.ceil(f.bytes / machine.sram.lineBytes.value), f.rows) },
   ],
 };

@@ -82,7 +82,7 @@ describe('from one chip', () => {
   });
   test('collectlist: the elements of a row list', () => {
     const lists = [[10, 11, 12], [20, 21, 22]].map((list) => new Uint8Array(Int32Array.from({ length: 24 }, (_, i) => list[i] ?? 0).buffer));
-    for (const bytes of run(2, { kind: 'collectlist', bytes: 4 }, lists)) expect([...new Int32Array(bytes.slice(0, 16).buffer)]).toEqual([10, 11, 20, -1]);
+    for (const bytes of run(2, { kind: 'collectlist', bytes: 4, srcPitch: 0, outPitch: 0 }, lists)) expect([...new Int32Array(bytes.slice(0, 16).buffer)]).toEqual([10, 11, 20, -1]);
   });
   test('of groups, each by itself: of what its own chips brought', () => {
     const inputs = [1, 2, 3, 4].map((rank) => new Uint8Array(96).fill(rank));
