@@ -25,16 +25,19 @@ export type Tried = { readonly mapping: Mapping; readonly bound: Bound | undefin
 /** Mappings in the order they were looked at, and the program of the fastest; none if none can be compiled. */
 export type Searched = { readonly tried: readonly Tried[]; readonly best: { readonly mapping: Mapping; readonly compiled: Compiled } | undefined };
 
+/** How much more than what bounds the fastest so far must bound one that divides layers over more chips, and so waits more for the link, to be tried. */
+const worthDividing = 1.05;
+
 /** One step tells mappings apart. */
 const triedSteps = 1;
 
 /**
  * The fastest of mappings. Each is compiled and its program timed, so that what is compared is what the report would say; but those that cannot be, and those that
- * no schedule makes faster than the fastest so far. Unless all are wanted, nor those that work off the same step as one before in more stages of as many chips: more
+ * no schedule makes faster than the fastest so far. Unless all are wanted, nor those that divide layers over more chips for little, nor those that work off the same step as one before in more stages of as many chips: more
  * stages add nothing but waiting.
  */
 export function searched(prepared: Prepared, mappings: readonly Mapping[], targetFor: (mapping: Mapping) => Target, wanted: 'all' | 'fastest'): Searched {
-  let best: (Searched['best'] & { readonly rate: number }) | undefined;
+  let best: (Searched['best'] & { readonly rate: number; readonly bound: Bound }) | undefined;
   const timed: (Mapping & Served)[] = [];
   const tried = mappings.map((mapping): Tried => {
     const target = targetFor(mapping);
@@ -45,6 +48,7 @@ export function searched(prepared: Prepared, mappings: readonly Mapping[], targe
     if (preferred === undefined) return none(problems.all[0]?.message ?? '');
     const bound = ways.reduce<Bound>((most, way) => (way.tokensPerSecond > most.tokensPerSecond ? way : most), preferred);
     if (best !== undefined && bound.tokensPerSecond <= best.rate) return none(`not compiled: ${boundText(bound)}`, bound);
+    if (wanted === 'fastest' && best !== undefined && mapping.tp > best.mapping.tp && bound.tokensPerSecond < worthDividing * best.bound.tokensPerSecond) return none(`not compiled: ${boundText(bound)}; about what bounds ${mappingText(best.mapping)}, which waits less for the link`, bound);
     const shorter = timed.find((one) => one.tp === mapping.tp && one.requests === preferred.requests && one.parts === preferred.parts);
     if (wanted === 'fastest' && shorter !== undefined) return none(`not compiled: the steps of ${mappingText(shorter)} in more stages`, bound);
     const compiled = compilePrepared(prepared, target, problems, { until: 'time', ended: () => {}, isProved: false });
@@ -55,7 +59,7 @@ export function searched(prepared: Prepared, mappings: readonly Mapping[], targe
     const report = compiled === undefined ? undefined : steadyReport(compiled.program, 0, compiled.workload, { steps: triedSteps, within });
     if (compiled === undefined || report === undefined || typeof report === 'string') return none(typeof report === 'string' ? report : (problems.all[0]?.message ?? ''), bound);
     const rate = report.timing.totalTokensPerSecond;
-    if (best === undefined || rate > best.rate) best = { mapping, compiled, rate };
+    if (best === undefined || rate > best.rate) best = { mapping, compiled, rate, bound };
     return { mapping, bound, report, why: '' };
   });
   return { tried, best };
