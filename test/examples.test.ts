@@ -71,7 +71,7 @@ describe.each(examples)('%s', (path) => {
 });
 
 describe('every example', () => {
-  it.each([['divided over two chips', 2, 1], ['in a pipeline of two', 1, 2], ['in a pipeline of two stages of two chips', 2, 2]] as const)('computes the same bits %s as on one, prefill and decode', async (_, tp, pp) => {
+  it.each(sweep([['in a pipeline of two stages of two chips', 2, 2], ['divided over two chips', 2, 1], ['in a pipeline of two', 1, 2]] as const, 1))('computes the same bits %s as on one, prefill and decode', async (_, tp, pp) => {
     for (const path of examples) {
       const [one, two] = await Promise.all(
         ([[1, 1], [tp, pp]] as const).map(async ([parts, stages]) => {

@@ -28,6 +28,7 @@ import { resultOf, source, steps, store } from './compiled.ts';
 import { emptyStep } from './simulator/functional/harness.ts';
 import { fitted, normative, raggedStep, smallBounds, storeFor, tablesOf } from './passes/lower.ts';
 import { small, tinyLlama } from './passes/tiny-llama.ts';
+import { sweep } from './sweep.ts';
 
 const stages = 3;
 const lone = raggedStep([{ id: 2, rows: 1, past: 5 }], small.vocabulary);
@@ -70,7 +71,7 @@ it.each([
   ['steps in two parts', sohu8, deep, { ...three, parts: 2 }, roundRobin], ['steps in two parts, on 8x8 arrays', roomy, deep, { ...three, parts: 2 }, roundRobin],
   ['steps in three parts, on 8x8 arrays', roomy, deep, { ...three, parts: 3 }, roundRobin],
   ['stages of two chips', sohu8, source, twoByTwo, roundRobin], ['stages of four', sohu8, source, { ...twoByTwo, tp: 4 }, roundRobin], ['three stages of two', sohu8, deep, { stages, tp: 2, parts: 2 }, roundRobin],
-  ...Object.entries({ early, late, 'random 1': randomSchedule(1), 'random 2': randomSchedule(2) }).flatMap(([name, schedule]) => [
+  ...sweep(Object.entries({ early, late, 'random 1': randomSchedule(1), 'random 2': randomSchedule(2) }), 1).flatMap(([name, schedule]) => [
     [`stages of two chips of 8x8 arrays, ${name}`, small4, source, twoByTwo, schedule] as const,
     [`weights by both queues of loads, ${name}`, thin, deep, { ...three, parts: 2 }, schedule] as const,
   ]),

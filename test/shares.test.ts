@@ -15,6 +15,7 @@ import { verify } from '../verifier/verify.ts';
 import { built, machineFor, near, resultOf, steps, type Variant, variants } from './compiled.ts';
 import { fitted, normative, smallBounds, storeFor, tablesOf } from './passes/lower.ts';
 import { small, tinyLlama } from './passes/tiny-llama.ts';
+import { sweep } from './sweep.ts';
 
 /** The kinds of collectives of a program, each once, in order. */
 const kindsOf = (variant: Variant, precision: 'fp8' | 'bf16'): readonly string[] => {
@@ -47,7 +48,7 @@ describe('what products alone take is made in strips of pieces of k, gathered as
     ['two chips of small arrays, values in HBM', { ...plain, machine: low, stageShare: 0.5, inner: 768, precision: 'fp8', bounds: { ...smallBounds, tokens: 150 }, asMade: false }],
     ['two chips, in BF16', { ...plain, machine: sohu8, inner: 768, precision: 'bf16', asMade: false }],
   ];
-  it.each(shapes)('%s', (_, { inner, precision, asMade, ...variant }) => {
+  it.each(sweep(shapes, 1))('%s', (_, { inner, precision, asMade, ...variant }) => {
     const source = tinyLlama({ ...small, inner });
     const { machine, tp, stageShare, bounds, parts } = variant;
     const fit = fitted(normative(source, machine, precision, tp), machine, stageShare, tp, { ...bounds, parts });

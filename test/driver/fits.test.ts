@@ -73,7 +73,7 @@ describe('the edge of what fits', () => {
 type Listed = { readonly mappings: readonly { readonly tp: number; readonly pp: number; readonly refused: readonly { readonly code: string }[]; readonly edges: readonly (Workload & { readonly bytes: number; readonly oneMoreNeedsBytes?: number })[] }[] };
 
 describe('sohuc fits', () => {
-  it('Llama-3-70B on a server: every number of chips, and what it says of one is what a compile says', async () => {
+  it.skipIf(isCheck)('Llama-3-70B on a server: every number of chips, and what it says of one is what a compile says', async () => {
     const at = folder();
     writeFileSync(join(at, 'config.json'), JSON.stringify(llama70));
     const { code, stdout } = await sohuc('fits', at, '--machine', 'sohu-8', '--json');
@@ -93,7 +93,7 @@ describe('sohuc fits', () => {
     expect([why, message.replaceAll(',', '')]).toEqual(['E4001', `a chip needs ${oneMoreNeedsBytes} bytes of HBM and has 144000000000: ${(oneMoreNeedsBytes ?? 0) - 144e9} too few`]);
   });
 
-  it('is what its page shows, within a twentieth', async () => {
+  it.skipIf(isCheck)('is what its page shows, within a twentieth', async () => {
     const at = folder();
     writeFileSync(join(at, 'config.json'), JSON.stringify(llama70));
     const page = readFileSync(join(root, 'docs/what-fits.md'), 'utf8');
@@ -108,7 +108,7 @@ describe('sohuc fits', () => {
     }
   });
 
-  it('of a batch, the longest requests; mappings the model has no parts for are named', async () => {
+  it.skipIf(isCheck)('of a batch, the longest requests; mappings the model has no parts for are named', async () => {
     const at = folder();
     writeFileSync(join(at, 'config.json'), JSON.stringify({ ...llama70, num_hidden_layers: 3 }));
     const { stdout } = await sohuc('fits', at, '--machine', 'sohu-8', '--batch', '100000', '--json');

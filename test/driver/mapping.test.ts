@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { sohu8 } from '../../isa-spec/machines/sohu.ts';
 import type { CostReport } from '../../report/report.ts';
 import { llama70 } from './llama70.ts';
+import { isCheck, sweep } from '../sweep.ts';
 import { folder, sohuc } from './command.ts';
 import type { Ranked } from '../../driver/explain-mapping.ts';
 import { divisionsOf, flagsOf, mappingsOf } from '../../driver/mapping.ts';
@@ -18,7 +19,7 @@ describe('Llama-3-70B on eight chips', () => {
     return sohuc(at, '--machine', 'sohu-8', '--isl', '2048', '--osl', '128', '--json', '--out', join(at, 'out'), ...words);
   };
 
-  it('is put on them in the fastest of the ways tried; what is told of a way is what the report of its program says, which is of more steps', async () => {
+  it.skipIf(isCheck)('is put on them in the fastest of the ways tried; what is told of a way is what the report of its program says, which is of more steps', async () => {
     const [chosen, explained] = await Promise.all([asked(), asked('--explain', 'mapping')]);
     const report = JSON.parse(chosen.stdout) as CostReport;
     const rows = JSON.parse(explained.stdout) as readonly Row[];
@@ -37,7 +38,7 @@ describe('Llama-3-70B on eight chips', () => {
     expect(report.mapping.chips * report.mapping.replicas).toBe(sohu8.chips);
   });
 
-  it('of one prompt where two do not fit, in two parts all the same; in one part, if asked', async () => {
+  it.skipIf(isCheck)('of one prompt where two do not fit, in two parts all the same; in one part, if asked', async () => {
     const workload = async (...words: readonly string[]): Promise<unknown> => (JSON.parse((await asked('--pp', '1', ...words)).stdout) as CostReport).workload;
     expect(await workload()).toMatchObject({ parts: 2, batch: 128 });
     expect(await workload('--parts', '2')).toMatchObject({ parts: 2, batch: 128 });
@@ -57,7 +58,7 @@ describe('--explain mapping', () => {
   };
   const asked = async (...words: readonly string[]): Promise<unknown> => JSON.parse((await told('--json', ...words)).stdout);
 
-  it.each([['whole requests', []], ['decoding', decoding]])('the fastest of all is what a compile chooses, which does not look at all: %s', async (_, words) => {
+  it.each(sweep([['whole requests', []], ['decoding', decoding]] as const, 1))('the fastest of all is what a compile chooses, which does not look at all: %s', async (_, words) => {
     const rows = (await asked('--explain', 'mapping', ...words)) as readonly Ranked[];
     const report = (await asked(...words)) as CostReport;
     const [best, ...others] = rows;

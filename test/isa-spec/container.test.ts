@@ -6,6 +6,7 @@ import { still } from '../../isa-spec/encoding.ts';
 import { strideSetsMax } from '../../isa-spec/fields.ts';
 import { canonicalJson } from '../../isa-spec/json.ts';
 import { sampleProgram } from './sample-program.ts';
+import { isCheck } from '../sweep.ts';
 
 const bytes = writeContainer(sampleProgram);
 
@@ -52,7 +53,7 @@ describe('container', () => {
         damaged[at]! ^= 1 << bit;
         expect(() => readContainer(damaged)).toThrow(ProgramError);
       }),
-      { numRuns: 400 },
+      { numRuns: isCheck ? 100 : 400 },
     );
   });
 
@@ -68,7 +69,7 @@ describe('container', () => {
           if (!(error instanceof ProgramError)) throw error;
         }
       }),
-      { numRuns: 600 },
+      { numRuns: isCheck ? 100 : 600 },
     );
   });
 

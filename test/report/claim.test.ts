@@ -12,6 +12,7 @@ import { buildReport } from '../../report/report.ts';
 import type { Timing } from '../../simulator/timing/result.ts';
 import { example, folder, root, sohuc } from '../driver/command.ts';
 import { llama70 } from '../driver/llama70.ts';
+import { isCheck, sweep } from '../sweep.ts';
 
 /** A program the command has compiled. */
 async function programOf(model: string, words: readonly string[]): Promise<Program> {
@@ -56,7 +57,7 @@ function secondsOn(program: Program, machine: Machine): ReadonlyMap<string, numb
 }
 
 describe('the least each number may be', () => {
-  it.each([['--tp', '2'], ['--pp', '2'], ['--precision', 'bf16']])('is where the simulator has the engine take all the claimed time: %s %s', async (...words) => {
+  it.each(sweep([['--tp', '2'], ['--pp', '2'], ['--precision', 'bf16']], 1))('is where the simulator has the engine take all the claimed time: %s %s', async (...words) => {
     const program = await programOf(example('llama/decoder-past.dynamo.onnx'), words);
     const { numbers, unbounded, stepSecondsAtClaim } = claimed(program);
     expect(numbers.map(({ factor }) => factor)).toEqual(numbers.map(({ factor }) => factor).toSorted((a, b) => b - a));
@@ -84,7 +85,7 @@ describe('the least each number may be', () => {
 });
 
 describe('Llama-3-70B on eight chips', () => {
-  it('every layer on all of them: impossible on these links, which is what breaks first', async () => {
+  it.skipIf(isCheck)('every layer on all of them: impossible on these links, which is what breaks first', async () => {
     const program = await the70B('--tp', '8', '--parts', '1');
     const report = claimed(program);
     expect(report).toMatchObject({ possible: false, boundBy: 'link', differs: [] });
@@ -98,7 +99,7 @@ describe('Llama-3-70B on eight chips', () => {
     expect(renderClaim(report)).toMatch(/^verdict {6}IMPOSSIBLE/m);
   });
 
-  it('a pipeline: possible, and the matrix arrays give first', async () => {
+  it.skipIf(isCheck)('a pipeline: possible, and the matrix arrays give first', async () => {
     const program = await the70B('--pp', '8');
     expect(stageCount(program)).toBe(8);
     const report = claimed(program);
