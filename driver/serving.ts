@@ -5,6 +5,7 @@ import { ungroup } from '../passes/group.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
 import { partsOf, severalParts } from '../passes/tile/parts.ts';
 import type { Chips } from './placement.ts';
+import { UsageError } from './session.ts';
 import { boundsOf, steadyStep, takesMemory, type Workload, workloadOf } from './workload.ts';
 
 /** What a program is for, once the model is known: requests, the largest step, and the one it is to be fast at, if any; where the target leaves it open, the parts of a step and the SRAM to stage in; and what else to serve, if that does not fit. */
@@ -22,12 +23,13 @@ export function steadyServing(module: GraphModule, workload: Workload, { machine
 
 /**
  * Serves a workload as fast as may be: in several parts if each has rows enough, with as many prompts a step as there are parts, or one, where the batch is left open (0); in one part if nothing
- * else fits. `parts`, `stageShare`: what is decided, 0 where it is not.
+ * else fits. `parts`, `stageShare`: what is decided, 0 where it is not. Throws UsageError for what no step is laid out for.
  */
 export function servingOf(module: GraphModule, asked: Workload, on: Chips & { readonly precision: Precision }, decided: { readonly parts: number; readonly stageShare: number }): Serving {
   const { machine, pp } = on;
   const serving = (parts: number, prompts: number, batch = asked.batch): Serving => {
     const workload = workloadOf(module, { ...asked, batch, parts }, pp * prompts);
+    checkWorkload(workload, module);
     return { ...steadyServing(module, workload, on), parts, stageShare: decided.stageShare || stageShare(parts) };
   };
   const inParts = (prompts: number): readonly Serving[] => {
@@ -54,3 +56,12 @@ export const rowsOf = ({ isl, osl, batch }: Workload): number => (isl * batch) /
 
 /** The longest context of a workload: the last token of a request is given out and not taken in. */
 export const contextOf = ({ isl, osl }: Workload): number => isl + Math.max(0, osl - 1);
+
+/** A workload the model has no positions for, or whose steps are beyond any machine, is a matter of how the command was called. */
+function checkWorkload(workload: Workload, { source: { maxPositions } }: GraphModule): void {
+  const { isl, osl, batch } = workload;
+  const context = contextOf(workload);
+  if (context > maxPositions) throw new UsageError(`\`--isl ${isl}\`${osl === 0 ? '' : ` with \`--osl ${osl}\``}: contexts of ${context} tokens, and the model has ${maxPositions} positions`);
+  const rows = rowsOf(workload);
+  if (rows > mostRows) throw new UsageError(`\`--batch ${batch}\` makes steps of ${Math.round(rows)} rows; ${mostRows} are the most`);
+}

@@ -22,7 +22,7 @@ import { tilingOf } from '../explain-tiling.ts';
 import { type Options, type Phase, phases } from '../options.ts';
 import { offersFor } from '../fits.ts';
 import { findMachine, findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
-import { contextOf, mostRows, rowsOf, type Serving, servingOf, stageShare } from '../serving.ts';
+import { servingOf, stageShare } from '../serving.ts';
 import { reportedSteps, steadyReport, steadyTiming } from '../steady-report.ts';
 import { type Mapping, mappingsOf, mappingText } from '../mapping.ts';
 import { ranked } from '../explain-mapping.ts';
@@ -153,12 +153,7 @@ export function targetOf(options: Options, { tp, pp, replicas }: Mapping = mappi
   if (!Number.isInteger(options.parts) || options.parts < 0 || options.parts > partsMax) throw new UsageError(`\`--parts ${options.parts}\`: a step is worked on in 1 to ${partsMax} parts`);
   const asked = { ...options, batch: Math.ceil(options.batch / replicas) };
   const on = { machine, tp, pp, replicas, stageShare: options.stageShare || stageShare(1), parts: options.parts || 1, precision: options.precision === 'bf16' ? 'bf16' : 'fp8', ...(options.stages === '' ? {} : { cut: cutNamed(options.stages, pp) }), ...(options.pageRows === 0 ? {} : { pageRows: options.pageRows }) } as const;
-  const serve = (module: GraphModule): Serving => {
-    const serving = servingOf(module, asked, on, options);
-    for (let one: Serving | undefined = serving; one !== undefined; one = one.instead) checkWorkload(one.workload, module);
-    return serving;
-  };
-  return { ...on, serve };
+  return { ...on, serve: (module) => servingOf(module, asked, on, options) };
 }
 
 /** Rows of a page that an instruction can say. */
@@ -170,15 +165,6 @@ function cutNamed(list: string, pp: number): readonly number[] {
   if (!cut.every((layers) => Number.isInteger(layers) && layers > 0)) throw new UsageError(`\`--stages ${list}\`: whole numbers of layers, separated by commas`);
   if (cut.length !== pp) throw new UsageError(`\`--stages ${list}\`: ${cut.length} stages, and \`--pp\` says ${pp}`);
   return cut;
-}
-
-/** A workload the model has no positions for, or whose steps are beyond any machine, is a matter of how the command was called. */
-function checkWorkload(workload: Workload, { source: { maxPositions } }: GraphModule): void {
-  const { isl, osl, batch } = workload;
-  const context = contextOf(workload);
-  if (context > maxPositions) throw new UsageError(`\`--isl ${isl}\`${osl === 0 ? '' : ` with \`--osl ${osl}\``}: contexts of ${context} tokens, and the model has ${maxPositions} positions`);
-  const rows = rowsOf(workload);
-  if (rows > mostRows) throw new UsageError(`\`--batch ${batch}\` makes steps of ${Math.round(rows)} rows; ${mostRows} are the most`);
 }
 
 /** The report of a compiled model, whose program does not stop. */
