@@ -1,6 +1,6 @@
 import type { Token } from '../isa-spec/instructions.ts';
 import type { ChipView } from './chip.ts';
-import { type Conflict, type Effects, gcd } from './effects.ts';
+import { type Conflict, type Effect, type Effects, gcd } from './effects.ts';
 import { fifoEntries, type Game } from './token-game.ts';
 import { Cursor, type Indices, tokensOf } from './unroll.ts';
 
@@ -236,11 +236,10 @@ class Repetition {
   }
 
   #loopsOf({ players }: Walk): Loops {
-    const outer = players.map(({ cursor: { frames } }) => frames[0]);
-    const key = outer.map((frame) => frame?.begin ?? '').join(' ');
+    const key = players.map(({ cursor: { frames } }) => frames[0]?.begin ?? '').join(' ');
     const known = this.#loops.get(key);
     if (known !== undefined) return known;
-    const inside = (queue: number, pc: number): boolean => outer[queue] !== undefined && pc >= outer[queue].begin && pc < outer[queue].end;
+    const inside = insideLoops(players);
     const loops: Loops = {
       alike: this.#conflicts.every(({ a, aPc, aEffect, b, bPc, bEffect }) => aEffect.outer === bEffect.outer || !inside(a, aPc) || !inside(b, bPc)),
       turn: turnOf(this.#effects, inside),
@@ -262,9 +261,17 @@ class Repetition {
     const began = players.map((player) => player.began);
     if (floor.some((least, queue) => began[queue]! !== Infinity && least < began[queue]!)) return undefined;
     const fixed = floor.map((least, queue) => began[queue] === Infinity && least < played[queue]!);
-    if (fixed.includes(true) && this.#conflicts.some(({ a, b, aEffect, bEffect }) => (fixed[a]! && bEffect.outer !== 0) || (fixed[b]! && aEffect.outer !== 0))) return undefined;
+    const inside = insideLoops(players);
+    const nears = (queue: number, other: number, pc: number, { outer }: Effect): boolean => fixed[queue]! && outer !== 0 && inside(other, pc);
+    if (fixed.includes(true) && this.#conflicts.some(({ a, aPc, aEffect, b, bPc, bEffect }) => nears(a, b, bPc, bEffect) || nears(b, a, aPc, aEffect))) return undefined;
     return { played, began, level: players.map(({ cursor }) => cursor.frames[0]?.level ?? 0), base, floor };
   }
+}
+
+/** Whether an instruction is in the outermost loop its queue is in now. */
+function insideLoops(players: readonly Player[]): (queue: number, pc: number) => boolean {
+  const outer = players.map(({ cursor: { frames } }) => frames[0]);
+  return (queue, pc) => outer[queue] !== undefined && pc >= outer[queue].begin && pc < outer[queue].end;
 }
 
 /** Longest turn of rings worth waiting for; and how long to wait for a state to come again. */
