@@ -29,7 +29,7 @@ type Edge = { readonly from: Step; readonly to: Step; readonly poster: Queue; re
  * its child of that block, the other waits before its own. Between iterations of an enclosing loop the later comes before
  * the earlier's next turn: tokens given in advance before the loop (`distance` of them: a ring of that many slots, else
  * one) and taken back after it. A ring has two semaphores for the whole step: its slots that are filled, and those that are free, all of
- * them before the first is filled. What empties a slot is the node after the one that fills it, in its block. Where a second queue has a share in all slots
+ * them before the first is filled: that of weights, that of accumulators. What fills a slot does so until the next op empties it. Where a second queue has a share in all slots
  * that a loop fills, it has two semaphores of its own, and begins once what empties them comes to the loop: all that was in them before has been read by then. Every token flows forward in program order, so running the program in order never blocks; with
  * one waiting queue a semaphore, then nor does any other schedule.
  */
@@ -166,11 +166,11 @@ function assign(groups: readonly Edge[][], ringed: readonly Access[], module: Ti
       const make = (poster: Queue, waiter: Queue, purpose: string): number => semaphores.push({ id: semaphores.length + 1, poster, waiter, purpose });
       const [filled, free] = [make(filling, emptying, `filled: ${name}`), make(emptying, filling, `free: ${name}`)];
       const own = all.filter(({ queue }) => queue === filling);
-      for (const { from, to } of own) {
-        marks.before.waits.add(from, filling, { semaphore: free, count: 1 });
-        marks.after.posts.add(from, filling, { semaphore: filled, count: 1 });
-        marks.before.waits.add(to, emptying, { semaphore: filled, count: 1 });
-        marks.after.posts.add(to, emptying, { semaphore: free, count: 1 });
+      for (const { first, last, emptied } of own) {
+        marks.before.waits.add(first, filling, { semaphore: free, count: 1 });
+        marks.after.posts.add(last, filling, { semaphore: filled, count: 1 });
+        marks.before.waits.add(emptied, emptying, { semaphore: filled, count: 1 });
+        marks.after.posts.add(emptied, emptying, { semaphore: free, count: 1 });
       }
       const nodes = module.body;
       marks.before.posts.add(nodes.find((node) => runsOn(node, emptying, module.buffers)) as TileNode, emptying, { semaphore: free, count: depth });
@@ -220,18 +220,31 @@ function countable(group: readonly Edge[]): readonly Edge[][] {
   return Array.from({ length: Math.ceil(group.length / most) }, (_, i) => group.slice(i * most, (i + 1) * most));
 }
 
-/** An op that fills a slot of a ring, or its share of one, the queue it is of, and the loop, outermost but for that of layers, it is in. `to`: the next node of its block that empties a slot, an op, or the loop of those that do together. */
-type Filling = { readonly from: TileNode; readonly to: TileNode; readonly queue: Queue; readonly loop: TileLoop | undefined };
+/**
+ * What fills a slot of a ring, or its share of one, and what empties it, in the lowest block that both are in: the first node that fills, the last, and the one that empties, each an op or the loop
+ * of those that do together. The queue that fills, and the loop, outermost but for that of layers, they are in.
+ */
+type Filling = { readonly first: TileNode; readonly last: TileNode; readonly emptied: TileNode; readonly queue: Queue; readonly loop: TileLoop | undefined };
 
+/** A slot is filled until the next op empties it. */
 function fillings(turns: readonly Access[]): readonly Filling[] {
-  return turns.flatMap(({ leaf, writes }, i) => {
-    const own = leaf.path.at(-1) as Step;
-    const reader = turns.slice(i + 1).find((turn) => !turn.writes)?.leaf.path[leaf.path.length - 1];
-    if (!writes) return [];
-    if (reader === undefined || reader.block !== own.block) throw new Error('internal: what fills a ring and what empties it are not in one block');
-    const loop = leaf.path.map(({ node }) => node).find((node): node is TileLoop => node !== 'end' && isLoop(node) && node.level > 0);
-    return [{ from: own.node as TileNode, to: reader.node as TileNode, queue: leaf.queue, loop }];
-  });
+  const found: Filling[] = [];
+  let filling: Leaf[] = [];
+  for (const { leaf, writes } of turns) {
+    if (writes) {
+      filling.push(leaf);
+      continue;
+    }
+    for (const queue of new Set(filling.map((one) => one.queue))) {
+      const own = filling.filter((one) => one.queue === queue);
+      const depth = Math.min(...own.map(({ path }) => path.findLastIndex(({ block }, i) => leaf.path[i]?.block === block)));
+      const [first, last] = [own[0], own.at(-1)].map((one) => one?.path[depth]?.node as TileNode) as [TileNode, TileNode];
+      const loop = leaf.path.slice(0, depth).map(({ node }) => node).find((node): node is TileLoop => node !== 'end' && isLoop(node) && node.level > 0);
+      found.push({ first, last, emptied: leaf.path[depth]?.node as TileNode, queue, loop });
+    }
+    filling = [];
+  }
+  return found;
 }
 
 class MarkTable extends Map<TileNode | 'end', Map<Queue, Mark[]>> {

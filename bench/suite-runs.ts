@@ -42,7 +42,7 @@ const each = (count: number, make: (id: number) => StepSequence): readonly StepS
 const phases: readonly Phase[] = [
   ...[512, 2048, 8192, 32768].map((rows): Phase => ({ name: `prefill ${rows}`, context: rows, sequences: [{ id: 0, rows, past: 0 }] })),
   ...[512, 4096, 32768].flatMap((context) => [1, 16, 128, 512].map((count): Phase => ({ name: `decode ${count} at ${context}`, context, sequences: each(count, (id) => ({ id, rows: 1, past: context - 1 })) }))),
-  { name: 'mixed, 2048 and 127', context: 2176, sequences: [{ id: 0, rows: 2048, past: 0 }, ...each(127, (id) => ({ id: id + 1, rows: 1, past: 2048 + id }))] },
+  { name: 'mixed, 2048 and 127', context: 2176, sequences: [...each(64, (id) => ({ id: id + 1, rows: 1, past: 2048 + id })), { id: 0, rows: 2048, past: 0 }, ...each(63, (id) => ({ id: id + 65, rows: 1, past: 2112 + id }))] },
   { name: 'mixed, twice that', context: 2176, sequences: [...each(127, (id) => ({ id: id + 2, rows: 1, past: 2048 + id })), { id: 0, rows: 2048, past: 0 }, { id: 1, rows: 2048, past: 0 }, ...each(127, (id) => ({ id: id + 129, rows: 1, past: 2048 + id }))] },
 ];
 

@@ -7,7 +7,7 @@ import type { Activation } from '../../isa-spec/instructions.ts';
 import { type BinsShape, shapesOfBins } from '../plan/experts.ts';
 import { cutProduct, type MatmulPlan, pieceCount, pieceTotal } from '../plan/matmul.ts';
 import { bufferOf, DoesNotFit, instanceRow, listBuffer, type Lowering, type Place, rowBytes, rowLimit, rowsAtMost, rowsOf, wholeList } from './lowering.ts';
-import { eachChunk, eachGroup } from './matmul.ts';
+import { accumulators, eachChunk, eachGroup, type Group } from './matmul.ts';
 import { tableOf } from './rows.ts';
 import { weightNameOf, weightOf } from './weights.ts';
 import { affine, times } from './writer.ts';
@@ -57,9 +57,10 @@ export function lowerExperts(low: Lowering, op: OpOf<'experts'>, tag: number): v
   const part = parts === 1 ? hidden : stage('part', 'bf16', inner / parts, 1);
   const answer = stage('answers', 'bf16', out.columns, 2);
   const [first, second] = [quantised('rows', own), quantised('inner', hidden)];
+  const [gateSums, downSums] = accumulators(low, [gatePlan, downPlan], bins) as [Sums, Sums];
   const products = [
-    product(low, { weight: gates, bias: biases[0], plan: gatePlan, ringDepth, gated: true, activation, scaled, experts, owners, format }),
-    product(low, { weight: downs, bias: biases[1], plan: downPlan, ringDepth, gated: false, activation: 'none', scaled, experts, owners, format }),
+    product(low, { weight: gates, bias: biases[0], plan: gatePlan, acc: gateSums, ringDepth, gated: true, activation, scaled, experts, owners, format }),
+    product(low, { weight: downs, bias: biases[1], plan: downPlan, acc: downSums, ringDepth, gated: false, activation: 'none', scaled, experts, owners, format }),
   ] as const;
   write.loop(1, 'bins', bins, () => {
     write.op('gather', { skip: true }, { table: write.region(rowsIn, affine(0), rowsAtMost(low, x.of), x.columns), index: sources, out: own }, rows);
@@ -74,12 +75,15 @@ export function lowerExperts(low: Lowering, op: OpOf<'experts'>, tag: number): v
 }
 
 type Product = {
-  readonly weight: ValueId; readonly bias: ValueId | undefined; readonly plan: MatmulPlan; readonly ringDepth: number; readonly gated: boolean; readonly activation: Activation;
+  readonly weight: ValueId; readonly bias: ValueId | undefined; readonly plan: MatmulPlan; readonly acc: Sums; readonly ringDepth: number; readonly gated: boolean; readonly activation: Activation;
   readonly scaled: boolean; readonly experts: number; readonly owners: Region; readonly format: Format;
 };
 
+/** Where a product sums up a column group. */
+type Sums = (nTiles: number, group: Group) => Region;
+
 /** Declares the weights of a product; returns how to write it for a bin: rows of `a` times those of the bin's owner. */
-function product(low: Lowering, { weight: value, bias, plan, ringDepth, gated, activation, scaled, experts, owners, format }: Product): (a: Region, rowScale: Region | undefined, out: Region, rows: RowBound) => void {
+function product(low: Lowering, { weight: value, bias, plan, acc, ringDepth, gated, activation, scaled, experts, owners, format }: Product): (a: Region, rowScale: Region | undefined, out: Region, rows: RowBound) => void {
   const { write } = low;
   const side = low.machine.arrays.size.value;
   const weight = weightOf(low, value);
@@ -94,7 +98,6 @@ function product(low: Lowering, { weight: value, bias, plan, ringDepth, gated, a
     packing: { kind: 'expertTiles', ...common, chunkTiles: plan.chunks.size },
   });
   const ring = write.buffer({ name: `${weight.name}.ring`, space: 'sram', role: 'stage', format, rows: 1, columns: chunkElements, depth: ringDepth });
-  const acc = write.buffer({ name: `${weight.name}.acc`, space: 'acc', role: 'stage', format: 'f32', rows: plan.rowTile, columns: groupTiles * side, depth: 2 });
   const params = parts === 0 ? undefined : {
     home: write.buffer({ name: `${weight.name}.params`, space: 'hbm', role: 'weights', format: 'f32', rows, columns: groups * perGroup, packing: { kind: 'expertParams', ...common, bias: bias === undefined ? '' : weightNameOf(low, bias), scale: scaled } }),
     stage: write.buffer({ name: `${weight.name}.params.stage`, space: 'sram', role: 'stage', format: 'f32', rows: 1, columns: perGroup, depth: 2 }),
@@ -110,7 +113,7 @@ function product(low: Lowering, { weight: value, bias, plan, ringDepth, gated, a
       const nTiles = group.units * plan.tilesPerUnit;
       const slot = { base: group.index.base, steps: [0, groups, group.index.steps[2], 0] as const };
       const given = params === undefined ? undefined : ofOwner(params.home, params.stage, parts * nTiles * side, { from: times(group.index, perGroup), slot });
-      const sums = write.region(acc, affine(0), plan.rowTile, nTiles * side, { slot: group.slot });
+      const sums = acc(nTiles, group);
       eachChunk(low, plan, group, ({ first, chunkTiles, accumulate, ringSlot, kLast, column }) => {
         const whole = ofOwner(tiles, ring, chunkTiles * nTiles * side * side, { from: times(first, side * side), slot: ringSlot });
         write.op('weights', { kTiles: chunkTiles, nTiles, split: plan.split }, { from: whole, scales: undefined }, { max: 1, of: 'all' });

@@ -68,14 +68,14 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
   const chunks = pieceCount(plan.groups) * pieceCount(plan.chunks);
   const ring = write.slots(`weights.${format}`, plan.rowTiles * chunks, () => ({ format, rows: chunkRows, columns: side * side, depth: low.homes.ringDepth }));
   const params = !op.attrs.scaled && bias === undefined ? undefined : nest.params({ kind: 'params', weight: name, bias: bias === undefined ? '' : weightNameOf(low, bias), groupTiles, gated: op.attrs.gated, scale: op.attrs.scaled }, instances);
-  const acc = write.buffer({ name: `${name}.acc`, space: 'acc', role: 'stage', format: 'f32', rows: plan.rowTile, columns: groupTiles * side, depth: 2 });
+  const [acc] = accumulators(low, [plan], plan.rowTiles) as [(nTiles: number, group: Group) => Region];
   const rowScale = scalesOfX === undefined ? undefined : inBlocks ? low.onesOf(countOf(type)) : low.list(scalesOfX);
 
   nest.rows(([rowRegionOfA, rowScales], rows) => {
     eachGroup(low, plan, (group) => {
       const nTiles = group.units * plan.tilesPerUnit;
       const paramsRegion = params?.(group.index, nTiles);
-      const accRegion = write.region(acc, affine(0), plan.rowTile, nTiles * side, { slot: group.slot });
+      const accRegion = acc(nTiles, group);
       eachChunk(low, plan, group, ({ first, chunkTiles, accumulate, ringSlot, kLast, column }) => {
         const count = chunkTiles * nTiles;
         const stage = write.region(ring.buffer, affine(0), count, side * side, { ...(low.homes.ringDepth === 1 ? {} : { slot: shift(ringSlot, ring.first) }), reach: chunkRows });
@@ -102,6 +102,23 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
       if (whole === undefined) nest.quantise(group, into as IntoBlocks, drain);
       else nest.drain(group, whole, drain);
     });
+  });
+}
+
+/**
+ * Slots of the ring of accumulators for products that take turns, `turns` times over; of each, those of a column group. It is one ring for the whole step, so that the first group
+ * of a product need not wait until the last one of the product before is drained.
+ */
+export function accumulators({ write, machine }: Lowering, plans: readonly MatmulPlan[], turns: number): readonly ((nTiles: number, group: Group) => Region)[] {
+  const side = machine.arrays.size.value;
+  const groups = plans.map((plan) => pieceCount(plan.groups));
+  const all = groups.reduce((sum, own) => sum + own, 0);
+  const columns = Math.max(...plans.map((plan) => plan.groups.size * plan.tilesPerUnit * side));
+  const { buffer, first } = write.slots('acc', turns * all, () => ({ space: 'acc', format: 'f32', rows: 1, columns, depth: 2 }));
+  write.widen(buffer, columns);
+  return plans.map(({ rowTile }, i) => {
+    const from = first + groups.slice(0, i).reduce((sum, own) => sum + own, 0);
+    return (nTiles, { index }) => write.region(buffer, affine(0), rowTile, nTiles * side, { slot: { base: from + index.base, steps: [0, all, index.steps[2], 0] }, reach: rowTile });
   });
 }
 

@@ -53,7 +53,7 @@ export class TileWriter {
   }
 
   /** The ring of a name, and its next `count` slots: the first of them. In the layer loop each turn goes on where the one before ended. */
-  slots(name: string, count: number, made: () => Omit<Buffer, 'name' | 'space' | 'role' | 'packing'>): { readonly buffer: BufferId; readonly first: number } {
+  slots(name: string, count: number, made: () => Omit<Buffer, 'name' | 'space' | 'role' | 'packing'> & { readonly space?: 'acc' }): { readonly buffer: BufferId; readonly first: number } {
     const ring: Ring = this.#rings.get(name) ?? { buffer: this.buffer({ name, space: 'sram', role: 'ring', ...made() }), next: 0 };
     this.#rings.set(name, ring);
     const first = ring.next;
