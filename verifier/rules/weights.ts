@@ -73,8 +73,21 @@ function eachStart(off: number, length: number, { strides, ring }: StrideSet, ar
   return from(start, 0);
 }
 
+/** Whether as many loads end as begin at every row of a weight but its first, up to where it ends. */
+function isEven(rows: number, loads: readonly Load[]): boolean {
+  const more = new Map<number, number>();
+  const add = (at: number, passes: number): void => void more.set(at, (more.get(at) ?? 0) + passes);
+  for (const load of loads) {
+    add(load.row, load.passes);
+    add(load.row + load.rows, -load.passes);
+  }
+  for (const [at, passes] of more) if (passes !== 0 && at !== 0 && at !== rows) return false;
+  return loads.length > 0;
+}
+
 /** Loads of a weight are all of it, each row as often as row 0. */
 function covered(chip: ChipView, { name, rows }: Weight, loads: readonly Load[]): readonly Finding[] {
+  if (isEven(rows, loads)) return [];
   const edges = loads.flatMap((load) => [{ at: load.row, more: load.passes, load }, { at: load.row + load.rows, more: -load.passes, load }]).toSorted((a, b) => a.at - b.at);
   const passes = edges.reduce((sum, { at, more }) => (at === 0 ? sum + more : sum), 0);
   let often = 0;
