@@ -4,7 +4,7 @@ import type { AttentionCost } from './attention.ts';
 import { usefulShares } from './bins.ts';
 import { WeightFifo } from './fifo.ts';
 import { SharedHbm } from './hbm.ts';
-import { Lane } from './lane.ts';
+import { Lane, laneState, queueIndex } from './lane.ts';
 import type { Rates } from './rates.ts';
 import { type ChipStreams, postersOf } from './stream.ts';
 
@@ -67,7 +67,7 @@ export class Chip {
   readonly unattended = new Float64Array(lossNames.length);
   readonly regionBytes = new Float64Array(hbmBases.length);
   readonly totals = {
-    linkBytes: 0, compulsoryBytes: 0, hbmWork: 0, laneOps: 0,
+    linkBytes: 0, compulsoryBytes: 0, laneOps: 0,
     matrixUseful: 0, matrixUsefulSlow: 0, matrixCycles: 0, matrixCyclesSlow: 0,
     attentionUseful: 0, attentionUsefulSlow: 0, attentionCycles: 0, exponentials: 0, pairs: 0, softmaxCycles: 0,
   };
@@ -95,6 +95,25 @@ export class Chip {
     this.fifo = new WeightFifo(this.rates.fifoTiles);
     this.window.pc = none;
     this.windowCosts = [];
+  }
+
+  /** All that decides what comes beside its queues, times from `now` on. */
+  standing(now: number): readonly number[] {
+    return [
+      ...this.value, ...this.waiter, ...this.visible.map((time) => Math.max(0, time - this.accounted)), this.accounted - now, this.lanes[queueIndex.col]!.state === laneState.joining ? this.joined - now : 0,
+      this.window.pc, this.window.first, this.window.rows, Number(this.attend !== undefined), ...this.accumulated, ...this.slowAccumulators, ...this.hbm.standing(now), ...this.fifo.standing(now),
+    ];
+  }
+
+  /** Puts everything off by `cycles`. */
+  postpone(cycles: number): void {
+    this.visible.forEach((time, semaphore) => {
+      if (time > this.accounted) this.visible[semaphore] = time + cycles;
+    });
+    this.accounted += cycles;
+    this.joined += cycles;
+    this.hbm.postpone(cycles);
+    this.fifo.postpone(cycles);
   }
 
   /** The work list at a line of SRAM; of programs that do not say where the host's lists go, the sequences' own. */

@@ -73,6 +73,24 @@ export class WeightFifo {
     return there === tiles;
   }
 
+  /** All that decides what comes, times from `now` on: tiles and entries from the next on around. */
+  standing(now: number): readonly number[] {
+    const around = (column: ArrayLike<number>, first: number, from: number): readonly number[] => Array.from(column, (_, i) => column[(first + i) & this.#mask]! - from);
+    return [
+      ...around(this.#loaded, this.#nextLoad, now), ...around(this.#moving, this.#nextLoad, 0), ...around(this.#started, this.#nextLoad, now), ...around(this.#entryTiles, this.#entriesIn, 0),
+      Math.min(this.#nextLoad, this.#places), this.#nextLoad - this.#nextPop, this.#entriesIn - this.#entriesOut, this.#loadLeft, this.#loadCycles, this.#lastStart - now, this.#multiplyLeft, this.#streamCycles,
+      this.loadTime - now, this.multiplyTime - now, this.waited, Number(this.loading), Number(this.multiplying),
+    ];
+  }
+
+  /** Puts everything off by `cycles`. */
+  postpone(cycles: number): void {
+    for (const column of [this.#loaded, this.#started]) column.forEach((time, i) => (column[i] = time + cycles));
+    this.#lastStart += cycles;
+    this.loadTime += cycles;
+    this.multiplyTime += cycles;
+  }
+
   /** Computes all that follows from what has started. Returns what has become known: 1 the load's end, 2 the multiplication's, 3 both, 0 neither. */
   advance(): 0 | 1 | 2 | 3 {
     for (let moved = true; moved; ) {

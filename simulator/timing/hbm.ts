@@ -54,6 +54,17 @@ export class SharedHbm {
     return this.#cap[slot]! > 0 && this.#rate[slot]! < this.#cap[slot]! * (1 - 1e-9);
   }
 
+  /** All that decides what comes: the flows, and since when they run. */
+  standing(now: number): readonly number[] {
+    return [...this.#remaining, ...this.#cap, ...this.#rate, this.#active === 0 ? 0 : now - this.#clock];
+  }
+
+  /** Puts everything off by `cycles`. */
+  postpone(cycles: number): void {
+    this.#clock += cycles;
+    this.next += cycles;
+  }
+
   /** Moves the flows on to `now`. One that ends within a cycle leaves what is left of it to the others. */
   #settle(now: number): void {
     let left = now - this.#clock;

@@ -55,6 +55,18 @@ export class EventHeap {
     return time;
   }
 
+  /** All events, in the order that decides which of one time comes first; times from `now` on. */
+  standing(now: number): readonly number[] {
+    const standing: number[] = [];
+    for (let at = 0; at < this.#size; at++) standing.push(this.#times[at]! - now, this.#queues[at]!, this.#pcs[at]!);
+    return standing;
+  }
+
+  /** Puts everything off by `cycles`. */
+  postpone(cycles: number): void {
+    for (let at = 0; at < this.#size; at++) this.#times[at]! += cycles;
+  }
+
   #grow(): void {
     const size = 2 * this.#times.length;
     const times = new Float64Array(size), queues = new Int32Array(size), pcs = new Int32Array(size);

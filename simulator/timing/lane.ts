@@ -35,6 +35,8 @@ export class Lane {
   readonly predicates = new Uint8Array(8);
   readonly indices = new Int32Array(levels);
   depth = 0;
+  /** Iterations of outermost loops begun after their first. */
+  turns = 0;
   readonly loopStart = new Int32Array(levels);
   readonly loopEnd = new Int32Array(levels);
   readonly loopCount = new Float64Array(levels);
@@ -50,7 +52,6 @@ export class Lane {
   /** The calls in force as a number: equal ones are equal. */
   path = 0;
 
-  busy = 0;
   issued = 0;
   readonly stalls = new Float64Array(stallReasons.length);
   /** Busy and stalled cycles by instruction. */
@@ -82,14 +83,38 @@ export class Lane {
     this.since = now;
   }
 
+  get busy(): number {
+    return this.busyAt.reduce((sum, cycles) => sum + cycles, 0);
+  }
+
   work(cycles: number): void {
-    this.busy += cycles;
     this.busyAt[this.pc]! += cycles;
   }
 
   stall(reason: number, cycles: number): void {
     this.stalls[reason]! += cycles;
     this.stalledAt[this.pc]! += cycles;
+  }
+
+  /** Iteration of the outermost loop; -1 outside of loops. */
+  get turn(): number {
+    return this.depth === 0 ? -1 : this.indices[this.loopLevel[0]!]!;
+  }
+
+  /** All that decides what comes, of a lane that makes no calls, but since when: times from `now` on, the outermost loop's index from `turn` on. */
+  standing(now: number, turn: number): readonly number[] {
+    const { depth, indices } = this;
+    const outer = depth === 0 ? -1 : this.loopLevel[0];
+    return [
+      this.pc, this.state, this.blockedOn, this.slot, depth, Math.max(0, this.complete - now),
+      ...this.loopStart.subarray(0, depth), ...indices.map((index, level) => (level === outer ? index - turn : index)), ...this.registers, ...this.predicates,
+    ];
+  }
+
+  /** Puts everything off by `cycles`. */
+  postpone(cycles: number): void {
+    this.since += cycles;
+    this.complete += cycles;
   }
 
   /** R[register] <- value; R0 stays what it is. */
@@ -146,6 +171,7 @@ export class Lane {
       const level = this.loopLevel[top]!;
       if (++this.indices[level]! < this.loopCount[top]!) {
         this.pc = this.loopStart[top]!;
+        if (top === 0) this.turns++;
         break;
       }
       this.indices[level] = 0;

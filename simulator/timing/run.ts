@@ -6,6 +6,7 @@ import { type Lane, laneState, queueIndex, stallIndex } from './lane.ts';
 import { account } from './losses.ts';
 import { hbmEfficiency } from './rates.ts';
 import type { Recording } from './recording.ts';
+import { Repetition } from './repetition.ts';
 import { actionCode, issuesOf, prepare } from './stream.ts';
 import { accumulate, bookAttention, bookMultiply, bookQueries, drain, flowOf, hostCycles, queueOfFlow, transferWork, windowCost } from './units.ts';
 
@@ -51,6 +52,7 @@ export class Simulation {
   #checkpoint: number;
   readonly #events = new EventHeap();
   readonly #recording: Recording | undefined;
+  readonly #repetition: Repetition | undefined;
   readonly #meets: Meets;
   #now = 0;
   /** Instructions issued. */
@@ -59,6 +61,7 @@ export class Simulation {
 
   constructor(chips: readonly Chip[], meets: Meets, { budget, cycles = Infinity }: Limits, recording: Recording | undefined) {
     this.#recording = recording;
+    this.#repetition = recording === undefined ? new Repetition(chips, this.#events) : undefined;
     this.#meets = meets;
     this.#chips = chips;
     this.#lanes = chips.flatMap((chip) => chip.lanes);
@@ -73,6 +76,7 @@ export class Simulation {
     this.#recording?.begins(this.#lanes);
     for (const lane of this.#lanes) this.#advance(lane);
     while (this.#fault === undefined) {
+      if (this.#repetition?.isDue === true) this.#skip(this.#repetition);
       const flowing = this.#nextFlow(events.next);
       const time = flowing === undefined ? events.next : flowing.hbm.next;
       if (time === Infinity) break;
@@ -90,6 +94,18 @@ export class Simulation {
       } else this.#deliver(lane, events.pc);
     }
     return this.#fault ?? this.#stuck() ?? this.#finish();
+  }
+
+  /** Skips repetitions, as many as are sure to end before there is anything to be said of them. */
+  #skip(repetition: Repetition): void {
+    const period = repetition.look(this.#now, this.instructions);
+    if (period === undefined) return;
+    const { cycles, instructions } = period;
+    const times = Math.floor(Math.min(period.times, (this.#budget - this.instructions) / instructions, (Math.min(this.#cycles, this.#checkpoint) - this.#now) / cycles));
+    if (times < 1) return;
+    repetition.repeat(times);
+    this.#now += times * cycles;
+    this.instructions += times * instructions;
   }
 
   /** The chip whose HBM has a flow that ends no later than `before`, the earliest. */

@@ -29,7 +29,6 @@ export function transferWork(chip: Chip, lane: Lane): number {
   const region = stream.a[pc]!;
   const work = bytes / hbmEfficiency(chip.rates, stream.runBytes[lane.slot]!);
   chip.regionBytes[region]! += bytes;
-  chip.totals.hbmWork += work;
   if (region !== scratch && isCompulsory(lane, region)) chip.totals.compulsoryBytes += bytes * chip.useful[lane.queue]![pc]!;
   return work;
 }
@@ -104,7 +103,6 @@ export function bookAttention(chip: Chip, lane: Lane, cost: WindowCost, took: nu
   totals.softmaxCycles += cost.softmaxCycles;
   totals.pairs += cost.pairs;
   totals.compulsoryBytes += cost.newBytes;
-  totals.hbmWork += cost.hbmBytes / hbmEfficiency(chip.rates, cost.runBytes);
 }
 
 /** Books an `aq` or `afin`: the attention arrays fill or drain. */

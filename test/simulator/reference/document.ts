@@ -88,4 +88,8 @@ Drains and products that use one bank of accumulators at once are slowed down in
 instructions a second once warm (a hand-written step of 177,610 in 23 ms, a step of Llama 70B of 18,484 in 2.7 ms; 4.1 ms when its words
 are decoded each time). The first run of a process takes ten to thirty times as long (54 ms and more): decoding, columns and
 step tables are a tenth of it, the rest is code the JavaScript engine has not compiled yet, spread evenly over the event loop.
+
+Layers are alike, and only differences of times decide what happens next. Where all queues, flows and events of all chips are as they were some turns of
+the layers ago, what came between comes again to the last cycle: it is added up as often as it will, not run (\`simulator/timing/repetition.ts\`). Of 80 layers three or four are run. The critical path is found with every
+instruction run.
 `;

@@ -72,9 +72,9 @@ export const time = (machine: Machine, code: ChipCode, step: StepInput = stepOf(
 /** Chips that each run their own. */
 export const timeChips = (machine: Machine, chips: readonly { readonly code: ChipCode; readonly step: StepInput }[]): TimingResult => timeRuns(machine, chips.map(({ code, step }) => ({ code, steps: [step] })));
 
-/** Chips that each run steps of their own, as many, one after the other; with the critical path. */
-export const timeRuns = (machine: Machine, chips: readonly { readonly code: ChipCode; readonly steps: readonly StepInput[] }[], path = false): TimingResult =>
-  timeSteps({ machine, entry: 'step', chips: chips.length, simulated: chips.map((chip) => ({ ...chip, labels: noLabels })), stands: chips.map((_, chip) => chip), budget: 1e6, path });
+/** Chips that each run steps of their own, as many, one after the other; with the critical path; within so many cycles. */
+export const timeRuns = (machine: Machine, chips: readonly { readonly code: ChipCode; readonly steps: readonly StepInput[] }[], path = false, cycles?: number): TimingResult =>
+  timeSteps({ machine, entry: 'step', chips: chips.length, simulated: chips.map((chip) => ({ ...chip, labels: noLabels })), stands: chips.map((_, chip) => chip), budget: 1e6, path, cycles });
 
 export const done = (result: TimingResult): Timing => {
   if (result.kind === 'fault') throw new Error(`${result.fault.kind}: ${result.fault.message}`);
