@@ -26,9 +26,10 @@ const fieldOf: { readonly [K in TileKind]: { readonly [N in keyof (typeof tileOp
   quantise: { x: 'x', out: 'out', rowScale: 'rowScale' },
   quantiseBlocks: { x: 'x', out: 'out', scales: 'scales' },
   route: { x: 'x', biases: 'biases', indices: 'indices', weights: 'weights', offsets: 'offsets' },
-  bin: { indices: 'indices', offsets: 'offsets', sources: 'sources', targets: 'targets', owners: 'owners' },
+  bin: { indices: 'indices', offsets: 'offsets', sources: 'sources', places: 'targets', owners: 'owners' },
   mix: { x: 'x', weights: 'weights', out: 'out' },
   allgather: { from: 'src', out: 'out' },
+  reduceScatter: { from: 'src', out: 'out' },
   exchange: { from: 'src', out: 'out' },
   collect: { from: 'src', out: 'out' },
   collectList: { from: 'src', out: 'out' },
@@ -51,7 +52,7 @@ export function lifeOf(module: TileModule, layout: Layout, lineBytes: number, pc
     const queue = queueOf(op, module.buffers);
     const n = next.get(queue) ?? 0;
     next.set(queue, n + 1);
-    return { queue, pc: pcs(queue)[n] as number, max: op.rows.max, of: countText(op.rows), computes: functionOf(op, lineBytes) };
+    return { queue, pc: pcs(queue)[n] as number, max: op.rows.max, of: countText(op.rows), computes: functionOf(op, module.buffers, lineBytes) };
   });
   const byBuffer = new Map<BufferId, Access[]>();
   for (const access of leaves.flatMap(accessesOf)) byBuffer.set(access.region.buffer, [...(byBuffer.get(access.region.buffer) ?? []), access]);
@@ -71,7 +72,7 @@ const countText = ({ of, part, shared }: RowBound): string => {
 };
 
 /** What an op computes, apart from where and how much: attributes no other part of the certificate implies. */
-function functionOf({ kind, attrs, regions, rows }: TileOp, lineBytes: number): { readonly [field: string]: Json } {
+function functionOf({ kind, attrs, regions, rows }: TileOp, buffers: TileModule['buffers'], lineBytes: number): { readonly [field: string]: Json } {
   switch (kind) {
     case 'input': return { table: attrs.table };
     case 'fill': return { fill: true, value: singleBits(attrs.value) };
@@ -88,8 +89,9 @@ function functionOf({ kind, attrs, regions, rows }: TileOp, lineBytes: number): 
     case 'gather':
     case 'scatter': return attrs.skip ? { oob: 'skip' } : {};
     case 'route': return { scores: attrs.scores, normalise: attrs.normalise, experts: attrs.experts, k: attrs.k };
-    case 'bin': return { experts: attrs.experts, k: attrs.k, size: attrs.size };
+    case 'bin': return { inverse: true, experts: attrs.experts, k: attrs.k, size: attrs.size, ...(attrs.group === 1 ? {} : { group: attrs.group }) };
     case 'mix': return { k: attrs.k };
+    case 'reduceScatter': return { tag: attrs.tag, format: (buffers[regions.from.buffer] as Buffer).format };
     case 'allgather':
     case 'exchange':
     case 'collect':

@@ -213,8 +213,8 @@ const selectors: { readonly [K in TileKind]: Select<K> } = {
       biases: to.list(biases), indices: to.list(indices), weights: to.list(weights), offsets: to.list(offsets), experts, k, rows: to.window(rows),
     },
   }),
-  bin: ({ attrs: { experts, k, size }, regions: { indices, offsets, sources, targets, owners }, rows }, to) => ({
-    op: 'bin', fields: { indices: to.list(indices), offsets: to.list(offsets), sources: to.list(sources), targets: to.list(targets), owners: to.list(owners), experts, k, size, rows: to.window(rows) },
+  bin: ({ attrs: { experts, k, size, group }, regions: { indices, offsets, sources, places, owners }, rows }, to) => ({
+    op: 'bin', fields: { inverse: true, indices: to.list(indices), offsets: to.list(offsets), sources: to.list(sources), targets: to.list(places), owners: to.list(owners), experts, k, size, rows: to.window(rows), ...(group === 1 ? {} : { group }) },
   }),
   mix: ({ attrs: { k }, regions: { x, weights, out }, rows }, to) => ({
     op: 'mix',
@@ -223,6 +223,10 @@ const selectors: { readonly [K in TileKind]: Select<K> } = {
   allgather: ({ attrs, regions: { from, out }, rows }, to) => ({
     op: 'coll', fields: { kind: 'allgather', group: to.chips, src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: to.window(rows) },
   }),
+  reduceScatter: ({ attrs, regions: { from, out }, rows }, to) => {
+    const { format } = to.buffer(from);
+    return { op: 'coll', fields: { kind: 'reducescatter', format, group: to.chips, src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[format], tag: attrs.tag, rows: to.window(rows) } };
+  },
   exchange: ({ attrs, regions: { from, out }, rows }, to) => ({
     op: 'coll', fields: { kind: 'exchange', group: to.chips, src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: to.window(rows) },
   }),

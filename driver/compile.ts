@@ -92,7 +92,7 @@ export function preparingPasses(imported: Pick<Imported, 'primitive' | 'store'>,
 /** The last of them: from here on it matters what a model is put on, and in which formats. */
 export function dividingPasses(target: Chips & Pick<Target, 'precision'>, diagnostics: Diagnostics): readonly GraphPass[] {
   return [
-    { phase: 'shard', name: 'shard', run: (module) => shard(module, target.tp, target.machine, diagnostics) },
+    { phase: 'shard', name: 'shard', run: (module) => shard(module, target, target.machine, diagnostics) },
     { phase: 'shard', name: 'fuse-shared-input', run: (module) => fuseSharedInput(module, target.machine.sram.lineBytes.value) },
     { phase: 'formats', name: 'formats', run: (module) => assignFormats(module, target.precision, target.machine) },
     { phase: 'group', name: 'group', run: group },
@@ -258,7 +258,7 @@ function programMeta({ rows, normative }: Pick<Compiled, 'rows' | 'normative'>, 
   return {
     compiler: 'sohuc', model: { name: rows.name, family: rows.family, parameters, layers },
     recognition: { sourceNodes: nodes.length, hardware: count('hardware'), folded: count('folded'), host: count('host'), refused: count('refused'), ...fusedOps({ ...normative, source: rows.source }) },
-    precision: target.precision, limits: limitsOf(rows), ...(rows.source.interface.samples === undefined ? {} : { samples: rows.source.interface.samples }), ...(rows.source.interface.unfolds === undefined ? {} : { unfolds: rows.source.interface.unfolds }), workload: { ...workload }, mapping: { machine: target.machine.name, chips: target.tp * target.pp, tp: target.tp, pp: target.pp, ep: 1, replicas: target.replicas ?? 1, cut },
+    precision: target.precision, limits: limitsOf(rows), ...(rows.source.interface.samples === undefined ? {} : { samples: rows.source.interface.samples }), ...(rows.source.interface.unfolds === undefined ? {} : { unfolds: rows.source.interface.unfolds }), workload: { ...workload }, mapping: { machine: target.machine.name, chips: target.tp * target.pp, tp: target.tp, pp: target.pp, ep: target.ep ?? 1, replicas: target.replicas ?? 1, cut },
   };
 }
 

@@ -13,9 +13,10 @@ export function renderMappings(rows: readonly Ranked[]): string {
   return ['mappings, ranked by the timing simulation of their programs (~: of an assumed machine)', ...lines, ...(best?.settings === undefined ? [] : ['', 'decided with the fastest, and what says otherwise', ...decided(best, best.settings)])].join('\n');
 }
 
-const decided = ({ tp, pp, replicas }: Ranked, { batch, stepRows, parts, pageRows, cut }: Settings): readonly string[] =>
+const decided = ({ tp, ep, pp, replicas }: Ranked, { batch, stepRows, parts, pageRows, cut }: Settings): readonly string[] =>
   [
     ['--tp, --pp, --replicas', `layers over ${plural(tp, 'chip')}, in ${plural(pp, 'stage')}, all of it ${replicas === 1 ? 'once' : `${replicas} times`}`],
+    ...(tp === 1 ? [] : [['--ep', ep === 1 ? 'experts, if there are any, divided like all else' : `whole experts spread over ${ep} chips`]]),
     ...(pp === 1 ? [] : [['--stages', `stages of ${cut.join(' + ')} layers`]]),
     ['--batch, --parts', `${grouped(batch)} requests at once in a replica, steps of ${grouped(stepRows)} rows in ${plural(parts, 'part')}`],
     ['--page-rows', `pages of ${pageRows} keys and values`],

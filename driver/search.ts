@@ -33,7 +33,7 @@ const triedSteps = 1;
 
 /**
  * The fastest of mappings. Each is compiled and its program timed, so that what is compared is what the report would say; but those that cannot be, and those that
- * no schedule makes faster than the fastest so far. Unless all are wanted, nor those that divide layers over more chips for little, nor those that work off the same step as one before in more stages of as many chips: more
+ * no schedule makes faster than the fastest so far. Unless all are wanted, nor those that divide layers over more chips for little (those with whole experts there may have fewer bins, which no bound knows of), nor those that work off the same step as one before in more stages of as many chips: more
  * stages add nothing but waiting.
  */
 export function searched(prepared: Prepared, mappings: readonly Mapping[], targetFor: (mapping: Mapping) => Target, wanted: 'all' | 'fastest'): Searched {
@@ -48,8 +48,8 @@ export function searched(prepared: Prepared, mappings: readonly Mapping[], targe
     if (preferred === undefined) return none(problems.all[0]?.message ?? '');
     const bound = ways.reduce<Bound>((most, way) => (way.tokensPerSecond > most.tokensPerSecond ? way : most), preferred);
     if (best !== undefined && bound.tokensPerSecond <= best.rate) return none(`not compiled: ${boundText(bound)}`, bound);
-    if (wanted === 'fastest' && best !== undefined && mapping.tp > best.mapping.tp && bound.tokensPerSecond < worthDividing * best.bound.tokensPerSecond) return none(`not compiled: ${boundText(bound)}; about what bounds ${mappingText(best.mapping)}, which waits less for the link`, bound);
-    const shorter = timed.find((one) => one.tp === mapping.tp && one.requests === preferred.requests && one.parts === preferred.parts);
+    if (wanted === 'fastest' && best !== undefined && mapping.ep === 1 && mapping.tp > best.mapping.tp && bound.tokensPerSecond < worthDividing * best.bound.tokensPerSecond) return none(`not compiled: ${boundText(bound)}; about what bounds ${mappingText(best.mapping)}, which waits less for the link`, bound);
+    const shorter = timed.find((one) => one.tp === mapping.tp && one.ep === mapping.ep && one.requests === preferred.requests && one.parts === preferred.parts);
     if (wanted === 'fastest' && shorter !== undefined) return none(`not compiled: the steps of ${mappingText(shorter)} in more stages`, bound);
     const compiled = compilePrepared(prepared, target, problems, { until: 'time', ended: () => {}, isProved: false });
     const served = compiled === undefined ? preferred : servedBy(compiled.workload, mapping);

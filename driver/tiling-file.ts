@@ -34,7 +34,7 @@ const homes: Check<Homes> = (value, at, problems) => {
 };
 
 const file = record({
-  schema: nameOf([tilingSchema]), machine: unread, mapping: record({ tp: chips, pp: chips, replicas: chips }),
+  schema: nameOf([tilingSchema]), machine: unread, mapping: record({ tp: chips, ep: chips, pp: chips, replicas: chips }),
   workload: record({ isl: count, osl: count, batch: count, parts: (value, at, problems) => (value === undefined ? undefined : count(value, at, problems)) }),
   stages: listOf(record({ plan: record({ homes, decisions: listOf(decision), tries: unread }), stages: unread, sram: unread, products: unread, attentions: unread, rings: unread, values: unread })),
 });

@@ -190,12 +190,12 @@ export const effects: { readonly [M in Mnemonic]: EffectsOf<M> } = {
     },
   },
   bin: {
-    where: { open: 'min(experts, max * k)', bins: 'min(open + ceil((max * k - open + 1) / size) - 1, experts * ceil(max / size))' },
+    where: { own: 'floor(experts / max(1, group))', most: 'max * min(k, own)', open: 'min(own, most)', bins: 'min(open + ceil((most - open + 1) / size) - 1, own * ceil(max / size))' },
     memory: {
       indices: piece('reads', pairs),
       offsets: piece('reads', 'lines(4 * (experts + 1))'),
       sources: { ...piece('writes', 'lines(4 * bins * size)'), evenOfNone: true },
-      targets: { ...piece('writes', 'lines(4 * bins * size)'), evenOfNone: true },
+      targets: { ...piece('writes', 'lines(4 * (inverse ? max * k : bins * size))'), evenOfNone: true },
       owners: { ...piece('writes', 'lines(4 * bins)'), evenOfNone: true },
     },
   },

@@ -254,9 +254,9 @@ export const instructions = {
     payload: { x: sram, xPitch: uint(12), out: sram, outPitch: uint(12), indices: line, weights: line, columns: count(16), k: count(4), rows },
   }),
   bin: instruction({
-    opcode: 0x3a, queues: ['vec'], summary: 'puts the pairs of a `route` into bins of `size` places, each of one expert; lists of the rows and pairs by place, and of the expert by bin',
-    flags: {},
-    payload: { indices: line, offsets: line, sources: line, targets: line, owners: line, experts: count(10), k: count(4), size: count(13), rows },
+    opcode: 0x3a, queues: ['vec'], summary: 'puts the pairs of a `route` into bins of `size` places, each of one expert; lists of the rows and pairs by place, or the places by pair, and of the expert by bin',
+    flags: { inverse: added(flag) },
+    payload: { indices: line, offsets: line, sources: line, targets: line, owners: line, experts: count(10), k: count(4), size: count(13), rows, group: added(uint(8)) },
   }),
   mix: instruction({
     opcode: 0x3b, queues: ['vec'], summary: 'adds up k rows to one, each times its weight',

@@ -200,7 +200,10 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
     { says: 'names weights only if it combines', holds: (f) => f.direction === 'combine' || f.weights === 0 },
     { says: targetApart, holds: (f, machine) => storeApart(f.outPitch, f.columns, f.format, { max: f.rows.max * (f.direction === 'combine' ? 1 : f.k) }, machine) },
   ],
-  bin: [{ says: 'chooses no more experts than there are', holds: (f) => f.k <= f.experts }],
+  bin: [
+    { says: 'chooses no more experts than there are', holds: (f) => f.k <= f.experts },
+    { says: 'gives each chip of a group as many experts', holds: (f) => f.experts % (f.group ?? 1) === 0 },
+  ],
   mix: [
     { says: realOnly, holds: (f) => isReal(f.xFormat) && isReal(f.format) },
     { says: targetApart, holds: (f, machine) => storeApart(f.outPitch, f.columns, f.format, f.rows, machine) },
@@ -211,7 +214,7 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
     { says: 'names a root only if it broadcasts or sends, and a peer only if it sends', holds: (f) => (f.root === undefined || f.kind === 'broadcast' || f.kind === 'send') && (f.peer === undefined || f.kind === 'send') },
     { says: 'names chips of a group', holds: (f) => f.group === undefined || Math.max(f.root ?? 0, f.peer ?? 0) < f.group },
     { says: 'brings lists of elements of 4 bytes, gives them no pitch and moves none by a stride set', holds: (f) => f.kind !== 'collectlist' || (f.bytes === formatBytes.f32 && f.srcPitch === 0 && f.outPitch === 0 && f.src.ss === 0 && f.out.ss === 0) },
-    { says: targetApart, holds: (f, machine) => f.kind === 'collectlist' || apart(f.outPitch, Math.ceil(f.bytes / machine.sram.lineBytes.value), f.rows) },
+    { says: targetApart, holds: (f, machine) => f.kind === 'collectlist' || apart(f.outPitch, Math.ceil(f.bytes / (f.kind === 'reducescatter' ? (f.group ?? 1) : 1) / machine.sram.lineBytes.value), f.rows) },
   ],
 };
 

@@ -104,8 +104,10 @@ export const operands: { readonly [M in Mnemonic]: { readonly [F in FieldOf<M>]:
     indices: 'the pairs by expert, from `route`', weights: 'the weights of choices, from `route`', columns, k: 'experts a row has chosen', rows: window,
   },
   bin: {
-    indices: 'the pairs by expert, from `route`', offsets: 'at which of them each expert begins, from `route`', sources: 'where the row of each place goes: i32', targets: 'where its pair goes: i32',
+    inverse: '`targets` are places by pair, not pairs by place',
+    indices: 'the pairs by expert, from `route`', offsets: 'at which of them each expert begins, from `route`', sources: 'where the row of each place goes: i32', targets: 'where the pair of each place goes, or the place of each pair: i32',
     owners: 'where the expert of each bin goes: i32', experts: 'experts', k: 'experts a row has chosen', size: 'places of a bin', rows: window,
+    group: 'chips that share the experts; absent, each has all',
   },
   mix: { xFormat, format: stored, x: 'the rows', xPitch, weights: 'an FP32 weight for each row of `x`', out: 'where sums go', outPitch, columns, k: 'rows of a sum', rows: window },
   coll: {

@@ -6,20 +6,26 @@ import type { Weight, WeightExpr } from '../ir/weights.ts';
 import { stripedPiece } from './plan/matmul.ts';
 import { deriveWeight, type Near, rewrite, sizeOf } from './rewrite.ts';
 
+/** Chips every layer is divided over; of several, those that whole experts are spread over: all of them, or 1 (or absent), each expert is divided like all else. */
+export type Spread = { readonly tp: number; readonly ep?: number };
+
 /**
  * Tensor parallelism over `tp` chips by columns alone: every chip computes its share of each linear's columns and of the
  * heads over whole rows of operands, and shares are gathered where an op needs whole rows. No sum is ever split between
- * chips, so the bits do not depend on `tp`. Every chip runs the same graph; only its weights differ (`shard`).
+ * chips, so the bits do not depend on `tp`. Every chip runs the same graph; only its weights differ (`shard`). Experts may go to the chips whole:
+ * what chips make of a row's experts is then brought to those that have its columns.
  */
-export function shard(module: GraphModule, tp: number, machine: Machine, diagnostics: Diagnostics): GraphModule {
+export function shard(module: GraphModule, { tp, ep = 1 }: Spread, machine: Machine, diagnostics: Diagnostics): GraphModule {
   if (tp === 1) return module;
-  const problems = [...allOps(module.body)].flatMap((op) => indivisible(op, module, tp));
-  for (const { what, size, origin } of problems) {
-    diagnostics.report({ code: 'E4002', message: `${what} ${size} cannot be divided over \`--tp ${tp}\``, origin, help: `use a --tp that divides ${size}` });
+  const problems = [...allOps(module.body)].flatMap((op) => [...indivisible(op, module, tp), ...(ep > 1 ? unspreadable(op, ep) : [])]);
+  if (ep > 1 && ![...allOps(module.body)].some(hasExperts)) diagnostics.report({ code: 'E4002', message: `the model has no experts that \`--ep ${ep}\` could spread over chips`, origin: { kind: 'none' }, help: 'leave --ep out' });
+  for (const { what, size, flag, origin } of problems) {
+    diagnostics.report({ code: 'E4002', message: `${what} ${size} cannot be divided over \`${flag}\``, origin, help: `use a ${flag.split(' ')[0]} that divides ${size}` });
   }
   if (problems.length > 0) return module;
 
-  const parts = partsOfValues(module, tp);
+  const isSpread = ({ attrs: { experts } }: OpOf<'experts'>): boolean => ep > 1 && experts % tp === 0;
+  const parts = partsOfValues(module, tp, isSpread);
   const entire = [...allOps(module.body)].filter((op): op is OpOf<'attention'> => op.kind === 'attention' && !isDivided(op, parts, tp));
   for (const { origin } of entire) {
     diagnostics.report({ code: 'E4002', message: `heads whose queries or keys are whole on every chip (normalised together, or brought by the host) cannot be divided over \`--tp ${tp}\``, origin, help: 'use --tp 1: a chip has no part of a row that is whole on every chip' });
@@ -78,11 +84,15 @@ export function shard(module: GraphModule, tp: number, machine: Machine, diagnos
       const rows = [whole(x, near), whole(logits, near)];
       if (count === 1) return keep(op, [...rows, ...op.operands.slice(2).map(near.now)], near);
       const { experts, biased } = op.attrs;
-      const own = (value: ValueId, pieces: number): ValueId => near.weight(shardPieces(near.weightOf(value) as Weight, pieces, count));
+      const spread = isSpread(op);
+      const own = (value: ValueId, pieces: number): ValueId => {
+        const weight = near.weightOf(value) as Weight;
+        return near.weight(spread ? shardRows(weight, count, false) : shardPieces(weight, pieces, count));
+      };
       const [gateBias, downBias] = lists.slice(biased ? 1 : 0);
       const biases = gateBias === undefined || downBias === undefined ? [] : [own(gateBias, 2 * experts), own(downBias, experts)];
       const operands = [...rows, own(gates, 2 * experts), own(downs, experts), ...lists.slice(0, biased ? 1 : 0).map(near.now), ...biases];
-      return [near.build.op('experts', { ...op.attrs, parts: count }, operands, types[op.results[0] as ValueId])];
+      return [near.build.op('experts', { ...op.attrs, parts: count, whole: spread }, operands, types[op.results[0] as ValueId])];
     },
     attention: (op, near) => {
       const attrs = { ...op.attrs, heads: op.attrs.heads / tp, kvHeads: Math.max(1, op.attrs.kvHeads / tp) };
@@ -101,7 +111,7 @@ export function shard(module: GraphModule, tp: number, machine: Machine, diagnos
  * Into how many parts each value's columns are divided; values not listed are whole on every chip. What a loop carries is
  * divided alike going in and coming round: where one is whole (`whole`), so are the others.
  */
-function partsOfValues(module: GraphModule, tp: number, whole: ReadonlySet<ValueId> = new Set()): ReadonlyMap<ValueId, number> {
+function partsOfValues(module: GraphModule, tp: number, isSpread: (op: OpOf<'experts'>) => boolean, whole: ReadonlySet<ValueId> = new Set()): ReadonlyMap<ValueId, number> {
   const parts = new Map<ValueId, number>();
   const kvHeads = new Map<ValueId, number>();
   for (const op of [...allOps(module.body)].reverse()) {
@@ -123,7 +133,7 @@ function partsOfValues(module: GraphModule, tp: number, whole: ReadonlySet<Value
       } else if (op.kind === 'rope' || op.kind === 'sampleRows' || op.kind === 'scale') set(result, of(op.operands[0]));
       else if (op.kind === 'experts') {
         const inner = sizeOf((module.types[op.operands[3] as ValueId] as TensorType).shape[1]);
-        set(result, inner % tp === 0 && sizeOf((module.types[result] as TensorType).shape[1]) % tp === 0 ? tp : 1);
+        set(result, (isSpread(op) || inner % tp === 0) && sizeOf((module.types[result] as TensorType).shape[1]) % tp === 0 ? tp : 1);
       } else if (op.kind === 'norm') set(result, op.attrs.groups % of(op.operands[0]) === 0 ? of(op.operands[0]) : 1);
       else if (op.kind === 'add' || op.kind === 'multiply' || op.kind === 'activate') set(result, Math.min(...op.operands.map(of)));
       else if (op.kind === 'loop') {
@@ -140,7 +150,7 @@ function partsOfValues(module: GraphModule, tp: number, whole: ReadonlySet<Value
       return carried.every((value) => of(value) === of(param)) ? [] : carried;
     }),
   );
-  return unlike.length === 0 ? parts : partsOfValues(module, tp, new Set([...whole, ...unlike]));
+  return unlike.length === 0 ? parts : partsOfValues(module, tp, isSpread, new Set([...whole, ...unlike]));
 }
 
 /**
@@ -205,18 +215,25 @@ function gatherOutputs(module: GraphModule, source: GraphModule, tp: number): Gr
 const isDivided = ({ operands, attrs }: OpOf<'attention'>, parts: ReadonlyMap<ValueId, number>, tp: number): boolean =>
   operands.slice(0, 3).every((operand, i) => (parts.get(operand) ?? 1) === (i === 0 ? tp : Math.min(tp, attrs.kvHeads)));
 
-type Problem = { readonly what: string; readonly size: number; readonly origin: Origin };
+type Problem = { readonly what: string; readonly size: number; readonly flag: string; readonly origin: Origin };
+
+/** Whether an op has experts that chips can have whole: a mixture of one is divided like all else. */
+export const hasExperts = (op: GraphOp): op is OpOf<'experts'> => op.kind === 'experts' && op.attrs.experts > 1;
+
+const unspreadable = (op: GraphOp, ep: number): readonly Problem[] =>
+  hasExperts(op) && op.attrs.experts % ep !== 0 ? [{ what: 'the number of experts', size: op.attrs.experts, flag: `--ep ${ep}`, origin: op.origin }] : [];
 
 function indivisible(op: GraphOp, module: GraphModule, tp: number): readonly Problem[] {
+  const flag = `--tp ${tp}`;
   if (op.kind === 'embed') {
     const size = sizeOf((module.types[op.results[0] as ValueId] as TensorType).shape[1]);
-    return size % tp === 0 ? [] : [{ what: 'the hidden size', size, origin: op.origin }];
+    return size % tp === 0 ? [] : [{ what: 'the hidden size', size, flag, origin: op.origin }];
   }
   if (op.kind !== 'attention') return [];
   const { heads, kvHeads } = op.attrs;
   const even = (size: number): boolean => size % tp === 0 || tp % size === 0;
   return [
-    ...(heads % tp === 0 ? [] : [{ what: 'the number of heads', size: heads, origin: op.origin }]),
-    ...(even(kvHeads) ? [] : [{ what: 'the number of KV heads', size: kvHeads, origin: op.origin }]),
+    ...(heads % tp === 0 ? [] : [{ what: 'the number of heads', size: heads, flag, origin: op.origin }]),
+    ...(even(kvHeads) ? [] : [{ what: 'the number of KV heads', size: kvHeads, flag, origin: op.origin }]),
   ];
 }

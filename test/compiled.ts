@@ -25,7 +25,7 @@ export const steps: readonly Step[] = [
   raggedStep([{ id: 0, rows: 1, past: 7 }, { id: 2, rows: 5, past: 0 }, { id: 1, rows: 1, past: 12 }], small.vocabulary),
 ];
 
-export type Variant = { readonly machine: Machine; readonly tp: number; readonly stageShare: number; readonly bounds: Bounds; readonly parts?: number };
+export type Variant = { readonly machine: Machine; readonly tp: number; readonly ep?: number; readonly stageShare: number; readonly bounds: Bounds; readonly parts?: number };
 
 export type Built = { readonly program: Program; readonly images: readonly ByteSource[] };
 const known: { readonly of: readonly [Variant, Precision, GraphModule]; readonly made: Built }[] = [];
@@ -40,8 +40,8 @@ export function built(variant: Variant, precision: Precision, module = source): 
   return made;
 }
 
-function build({ machine, tp, stageShare, bounds, parts }: Variant, precision: Precision, module: GraphModule): Built {
-  return builtFrom(fitted(normative(module, machine, precision, tp), machine, stageShare, tp, { ...bounds, parts }), machine, module);
+function build({ machine, tp, ep, stageShare, bounds, parts }: Variant, precision: Precision, module: GraphModule): Built {
+  return builtFrom(fitted(normative(module, machine, precision, tp, ep), machine, stageShare, tp, { ...bounds, parts }), machine, module);
 }
 
 /** The same of a module that was fitted. */

@@ -8,6 +8,7 @@ import { sohu } from '../isa-spec/machines/sohu.ts';
 import { encodeStepBlock } from '../isa-spec/step-block.ts';
 import { runStep } from '../simulator/functional/run.ts';
 import { early, late, randomSchedule } from '../simulator/functional/schedule.ts';
+import { hasExperts } from '../passes/shard.ts';
 import { buildProgram, placedOn } from '../backend-sohu/program.ts';
 import { freshState } from '../ir/tile/interpret/memory.ts';
 import { verifyTile } from '../ir/tile/verify.ts';
@@ -29,12 +30,17 @@ const steps: readonly Step[] = [
 
 /** The lists of a step's choices are held whole: where values are in HBM there has to be room for them. */
 const inHbm = (name: string): Variant => ({ ...(usual[name] as Variant), machine: { ...tiny, sram: { ...tiny.sram, bytes: { ...tiny.sram.bytes, value: 2 ** 15 } } }, stageShare: 0.1 });
-const variants: Readonly<Record<string, Variant>> = { ...usual, ...Object.fromEntries(['values in HBM', 'two parts, values in HBM', 'four parts, values in HBM'].map((name) => [name, inHbm(name)])) };
-const machines = Object.entries(variants).filter(([name]) => !isCheck || ['a machine of 8x8 arrays and 8 KiB', 'values in HBM', 'two small chips'].includes(name));
+/** Chips with whole experts, as many each; what they make of pairs takes more room than their columns of it. */
+const spread: Readonly<Record<string, Variant>> = Object.fromEntries(['two chips', 'two small chips', 'two parts on two small chips', 'two chips that share rows'].map((name) => {
+  const { machine, ...others } = usual[name] as Variant;
+  return [`${name}, experts spread over them`, { ...others, ep: 2, machine: { ...machine, sram: { ...machine.sram, bytes: { ...machine.sram.bytes, value: 2 * machine.sram.bytes.value } } } }];
+}));
+const variants: Readonly<Record<string, Variant>> = { ...usual, ...spread, ...Object.fromEntries(['values in HBM', 'two parts, values in HBM', 'four parts, values in HBM'].map((name) => [name, inHbm(name)])) };
+const machines = Object.entries(variants).filter(([name]) => !isCheck || ['a machine of 8x8 arrays and 8 KiB', 'values in HBM', 'two small chips', 'two small chips, experts spread over them'].includes(name));
 
 const models: Readonly<Record<string, GraphModule>> = {
   'two of eight, of a softmax': tinyMixture({ experts: 8, k: 2, scores: 'softmax', normalise: true, biased: false, bias: false }),
-  'three of five, of sigmoids, chosen with a bias; experts with biases': tinyMixture({ experts: 5, k: 3, scores: 'sigmoid', normalise: true, biased: true, bias: true }),
+  'three of six, of sigmoids, chosen with a bias; experts with biases': tinyMixture({ experts: 6, k: 3, scores: 'sigmoid', normalise: true, biased: true, bias: true }),
   'one of one': tinyMixture({ experts: 1, k: 1, scores: 'sigmoid', normalise: false, biased: false, bias: false }),
 };
 
@@ -44,6 +50,9 @@ const bitsOf = (model: GraphModule, precision: 'fp8' | 'bf16', given: readonly S
 };
 
 describe.each(sweep(Object.entries(models), 2))('%s', (_, source) => {
+  const isSpreadable = [...allOps(source.body)].some(hasExperts);
+  const on = machines.filter(([, { ep }]) => ep === undefined || isSpreadable);
+
   describe.each(['fp8', 'bf16'] as const)('%s', (precision) => {
     const wanted = bitsOf(source, precision, steps);
 
@@ -54,7 +63,14 @@ describe.each(sweep(Object.entries(models), 2))('%s', (_, source) => {
       steps.forEach((step, i) => expect(interpret(graph, step, { weights: values, arithmetic: 'normative', state: new KvState() }).get('logits')?.data).toEqual(wanted[i]));
     });
 
-    it.each(machines)('the program computes the bits of the graph on %s', (__, variant) => {
+    it.runIf(isSpreadable)('chips that have whole experts compute the same', () => {
+      const graph = normative(source, sohu, precision, 2, 2);
+      expect([...allOps(graph.body)].flatMap((op) => (op.kind === 'experts' ? [op.attrs] : []))).toEqual([expect.objectContaining({ parts: 2, whole: true })]);
+      const values = new WeightValues(storeFor(source), 2);
+      steps.forEach((step, i) => expect(interpret(graph, step, { weights: values, arithmetic: 'normative', state: new KvState() }).get('logits')?.data).toEqual(wanted[i]));
+    });
+
+    it.each(on)('the program computes the bits of the graph on %s', (__, variant) => {
       const state = machineFor(variant, precision, (program) => program, source);
       for (const [i, step] of steps.entries()) {
         runStep(state, [encodeStepBlock(tablesOf(step, variant.bounds))]);
@@ -62,13 +78,13 @@ describe.each(sweep(Object.entries(models), 2))('%s', (_, source) => {
       }
     });
 
-    it.each(machines.filter(([, { tp }]) => tp === 1))('tiles compute the bits of the graph on %s', (__, { machine, stageShare, bounds }) => {
+    it.each(on.filter(([, { tp }]) => tp === 1))('tiles compute the bits of the graph on %s', (__, { machine, stageShare, bounds }) => {
       const fit = fitted(normative(source, machine, precision), machine, stageShare, 1, bounds);
       steps.forEach((step, i) => expect(runTiles(fit, step, freshState(), { store: storeFor(source), lineBytes: machine.sram.lineBytes.value })).toEqual(wanted[i]));
     });
 
-    it.each(machines)('tiles keep their rules, and the program is sound, on %s', (__, { machine, tp, stageShare, bounds }) => {
-      const { tile } = fitted(normative(source, machine, precision, tp), machine, stageShare, tp, bounds);
+    it.each(on)('tiles keep their rules, and the program is sound, on %s', (__, { machine, tp, ep, stageShare, bounds }) => {
+      const { tile } = fitted(normative(source, machine, precision, tp, ep), machine, stageShare, tp, bounds);
       expect(verifyTile(tile)).toEqual([]);
       const { findings, verdicts } = prove(buildProgram([placedOn(tile, machine)], machine, 'step', {}));
       expect(findings.map(({ rule, message }) => `${rule} ${message}`)).toEqual([]);
@@ -97,8 +113,8 @@ it('a row is what it is alone: neither its mates nor their choices change a bit'
 it('only the work of pairs is useful, and it adds up with what is lost', () => {
   const source = models['two of eight, of a softmax'] as GraphModule;
   const step = steps[0] as Step;
-  for (const { machine, stageShare, bounds } of [usual['the full-sized machine'], usual['a machine of 8x8 arrays and 8 KiB'], variants['values in HBM']] as readonly Variant[]) {
-    const { tile, graph } = fitted(normative(source, machine, 'fp8'), machine, stageShare, 1, bounds);
+  for (const { machine, tp, ep, stageShare, bounds } of [usual['the full-sized machine'], usual['a machine of 8x8 arrays and 8 KiB'], variants['values in HBM'], spread['two small chips, experts spread over them']] as readonly Variant[]) {
+    const { tile, graph } = fitted(normative(source, machine, 'fp8', tp, ep), machine, stageShare, tp, bounds);
     const [chip] = done(simulateTiming(buildProgram([placedOn(tile, machine)], machine, 'step', {}), [encodeStepBlock(tablesOf(step, bounds))])).perChip;
     const useful = chip?.usefulMatrixFlops ?? 0;
     expect(useful / stepFlops(graph, step).gemm).toBeCloseTo(1, 3);

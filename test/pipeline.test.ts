@@ -28,6 +28,7 @@ import { resultOf, source, steps, store } from './compiled.ts';
 import { emptyStep } from './simulator/functional/harness.ts';
 import { fitted, normative, raggedStep, smallBounds, storeFor, tablesOf } from './passes/lower.ts';
 import { small, tinyLlama } from './passes/tiny-llama.ts';
+import { tinyMixture } from './passes/tiny-mixture.ts';
 import { sweep } from './sweep.ts';
 
 const stages = 3;
@@ -38,11 +39,13 @@ const under = [...steps, lone];
 /** Three layers a stage: what is turned around, and the first and last beside it. */
 const deep = tinyLlama({ ...small, layers: 3 * stages });
 
-/** On how many stages, of how many chips each, and in how many parts a step is worked on. */
-type Cut = { readonly stages: number; readonly tp: number; readonly parts: number };
+const mixture = tinyMixture({ experts: 8, k: 2, scores: 'softmax', normalise: true, biased: false, bias: false });
 
-function pipeline(machine: typeof tiny, model: typeof source, { stages, tp, parts }: Cut) {
-  const graph = normative(model, machine, 'fp8', tp);
+/** On how many stages, of how many chips each, which may have whole experts, and in how many parts a step is worked on. */
+type Cut = { readonly stages: number; readonly tp: number; readonly ep?: number; readonly parts: number };
+
+function pipeline(machine: typeof tiny, model: typeof source, { stages, tp, ep, parts }: Cut) {
+  const graph = normative(model, machine, 'fp8', tp, ep);
   const weights = model === source ? store : storeFor(model);
   const diagnostics = new Diagnostics();
   const divided = stagesOf(ungroup(graph), cutOf(ungroup(graph), stages, undefined), diagnostics);
@@ -71,6 +74,7 @@ it.each([
   ['steps in two parts', sohu8, deep, { ...three, parts: 2 }, roundRobin], ['steps in two parts, on 8x8 arrays', roomy, deep, { ...three, parts: 2 }, roundRobin],
   ['steps in three parts, on 8x8 arrays', roomy, deep, { ...three, parts: 3 }, roundRobin],
   ['stages of two chips', sohu8, source, twoByTwo, roundRobin], ['stages of four', sohu8, source, { ...twoByTwo, tp: 4 }, roundRobin], ['three stages of two', sohu8, deep, { stages, tp: 2, parts: 2 }, roundRobin],
+  ['stages of two chips with experts of their own', sohu8, mixture, { ...twoByTwo, ep: 2 }, roundRobin],
   ...sweep(Object.entries({ early, late, 'random 1': randomSchedule(1), 'random 2': randomSchedule(2) }), 1).flatMap(([name, schedule]) => [
     [`stages of two chips of 8x8 arrays, ${name}`, small4, source, twoByTwo, schedule] as const,
     [`weights by both queues of loads, ${name}`, thin, deep, { ...three, parts: 2 }, schedule] as const,

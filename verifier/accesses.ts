@@ -225,7 +225,7 @@ const accesses: AccessesOf = {
     const words = (count: number): number => rowLines(count, 'i32', sizes);
     return [
       run('indices', 'reads', still(f.indices), words(f.rows.max * f.k)), run('offsets', 'reads', still(f.offsets), words(f.experts + 1)),
-      run('sources', 'writes', still(f.sources), words(bins * f.size)), run('targets', 'writes', still(f.targets), words(bins * f.size)), run('owners', 'writes', still(f.owners), words(bins)),
+      run('sources', 'writes', still(f.sources), words(bins * f.size)), run('targets', 'writes', still(f.targets), words(f.inverse === true ? f.rows.max * f.k : bins * f.size)), run('owners', 'writes', still(f.owners), words(bins)),
     ];
   },
   mix: (f, sizes) => [

@@ -67,7 +67,7 @@ const shapes: ShapesOf = {
   bin: (f) => {
     const bins = binsOf({ ...f, max: f.rows.max });
     const list = (columns: number): Shape => ({ format: 'i32', columns, rows: 1 });
-    return { indices: list(f.rows.max * f.k), offsets: list(f.experts + 1), sources: list(bins * f.size), targets: list(bins * f.size), owners: list(bins) };
+    return { indices: list(f.rows.max * f.k), offsets: list(f.experts + 1), sources: list(bins * f.size), targets: list(f.inverse === true ? f.rows.max * f.k : bins * f.size), owners: list(bins) };
   },
   mix: (f) => ({ x: { format: f.xFormat, columns: f.columns, rows: f.rows.max * f.k }, weights: { format: 'f32', columns: f.rows.max * f.k, rows: 1 }, out: { format: f.format, columns: f.columns } }),
   coll: (f, { chips }) => ({ src: { bytes: f.bytes }, out: { bytes: collected(f, chips) } }),

@@ -1,6 +1,6 @@
 import { packWeights } from '../../backend-sohu/pack.ts';
 import { Diagnostics } from '../../diagnostics/diagnostic.ts';
-import type { GraphModule } from '../../ir/graph/module.ts';
+import { allOps, type GraphModule } from '../../ir/graph/module.ts';
 import { printGraph } from '../../ir/graph/print.ts';
 import type { TileModule } from '../../ir/tile/module.ts';
 import { printTile } from '../../ir/tile/print.ts';
@@ -8,10 +8,12 @@ import { WeightValues } from '../../ir/weight-values.ts';
 import { type Room, sameRoom } from '../../ir/weights.ts';
 import { writeContainer } from '../../isa-spec/container.ts';
 import { disassemble } from '../../isa-spec/disassembly.ts';
+import { hasExperts } from '../../passes/shard.ts';
 import { partsMax } from '../../passes/tile/parts.ts';
 import { type ClaimReport, claimReport } from '../../report/claim.ts';
 import { renderClaim } from '../../report/claim-text.ts';
 import { buildReport, type CostReport } from '../../report/report.ts';
+import { plural } from '../../report/format.ts';
 import { renderText } from '../../report/text.ts';
 import { renderHtml } from '../../report/html.ts';
 import { type Compiled, compilePrepared, type Imported, type Made, noTensors, prepare, proved, type Target } from '../compile.ts';
@@ -71,7 +73,7 @@ export async function compileCommand(path: string, options: Options): Promise<bo
     }
   };
   const prepared = prepare(imported, diagnostics, { until: options.explain === 'recognition' ? 'recognise' : until, ended });
-  const { tried, best } = prepared !== undefined && (isChosen || options.explain === 'mapping') ? searched(prepared, isChosen ? mappingsOf(machine.chips).filter(({ replicas }) => options.replicas === 0 || replicas === options.replicas) : [asked], (mapping) => targetOf(options, mapping), options.explain === 'mapping' ? 'all' : 'fastest') : { tried: [], best: undefined };
+  const { tried, best } = prepared !== undefined && (isChosen || options.explain === 'mapping') ? searched(prepared, isChosen ? mappingsOf(machine.chips, [...allOps(prepared.whole.body)].some(hasExperts)).filter(({ replicas }) => options.replicas === 0 || replicas === options.replicas) : [asked], (mapping) => targetOf(options, mapping), options.explain === 'mapping' ? 'all' : 'fastest') : { tried: [], best: undefined };
   if (options.explain === 'mapping' && prepared !== undefined) {
     const rows = ranked(tried);
     terminal.print(renderMappings(rows));
@@ -134,25 +136,26 @@ function requiredShare(text: string): number {
 }
 
 /** The mapping the options ask for; on one chip where they do not. */
-function mappingOf({ mapping, tp, pp, replicas }: Options): Mapping {
-  if (mapping === '') return { tp: tp || 1, pp: pp || 1, replicas: replicas || 1 };
-  const [, chips, stages, times = '1'] = /^tp([1-9]\d*)xpp([1-9]\d*)(?:xr([1-9]\d*))?$/.exec(mapping) ?? [];
-  if (chips === undefined || stages === undefined) throw new UsageError(`\`--mapping ${mapping}\`: as in \`tp2xpp4\`, or \`tp2xpp2xr2\``);
-  if (tp + pp + replicas > 0) throw new UsageError(`\`--mapping ${mapping}\` says what \`--tp\`, \`--pp\` and \`--replicas\` do: give one or the others`);
-  return { tp: Number(chips), pp: Number(stages), replicas: Number(times) };
+function mappingOf({ mapping, tp, ep, pp, replicas }: Options): Mapping {
+  if (mapping === '') return { tp: tp || ep || 1, ep: ep || 1, pp: pp || 1, replicas: replicas || 1 };
+  const [, chips, stages, spread = '1', times = '1'] = /^tp([1-9]\d*)xpp([1-9]\d*)(?:xep([1-9]\d*))?(?:xr([1-9]\d*))?$/.exec(mapping) ?? [];
+  if (chips === undefined || stages === undefined) throw new UsageError(`\`--mapping ${mapping}\`: as in \`tp2xpp4\`, \`tp2xpp2xr2\` or \`tp4xpp2xep4\``);
+  if (tp + ep + pp + replicas > 0) throw new UsageError(`\`--mapping ${mapping}\` says what \`--tp\`, \`--ep\`, \`--pp\` and \`--replicas\` do: give one or the others`);
+  return { tp: Number(chips), ep: Number(spread), pp: Number(stages), replicas: Number(times) };
 }
-const isAsked = ({ mapping, tp, pp }: Options): boolean => mapping !== '' || tp + pp > 0;
+const isAsked = ({ mapping, tp, ep, pp }: Options): boolean => mapping !== '' || tp + ep + pp > 0;
 
 /** The machine and formats the options ask for, and the mapping they do, or another; the program is to serve the steady state of the workload they name. */
-export function targetOf(options: Options, { tp, pp, replicas }: Mapping = mappingOf(options)): Target {
+export function targetOf(options: Options, { tp, ep, pp, replicas }: Mapping = mappingOf(options)): Target {
   const machine = findMachine(options.machine);
   if (!Number.isInteger(tp) || tp < 1 || tp > machine.chips) throw new UsageError(`\`--tp ${tp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
+  if (ep !== 1 && ep !== tp) throw new UsageError(`\`--ep ${ep}\`: whole experts are spread over all of the ${plural(tp, 'chip')} a layer is divided over, or none is`);
   if (!Number.isInteger(pp) || pp < 1 || pp > machine.chips) throw new UsageError(`\`--pp ${pp}\`: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
   if (!Number.isInteger(options.pageRows) || options.pageRows < 0 || options.pageRows > mostPageRows) throw new UsageError(`\`--page-rows ${options.pageRows}\`: a page has 1 to ${mostPageRows} rows`);
-  if (tp * pp * replicas > machine.chips) throw new UsageError(`${mappingText({ tp, pp, replicas })}: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
+  if (tp * pp * replicas > machine.chips) throw new UsageError(`${mappingText({ tp, ep, pp, replicas })}: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
   if (!Number.isInteger(options.parts) || options.parts < 0 || options.parts > partsMax) throw new UsageError(`\`--parts ${options.parts}\`: a step is worked on in 1 to ${partsMax} parts`);
   const asked = { ...options, batch: Math.ceil(options.batch / replicas) };
-  const on = { machine, tp, pp, replicas, stageShare: options.stageShare || stageShare(1), parts: options.parts || 1, precision: options.precision === 'bf16' ? 'bf16' : 'fp8', ...(options.stages === '' ? {} : { cut: cutNamed(options.stages, pp) }), ...(options.pageRows === 0 ? {} : { pageRows: options.pageRows }) } as const;
+  const on = { machine, tp, ep, pp, replicas, stageShare: options.stageShare || stageShare(1), parts: options.parts || 1, precision: options.precision === 'bf16' ? 'bf16' : 'fp8', ...(options.stages === '' ? {} : { cut: cutNamed(options.stages, pp) }), ...(options.pageRows === 0 ? {} : { pageRows: options.pageRows }) } as const;
   return { ...on, serve: (module) => servingOf(module, asked, on, options) };
 }
 

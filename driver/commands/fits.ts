@@ -34,7 +34,7 @@ export async function fitsCommand(path: string, options: Options): Promise<boole
     const needs = divided(whole, own, problems);
     return { on: own, edges: needs === undefined ? [] : edgesOf(needs, whole, { osl, lengths, batch: options.batch }), why: problems.all.map(({ code, message }) => ({ code, message })) };
   };
-  const rows = divisionsOf(on.machine.chips).map(({ tp, pp }) => row({ ...on, tp, pp }));
+  const rows = divisionsOf(on.machine.chips).map((division) => row({ ...on, ...division }));
   terminal.print(table(whole, rows, { osl, lengths, batch: options.batch }));
   terminal.value({
     model: whole.name, machine: on.machine.name, precision: on.precision, hbmBytes: on.machine.hbm.bytes.value,

@@ -228,7 +228,7 @@ class Maker {
     const downs = stacked('downs', hidden, inner, (layer) => matrices.downs.map((down) => scaled(tensor(down, [hidden, inner], layer), factor.residual)));
     this.build.origin = { kind: 'config', path: field };
     this.#node(name, 'Experts');
-    return this.build.op('experts', { ...attrs, activation, scaled: false, biased: false, bias: false, parts: 1 }, [...rows, gates, downs]);
+    return this.build.op('experts', { ...attrs, activation, scaled: false, biased: false, bias: false, parts: 1, whole: false }, [...rows, gates, downs]);
   }
 
   /** Rows of a table by index; the table's first `skip` rows are left out. */

@@ -21,7 +21,7 @@ const attributeKinds: { readonly [K in OpKind]: { readonly [F in keyof GraphAttr
   linear: { activation: activations, gated: 'flag', scaled: 'flag', bias: 'flag', residual: 'flag' },
   rope: { headDim: 'number', interleaved: 'flag', amplitude: 'number', positions: 'number', frequencies: 'numbers' },
   attention: { heads: 'number', kvHeads: 'number', headDim: 'number', scale: 'number', softCap: 'number', sinks: 'flag', slopes: 'flag', mask: ['full', 'causal'], window: 'number', cache: 'text' },
-  experts: { experts: 'number', k: 'number', scores: routeScores, normalise: 'flag', activation: activations, scaled: 'flag', biased: 'flag', bias: 'flag', parts: 'number' },
+  experts: { experts: 'number', k: 'number', scores: routeScores, normalise: 'flag', activation: activations, scaled: 'flag', biased: 'flag', bias: 'flag', parts: 'number', whole: 'flag' },
   sampleRows: {},
   activate: { activation: activations },
   add: {},

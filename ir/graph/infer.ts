@@ -75,11 +75,12 @@ const rules: { readonly [K in OpKind]: InferRule<K> } = {
     multiple(heads, kvHeads, 'heads', 'kvHeads');
     return [{ dtype: computed(q.dtype), shape: [rows, width] }];
   },
-  experts: ({ experts, k, scaled, biased, bias, parts }, operands) => {
+  experts: ({ experts, k, scaled, biased, bias, parts, whole }, operands) => {
     const [x, logits, gates, downs, ...rest] = exactly(operands, 4 + (scaled ? 2 : 0) + (biased ? 1 : 0) + (bias ? 2 : 0)) as [TensorType, TensorType, TensorType, TensorType, ...TensorType[]];
     const [rows, width] = dimsOf(x, 2, 'x');
     shapeIs(logits, [rows, experts], 'logits');
     if (!(k >= 1 && k <= experts)) throw new Error(`${k} of ${experts} experts`);
+    if (whole) multiple(experts, parts, 'experts', 'parts');
     const [both, k1] = dimsOf(gates, 2, 'gates and ups');
     const [out, inner] = dimsOf(downs, 2, 'downs');
     same(k1, width, 'the columns of gates and of x');

@@ -8,7 +8,7 @@ import type { Cached, KvState } from './interpret/kv-state.ts';
 import { dotsOf, linear } from './interpret/linear.ts';
 import { type Arithmetic, type Numbers, numbersOf } from './interpret/numbers.ts';
 import { columns, embed, norm, pickRows, quantise, rope, sideBySide } from './interpret/rows.ts';
-import { map, type Operand, operandAt, type Tensor, tensorAt, whole } from './interpret/tensor.ts';
+import { map, type Operand, operandAt, type Tensor, stacked, tensorAt, whole } from './interpret/tensor.ts';
 import type { Block, BodyKind, GraphModule, GraphOp, OpOf } from './module.ts';
 import type { OpKind, TensorAttrs } from './ops.ts';
 
@@ -98,11 +98,17 @@ function gathered({ strips }: OpOf<'allgather'>['attrs'], chips: readonly Tensor
   return sideBySide(Array.from({ length: strips }, (_, strip) => chips.map((chip) => columns(chip, { start: strip * width, end: (strip + 1) * width }))).flat());
 }
 
-/** Chips that share experts gather their inner rows before they go on. */
+/** Chips that share every expert gather their inner rows before they go on; of those that have whole experts each gets its columns of the result. */
 function runExperts(op: OpOf<'experts'>, operands: readonly (readonly Operand[])[], context: Context): readonly Tensor[] {
   const { attrs } = op;
-  const chips = Array.from({ length: Math.max(1, ...operands.map((values) => values.length)) }, (_, chip) => operands.map((values) => onChip(values, chip)));
   const how = { dots: dotsOf(context.arithmetic, dtypeOf(op.operands[2], context)), numbers: context.numbers, arithmetic: context.arithmetic };
+  if (attrs.whole) {
+    const all = operands.map(stacked);
+    const made = rounded(mixed(all, attrs, how, innerRows(all, attrs, how)), op, context);
+    const width = (made.shape[1] as number) / attrs.parts;
+    return Array.from({ length: attrs.parts }, (_, chip) => columns(made, { start: chip * width, end: (chip + 1) * width }));
+  }
+  const chips = Array.from({ length: Math.max(1, ...operands.map((values) => values.length)) }, (_, chip) => operands.map((values) => onChip(values, chip)));
   const inner = chips.map((own) => innerRows(own, attrs, how));
   const whole = attrs.parts === 1 ? undefined : sideBySide(inner);
   return chips.map((own, chip) => rounded(mixed(own, attrs, how, whole ?? (inner[chip] as Tensor)), op, context));

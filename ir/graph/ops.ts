@@ -42,10 +42,11 @@ export type GraphAttrs = {
    * are the weights of what they make of it, added up in this order. Expert e has rows e*2f to (e+1)*2f, gates first, and e*d to (e+1)*d:
    * down(activation(gate x) * up x), either product rounded to bf16. `scaled`: the rows multiplied are quantised, as by `quantise`.
    * Of `parts` chips each has so much of every expert's gates, ups and downs, and of the result's columns; inner rows are gathered, the chips' columns in rank order.
+   * `whole`: each has as many whole experts instead, in rank order, and all of every row.
    */
   readonly experts: {
     readonly experts: number; readonly k: number; readonly scores: (typeof routeScores)[number]; readonly normalise: boolean;
-    readonly activation: Activation; readonly scaled: boolean; readonly biased: boolean; readonly bias: boolean; readonly parts: number;
+    readonly activation: Activation; readonly scaled: boolean; readonly biased: boolean; readonly bias: boolean; readonly parts: number; readonly whole: boolean;
   };
   /** (x [t, d]) -> [samples, d]: the rows the step asks for (language models: where a next token is wanted). */
   readonly sampleRows: Record<never, never>;

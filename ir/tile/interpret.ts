@@ -105,12 +105,13 @@ const meanings: { readonly [K in TileKind]: Meaning<K> } = {
   route: ({ attrs, regions: { x, biases, indices, weights, offsets }, rows }, view, { memories }) =>
     routeRows(attrs, { x: view(x), biases: biases === undefined ? undefined : view(biases), indices: view(indices), weights: view(weights), offsets: view(offsets) }, memories.window(rows).count),
   bin: ({ attrs, regions, rows }, view, { memories }) =>
-    binPairs(attrs, { indices: view(regions.indices), offsets: view(regions.offsets), sources: view(regions.sources), targets: view(regions.targets), owners: view(regions.owners) }, memories.window(rows).count),
+    binPairs(attrs, { indices: view(regions.indices), offsets: view(regions.offsets), sources: view(regions.sources), places: view(regions.places), owners: view(regions.owners) }, memories.window(rows).count),
   mix: ({ attrs, regions: { x, weights, out }, rows }, view, { memories }) => mixRows(attrs.k, view(x), view(weights), view(out), memories.window(rows).count),
   allgather: ({ regions: { from, out }, rows }, view, { memories, chips }) => {
     if (chips > 1) throw new Error(`an all-gather of ${chips} chips cannot be interpreted on one`);
     copyRows(view(from), view(out), memories.window(rows).count);
   },
+  reduceScatter: () => shares(),
   exchange: () => shares(),
   collect: () => shares(),
   collectList: () => shares(),

@@ -38,11 +38,13 @@ export type TileAttrs = {
   readonly quantiseBlocks: Record<never, never>;
   /** The experts each row chooses: pairs of row and choice by expert, their weights, where each expert's begin (route). */
   readonly route: { readonly scores: (typeof routeScores)[number]; readonly normalise: boolean; readonly experts: number; readonly k: number };
-  /** Pairs into bins of one expert: row and pair of each place, expert of each bin; -1 where there is none (bin). */
-  readonly bin: { readonly experts: number; readonly k: number; readonly size: number };
+  /** Pairs into bins of one expert: the row of each place, the place of each pair, the expert of each bin; -1 where there is none. `group` chips share the experts, each has bins for its own alone (bin). */
+  readonly bin: { readonly experts: number; readonly k: number; readonly size: number; readonly group: number };
   /** Row i <- rows i*k to (i+1)*k - 1 of x times their weights, added up (mix). */
   readonly mix: { readonly k: number };
   readonly allgather: { readonly parts: number; readonly tag: number };
+  /** `out` has this chip's columns of the sum of what all chips bring. */
+  readonly reduceScatter: { readonly parts: number; readonly tag: number };
   /** Columns of all rows for whole rows of a share of them: `out` has this chip's. */
   readonly exchange: { readonly parts: number; readonly tag: number };
   /** The rows of all chips' shares; the elements of their lists. */
@@ -73,9 +75,10 @@ export const tileOperands = {
   quantise: { x: 'read', out: 'write', rowScale: 'write' },
   quantiseBlocks: { x: 'read', out: 'write', scales: 'write' },
   route: { x: 'read', biases: 'read?', indices: 'write', weights: 'write', offsets: 'write' },
-  bin: { indices: 'read', offsets: 'read', sources: 'write', targets: 'write', owners: 'write' },
+  bin: { indices: 'read', offsets: 'read', sources: 'write', places: 'write', owners: 'write' },
   mix: { x: 'read', weights: 'read', out: 'write' },
   allgather: { from: 'read', out: 'write' },
+  reduceScatter: { from: 'read', out: 'write' },
   exchange: { from: 'read', out: 'write' },
   collect: { from: 'read', out: 'write' },
   collectList: { from: 'read', out: 'write' },
@@ -85,7 +88,7 @@ export const tileOperands = {
 /** Which of a chip's queues runs each kind. */
 export const tileQueue = {
   input: 'ctl', load: 'dma0', store: 'dma1', gather: 'dma0', scatter: 'dma1', fill: 'dma0', weights: 'wld', multiply: 'mxu', drain: 'epi',
-  query: 'att', attend: 'att', finish: 'att', map: 'vec', norm: 'vec', rope: 'vec', quantise: 'vec', quantiseBlocks: 'vec', route: 'vec', bin: 'vec', mix: 'vec', allgather: 'col', exchange: 'col', collect: 'col', collectList: 'col', shift: 'col',
+  query: 'att', attend: 'att', finish: 'att', map: 'vec', norm: 'vec', rope: 'vec', quantise: 'vec', quantiseBlocks: 'vec', route: 'vec', bin: 'vec', mix: 'vec', allgather: 'col', reduceScatter: 'col', exchange: 'col', collect: 'col', collectList: 'col', shift: 'col',
 } as const satisfies Record<TileKind, string>;
 
 export type BufferFormat = Format;

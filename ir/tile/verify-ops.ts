@@ -32,9 +32,10 @@ const operandSpaces: { readonly [K in TileKind]: { readonly [N in keyof (typeof 
   quantise: { x: 'sram', out: 'sram', rowScale: 'sram' },
   quantiseBlocks: { x: 'sram', out: 'sram', scales: 'sram' },
   route: { x: 'sram', biases: 'sram', indices: 'sram', weights: 'sram', offsets: 'sram' },
-  bin: { indices: 'sram', offsets: 'sram', sources: 'sram', targets: 'sram', owners: 'sram' },
+  bin: { indices: 'sram', offsets: 'sram', sources: 'sram', places: 'sram', owners: 'sram' },
   mix: { x: 'sram', weights: 'sram', out: 'sram' },
   allgather: { from: 'sram', out: 'sram' },
+  reduceScatter: { from: 'sram', out: 'sram' },
   exchange: { from: 'sram', out: 'sram' },
   collect: { from: 'sram', out: 'sram' },
   collectList: { from: 'sram', out: 'sram' },
@@ -42,7 +43,7 @@ const operandSpaces: { readonly [K in TileKind]: { readonly [N in keyof (typeof 
 };
 
 /** Operands that are lists: packed, all of the step's rows or all from the first of a part on, not moved. */
-const lists = new Set(['index', 'worklist', 'pages', 'rowScale', 'biases', 'indices', 'offsets', 'sources', 'targets', 'owners']);
+const lists = new Set(['index', 'worklist', 'pages', 'rowScale', 'biases', 'indices', 'offsets', 'sources', 'places', 'owners']);
 const isList = (kind: TileKind, name: string): boolean => lists.has(name) || kind === 'collectList';
 /** Operands of which every op works on a window of rows; the others are read as wholes. */
 const wholes = new Set([...lists, 'params', 'sinks', 'slopes', 'same', 'weights']);
@@ -148,14 +149,14 @@ const checks: { readonly [K in TileKind]: Check<K> } = {
     buffer(weights).format !== 'f32' && 'writes weights that are not f32',
     (buffer(indices).format !== 'i32' || buffer(offsets).format !== 'i32') && 'writes lists that are not i32',
   ],
-  bin: ({ attrs, regions: { indices, offsets, sources, targets, owners }, rows }) => {
+  bin: ({ attrs, regions: { indices, offsets, sources, places, owners }, rows }) => {
     const bins = binsOf({ ...attrs, max: rows.max });
     return [
       attrs.size < 1 && 'has bins of no place',
       differ('a list that is not its pairs', indices.columns, rows.max * attrs.k),
       differ('a list that is not where its experts begin', offsets.columns, attrs.experts + 1),
       differ('sources that are not its places', sources.columns, bins * attrs.size),
-      differ('targets that are not its places', targets.columns, bins * attrs.size),
+      differ('places that are not those of its pairs', places.columns, rows.max * attrs.k),
       differ('owners that are not its bins', owners.columns, bins),
     ];
   },
@@ -166,6 +167,11 @@ const checks: { readonly [K in TileKind]: Check<K> } = {
     buffer(weights).format !== 'f32' && 'has weights that are not f32',
   ],
   allgather: sideBySide,
+  reduceScatter: ({ attrs, regions: { from, out } }, { module, buffer }) => [
+    differ('parts that are not the chips', attrs.parts, module.chips),
+    differ('columns that are not its part of them', out.columns * attrs.parts, from.columns),
+    differ('different formats', buffer(from).format, buffer(out).format),
+  ],
   exchange: sideBySide,
   collect: (op, near) => [differ('parts that are not the chips', op.attrs.parts, near.module.chips), ...moved(op.regions.from, op.regions.out, near)],
   collectList: ({ attrs, regions: { from, out } }, { module, buffer }) => [differ('parts that are not the chips', attrs.parts, module.chips), differ('different formats', buffer(from).format, buffer(out).format)],

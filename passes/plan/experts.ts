@@ -2,8 +2,8 @@ import { binsOf } from '../../isa-spec/bins.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
 import { type Cut, cutProduct, faultOfCut, type MatmulShape, planMatmul, rowsFieldMax, type Staging } from './matmul.ts';
 
-/** Rows of `width` columns that each choose `k` of so many experts, whose two products have `inner` columns between them, a part of them on each of `parts` chips. A place of a bin takes `bytesPerRow` of stages. */
-export type BinsShape = { readonly rows: number; readonly experts: number; readonly k: number; readonly width: number; readonly inner: number; readonly out: number; readonly parts: number; readonly elementBytes: number; readonly bytesPerRow: number };
+/** Rows of `width` columns that each choose `k` of so many experts, whose two products have `inner` columns between them, a part of them on each of `parts` chips; or `group` chips have as many experts each. A place of a bin takes `bytesPerRow` of stages. */
+export type BinsShape = { readonly rows: number; readonly experts: number; readonly k: number; readonly group: number; readonly width: number; readonly inner: number; readonly out: number; readonly parts: number; readonly elementBytes: number; readonly bytesPerRow: number };
 
 /** What is decided of them: places of a bin, each of which is one row tile; how its two products are cut; slots of the rings of their weights. */
 export type Bins = { readonly size: number; readonly ringDepth: number; readonly gate: Cut; readonly down: Cut };
@@ -25,7 +25,7 @@ export function shapesOfBins({ width, inner, out, parts, elementBytes, bytesPerR
 
 /** The bins with the fewest estimated cycles for all of them together; undefined if none has room. */
 export function planBins(shape: BinsShape, machine: Machine, staging: Staging): Bins | undefined {
-  const { rows, k, experts } = shape;
+  const { rows, k, experts, group } = shape;
   if (rows > rowsFieldMax) return undefined;
   const ringDepth = Math.min(ringMost, staging.ringDepth);
   let best: { readonly bins: Bins; readonly cycles: number } | undefined;
@@ -35,7 +35,7 @@ export function planBins(shape: BinsShape, machine: Machine, staging: Staging): 
     const gate = planMatmul(shapes.gate, machine, { ...staging, ringDepth });
     const down = planMatmul(shapes.down, machine, { ...staging, ringDepth });
     if (gate === undefined || down === undefined || gate.rowTile < size || down.rowTile < size) continue;
-    const cycles = binsOf({ max: rows, k, experts, size }) * (cutProduct(shapes.gate, gate, machine).cycles + cutProduct(shapes.down, down, machine).cycles);
+    const cycles = binsOf({ max: rows, k, experts, group, size }) * (cutProduct(shapes.gate, gate, machine).cycles + cutProduct(shapes.down, down, machine).cycles);
     if (best === undefined || cycles < best.cycles) best = { bins: { size, ringDepth, gate, down }, cycles };
   }
   return best?.bins;

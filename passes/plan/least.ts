@@ -76,14 +76,14 @@ function codedIn({ body }: GraphModule): ReadonlySet<ValueId> {
   return new Set([...readers.keys()].filter(isCoded));
 }
 
-/** Every expert somebody may choose is read; rows meet the `k` they choose. */
-function addExperts(work: Work, { attrs: { experts, k, parts }, operands }: OpOf<'experts'>, given: Given, times: number): void {
+/** Every expert somebody may choose is read; rows meet the `k` they choose. Of chips with whole experts each sends the others the columns they have of a row and choice: its program knows no choice that would spare it any. */
+function addExperts(work: Work, { attrs: { experts, k, parts, whole }, operands }: OpOf<'experts'>, given: Given, times: number): void {
   const [x, gates, downs] = [operands[0], operands[2], operands[3]].map((value) => given.module.types[value as ValueId] as TensorType) as [TensorType, TensorType, TensorType];
   const pairs = rowsOf(x, given) * k;
   const [matrices, inner] = [elements(gates) + elements(downs), sizeOf(gates.shape[0]) / experts / 2];
   work.matrix += (times * pairs * matrices * (gates.dtype === 'bf16' ? given.slow : 1)) / experts;
   work.hbm += times * (bytesOf(gates) + bytesOf(downs)) * Math.min(1, pairs / experts);
-  work.link += times * pairs * inner * formatBytes[gates.dtype as Format] * (parts - 1);
+  work.link += times * pairs * (parts - 1) * (whole ? (sizeOf(x.shape[1]) / parts) * formatBytes.bf16 : inner * formatBytes[gates.dtype as Format]);
 }
 
 function addAttention(work: Work, { attrs, operands }: OpOf<'attention'>, { module, step, slow }: Given, times: number): void {

@@ -45,7 +45,7 @@ export function liftExperts(op: OpOf<'tmoe'>, raising: Raising): Lifted {
     ] : []),
   ];
   const attrs: RowNode['attrs'] & object = {
-    experts, k, scores: scores === 'sigmoid' ? 'sigmoid' : 'softmax', normalise: normalise || scores === 'chosen', activation, scaled: false, biased, bias: expertBias, parts: 1,
+    experts, k, scores: scores === 'sigmoid' ? 'sigmoid' : 'softmax', normalise: normalise || scores === 'chosen', activation, scaled: false, biased, bias: expertBias, parts: 1, whole: false,
   } as const;
   const row = { kind: 'experts', attrs, rows: [x, logits], weights, width, of: x.of, from: [op] } as RowNode;
   return { row, layout: { base: 0, axes: [...view.layout.axes.slice(0, -1), [{ axis: 'feature', size: width, stride: 1 }]] }, scale: 1, past: undefined };
@@ -65,7 +65,7 @@ export function sharedExpert(x: View, gate: View, op: GraphOp): View | undefined
   if (up.rows[0] !== input || tokensOf(x) !== tokensOf(gate)) return undefined;
   const [first, second, last] = [linear, up, down].map((row) => row.weights[0] as Weight) as [Weight, Weight, Weight];
   const gates: Weight = { ...first, name: `${first.name}|${second.name}`, shape: [2 * up.width, input.width], instances: [{ kind: 'concat', axis: 0, of: [first.instances[0] as WeightExpr, second.instances[0] as WeightExpr] }] };
-  const attrs = { experts: 1, k: 1, scores: 'sigmoid', normalise: false, activation: acted.attrs.activation, scaled: false, biased: false, bias: false, parts: 1 } as const;
+  const attrs = { experts: 1, k: 1, scores: 'sigmoid', normalise: false, activation: acted.attrs.activation, scaled: false, biased: false, bias: false, parts: 1, whole: false } as const;
   const from = [...product.from, ...acted.from, ...linear.from, ...up.from, ...down.from, ...gate.row.from, op];
   return viewOf({ kind: 'experts', attrs, rows: [input, logits], weights: [gates, last], width: down.width, of: down.of, from }, x);
 }

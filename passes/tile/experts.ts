@@ -15,35 +15,37 @@ import { affine, times } from './writer.ts';
 /**
  * experts -> a choice for every row of the step at once, and its pairs of row and expert in bins of one expert each: a loop over bins is
  * static, whatever is chosen. In each, rows gathered from HBM, weights gathered by the bin's expert, two products, results
- * scattered to HBM by pair. Then each row's results are added up.
+ * stored in HBM as they lie. Then each row's results are gathered by their pairs' places, and added up. Where chips have experts of their own, what one has no place for is zeros,
+ * and the sum over the chips is what the one that has made of it.
  */
 export function lowerExperts(low: Lowering, op: OpOf<'experts'>, tag: number): void {
   const { write } = low;
-  const { experts, k, scores, normalise, activation, scaled, biased, bias, parts } = op.attrs;
+  const { experts, k, scores, normalise, activation, scaled, biased, bias, parts, whole } = op.attrs;
+  const [divided, group] = whole ? [1, parts] : [parts, 1];
   const [xValue, logits, gates, downs, ...lists] = op.operands as [ValueId, ValueId, ValueId, ValueId, ...ValueId[]];
   const choiceBias = biased ? lists[scaled ? 2 : 0] : undefined;
   const biases = bias ? lists.slice(-2) : [];
   const [x, out] = [low.place(xValue), low.place(op.results[0] as ValueId)];
-  const mixing = mixTiling(low, { limit: rowLimit(low, out.of), k, width: out.columns, out });
+  const mixing = mixTiling(low, { limit: rowLimit(low, out.of), k, group, out });
   // Of the last row tile too there is a choice for every row.
   const limit = mixing.rowTile * mixing.rowTiles;
   const name = `experts.${op.results[0]}`;
   const format = scaled ? 'e4m3' : 'bf16';
   const inner = weightOf(low, downs).shape[1] as number;
-  const { size, ringDepth, gate: gatePlan, down: downPlan } = binning(low, { rows: limit, experts, k, width: x.columns, out: out.columns, inner, parts, elementBytes: formatBytes[format] });
-  const bins = binsOf({ max: limit, k, experts, size });
+  const { size, ringDepth, gate: gatePlan, down: downPlan } = binning(low, { rows: limit, experts, k, group, width: x.columns, out: out.columns * group, inner, parts: divided, elementBytes: formatBytes[format] });
+  const bins = binsOf({ max: limit, k, experts, size, group });
 
   const list = (what: string, of: 'i32' | 'f32', words: number): Region => wholeList(write, listBuffer(write, `${name}.${what}`, of, words));
   const weights = listBuffer(write, `${name}.weights`, 'f32', limit * k);
   const [indices, offsets, owners] = [list('indices', 'i32', limit * k), list('offsets', 'i32', experts + 1), list('owners', 'i32', bins)];
-  const [sources, targets] = [list('sources', 'i32', bins * size), list('targets', 'i32', bins * size)];
+  const [sources, places] = [list('sources', 'i32', bins * size), list('places', 'i32', limit * k)];
   const step: RowBound = { max: limit, of: out.of };
   const routed = { indices, weights: wholeList(write, weights), offsets };
   write.op('route', { scores, normalise, experts, k }, { x: inSram(low, low.place(logits), limit), biases: choiceBias === undefined ? undefined : choiceList(low, choiceBias, name), ...routed }, step);
-  write.op('bin', { experts, k, size }, { indices, offsets, sources, targets, owners }, step);
+  write.op('bin', { experts, k, size, group }, { indices, offsets, sources, places, owners }, step);
 
   const rowsIn = tableOf(low, x);
-  const made = write.buffer({ name: `${name}.made`, space: 'hbm', role: 'value', format: 'bf16', rows: limit * k, columns: out.columns });
+  const made = write.buffer({ name: `${name}.made`, space: 'hbm', role: 'value', format: 'bf16', rows: bins * size, columns: out.columns * group });
   const rows: RowBound = { max: size, of: 'all' };
   const stage = (what: string, of: Format, columns: number, depth: number): Region =>
     write.region(write.buffer({ name: `${name}.${what}`, space: 'sram', role: 'stage', format: of, rows: size, columns, depth }), affine(0), size, columns, { slot: affine(0, 0, depth === 1 ? 0 : 1) });
@@ -54,24 +56,24 @@ export function lowerExperts(low: Lowering, op: OpOf<'experts'>, tag: number): v
   };
   const own = stage('rows', bufferOf(low, x.buffer).format, x.columns, 2);
   const hidden = stage('inner', 'bf16', inner, 1);
-  const part = parts === 1 ? hidden : stage('part', 'bf16', inner / parts, 1);
-  const answer = stage('answers', 'bf16', out.columns, 2);
+  const part = divided === 1 ? hidden : stage('part', 'bf16', inner / divided, 1);
+  const answer = stage('answers', 'bf16', out.columns * group, 2);
   const [first, second] = [quantised('rows', own), quantised('inner', hidden)];
   const [gateSums, downSums] = accumulators(low, [gatePlan, downPlan], bins) as [Sums, Sums];
   const products = [
-    product(low, { weight: gates, bias: biases[0], plan: gatePlan, acc: gateSums, ringDepth, gated: true, activation, scaled, experts, owners, format }),
-    product(low, { weight: downs, bias: biases[1], plan: downPlan, acc: downSums, ringDepth, gated: false, activation: 'none', scaled, experts, owners, format }),
+    product(low, { weight: gates, bias: biases[0], plan: gatePlan, acc: gateSums, ringDepth, gated: true, activation, scaled, experts: experts / group, owners, format }),
+    product(low, { weight: downs, bias: biases[1], plan: downPlan, acc: downSums, ringDepth, gated: false, activation: 'none', scaled, experts: experts / group, owners, format }),
   ] as const;
   write.loop(1, 'bins', bins, () => {
     write.op('gather', { skip: true }, { table: write.region(rowsIn, affine(0), rowsAtMost(low, x.of), x.columns), index: sources, out: own }, rows);
     if (first.rowScale !== undefined) write.op('quantise', {}, { x: own, out: first.a, rowScale: first.rowScale }, rows);
     products[0](first.a, first.rowScale, part, rows);
-    if (parts > 1) write.op('allgather', { parts, tag }, { from: part, out: hidden }, rows);
+    if (divided > 1) write.op('allgather', { parts, tag }, { from: part, out: hidden }, rows);
     if (second.rowScale !== undefined) write.op('quantise', {}, { x: hidden, out: second.a, rowScale: second.rowScale }, rows);
     products[1](second.a, second.rowScale, answer, rows);
-    write.op('scatter', { skip: true }, { from: answer, index: targets, out: write.region(made, affine(0), limit * k, out.columns) }, rows);
+    write.op('store', {}, { from: answer, out: write.region(made, affine(0, 0, bins === 1 ? 0 : size), size, out.columns * group) }, rows);
   });
-  mixRows(low, { name, k, made, weights, out, ...mixing });
+  mixRows(low, { name, k, group, tag, made: write.region(made, affine(0), bins * size, out.columns * group), places, weights, out, ...mixing });
 }
 
 type Product = {
@@ -146,25 +148,32 @@ function binning(low: Lowering, shape: Omit<BinsShape, 'bytesPerRow'>): { readon
 type Mixing = { readonly rowTile: number; readonly rowTiles: number };
 
 /** Row tiles in which results are added up. */
-function mixTiling(low: Lowering, { limit, k, width, out }: { readonly limit: number; readonly k: number; readonly width: number; readonly out: Place }): Mixing {
-  const bytesPerRow = 2 * k * rowBytes(low, 'bf16', width) + 2 * rowBytes(low, bufferOf(low, out.buffer).format, width);
+function mixTiling(low: Lowering, { limit, k, group, out }: { readonly limit: number; readonly k: number; readonly group: number; readonly out: Place }): Mixing {
+  const { columns } = out;
+  const gathered = rowBytes(low, 'bf16', columns * group) + (group === 1 ? 0 : rowBytes(low, 'bf16', columns));
+  const bytesPerRow = 2 * k * gathered + 2 * rowBytes(low, bufferOf(low, out.buffer).format, columns);
   const settled = low.settle('mix', 'results', { rows: limit, k, words: low.machine.sram.lineBytes.value / formatBytes.f32, bytesPerRow });
   if (settled === undefined) throw new DoesNotFit();
   return { ...settled, rowTiles: Math.ceil(limit / settled.rowTile) };
 }
 
+type Made = { readonly name: string; readonly k: number; readonly group: number; readonly tag: number; readonly made: Region; readonly places: Region; readonly weights: BufferId; readonly out: Place };
+
 /** Adds up what the experts of each row have made of it. */
-function mixRows(low: Lowering, { name, k, made, weights, out, rowTile, rowTiles }: Mixing & { readonly name: string; readonly k: number; readonly made: BufferId; readonly weights: BufferId; readonly out: Place }): void {
+function mixRows(low: Lowering, { name, k, group, tag, made, places, weights, out, rowTile, rowTiles }: Mixing & Made): void {
   const { write } = low;
   const slot = affine(0, 0, 1);
   const pairsOfTile = rowTiles === 1 ? 0 : rowTile * k;
   const inHbm = bufferOf(low, out.buffer).space === 'hbm';
-  const stage = write.buffer({ name: `${name}.mix`, space: 'sram', role: 'stage', format: 'bf16', rows: rowTile * k, columns: out.columns, depth: 2 });
+  const ofPairs = (what: string, columns: number): Region => write.region(write.buffer({ name: `${name}.${what}`, space: 'sram', role: 'stage', format: 'bf16', rows: rowTile * k, columns, depth: 2 }), affine(0), rowTile * k, columns, { slot });
+  const gathered = ofPairs('mix', out.columns * group);
+  const pairs = group === 1 ? gathered : ofPairs('mix.part', out.columns);
   const outStage = inHbm ? write.buffer({ name: `${name}.out`, space: 'sram', role: 'stage', format: bufferOf(low, out.buffer).format, rows: rowTile, columns: out.columns, depth: 2 }) : undefined;
   const rows: RowBound = { max: rowTile, of: out.of };
   write.loop(1, 'rows', rowTiles, () => {
-    const pairs = write.region(stage, affine(0), rowTile * k, out.columns, { slot });
-    write.op('load', {}, { from: write.region(made, affine(0, 0, pairsOfTile), rowTile * k, out.columns), out: pairs }, { max: rowTile * k, of: 'all' });
+    const each: RowBound = { max: rowTile * k, of: 'all' };
+    write.op('gather', { skip: true }, { table: made, index: places, out: gathered }, each);
+    if (group > 1) write.op('reduceScatter', { parts: group, tag }, { from: gathered, out: pairs }, each);
     const home = rowsOf(low, out, affine(0, 0, rowTile), rowTile, rowTile * rowTiles);
     const sums = outStage === undefined ? home : write.region(outStage, affine(0), rowTile, out.columns, { slot });
     write.op('mix', { k }, { x: pairs, weights: write.region(weights, affine(0), 1, rowTile * k, { column: affine(0, 0, pairsOfTile) }), out: sums }, rows);

@@ -13,26 +13,30 @@ const wordsAt = ({ sram, geometry }: Chip, line: number, count: number): Int32Ar
 };
 
 /** Pairs of one expert after the other, to bins that have places for no other expert. */
-export const bin: Execute<'bin'> = (chip, queue, { indices, offsets, sources, targets, owners, experts, k, size, rows: window }) => {
+export const bin: Execute<'bin'> = (chip, queue, { indices, offsets, inverse = false, sources, targets, owners, experts, k, size, group = 1, rows: window }) => {
   const { rows } = windowOf(queue, window);
   const pairs = rows * k;
-  const bins = binsOf({ max: window.max, k, experts, size });
-  const [sourceOf, targetOf] = [new Int32Array(bins * size).fill(-1), new Int32Array(bins * size).fill(-1)];
+  const bins = binsOf({ max: window.max, k, experts, size, group });
+  const [sourceOf, targetOf] = [new Int32Array(bins * size).fill(-1), new Int32Array(inverse ? window.max * k : bins * size).fill(-1)];
+  const own = experts / group;
+  const first = (chip.rank % group) * own;
   const ownerOf = new Int32Array(bins).fill(-1);
   if (rows > 0) {
     const index = wordsAt(chip, indices, pairs);
     const starts = wordsAt(chip, offsets, experts + 1);
     if (starts[0] !== 0 || starts[experts] !== pairs || starts.some((start, e) => e > 0 && start < starts[e - 1]!)) throw new SimulationFault('table', `offsets do not ascend from 0 to ${pairs}`);
     let next = 0;
-    for (let e = 0; e < experts; e++) {
+    for (let e = first; e < first + own; e++) {
       for (let from = starts[e]!; from < starts[e + 1]!; from += size, next++) {
         if (next >= bins) throw new SimulationFault('table', `an expert has more than the ${rows} rows there are`);
-        ownerOf[next] = e;
+        ownerOf[next] = e - first;
         for (let j = from; j < Math.min(from + size, starts[e + 1]!); j++) {
           const pair = index[j]!;
           if (!(pair >= 0 && pair < pairs)) throw new SimulationFault('table', `index ${j} is ${pair}, which is no pair of 0 to ${pairs - 1}`);
-          sourceOf[next * size + j - from] = Math.floor(pair / k);
-          targetOf[next * size + j - from] = pair;
+          const place = next * size + j - from;
+          sourceOf[place] = Math.floor(pair / k);
+          if (inverse) targetOf[pair] = place;
+          else targetOf[place] = pair;
         }
       }
     }

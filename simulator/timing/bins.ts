@@ -32,12 +32,13 @@ export function usefulShares(streams: ChipStreams, counts: readonly number[]): r
   });
 }
 
-function binsIn({ experts, k, size, rows: { max, reg } }: InstructionOf<'bin'>['fields'], { instructions }: Stream, counts: readonly number[]): Bins {
+function binsIn({ experts, k, size, group = 1, rows: { max, reg } }: InstructionOf<'bin'>['fields'], { instructions }: Stream, counts: readonly number[]): Bins {
   const loaded = instructions.find((instruction) => instruction.op === 'sreg' && instruction.fields.reg === reg);
   const count = loaded?.op === 'sreg' ? Math.min(max, counts[stepCounts.indexOf(loaded.fields.count)]!) : max;
-  const bins = binsOf({ max, k, experts, size });
-  // Each row chooses k experts: the fewest that serve them all, each with no more rows than there are.
-  return { bins, size, places: (count * k) / (bins * size), owners: Math.min(1, Math.min(experts, count * k) / bins) };
+  const bins = binsOf({ max, k, experts, size, group });
+  // Each row chooses k experts: the fewest that serve them all, each with no more rows than there are; of those chips share, each has as many as the others.
+  const pairs = (count * k) / group;
+  return { bins, size, places: pairs / (bins * size), owners: Math.min(1, Math.min(experts / group, pairs) / bins) };
 }
 
 /** Turns of the loop over bins around each instruction; 1 where there is none. */

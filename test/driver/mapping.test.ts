@@ -63,7 +63,7 @@ describe('--explain mapping', () => {
     const report = (await asked(...words)) as CostReport;
     const [best, ...others] = rows;
     expect(report.mapping).toMatchObject({ tp: best!.tp, pp: best!.pp, replicas: best!.replicas });
-    expect(rows.map(({ tp, pp }) => `${tp} ${pp}`).toSorted()).toEqual(mappingsOf(8).map(({ tp, pp }) => `${tp} ${pp}`).toSorted());
+    expect(rows.map(({ tp, pp }) => `${tp} ${pp}`).toSorted()).toEqual(mappingsOf(8, false).map(({ tp, pp }) => `${tp} ${pp}`).toSorted());
     for (const { why } of others) expect(why).toMatch(/^\d+\.\d % slower: |^not compiled: at most ~[\d,]+ tok\/s whatever the schedule, for ~.* in a step$/);
   });
 
@@ -96,10 +96,49 @@ describe('--explain mapping', () => {
   });
 });
 
+describe('experts', () => {
+  const mixture = {
+    model_type: 'mixtral', hidden_size: 512, intermediate_size: 1024, num_hidden_layers: 8, num_attention_heads: 8, num_key_value_heads: 8, vocab_size: 4096, num_local_experts: 16, num_experts_per_tok: 2,
+    max_position_embeddings: 512, rms_norm_eps: 1e-5, rope_theta: 1e6, hidden_act: 'silu', tie_word_embeddings: false,
+  };
+  const asked = (config: object, ...words: readonly string[]): ReturnType<typeof sohuc> => {
+    const at = folder();
+    writeFileSync(join(at, 'config.json'), JSON.stringify(config));
+    return sohuc(at, '--machine', 'sohu-8', '--isl', '1', '--osl', '64', '--batch', '64', '--out', join(at, 'out'), '--json', ...words);
+  };
+  type Spread = Row & { readonly ep: number; readonly bound: { readonly tokensPerSecond: number } };
+
+  it('are divided, or spread over the chips whole, whichever is faster', async () => {
+    const rows = JSON.parse((await asked(mixture, '--explain', 'mapping')).stdout) as readonly Spread[];
+    expect(rows.map(flagsOf).toSorted()).toEqual(mappingsOf(8, true).map(flagsOf).toSorted());
+    for (const { totalTokensPerSecond = 0, bound } of rows) expect(totalTokensPerSecond).toBeLessThanOrEqual(bound.tokensPerSecond);
+    const [best] = rows;
+    const { mapping } = JSON.parse((await asked(mixture)).stdout) as CostReport;
+    expect([mapping.tp, mapping.ep, mapping.pp]).toEqual([best?.tp, best?.ep, best?.pp]);
+    expect(best).toMatchObject({ tp: 8, ep: 8 });
+    const given = JSON.parse((await asked(mixture, '--mapping', 'tp8xpp1xep8')).stdout) as CostReport;
+    expect(given.mapping).toMatchObject({ tp: 8, ep: 8, pp: 1, replicas: 1 });
+  });
+
+  it.each([
+    ['of which chips would have different numbers', { ...mixture, num_local_experts: 12 }, ['--ep', '8'], /the number of experts 12 cannot be divided over `--ep 8`.*num_local_experts.*use a --ep that divides 12/s],
+    ['that are not there', llama70, ['--ep', '2'], /the model has no experts that `--ep 2` could spread over chips/],
+    ['for some chips of a layer', mixture, ['--tp', '8', '--ep', '4'], /`--ep 4`: whole experts are spread over all of the 8 chips a layer is divided over, or none is/],
+  ] as const)('%s are refused', async (_, config, words, message) => {
+    const { code, stdout, stderr } = await asked(config, ...words);
+    expect(code).toBeGreaterThan(0);
+    expect(`${stdout}${stderr}`).toMatch(message);
+  });
+});
+
 it('every mapping has all chips, and every division is there once', () => {
   for (const chips of [1, 2, 6, 8]) {
-    expect(mappingsOf(chips).map(({ tp, pp, replicas }) => tp * pp * replicas)).toEqual(mappingsOf(chips).map(() => chips));
-    expect(new Set(mappingsOf(chips).map((mapping) => flagsOf(mapping))).size).toBe(divisionsOf(chips).length);
+    const [plain, spread] = [mappingsOf(chips, false), mappingsOf(chips, true)];
+    for (const { tp, pp, replicas } of spread) expect(tp * pp * replicas).toBe(chips);
+    expect(plain.map(flagsOf).toSorted()).toEqual(divisionsOf(chips).map(flagsOf).toSorted());
+    expect(new Set(spread.map(flagsOf)).size).toBe(spread.length);
+    expect(spread.filter(({ ep }) => ep === 1)).toEqual(plain);
+    expect(spread.filter(({ ep }) => ep > 1).map((mapping) => ({ ...mapping, ep: 1 }))).toEqual(plain.filter(({ tp }) => tp > 1));
   }
   expect(divisionsOf(4).map(flagsOf)).toEqual(['one chip', '--pp 2', '--tp 2', '--pp 4', '--tp 2 --pp 2', '--tp 4']);
 });

@@ -93,8 +93,8 @@ describe('--tiling', () => {
 
   it.each<[string, unknown, RegExp]>([
     ['nothing of the kind', { schema: 'sohuc-claim/1' }, /E4004.*is no tiling plan: `schema` must be one of sohuc-tiling\/1/],
-    ['no stages', { schema: 'sohuc-tiling/1', mapping: { tp: 1, pp: 1, replicas: 1 }, workload: { isl: 16, osl: 8, batch: 8 }, stages: [] }, /E4004.*it is of 0 kinds of stages, and there is 1/],
-    ['of more chips than there are', { schema: 'sohuc-tiling/1', mapping: { tp: 1, pp: 1, replicas: 2 }, workload: { isl: 16, osl: 8, batch: 8 }, stages: [] }, /`tiny` has 1 chip/],
+    ['no stages', { schema: 'sohuc-tiling/1', mapping: { tp: 1, ep: 1, pp: 1, replicas: 1 }, workload: { isl: 16, osl: 8, batch: 8 }, stages: [] }, /E4004.*it is of 0 kinds of stages, and there is 1/],
+    ['of more chips than there are', { schema: 'sohuc-tiling/1', mapping: { tp: 1, ep: 1, pp: 1, replicas: 2 }, workload: { isl: 16, osl: 8, batch: 8 }, stages: [] }, /`tiny` has 1 chip/],
   ])('refuses %s', async (_, given, message) => {
     const at = folder();
     writeFileSync(join(at, 'plan.json'), JSON.stringify(given));

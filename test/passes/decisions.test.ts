@@ -21,7 +21,7 @@ const questions: { readonly [Q in Question]: fc.Arbitrary<Questions[Q]['of']> } 
       beside: fc.constantFrom(undefined, 'begins' as const, 'goes on' as const),
     }),
   ),
-  bins: fc.record({ rows: size(9000), experts: size(64), k: size(8), width: size(8192), inner: size(4096).map((half) => 8 * half), out: size(8192), parts: fc.constantFrom(1, 2, 8), elementBytes, bytesPerRow: size(200000) }),
+  bins: fc.record({ rows: size(9000), experts: size(32).map((half) => 2 * half), k: size(8), width: size(8192), inner: size(4096).map((half) => 8 * half), out: size(8192), group: fc.constantFrom(1, 2), parts: fc.constantFrom(1, 2, 8), elementBytes, bytesPerRow: size(200000) }),
 };
 const where = { op: 'layer.1.op', what: 'it' };
 

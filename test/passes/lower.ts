@@ -20,10 +20,10 @@ import type { Bounds } from '../../passes/tile/lowering.ts';
 export const smallBounds: Bounds = { tokens: 20, sequences: 3, samples: 3, memory: 0, poolPages: 9, pageRows: 16, pageListEntries: 9 };
 
 /** A frontend's rows down to the normative graph. */
-export function normative(module: GraphModule, machine: Machine, precision: Precision, tp = 1): GraphModule {
+export function normative(module: GraphModule, machine: Machine, precision: Precision, tp = 1, ep = 1): GraphModule {
   const diagnostics = new Diagnostics();
   const fused = fuseResidual(fuseActivation(fuseGated(module)));
-  const shared = fuseSharedInput(shard(fused, tp, machine, diagnostics), machine.sram.lineBytes.value);
+  const shared = fuseSharedInput(shard(fused, { tp, ep }, machine, diagnostics), machine.sram.lineBytes.value);
   if (diagnostics.hasErrors) throw new Error(diagnostics.all.map(({ message }) => message).join('\n'));
   return group(assignFormats(shared, precision, machine));
 }

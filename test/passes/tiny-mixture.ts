@@ -29,7 +29,7 @@ export function tinyMixture(attrs: Pick<GraphAttrs['experts'], 'experts' | 'k' |
         ...(attrs.biased ? [weight('layer.{}.choice', [experts], layers)] : []),
         ...(attrs.bias ? [weight('layer.{}.gates.bias', [experts * 2 * inner], layers), weight('layer.{}.downs.bias', [experts * hidden], layers)] : []),
       ];
-      return [build.op('add', {}, [h, build.op('experts', { ...attrs, activation: 'silu', scaled: false, parts: 1 }, [n, logits, ...matrices, ...lists])])];
+      return [build.op('add', {}, [h, build.op('experts', { ...attrs, activation: 'silu', scaled: false, parts: 1, whole: false }, [n, logits, ...matrices, ...lists])])];
     });
     const n = build.op('sampleRows', {}, [build.op('norm', { norm: 'rms', groups: 1, epsilon: 1e-5 }, [last as ValueId, weight('norm', [hidden])])]);
     return [build.op('linear', plain, [n, weight('head', [vocabulary, hidden])])];

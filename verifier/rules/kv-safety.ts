@@ -12,7 +12,7 @@ const listsWith = (pages: HostTable | undefined): (typeof lists)[keyof typeof li
 
 /**
  * V19, as far as it can be known before a step. Keys and values go to, and come from, pages of one layout; rows, pages and work
- * lists are those of the host's tables for it, copied whole. Rows of bins come from scratch and go there, weights of their owners come from weights,
+ * lists are those of the host's tables for it, copied whole. Rows of bins come from scratch and go there, or are read back by their places, weights of their owners come from weights,
  * places that are nobody's left out. That slots are apart, pages allocated and lists in range is
  * the host's promise for each step, which the loader's step-control block is checked for.
  */
@@ -64,11 +64,19 @@ function listsOf({ queues, program }: ChipView): ReadonlyMap<number, HostTable> 
   }));
 }
 
+type BinList = 'sources' | 'targets' | 'places' | 'owners';
+
 /** What the lists of `bin`s are, by the SRAM line they start at; and of other lists at other times. */
-function binListsOf({ queues }: ChipView): ReadonlyMap<number, ReadonlySet<'sources' | 'targets' | 'owners'>> {
-  const lists = new Map<number, Set<'sources' | 'targets' | 'owners'>>();
+function binListsOf({ queues }: ChipView): ReadonlyMap<number, ReadonlySet<BinList>> {
+  const lists = new Map<number, Set<BinList>>();
+  const add = (line: number, list: BinList): unknown => lists.set(line, (lists.get(line) ?? new Set()).add(list));
   for (const { code } of queues) {
-    for (const { op, fields } of code) if (op === 'bin') for (const of of ['sources', 'targets', 'owners'] as const) lists.set(fields[of], (lists.get(fields[of]) ?? new Set()).add(of));
+    for (const { op, fields } of code) {
+      if (op !== 'bin') continue;
+      add(fields.sources, 'sources');
+      add(fields.targets, fields.inverse === true ? 'places' : 'targets');
+      add(fields.owners, 'owners');
+    }
   }
   return lists;
 }

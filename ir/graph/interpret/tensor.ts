@@ -13,6 +13,21 @@ export function rowsAt(operand: Operand, start: number, count: number): Float64A
   return operand.data.subarray(start * width, (start + count) * width);
 }
 
+/** Rows of several operands, one's below another's. */
+export function stacked(parts: readonly Operand[]): Operand {
+  const [first, ...others] = parts as readonly [Operand, ...Operand[]];
+  if (others.length === 0) return first;
+  const height = first.shape[0] as number;
+  return {
+    shape: first.shape.with(0, parts.length * height),
+    read: (start, count) => {
+      const part = operandAt(parts, Math.floor(start / height));
+      if ((start % height) + count > height) throw new Error('internal: rows of two chips are read at once');
+      return rowsAt(part, start % height, count);
+    },
+  };
+}
+
 export const whole = (operand: Operand): Tensor => ('read' in operand ? { shape: operand.shape, data: operand.read(0, operand.shape[0] ?? 1) } : operand);
 
 /** The operand at a place; its absence is a fault of the module, which the verifier tells. */

@@ -41,11 +41,11 @@ function scoresOf(scores: TileAttrs['route']['scores'], logits: Float64Array): F
   return powers.map((power) => fround(power / sum));
 }
 
-type Bins = { readonly indices: View; readonly offsets: View; readonly sources: View; readonly targets: View; readonly owners: View };
+type Bins = { readonly indices: View; readonly offsets: View; readonly sources: View; readonly places: View; readonly owners: View };
 
 /** Each expert's pairs to bins of their own; -1 where there is nothing. */
-export function binPairs({ experts, k, size }: TileAttrs['bin'], { indices, offsets, sources, targets, owners }: Bins, count: number): void {
-  for (const list of [sources, targets, owners]) list.row(0).fill(-1);
+export function binPairs({ experts, k, size }: TileAttrs['bin'], { indices, offsets, sources, places, owners }: Bins, count: number): void {
+  for (const list of [sources, places, owners]) list.row(0).fill(-1);
   if (count === 0) return;
   let bin = 0;
   for (let e = 0; e < experts; e++) {
@@ -54,7 +54,7 @@ export function binPairs({ experts, k, size }: TileAttrs['bin'], { indices, offs
       const place = bin * size + (j - from);
       const pair = indices.row(0)[j]!;
       sources.row(0)[place] = Math.floor(pair / k);
-      targets.row(0)[place] = pair;
+      places.row(0)[pair] = place;
       owners.row(0)[Math.floor(place / size)] = e;
     }
     bin += Math.ceil((to - from) / size);

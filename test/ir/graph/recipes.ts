@@ -80,7 +80,7 @@ export const recipes: { readonly [K in OpKind]: Recipe } = {
   }, ['tokens']),
   experts: onMatrix(({ build, tape, weight }, { x, width }) => {
     const [experts, inner] = [1 + tape.below(3), 1 + tape.below(2)];
-    const attrs = { experts, k: 1 + tape.below(experts), scores: tape.one(routeScores), normalise: tape.below(2) === 1, activation: tape.one(activations), scaled: tape.below(2) === 1, biased: tape.below(2) === 1, bias: tape.below(2) === 1, parts: 1 };
+    const attrs = { experts, k: 1 + tape.below(experts), scores: tape.one(routeScores), normalise: tape.below(2) === 1, activation: tape.one(activations), scaled: tape.below(2) === 1, biased: tape.below(2) === 1, bias: tape.below(2) === 1, parts: 1, whole: false };
     const logits = build.op('linear', plain, [x, weight([experts, width])]);
     const perRow = (present: boolean): readonly ValueId[] => (present ? [weight([experts * 2 * inner]), weight([experts * width])] : []);
     return [build.op('experts', attrs, [x, logits, weight([experts * 2 * inner, width]), weight([experts * width, inner]), ...perRow(attrs.scaled), ...(attrs.biased ? [weight([experts])] : []), ...perRow(attrs.bias)])];

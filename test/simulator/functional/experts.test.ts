@@ -1,7 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { binsOf } from '../../../isa-spec/bins.ts';
+import { tiny } from '../../../isa-spec/machines/tiny.ts';
 import { encodeBf16, toBf16 } from '../../../isa-spec/numerics.ts';
-import { all, at, Image, ins, numbers, runOnImage, token } from './harness.ts';
+import { encodeStepBlock } from '../../../isa-spec/step-block.ts';
+import { readHbm } from '../../../simulator/functional/machine-state.ts';
+import { runStep } from '../../../simulator/functional/run.ts';
+import { all, at, emptyStep, hbmAt, Image, ins, numbers, programOf, runOnImage, stateOf, sync, token } from './harness.ts';
 
 const { fround } = Math;
 const ints = (from: Image, line: number, count: number): number[] => Array.from(new Int32Array(from.bytes.slice(8 * line, 8 * line + 4 * count).buffer));
@@ -24,9 +28,42 @@ describe('bin', () => {
     expect(ints(after, 80, bins)).toEqual([0, 0, 1, 2, 2, 2]);
   });
 
+  test('the place of each pair', () => {
+    const { image: after } = runOnImage(image, ['vec'], { vec: [ins('bin', { ...fields, inverse: true }, [], [token(10)])] });
+    expect(ints(after, 60, rows * k)).toEqual([0, 6, 1, 7, 2, 8, 4, 9, 10, 3]);
+  });
+
+  test('chips of a group have bins for experts of their own alone, numbered from 0', () => {
+    const own = new Image();
+    own.i32(0, [1, 4, 7, 0, 6, 2, 3, 5]);
+    own.i32(20, [0, 1, 3, 5, 8]);
+    const shared = { ...fields, experts: 4, rows: all(4), group: 2, inverse: true } as const;
+    const [first, second] = [
+      { sources: [0, -1, 2, 3, -1, -1, -1, -1], places: [-1, 0, -1, -1, 2, -1, -1, 3], owners: [0, 1, -1, -1] },
+      { sources: [0, 3, 1, 1, 2, -1, -1, -1], places: [0, -1, 2, 3, -1, 4, 1, -1], owners: [0, 1, 1, -1] },
+    ];
+    const code = {
+      dma0: [ins('dld', { src: hbmAt('io', 0), srcPitch: 0, dst: at(0), dstPitch: 0, lines: 100, rows: all(1) }, [], [token(1)])],
+      vec: [sync([token(1)], []), ins('bin', shared, [], [token(2)])],
+      dma1: [ins('dst', { src: at(0), srcPitch: 0, dst: hbmAt('io', 100), dstPitch: 0, lines: 100, rows: all(1) }, [token(2)])],
+    };
+    const state = stateOf(programOf([code, code, code, code], { machine: { ...tiny, chips: 4 } }));
+    for (const { hbm } of state.chips) hbm.io!.write(0, own.bytes.subarray(0, 800));
+    runStep(state, [encodeStepBlock(emptyStep)]);
+    const lists = state.chips.map((_, chip) => {
+      const after = new Image();
+      after.bytes.set(readHbm(state, chip, 'io', 800, 800));
+      return { sources: ints(after, 40, 8), places: ints(after, 60, 8), owners: ints(after, 80, 4) };
+    });
+    expect(binsOf({ max: 4, k: 2, experts: 4, size: 2, group: 2 })).toBe(4);
+    expect(lists).toEqual([first, second, first, second]);
+  });
+
   test('no rows: no place is anybody\'s', () => {
-    const { image: after } = runOnImage(image, ['vec'], { vec: [ins('sreg', { reg: 1, count: 'tokens' }), ins('bin', { ...fields, rows: { max: rows, reg: 1, level: 0 } }, [], [token(10)])] });
-    for (const [line, count] of [[40, bins * size], [60, bins * size], [80, bins]] as const) expect(ints(after, line, count)).toEqual(Array(count).fill(-1));
+    for (const inverse of [false, true]) {
+      const { image: after } = runOnImage(image, ['vec'], { vec: [ins('sreg', { reg: 1, count: 'tokens' }), ins('bin', { ...fields, inverse, rows: { max: rows, reg: 1, level: 0 } }, [], [token(10)])] });
+      for (const [line, count] of [[40, bins * size], [60, inverse ? rows * k : bins * size], [80, bins]] as const) expect(ints(after, line, count)).toEqual(Array(count).fill(-1));
+    }
   });
 
   test('lists that are no route\'s are a fault', () => {
@@ -47,8 +84,10 @@ describe('bin', () => {
     for (const of of [2, 3, 4]) {
       for (const max of [1, 2, 3, 4]) {
         for (const places of [1, 2, 3, 4, 7]) {
-          const needed = choices(max, of).map((chosen) => Array.from({ length: of }, (_, e) => Math.ceil(chosen.filter((each) => each === e).length / places)).reduce((a, b) => a + b, 0));
-          expect({ of, max, places, bins: binsOf({ max, k: 2, experts: of, size: places }) >= Math.max(...needed) }).toEqual({ of, max, places, bins: true });
+          for (const group of of === 4 ? [1, 2, 4] : [1]) {
+            const needed = choices(max, of).map((chosen) => Array.from({ length: of / group }, (_, e) => Math.ceil(chosen.filter((each) => each === e).length / places)).reduce((a, b) => a + b, 0));
+            expect({ of, max, places, group, bins: binsOf({ max, k: 2, experts: of, size: places, group }) >= Math.max(...needed) }).toEqual({ of, max, places, group, bins: true });
+          }
         }
       }
     }
