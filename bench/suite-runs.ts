@@ -8,6 +8,7 @@ import type { StepSequence } from '../ir/step.ts';
 import { sohu, sohu8 } from '../isa-spec/machines/sohu.ts';
 import type { Program } from '../isa-spec/program.ts';
 import { encodeStepBlock } from '../isa-spec/step-block.ts';
+import { type Floor, floorOf } from '../passes/plan/floor.ts';
 import { severalParts } from '../passes/tile/parts.ts';
 import { criticalPathReport } from '../report/critical-path.ts';
 import { buildReport, type CostReport } from '../report/report.ts';
@@ -15,10 +16,10 @@ import type { TimingResult } from '../simulator/timing/result.ts';
 import { simulateTiming, timingDefaults } from '../simulator/timing/simulate.ts';
 
 /**
- * Models, phases and chips, and how near each step comes to its speed of light. Of those that stay far from it, `chain`: the share of the step that is work and latency one after the other, and whose; `hbm`: the share in which HBM is at work, weights read once a part. Run from a bundle; prints a Measured a line. On several chips each stage of a
+ * Models, phases and chips, and how near each step comes to its speed of light. Of those that stay far from it, `chain`: the share of the step that is work and latency one after the other, and whose; `hbm`: the share in which HBM is at work, weights read once a part; `floor`: how near any schedule could come, by the closed forms, and what bounds it (passes/plan/floor.ts). Run from a bundle; prints a Measured a line. On several chips each stage of a
  * pipeline runs such a step.
  */
-export type Measured = { readonly model: string; readonly phase: string; readonly chips: number; readonly parts: number; readonly share: number; readonly boundBy: string; readonly lost: string; readonly chain?: string; readonly hbm?: number } | { readonly model: string; readonly phase: string; readonly chips: number; readonly refused: string };
+export type Measured = { readonly model: string; readonly phase: string; readonly chips: number; readonly parts: number; readonly share: number; readonly boundBy: string; readonly lost: string; readonly chain?: string; readonly hbm?: number; readonly floor?: string } | { readonly model: string; readonly phase: string; readonly chips: number; readonly refused: string };
 
 const llama = (hidden: number, inner: number, layers: number, heads: number, vocabulary: number): object => ({
   model_type: 'llama', hidden_size: hidden, intermediate_size: inner, num_hidden_layers: layers, num_attention_heads: heads, num_key_value_heads: 8, vocab_size: vocabulary,
@@ -53,7 +54,7 @@ const waysOf = ({ sequences }: Phase): readonly Parts[] => {
   return [{ parts: 1, partsMost: 1 }, ...(several.parts === 1 ? [] : [several])];
 };
 
-type Way = { readonly report: CostReport; readonly parts: number; readonly chain: () => string };
+type Way = { readonly report: CostReport; readonly parts: number; readonly chain: () => string; readonly floor: () => string };
 
 /** The report of a step, the most parts that a stage works on it in, and its chain. */
 function measured(imported: Imported, { sequences, context }: Phase, chips: number, of: Parts): Way | string {
@@ -68,7 +69,13 @@ function measured(imported: Imported, { sequences, context }: Phase, chips: numb
   const blocks = Array.from({ length: chips }, (_, chip) => encodeStepBlock({ ...tables, entry: program.entries.findIndex((entry) => entry.chips.includes(chip)) }));
   const timed = (path: boolean): TimingResult => simulateTiming(program, blocks, { ...timingDefaults, budget: 1e9, path });
   const timing = timed(false);
-  return timing.kind === 'fault' ? timing.fault.message : { report: buildReport(program, 0, timing, workload), parts: Math.max(...compiled.stages.map(({ plan }) => plan.homes.parts.length)), chain: () => (timing.instructions > mostRecorded ? '' : chainOf(program, timed(true))) };
+  return timing.kind === 'fault' ? timing.fault.message : { report: buildReport(program, 0, timing, workload), parts: Math.max(...compiled.stages.map(({ plan }) => plan.homes.parts.length)), floor: () => floorText(compiled.stages.map(({ graph }) => floorOf(graph, sequences, machine)), buildReport(program, 0, timing, workload)), chain: () => (timing.instructions > mostRecorded ? '' : chainOf(program, timed(true))) };
+}
+
+/** `61 %, by its chain in 1`: of the slowest stage. */
+function floorText(stages: readonly Floor[], { timing: { speedOfLightSeconds } }: CostReport): string {
+  const { seconds, by, parts } = stages.reduce((most, one) => (one.seconds > most.seconds ? one : most));
+  return `${((100 * speedOfLightSeconds) / Math.max(seconds, speedOfLightSeconds)).toFixed(0)} %, by ${by} in ${parts}`;
 }
 
 /** Instructions whose every execution is written down for a chain. */
@@ -97,7 +104,7 @@ for (const [model, { config, chips: servers, longest }] of Object.entries(models
       const best = done.toSorted((a, b) => a.timing.stepSeconds - b.timing.stepSeconds)[0];
       const line: Measured = best === undefined
         ? { model, phase: phase.name, chips, refused: String(ways[0]) }
-        : { model, phase: phase.name, chips, parts: best.parts, share: best.timing.speedOfLightRatio, boundBy: best.timing.boundBy, lost: best.timing.losses.toSorted((a, b) => b.flops - a.flops).slice(0, 3).map(({ name, fraction }) => `${name} ${(100 * fraction).toFixed(1)}`).join(', '), ...(best.timing.speedOfLightRatio < 0.85 ? { chain: best.chain(), hbm: best.timing.engines.find(({ name }) => name === 'hbm')?.busy ?? 0 } : {}) };
+        : { model, phase: phase.name, chips, parts: best.parts, share: best.timing.speedOfLightRatio, boundBy: best.timing.boundBy, lost: best.timing.losses.toSorted((a, b) => b.flops - a.flops).slice(0, 3).map(({ name, fraction }) => `${name} ${(100 * fraction).toFixed(1)}`).join(', '), ...(best.timing.speedOfLightRatio < 0.85 ? { chain: best.chain(), floor: best.floor(), hbm: best.timing.engines.find(({ name }) => name === 'hbm')?.busy ?? 0 } : {}) };
       console.log(JSON.stringify(line));
     }
   }

@@ -214,7 +214,7 @@ function placed(module: GraphModule, target: Target, serving: Serving, diagnosti
   if (diagnostics.hasErrors) return { serving, stages, kinds: undefined };
   if (instead !== undefined && leastBytes(stages, serving.bounds, target.precision) > target.machine.hbm.bytes.value) return placed(module, target, instead, diagnostics);
   const problems = instead === undefined ? diagnostics : new Diagnostics();
-  const kinds = place(stages, { ...target, parts, partsMost, stageShare, stageShareMost }, serving.bounds, problems);
+  const kinds = place(stages, { ...target, parts, partsMost, stageShare, stageShareMost }, serving, problems);
   const fits = kinds !== undefined && memoryOf(kinds, target.machine).bytes <= target.machine.hbm.bytes.value;
   return fits || instead === undefined ? { serving, stages, kinds } : placed(module, target, instead, diagnostics);
 }

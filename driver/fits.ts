@@ -35,7 +35,7 @@ export function divided(whole: GraphModule, on: On, diagnostics: Diagnostics): N
   if (diagnostics.hasErrors) return undefined;
   return (workload) => {
     const serving = steadyServing(module, workload, on);
-    const kinds = place(stagesOf(flat, cutFor(flat, on, serving), new Diagnostics()), on, serving.bounds, new Diagnostics());
+    const kinds = place(stagesOf(flat, cutFor(flat, on, serving), new Diagnostics()), on, serving, new Diagnostics());
     return kinds === undefined ? undefined : memoryOf(kinds, on.machine);
   };
 }

@@ -13,7 +13,7 @@ import { NotThePlan } from '../passes/plan/decisions.ts';
 import type { Answers, TilingPlan } from '../passes/plan/tiling.ts';
 import type { GraphStage } from '../passes/stage.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
-import { operandBytes } from './serving.ts';
+import { operandBytes, type Serving } from './serving.ts';
 import { plural } from '../report/format.ts';
 
 /** What a model is put on: the machine, chips a layer is divided over (`tp`), those of them that whole experts are spread over (`ep`: 1 or all; absent: 1), or the layers are (`pp`), the share of SRAM an op may stage in, the parts a step's rows are worked on in, at most such a share and so many (absent: no more), how many times all of it is there (absent: once), how many of the layers that are alike each stage has (absent: as the step is fastest), the rows of a page of keys and values (absent: as their width has it), and the tiling plans of its kinds of stages (absent: they are to be found). */
@@ -22,12 +22,12 @@ export type Chips = { readonly machine: Machine; readonly tp: number; readonly e
 /** What stages alike have in common, all but the values of weights: `graph` with the tables lowering added to its weights, where everything is, and the plan that put it there. `like`: the first of them. */
 export type Kind = { readonly like: number; readonly graph: GraphModule; readonly tile: TileModule; readonly layout: Layout; readonly plan: TilingPlan };
 
-/** Finds a place for every buffer of every stage, for steps within `bounds`. Undefined, and reported, where SRAM cannot do it, or not as a plan that is given says; HBM is as long as it takes. */
-export function place(stages: readonly GraphStage[], { machine, tp, stageShare, stageShareMost, parts, partsMost, tiling }: Chips, bounds: Bounds, diagnostics: Diagnostics): readonly Kind[] | undefined {
+/** Finds a place for every buffer of every stage, for steps within `bounds`, so that `step` is fast. Undefined, and reported, where SRAM cannot do it, or not as a plan that is given says; HBM is as long as it takes. */
+export function place(stages: readonly GraphStage[], { machine, tp, stageShare, stageShareMost, parts, partsMost, tiling }: Chips, { bounds, step }: Pick<Serving, 'bounds' | 'step'>, diagnostics: Diagnostics): readonly Kind[] | undefined {
   const kinds: Kind[] = [];
   for (const [stage, { module, like }] of stages.entries()) {
     if (like !== stage) continue;
-    const target = { machine, bounds, chips: tp, stageShare, stageShareMost, parts, partsMost };
+    const target = { machine, bounds, chips: tp, stageShare, stageShareMost, parts, partsMost, step };
     const found = tiling === undefined ? fit(module, target, diagnostics) : tiling[kinds.length];
     const made = found === undefined ? undefined : tiling === undefined ? apply(module, target, found) : asGiven(() => applyGiven(module, target, found), diagnostics);
     if (made === undefined) break;

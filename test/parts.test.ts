@@ -12,7 +12,7 @@ import { encodeStepBlock } from '../isa-spec/step-block.ts';
 import { ungroup } from '../passes/group.ts';
 import { deciding } from '../passes/plan/decisions.ts';
 import { parkings } from '../passes/plan/tiling.ts';
-import { partsOf } from '../passes/tile/parts.ts';
+import { hastes, partsOf } from '../passes/tile/parts.ts';
 import { tile } from '../passes/tile/tile.ts';
 import { createMachineState, imageSource } from '../simulator/functional/machine-state.ts';
 import { runStep } from '../simulator/functional/run.ts';
@@ -32,20 +32,22 @@ const kv = new KvState();
 const wanted = steps.map((step) => interpret(graph, step, { weights: new WeightValues(weights, 1), arithmetic: 'normative', state: kv }).get('logits')?.data);
 
 const bounds = { ...smallBounds, tokens: 24 };
-const count = 4;
-const ways = [1, 2, 3].flatMap((ahead) => parkings.map((parked) => ({ ahead, parked })));
+const ways = [
+  ...[1, 2, 3].flatMap((ahead) => parkings.map((parked) => ({ count: 4, ahead, haste: 'none' as const, parked }))),
+  ...hastes.flatMap((haste) => parkings.map((parked) => ({ count: 2, ahead: 1, haste, parked }))),
+];
 
-it.each(ways)('four parts, queries $ahead turns ahead, parked: $parked: the bits of the graph, and proved', ({ ahead, parked }) => {
+it.each(ways)('$count parts, queries $ahead turns ahead, haste: $haste, parked: $parked: the bits of the graph, and proved', ({ count, ahead, haste, parked }) => {
   const module = ungroup(graph);
   const { homes } = fitted(graph, machine, 0.25, 1, { ...bounds, parts: count }).plan;
   expect(partsOf(module, bounds.tokens, count, machine)).toHaveLength(count);
-  const asked = { ...homes, ahead, parked };
+  const asked = { ...homes, ahead, haste, parked };
   const { tile: made, graph: lowered } = tile(module, { machine, bounds, chips: 1 }, asked, deciding(machine, asked));
   expect(made.buffers.some(({ name }) => name.endsWith('.parked'))).toBe(parked !== 'no');
   const placed = placedOn(made, machine);
   const program = readContainer(writeContainer(buildProgram([placed], machine, 'step', {})));
   expect(verify(program)).toEqual([]);
-  expect(queues.some((queue) => decodeAll(program.code[0]![0]![queue].words, queue).some(({ op }) => op === 'call'))).toBe(true);
+  expect(queues.some((queue) => decodeAll(program.code[0]![0]![queue].words, queue).some(({ op }) => op === 'call'))).toBe(count === 4);
   const image = Uint8Array.from(Buffer.concat([...packWeights(made, placed.layout, { graph: lowered, values: new WeightValues(weights, 1), tile: made.tile, lineBytes: machine.sram.lineBytes.value }, 0)]));
   for (const schedule of [roundRobin, early, late]) {
     const state = createMachineState(program, [imageSource(image)]);

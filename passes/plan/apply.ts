@@ -30,7 +30,7 @@ export function applyGiven(module: GraphModule, target: TileTarget, plan: Answer
 }
 
 /** What of homes the machine cannot do, or the module does not allow; undefined if nothing. */
-function faultOfHomes({ stageBytes, ringDepth, pieceColumns, parts, ahead }: Homes, module: GraphModule, { machine, bounds: { tokens } }: TileTarget): string | undefined {
+function faultOfHomes({ stageBytes, ringDepth, pieceColumns, parts, ahead, haste }: Homes, module: GraphModule, { machine, bounds: { tokens } }: TileTarget): string | undefined {
   const pieces = pieceSizes(machine);
   const here = partsOf(module, tokens, parts.length, machine);
   if (!(stageBytes > 0)) return `stages of ${stageBytes} bytes`;
@@ -40,6 +40,7 @@ function faultOfHomes({ stageBytes, ringDepth, pieceColumns, parts, ahead }: Hom
   if (striped !== undefined && striped !== pieceColumns) return `pieces of ${pieceColumns} columns, where chips have strips of ${striped}`;
   const aheadMost = Math.max(1, parts.length - 1);
   if (!Number.isInteger(ahead) || ahead < 1 || ahead > aheadMost) return `queries ${ahead} turns ahead, where there are 1 to ${aheadMost}`;
+  if (haste !== 'none' && parts.length !== 2) return `\`${haste}\` haste in ${parts.length} parts, where the first of two alone may have any`;
   const isHere = here.length === parts.length && here.every(({ first, rows }, i) => parts[i]?.first === first && parts[i]?.rows === rows);
   return isHere ? undefined : `parts of ${parts.map(({ rows }) => rows).join(', ')} rows, where the step's are of ${here.map(({ rows }) => rows).join(', ')}`;
 }

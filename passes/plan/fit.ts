@@ -6,20 +6,22 @@ import { firstFit, meet } from '../../ir/tile/first-fit.ts';
 import { bufferLines } from '../../ir/tile/footprint.ts';
 import { accessesOf, lifetimes } from '../../ir/tile/lifetimes.ts';
 import { allTileOps, type Buffer, type BufferId, type TileModule } from '../../ir/tile/module.ts';
+import type { StepSequence } from '../../ir/step.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { sizeOf } from '../rewrite.ts';
 import { DoesNotFit, MustSpill } from '../tile/lowering.ts';
 import { fellowsOf, partsOf } from '../tile/parts.ts';
 import { tile, type Tiled, type TileTarget } from '../tile/tile.ts';
 import { deciding, noted } from './decisions.ts';
+import { hasteOf } from './haste.ts';
 import { pieceColumns, ringDepths } from './matmul.ts';
 import type { Homes, TilingPlan, Try } from './tiling.ts';
 
 /** Turns that queries need be ahead at the most: more of them wait. */
 const aheadMost = 4;
 
-/** What to fit: the machine, the largest step, the chips the graph is divided over, the share of SRAM an op may stage in, the parts a step's rows are to be worked on in; at most so many, and such a share (absent: no more). */
-export type FitTarget = TileTarget & { readonly stageShare: number; readonly stageShareMost?: number | undefined; readonly parts: number; readonly partsMost?: number | undefined };
+/** What to fit: the machine, the largest step, the chips the graph is divided over, the share of SRAM an op may stage in, the parts a step's rows are to be worked on in; at most so many, and such a share (absent: no more), and the step that is to be fast (absent: none is known). */
+export type FitTarget = TileTarget & { readonly stageShare: number; readonly stageShareMost?: number | undefined; readonly parts: number; readonly partsMost?: number | undefined; readonly step?: readonly StepSequence[] | undefined };
 
 /** What SRAM must have room for: all values, of as many parts as keep attention busy; all values, if stages are smaller; or whatever there is room for. */
 const wishes = ['busy', 'kept', 'any'] as const;
@@ -56,8 +58,9 @@ export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnos
  * an op may stage. Undefined if there is no room at all, or none without what is wished for.
  */
 function fitParts(module: GraphModule, target: FitTarget, parts: Homes['parts'], wish: Wish): TilingPlan | undefined {
-  const { machine, stageShare } = target;
+  const { machine, stageShare, step } = target;
   const [{ rows }] = parts;
+  const haste = step === undefined || parts.length !== 2 ? 'none' : hasteOf(module, parts, step, machine);
   const spilled: string[] = [];
   const tries: Try[] = [];
   let stageBytes = machine.sram.bytes.value * stageShare;
@@ -67,7 +70,7 @@ function fitParts(module: GraphModule, target: FitTarget, parts: Homes['parts'],
     const [ringDepth] = depths;
     const [way] = ways;
     if (ringDepth === undefined || way === undefined) return undefined;
-    const homes: Homes = { stageBytes, ringDepth, pieceColumns: stripedColumns(module) ?? pieceColumns(machine, rows, { stageBytes, ringDepth }), spilled: [...spilled], parts, ...way };
+    const homes: Homes = { stageBytes, ringDepth, pieceColumns: stripedColumns(module) ?? pieceColumns(machine, rows, { stageBytes, ringDepth }), spilled: [...spilled], parts, haste, ...way };
     const { settle, decisions } = noted(deciding(machine, homes));
     const tiled = attempt(() => tile(module, target, homes, settle));
     if (tiled === undefined) {

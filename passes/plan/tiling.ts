@@ -1,4 +1,5 @@
 import type { RowPart } from '../../ir/tile/module.ts';
+import type { Haste } from '../tile/parts.ts';
 import type { Decision, Settled } from './decisions.ts';
 import type { Staging } from './matmul.ts';
 
@@ -9,9 +10,9 @@ export const parkings = ['no', 'attending', 'aside'] as const;
  * Where things are kept: values whose buffers are named in `spilled` live in HBM, the others in SRAM; SRAM for what passes through; the columns of
  * a piece of a row that is scaled in blocks; the parts a step's rows are worked on in (passes/tile/parts.ts): one of all of them, or several, one
  * after the other; how many turns the
- * parts' queries are ahead of their products; and whether what those carry from layer to layer is parked in HBM while they attend, or whenever nobody adds to it.
+ * parts' queries are ahead of their products; of two, the haste of the first with those of its next layer; and whether what those carry from layer to layer is parked in HBM while they attend, or whenever nobody adds to it.
  */
-export type Homes = Staging & { readonly spilled: readonly string[]; readonly pieceColumns: number; readonly parts: readonly [RowPart, ...RowPart[]]; readonly ahead: number; readonly parked: (typeof parkings)[number] };
+export type Homes = Staging & { readonly spilled: readonly string[]; readonly pieceColumns: number; readonly parts: readonly [RowPart, ...RowPart[]]; readonly ahead: number; readonly haste: Haste; readonly parked: (typeof parkings)[number] };
 
 /** What was tried and did not do, and what was done about it. */
 export type Try =

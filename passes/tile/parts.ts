@@ -11,6 +11,13 @@ import type { RowPart } from '../../ir/tile/module.ts';
  */
 export type Turn<Part> = { readonly part: Part; readonly layer: number; readonly ops: readonly GraphOp[]; readonly carried?: 'enter' | 'leave' | 'aside' | 'return'; readonly beside?: 'begins' | 'goes on' };
 
+/**
+ * Of two parts, when the queries of the first's next layer are made: in the turn of the second, after its O; or, if that has to wait because the second still attends, at once, after the first's own D: and what
+ * that attention has made is prepared before these are rotated, where it ends first, or after them.
+ */
+export const hastes = ['none', 'some', 'most'] as const;
+export type Haste = (typeof hastes)[number];
+
 /** The turns of all parts through the layers: before the loop, in a turn of it, and after it. */
 export type Interleaving<Part> = { readonly before: readonly Turn<Part>[]; readonly body: readonly Turn<Part>[]; readonly after: readonly Turn<Part>[] };
 
@@ -31,36 +38,46 @@ export type Interleaving<Part> = { readonly before: readonly Turn<Part>[]; reado
  * D does not read, so that it need not wait for D's end. Earlier parts come first: what the others attend to has been stored. From its Q to
  * its O nobody needs what a part carries from layer to layer, and nobody but D from its nM on: it may be parked in HBM meanwhile, and so may it
  * between layers, if other parts come between D and nQ. What the first layer takes is made for each part when its turn comes, so that only the first
- * has to wait for it; but if parts rest, for those that do at first before the others.
+ * has to wait for it; but if parts rest, for those that do at first before the others. If the second of two parts attends for longer than the first multiplies, there is
+ * `haste`, and a turn of the loop is
+ *
+ *     O1 nM1 Q2 A2 M1 D1 nQ1' Q1' A1' nO2  O2 nM2 M2 nO1' D2 nQ2'
+ *
+ * so that the attention unit goes on to the first part's next layer as soon as it is done with the second. Both parts in haste were no faster in a few layers: the first turn would have to wait for both.
  */
-export function interleaving<Part>(ops: readonly GraphOp[], trip: number, parts: readonly [Part, ...Part[]], ahead: number): Interleaving<Part> {
-  const { nQ, Q, A, nO, O, nM, M, D } = cut(ops);
+export function interleaving<Part>(ops: readonly GraphOp[], trip: number, parts: readonly [Part, ...Part[]], { ahead, haste: first }: { readonly ahead: number; readonly haste: Haste }): Interleaving<Part> {
+  const { nQ, Q, A, nO, O, nM, M, D } = layerCut(ops);
   const count = parts.length;
   const turn = (at: number, some: readonly GraphOp[]): Turn<Part> => ({ part: parts[((at % count) + count) % count] as Part, layer: Math.floor(at / count), ops: some });
   const rests = ahead < count - 1;
+  const haste = (at: number): Haste => (count === 2 && at % count === 0 ? first : 'none');
   const leaving = (at: number): readonly Turn<Part>[] => [{ ...turn(at, []), carried: 'leave' }];
   const queries = (at: number): readonly Turn<Part>[] => [...leaving(at), turn(at, ahead > 1 ? Q : [...Q, ...A])];
   const beside = (attention: 'begins' | 'goes on'): Pick<Turn<Part>, 'beside'> => (ahead > 1 ? {} : { beside: attention });
   /** Turn number `at`, counting through parts and layers. */
-  const turnOf = (at: number): readonly Turn<Part>[] => [
-    { ...turn(at, [...O, ...nM]), carried: 'return' }, { ...turn(at, []), carried: 'aside' }, ...queries(at + ahead), { ...turn(at, M), ...beside('begins') }, turn(at + 1, nO), ...(ahead > 1 ? [turn(at + 2, A)] : []),
-    { ...turn(at, D), carried: 'return', ...beside('goes on') }, ...(rests ? leaving(at) : []), turn(at + ahead + 1, nQ),
-  ];
+  const turnOf = (at: number): readonly Turn<Part>[] => {
+    const own = haste(at);
+    return [
+      { ...turn(at, [...O, ...nM]), carried: 'return' }, { ...turn(at, []), carried: 'aside' }, ...(haste(at + ahead) === 'none' ? queries(at + ahead) : []), { ...turn(at, M), ...beside('begins') },
+      ...(own === 'none' ? [turn(at + 1, nO)] : []), ...(ahead > 1 ? [turn(at + 2, A)] : []), { ...turn(at, D), carried: 'return', ...beside('goes on') }, ...(rests ? leaving(at) : []), turn(at + ahead + 1, nQ),
+      ...(own === 'some' ? [turn(at + 1, nO)] : []), ...(own === 'none' ? [] : queries(at + count)), ...(own === 'most' ? [turn(at + 1, nO)] : []),
+    ];
+  };
   const turns = (from: number, to: number): readonly Turn<Part>[] => Array.from({ length: to - from }, (_, i) => turnOf(from + i)).flat();
   const end = trip * count;
   const entering = (at: number): readonly Turn<Part>[] => (rests ? [{ ...turn(at, []), carried: 'enter' }, ...leaving(at)] : []);
   const prepared = (at: number): readonly Turn<Part>[] => [...entering(at), rests ? turn(at, nQ) : { ...turn(at, nQ), carried: 'enter' }];
-  const first = Array.from({ length: ahead }, (_, at) => [...prepared(at), ...queries(at), ...(at === 0 && ahead > 1 ? [turn(0, A)] : [])]).flat();
+  const leading = Array.from({ length: ahead }, (_, at) => [...prepared(at), ...queries(at), ...(at === 0 && ahead > 1 ? [turn(0, A)] : [])]).flat();
   const later = parts.flatMap((_, at) => (at > ahead ? entering(at) : []));
   return {
-    before: [...later, ...first, ...prepared(ahead), turn(0, nO), ...(ahead > 1 ? [turn(1, A)] : [])],
+    before: [...later, ...leading, ...prepared(ahead), turn(0, nO), ...(ahead > 1 ? [turn(1, A)] : [])],
     body: turns(0, count),
     after: turns(end - count, end).filter(({ layer }) => layer < trip),
   };
 }
 
 /** The ops of a layer, in order, by their place in the interleaving. */
-function cut(ops: readonly GraphOp[]): Readonly<Record<'nQ' | 'Q' | 'A' | 'nO' | 'O' | 'nM' | 'M' | 'D', readonly GraphOp[]>> {
+export function layerCut(ops: readonly GraphOp[]): Readonly<Record<'nQ' | 'Q' | 'A' | 'nO' | 'O' | 'nM' | 'M' | 'D', readonly GraphOp[]>> {
   const product = (from: number): number => {
     const at = ops.findIndex(({ kind }, i) => i >= from && (kind === 'linear' || kind === 'experts'));
     return at < 0 ? ops.length : at;

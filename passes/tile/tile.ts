@@ -202,7 +202,7 @@ class GraphLowering {
       enter(one);
       return this.write.loop(0, 'layers', trip, () => emit(one, inLayers, ops));
     }
-    const turns = interleaving(ops, trip, this.#parts, this.#homes.ahead);
+    const turns = interleaving(ops, trip, this.#parts, this.#homes);
     const all = (some: readonly Turn<Part>[]): void => {
       for (const { part, layer: ahead, ops: own, carried, beside } of some) {
         const layer = { looped: true, ahead, beside: carried === 'return' && part.away ? undefined : beside };

@@ -1,0 +1,85 @@
+import type { GraphModule, OpOf } from '../../ir/graph/module.ts';
+import type { StepSequence } from '../../ir/step.ts';
+import type { TensorType, ValueId } from '../../ir/types.ts';
+import { type Format, formatBytes } from '../../isa-spec/fields.ts';
+import type { Machine } from '../../isa-spec/machine.ts';
+import { sizeOf } from '../rewrite.ts';
+
+/** A step on a machine, or a window of its rows: `step`, the sequences of the window, of those of `all`. */
+export type Window = { readonly module: GraphModule; readonly step: readonly StepSequence[]; readonly all: readonly StepSequence[]; readonly machine: Machine };
+
+/** What a window of rows, from `first` to before `end`, has of each sequence. */
+export function windowOf(step: readonly StepSequence[], first: number, end: number): readonly StepSequence[] {
+  let at = 0;
+  return step.flatMap((sequence) => {
+    const [from, to] = [Math.max(first, at), Math.min(end, at + sequence.rows)];
+    const own = to > from ? [{ ...sequence, rows: to - from, past: sequence.past + from - at }] : [];
+    at += sequence.rows;
+    return own;
+  });
+}
+
+/** Cycles of the pipelines of the epilogue and of the vector unit, and operations of the latter on an element (docs/timing.md). */
+const pipeline = 32;
+const operations = { rms: 4, layer: 7, quantise: 3 } as const;
+
+/** Keys the attention unit works on together. */
+const keyBlock = 128;
+
+/** Cycles in which a window's rows are normed, or quantised. */
+export function vectorOf({ operands }: OpOf<'norm' | 'quantise'>, kind: keyof typeof operations, window: Window): number {
+  const { module, machine: { syncCycles, vectorLanes } } = window;
+  const type = module.types[operands[0] as ValueId] as TensorType;
+  return pipeline + syncCycles.value + (rowsIn(type, window) * sizeOf(type.shape[1]) * operations[kind]) / vectorLanes.value;
+}
+
+/**
+ * A product of a part's rows: cycles the arrays are occupied; cycles from its first row to its last, but that a FIFO of its first weights may have been loaded before; and what comes after. A gang of arrays has
+ * as many as a power of two for each tile across, and takes a row, or a row of weights, a cycle: so one gang of all tiles takes so long, and several no less than the time of a load each.
+ */
+export function productOf(op: OpOf<'linear'>, window: Window): { readonly occupied: number; readonly wait: number; readonly latency: number } {
+  const { module, machine: { arrays: { count, size, bf16Rate }, weightFifoTiles, syncCycles } } = window;
+  const [x, w] = op.operands.map((value) => module.types[value] as TensorType) as [TensorType, TensorType];
+  const slow = w.dtype === 'bf16' ? 1 / bf16Rate.value : 1;
+  const side = size.value;
+  const rows = rowsIn(x, window);
+  const across = op.attrs.gated ? 2 * Math.ceil(sizeOf(w.shape[0]) / 2 / side) : Math.ceil(sizeOf(w.shape[0]) / side);
+  const deep = Math.ceil(sizeOf(w.shape[1]) / side);
+  const [arrays, load] = [count.value, side * slow];
+  const shared = (slow * across * rows) / arrays;
+  const gangs = Math.ceil(across / arrays);
+  const one = gangs > 1 ? Infinity : Math.max(load, (slow * rows) / 2 ** Math.floor(Math.log2(arrays / across)));
+  const many = Math.max(Math.max(2, gangs) * load, shared);
+  return { occupied: deep * Math.min(one, many), wait: Math.max(deep * shared, Math.max(0, deep - weightFifoTiles.value - 1) * gangs * load), latency: 2 * side - 2 + pipeline + 2 * syncCycles.value };
+}
+
+/** Cycles the attention unit takes, and bytes of keys and values it reads: of each sequence the longer of its products, in which a tile of keys takes as long as its queries or as it is loaded, and its exponentials. */
+export function attentionOf({ attrs: { heads, kvHeads, headDim, mask, window }, operands }: OpOf<'attention'>, { module, step, all, machine: { attention, softmaxPerCycle, arrays } }: Window): { readonly cycles: number; readonly bytes: number } {
+  const { dtype, shape } = module.types[operands[1] as ValueId] as TensorType;
+  const slow = dtype === 'bf16' ? 1 / arrays.bf16Rate.value : 1;
+  const group = (heads / kvHeads) * slow;
+  const across = Math.ceil(headDim / attention.size.value);
+  const load = (Math.min(headDim, attention.size.value) * formatBytes[dtype as Format]) / attention.kvBytesPerCycle.value;
+  let [cycles, bytes] = [0, 0];
+  for (const { id, rows, past, memory = 0 } of step) {
+    const last = mask === 'full' ? all.filter((one) => one.id === id).reduce((sum, one) => sum + one.rows, 0) + (all.find((one) => one.id === id)?.past ?? 0) : past + rows;
+    const keys = shape[0] === 'memory' ? memory : last;
+    let [products, exponentials] = [0, 0];
+    for (let key = window > 0 ? Math.max(0, past - window) : 0; key < keys; key += keyBlock) {
+      const size = Math.min(keyBlock, keys - key);
+      const seeing = mask === 'causal' ? Math.min(rows, past + rows - key) : rows;
+      products += 2 * kvHeads * across * Math.ceil(size / attention.size.value) * Math.max(seeing * group, load * Math.min(size, attention.size.value));
+      exponentials += seeing * heads * size;
+      bytes += 2 * size * kvHeads * headDim * formatBytes[dtype as Format];
+    }
+    cycles += Math.max(products / attention.count.value, exponentials / softmaxPerCycle.value);
+  }
+  return { cycles, bytes };
+}
+
+/** Rows of a value that a window has. */
+export function rowsIn({ shape: [rows] }: TensorType, { step, all }: Pick<Window, 'step' | 'all'>): number {
+  if (rows === 'tokens') return step.reduce((sum, sequence) => sum + sequence.rows, 0);
+  if (rows === 'memory') return step.reduce((sum, { memory = 0 }) => sum + memory, 0);
+  return rows === 'samples' ? all.length : 0;
+}

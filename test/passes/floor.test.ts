@@ -1,0 +1,74 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Diagnostics } from '../../diagnostics/diagnostic.ts';
+import { compile, type Target } from '../../driver/compile.ts';
+import { steadyServing } from '../../driver/serving.ts';
+import { steadyTiming } from '../../driver/steady-report.ts';
+import { steadyStep } from '../../driver/workload.ts';
+import { memoryFiles } from '../../frontend/files.ts';
+import { importFolder } from '../../frontend/huggingface/import.ts';
+import type { GraphModule } from '../../ir/graph/module.ts';
+import type { StepSequence } from '../../ir/step.ts';
+import { sohu } from '../../isa-spec/machines/sohu.ts';
+import { tiny } from '../../isa-spec/machines/tiny.ts';
+import type { Precision } from '../../passes/formats.ts';
+import { ungroup } from '../../passes/group.ts';
+import { floorOf } from '../../passes/plan/floor.ts';
+import { hasteOf } from '../../passes/plan/haste.ts';
+import { partsOf } from '../../passes/tile/parts.ts';
+import { normative } from './lower.ts';
+import { small, tinyLlama } from './tiny-llama.ts';
+
+const llama = (hidden: number, inner: number, layers: number): GraphModule => {
+  const config = {
+    model_type: 'llama', hidden_size: hidden, intermediate_size: inner, num_hidden_layers: layers, num_attention_heads: hidden / 128, num_key_value_heads: 8, vocab_size: 128256,
+    max_position_embeddings: 8192, rms_norm_eps: 1e-5, rope_theta: 500000, hidden_act: 'silu', tie_word_embeddings: false,
+  };
+  return importFolder(memoryFiles(new Map([['config.json', new TextEncoder().encode(JSON.stringify(config))]])), new Diagnostics())!.module;
+};
+const decoding = (count: number, from: number): readonly StepSequence[] => Array.from({ length: count }, (_, i) => ({ id: from + i, rows: 1, past: 2048 + i }));
+const prompt = { id: 0, rows: 2048, past: 0 };
+const mixed = [...decoding(127, 2), prompt, { ...prompt, id: 1 }, ...decoding(127, 129)];
+
+describe('the least a step takes by the closed forms', () => {
+  const workload = fc.record({ isl: fc.integer({ min: 1, max: 40 }), osl: fc.integer({ min: 1, max: 6 }), batch: fc.integer({ min: 1, max: 12 }) });
+  it('is no more than its program takes, in one part or two', () => {
+    const model = tinyLlama({ ...small, layers: 3 });
+    fc.assert(fc.property(workload, fc.constantFrom<Precision>('fp8', 'bf16'), fc.constantFrom(1, 2), fc.constantFrom(tiny, sohu), (asked, precision, parts, machine) => {
+      const on = { machine, precision, tp: 1, pp: 1, stageShare: 0.25, parts };
+      const target: Target = { ...on, serve: (made) => steadyServing(made, asked, on) };
+      const made = compile({ module: model, primitive: false, store: undefined, tensors: new Map() }, target, new Diagnostics(), { until: 'time', ended: () => {}, isProved: false });
+      if (made === undefined) return;
+      const timing = steadyTiming(made.program, asked, { steps: 1, path: false });
+      if (typeof timing === 'string') expect.fail(timing);
+      expect(floorOf(ungroup(normative(model, machine, precision)), steadyStep(asked, 1, false), machine).seconds).toBeLessThanOrEqual(timing.seconds);
+    }), { numRuns: 60 });
+  });
+
+  it('is that of what decides', () => {
+    const of = (module: GraphModule, step: readonly StepSequence[]): string => {
+      const { by, parts } = floorOf(ungroup(normative(module, sohu, 'fp8')), step, sohu);
+      return `${by}, parts ${parts}`;
+    };
+    const model = llama(4096, 14336, 32);
+    expect({ mixed: of(model, mixed), decoding: of(model, decoding(16, 0)), prompt: of(model, [{ ...prompt, rows: 8192 }]), few: of(llama(1024, 4096, 8), [{ ...prompt, rows: 512 }]) }).toMatchInlineSnapshot(`
+      {
+        "decoding": "hbm, parts 1",
+        "few": "chain, parts 1",
+        "mixed": "attention, parts 2",
+        "prompt": "attention, parts 2",
+      }
+    `);
+  });
+});
+
+describe('haste', () => {
+  const of = (module: GraphModule, step: readonly StepSequence[]): string => {
+    const graph = ungroup(normative(module, sohu, 'fp8'));
+    return hasteOf(graph, partsOf(graph, step.reduce((sum, { rows }) => sum + rows, 0), 2, sohu), step, sohu);
+  };
+  it('is had where the second part attends for longer than the first multiplies', () => {
+    const [small8, large] = [llama(4096, 14336, 32), llama(8192, 28672, 80)];
+    expect({ prompt: of(small8, [prompt]), mixed: of(small8, mixed), large: of(large, mixed) }).toEqual({ prompt: 'some', mixed: 'most', large: 'none' });
+  });
+});
