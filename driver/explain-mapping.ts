@@ -1,31 +1,36 @@
 import { percent, readable } from '../report/format.ts';
 import type { CostReport } from '../report/report.ts';
 import type { Mapping } from './mapping.ts';
-import type { Bound, Tried } from './search.ts';
+import type { Tried } from './search.ts';
+import type { Bound, StepSize } from './ways.ts';
 
 /** How a mapping is used: requests at once and rows of a step over all of a replica, parts the rows are worked on in, rows of a page of keys and values, layers of each stage. */
 export type Settings = { readonly batch: number; readonly stepRows: number; readonly parts: number; readonly pageRows: number; readonly cut: readonly number[] };
 
-/** A mapping in its rank: 1 is the fastest, none has no program. `why` it lost, or won. */
+/** An alternative in its rank: 1 is the fastest, none has no program. `step`: rows of a step of one stage; `pageRows`: where it is of other pages than the fastest, whose mapping and steps it has. `why` it lost, or won. */
 export type Ranked = Mapping & {
   readonly rank?: number;
   readonly totalTokensPerSecond?: number;
   readonly matrixUtilisation?: number;
+  readonly step?: StepSize;
+  readonly pageRows?: number;
   readonly bound?: Bound;
   readonly settings?: Settings;
   readonly why: string;
 };
 
-/** Mappings, the fastest first; then those that were not compiled, by what they might have been; then those that cannot be. */
+/** Alternatives, the fastest first; then those that were not compiled, by what they might have been; then those that cannot be. */
 export function ranked(tried: readonly Tried[]): readonly Ranked[] {
   const rate = ({ report }: Tried): number => report?.timing.totalTokensPerSecond ?? 0;
   const most = ({ bound }: Tried): number => bound?.tokensPerSecond ?? 0;
   const ordered = tried.toSorted((a, b) => rate(b) - rate(a) || most(b) - most(a));
   const best = ordered[0]?.report;
-  return ordered.map(({ mapping, bound, report, why }, i): Ranked => ({
+  return ordered.map(({ mapping, step, pageRows, bound, report, why }, i): Ranked => ({
     ...mapping,
+    ...(step === undefined ? {} : { step }),
+    ...(pageRows === undefined ? {} : { pageRows }),
     ...(report === undefined ? {} : { rank: i + 1, totalTokensPerSecond: report.timing.totalTokensPerSecond, matrixUtilisation: report.timing.matrixUtilisation, settings: settingsOf(report) }),
-    ...(bound === undefined ? {} : { bound }),
+    ...(bound === undefined ? {} : { bound: { tokensPerSecond: bound.tokensPerSecond, engine: bound.engine, seconds: bound.seconds } }),
     why: report === undefined || best === undefined ? why : report === best ? 'the fastest' : whyLost(report, best),
   }));
 }

@@ -8,6 +8,7 @@ import type { Machine } from '../isa-spec/machine.ts';
 import type { Decision } from '../passes/plan/decisions.ts';
 import { shapesOfBins } from '../passes/plan/experts.ts';
 import { type Cut, cutProduct, type MatmulShape, type Pieces, pieceCount, pitchFieldMax } from '../passes/plan/matmul.ts';
+import { runOf } from '../passes/plan/pages.ts';
 import type { TilingPlan } from '../passes/plan/tiling.ts';
 import type { Compiled, Stage } from './compile.ts';
 import type { Mapping } from './mapping.ts';
@@ -106,7 +107,7 @@ function attentionsOf({ body, buffers }: TileModule, { decisions }: TilingPlan, 
     const { heads, headDim } = query.attrs;
     const { rows: all, rowTile: window } = rows(op.label, 'queries');
     const line = machine.sram.lineBytes.value;
-    const runBytes = pageRows * pitchLines(buffers[op.regions.kv.buffer] as Buffer, line) * line;
+    const runBytes = runOf(pageRows, pitchLines(buffers[op.regions.kv.buffer] as Buffer, line) * line);
     return [{ op: op.label, rows: all, heads, kvHeads, headDim, window, append: { keys: rows(op.label, 'keys').rowTile, values: rows(op.label, 'values').rowTile }, pageRows, runBytes }];
   });
 }

@@ -21,6 +21,7 @@ export const options = {
   isl: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'input tokens of a request' },
   osl: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'output tokens of a request' },
   batch: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'requests served at once' },
+  prefillRows: { default: 0, scope: ['compile'], value: 'N', help: 'rows of prompts in a step, instead of `--batch`: whole prompts, or a piece of one; as many requests are served at once as that takes' },
   pageRows: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'rows of a page of keys and values (affects speed and memory, never results)' },
   stageShare: { default: 0, scope: ['compile', 'run', 'fits'], value: 'X', help: 'share of SRAM an op may stage in (affects speed, never results)' },
   out: { default: '', scope: ['compile', 'asm'], value: 'DIR', help: 'where to write the program (default: beside the source)' },

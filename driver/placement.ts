@@ -8,7 +8,8 @@ import type { Machine } from '../isa-spec/machine.ts';
 import type { Program } from '../isa-spec/program.ts';
 import type { Precision } from '../passes/formats.ts';
 import { apply, applyGiven, type Fit } from '../passes/plan/apply.ts';
-import { fit } from '../passes/plan/fit.ts';
+import { partsOf } from '../passes/tile/parts.ts';
+import { fit, type FitTarget } from '../passes/plan/fit.ts';
 import { NotThePlan } from '../passes/plan/decisions.ts';
 import type { Answers, TilingPlan } from '../passes/plan/tiling.ts';
 import type { GraphStage } from '../passes/stage.ts';
@@ -23,19 +24,33 @@ export type Chips = { readonly machine: Machine; readonly tp: number; readonly e
 export type Kind = { readonly like: number; readonly graph: GraphModule; readonly tile: TileModule; readonly layout: Layout; readonly plan: TilingPlan };
 
 /** Finds a place for every buffer of every stage, for steps within `bounds`, so that `step` is fast. Undefined, and reported, where SRAM cannot do it, or not as a plan that is given says; HBM is as long as it takes. */
-export function place(stages: readonly GraphStage[], { machine, tp, stageShare, stageShareMost, parts, partsMost, tiling }: Chips, { bounds, step }: Pick<Serving, 'bounds' | 'step'>, diagnostics: Diagnostics): readonly Kind[] | undefined {
+export function place(stages: readonly GraphStage[], chips: Chips, { bounds, step }: Pick<Serving, 'bounds' | 'step'>, diagnostics: Diagnostics): readonly Kind[] | undefined {
+  const { machine, tp, tiling } = chips;
+  const target = { ...chips, bounds, step, chips: tp };
+  const firsts = stages.flatMap(({ module, like }, stage) => (like === stage ? [{ module, like }] : []));
+  const plans = tiling ?? alikeInTime(firsts.map(({ module }) => module), target, diagnostics);
   const kinds: Kind[] = [];
-  for (const [stage, { module, like }] of stages.entries()) {
-    if (like !== stage) continue;
-    const target = { machine, bounds, chips: tp, stageShare, stageShareMost, parts, partsMost, step };
-    const found = tiling === undefined ? fit(module, target, diagnostics) : tiling[kinds.length];
-    const made = found === undefined ? undefined : tiling === undefined ? apply(module, target, found) : asGiven(() => applyGiven(module, target, found), diagnostics);
+  for (const [i, { module, like }] of firsts.entries()) {
+    const plan = plans?.[i];
+    const made = plan === undefined ? undefined : tiling === undefined ? apply(module, target, plan) : asGiven(() => applyGiven(module, target, plan), diagnostics);
     if (made === undefined) break;
     kinds.push({ like, graph: made.graph, tile: made.tile, plan: made.plan, layout: allocate(made.tile, machine) });
   }
-  const count = stages.filter(({ like }, stage) => like === stage).length;
-  if (tiling !== undefined && tiling.length !== count && !diagnostics.hasErrors) reportNotThePlan(`it is of ${plural(tiling.length, 'kind')} of stages, and there ${count === 1 ? 'is' : 'are'} ${count}`, diagnostics);
-  return kinds.length === count && !diagnostics.hasErrors ? kinds : undefined;
+  if (tiling !== undefined && tiling.length !== firsts.length && !diagnostics.hasErrors) reportNotThePlan(`it is of ${plural(tiling.length, 'kind')} of stages, and there ${firsts.length === 1 ? 'is' : 'are'} ${firsts.length}`, diagnostics);
+  return kinds.length === firsts.length && !diagnostics.hasErrors ? kinds : undefined;
+}
+
+/** Plans of the kinds of stages, all in parts alike and with as much to stage in: what a stage sends in tiles the next takes in tiles alike. */
+function alikeInTime(modules: readonly GraphModule[], target: FitTarget, diagnostics: Diagnostics): readonly TilingPlan[] | undefined {
+  const plans = modules.flatMap((module) => fit(module, target, diagnostics) ?? []);
+  if (plans.length < modules.length) return undefined;
+  const counts = plans.map(({ homes }) => homes.parts.length);
+  const room = plans.map(({ homes }) => homes.stageBytes);
+  const [most, stageBytes] = [Math.max(...counts), Math.min(...room)];
+  if (Math.min(...counts) === most && Math.max(...room) === stageBytes) return plans;
+  // A stage of one layer is in one part whatever is asked.
+  const parts = Math.min(...modules.map((module) => partsOf(module, target.bounds.tokens, most, target.machine).length));
+  return alikeInTime(modules, { ...target, parts, partsMost: undefined, stageShare: stageBytes / target.machine.sram.bytes.value, stageShareMost: undefined }, diagnostics);
 }
 
 /** What a plan of the user's makes; undefined, and reported, where it is none for this model on this machine. */

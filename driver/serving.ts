@@ -2,46 +2,92 @@ import type { GraphModule } from '../ir/graph/module.ts';
 import type { StepSequence } from '../ir/step.ts';
 import type { Precision } from '../passes/formats.ts';
 import { ungroup } from '../passes/group.ts';
+import { pagesOf } from '../passes/plan/pages.ts';
+import { secondsOf } from '../passes/plan/pace.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
 import { partsOf, severalParts } from '../passes/tile/parts.ts';
 import type { Chips } from './placement.ts';
 import { UsageError } from './session.ts';
-import { boundsOf, steadyStep, takesMemory, type Workload, workloadOf } from './workload.ts';
+import { boundsOf, countsOf, type Pool, steadyStep, takesMemory, type Workload, workloadOf } from './workload.ts';
 
-/** What a program is for, once the model is known: requests, the largest step, and the one it is to be fast at, if any; where the target leaves it open, the parts of a step and the SRAM to stage in; and what else to serve, if that does not fit. */
-export type Serving = { readonly workload: Workload; readonly bounds: Bounds; readonly step?: readonly StepSequence[]; readonly parts?: number; readonly partsMost?: number; readonly stageShare?: number; readonly stageShareMost?: number; readonly instead?: Serving };
+/**
+ * What a program is for, once the model is known: requests, the largest step, and the one it is to be fast at, if any, with the tokens a second of such steps by estimate; where the target leaves it open, the parts of a
+ * step and the SRAM to stage in; and what else to serve, if that does not fit.
+ */
+export type Serving = { readonly workload: Workload; readonly bounds: Bounds; readonly step?: readonly StepSequence[]; readonly estimate?: number; readonly parts?: number; readonly partsMost?: number; readonly stageShare?: number; readonly stageShareMost?: number; readonly instead?: Serving | undefined };
 
 /** Bytes of an element of keys and values. */
 export const operandBytes = { fp8: 1, bf16: 2 } as const satisfies Readonly<Record<Precision, number>>;
 
 /** Serves the steady state of a workload. */
-export function steadyServing(module: GraphModule, workload: Workload, { machine, pp, precision, pageRows }: Chips & { readonly precision: Precision }): Serving {
-  const pool = { context: workload.isl + workload.osl, elementBytes: operandBytes[precision], stages: pp, pageRows };
+export function steadyServing(module: GraphModule, workload: Workload, on: Chips & { readonly precision: Precision }): Serving {
+  const { machine, pp, pageRows } = on;
   const step = steadyStep(workload, pp, takesMemory(module));
-  return { workload, step, bounds: boundsOf(module, machine, step, pool) };
+  return { workload, step, bounds: boundsOf(module, machine, step, { ...poolOf(workload, on), pageRows }) };
 }
 
+export const poolOf = ({ isl, osl }: Workload, { pp, precision }: Chips & { readonly precision: Precision }): Omit<Pool, 'pageRows'> => ({ context: isl + osl, elementBytes: operandBytes[precision], stages: pp });
+
+/** Tokens a second by estimate: of all stages alike, each the share of the whole. */
+function estimateOf(module: GraphModule, { workload, step = [], bounds, parts = 1 }: Serving, on: Chips & { readonly precision: Precision }): number {
+  const [pages] = pagesOf(module, on.machine, { ...poolOf(workload, on), sequences: bounds.sequences }, [bounds.pageRows]);
+  const seconds = secondsOf(module.body.ops, module, { machine: on.machine, step, parts, runBytes: pages?.runBytes ?? 0 });
+  // Of pieces only the last of a prompt is given a token.
+  const { prompts, promptRows } = countsOf({ ...workload, batch: Math.ceil(workload.batch / on.pp) });
+  const tokens = tokensOf(workload, on) - prompts * (1 - promptRows / Math.max(1, workload.isl));
+  return (tokens * on.pp * (on.replicas ?? 1)) / seconds;
+}
+
+/** Tokens of a step as a report counts them: all its rows; and a prompt brings its tokens, and is given the first of its output. */
+export function tokensOf(workload: Workload, { pp }: Pick<Chips, 'pp'>): number {
+  const { prompts, promptRows, decoding } = countsOf({ ...workload, batch: Math.ceil(workload.batch / pp) });
+  return prompts * promptRows + decoding + (workload.osl === 0 ? 0 : prompts);
+}
+
+/** Prompts that a step may bring, whole or half of one. Of those as fast by estimate the first: two, one for each of two parts, the others in turn less and more. */
+const promptsTried = [2, 1, 3, 4, 1 / 2] as const;
+/** What is as fast: the rest is not in an estimate. */
+const asFast = 0.98;
+
+/** What is decided already, 0 where it is not: the parts of a step, the share of SRAM an op may stage in, the rows of prompts in a step. */
+export type Decided = { readonly parts: number; readonly stageShare: number; readonly prefillRows: number };
+
 /**
- * Serves a workload as fast as may be: in several parts if each has rows enough, with as many prompts a step as there are parts, or one, where the batch is left open (0); in one part if nothing
- * else fits. `parts`, `stageShare`: what is decided, 0 where it is not. Throws UsageError for what no step is laid out for.
+ * Serves a workload as fast as may be, by estimate: where the batch is left open (0), with as many prompts a step as that takes; in several parts if each has rows enough, in one part if nothing
+ * else fits. Throws UsageError for what no step is laid out for.
  */
-export function servingOf(module: GraphModule, asked: Workload, on: Chips & { readonly precision: Precision }, decided: { readonly parts: number; readonly stageShare: number }): Serving {
+export function servingOf(module: GraphModule, asked: Workload, on: Chips & { readonly precision: Precision }, decided: Decided): Serving {
   const { machine, pp } = on;
-  const serving = (parts: number, prompts: number, batch = asked.batch): Serving => {
-    const workload = workloadOf(module, { ...asked, batch, parts }, pp * prompts);
+  const usual = workloadOf(module, { ...asked, batch: 0 }, pp);
+  const asOften = Math.max(1, usual.osl);
+  const fixed = decided.prefillRows === 0 ? asked.batch : pp * Math.max(1, Math.round((decided.prefillRows * asOften) / usual.isl));
+  const flat = ungroup(module);
+  const serving = (parts: number, prompts: number, more: Partial<Serving> = {}): Serving => {
+    const workload = workloadOf(module, { ...asked, batch: fixed, parts }, pp * prompts);
     checkWorkload(workload, module);
-    return { ...steadyServing(module, workload, on), parts, stageShare: decided.stageShare || stageShare(parts) };
+    const made = { ...steadyServing(module, workload, on), parts, stageShare: decided.stageShare || stageShare(parts), ...more };
+    return { ...made, estimate: estimateOf(flat, made, on) };
   };
-  const inParts = (prompts: number): readonly Serving[] => {
-    if (decided.parts > 0) return [serving(decided.parts, prompts)];
-    const { bounds: { tokens }, workload: { batch } } = serving(2, prompts);
-    const [part] = partsOf(ungroup(module), tokens, 2, machine);
+  const inParts = (prompts: number): Serving => {
+    if (decided.parts > 0) return serving(decided.parts, prompts);
+    const whole = serving(1, prompts);
+    const { bounds: { tokens } } = whole;
     const several = severalParts(tokens, machine);
-    return part.rows < tokens && several.parts > 1 ? [{ ...serving(several.parts, prompts, batch), ...several, ...(several.parts === 2 && decided.stageShare === 0 ? { stageShareMost: stageShareRoomy } : {}) }] : [];
+    const [part] = partsOf(flat, tokens, several.parts, machine);
+    return part.rows === tokens ? whole : serving(several.parts, prompts, { partsMost: several.partsMost, ...(several.parts === 2 && decided.stageShare === 0 ? { stageShareMost: stageShareRoomy } : {}) });
   };
-  if (module.caches.length === 0 || decided.parts === 1) return serving(1, 1);
-  const ways = (asked.batch > 0 ? [1] : [decided.parts || 2, 1]).flatMap(inParts);
-  return [...ways, ...(decided.parts > 0 ? [] : [serving(1, 1)])].reduceRight((instead, preferred) => ({ ...preferred, instead }));
+  if (module.caches.length === 0) return serving(1, 1);
+  const prompts = fixed > 0 ? [1] : [...(decided.parts > 0 ? [decided.parts] : []), ...promptsTried.filter((count) => count !== decided.parts && Number.isInteger(count * asOften) && (count <= 1 || pp * count * (usual.isl + asOften) <= mostRows))];
+  const ways = fastestFirst(prompts.map(inParts), ({ estimate = 0 }) => estimate);
+  const last = decided.parts > 0 || ways.some(({ parts, workload }) => parts === 1 && workload.batch === (fixed || pp * asOften)) ? [] : [serving(1, 1)];
+  return [...ways, ...last].reduceRight((instead, preferred) => ({ ...preferred, instead }));
+}
+
+/** In the order of estimates; of those as fast the first comes first. */
+export function fastestFirst<T>(ways: readonly T[], estimate: (way: T) => number): readonly T[] {
+  const most = Math.max(...ways.map(estimate));
+  const next = ways.find((way) => estimate(way) >= asFast * most);
+  return next === undefined ? [] : [next, ...fastestFirst(ways.filter((way) => way !== next), estimate)];
 }
 
 /** The share of SRAM an op may stage in: of parts the values of several are there, but of more than two not of all. Of two that have room, `stageShareRoomy`. */

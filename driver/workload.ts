@@ -3,6 +3,7 @@ import type { Step, StepSequence } from '../ir/step.ts';
 import type { ValueId } from '../ir/types.ts';
 import type { Machine } from '../isa-spec/machine.ts';
 import type { StepTables } from '../isa-spec/step-block.ts';
+import { type Pages, pageSizes, pagesOf } from '../passes/plan/pages.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
 import { tablesOf } from './step-tables.ts';
 
@@ -21,7 +22,8 @@ export function workloadOf(module: GraphModule, asked: Workload, ways: number): 
 
 /**
  * The sequences of a steady-state step of continuous batching: of `batch` requests, batch/osl start in each step and bring
- * their prompts, the others each decode one token, at contexts spread evenly over their outputs. Encoders: `batch` inputs. Each has as many
+ * their prompts, the others each decode one token, at contexts spread evenly over their outputs. Where fewer start than a step one, or not a whole number, a step has pieces of prompts, after as many rows of theirs
+ * as on an average: half of the others. Encoders: `batch` inputs. Each has as many
  * rows of memory as it had input, where there is memory. A pipeline's requests are divided over the steps under way. `nth`: how many steps later; each has
  * gone on by one token a step, and where one has ended, one that had started goes on. In a step of several parts each has as many prompts and as many decoding
  * ones as the others, in turn these first or those: what ends one part and begins the next is alike.
@@ -43,31 +45,39 @@ function dealt(all: readonly StepSequence[], parts: number): readonly StepSequen
   }).flat();
 }
 
-function ownRows({ isl, osl, batch }: Workload, nth: number): readonly StepSequence[] {
-  if (osl === 0) return Array.from({ length: batch }, (_, id) => ({ id, rows: isl, past: 0 }));
-  const starting = Math.ceil(batch / osl);
-  const prompts = Array.from({ length: starting }, (_, id) => ({ id, rows: Math.max(1, Math.round((isl * batch) / osl / starting)), past: 0 }));
-  const decoding = Array.from({ length: batch - starting }, (_, i) => ({ id: starting + i, rows: 1, past: isl + ((i + nth) % Math.max(1, osl - 1)) }));
-  return [...prompts, ...decoding];
+/** What is in a step of one stage: prompts, or pieces of them, the rows of each, and requests that decode. */
+export function countsOf({ isl, osl, batch }: Workload): { readonly prompts: number; readonly promptRows: number; readonly decoding: number } {
+  if (osl === 0) return { prompts: batch, promptRows: isl, decoding: 0 };
+  const prompts = Math.ceil(batch / osl);
+  return { prompts, promptRows: Math.max(1, Math.round((isl * batch) / osl / prompts)), decoding: batch - prompts };
 }
 
-/** Pages are as short as makes a plane of one a good run of HBM. */
-const planeBytes = 4096;
+function ownRows(workload: Workload, nth: number): readonly StepSequence[] {
+  const { isl, osl } = workload;
+  const { prompts, promptRows, decoding } = countsOf(workload);
+  // Of a piece the rows before it are there on an average; one row after others would be one that decodes.
+  const past = promptRows === 1 ? 0 : Math.floor((isl - promptRows) / 2);
+  const outputs = Math.max(1, osl - 1);
+  // Those that are not as many as outputs are as far apart as they can be.
+  const apart = decoding % outputs;
+  const place = (i: number): number => (i < decoding - apart ? i : Math.floor(((i - decoding + apart + 0.5) * outputs) / apart));
+  return [
+    ...Array.from({ length: prompts }, (_, id) => ({ id, rows: promptRows, past })),
+    ...Array.from({ length: decoding }, (_, i) => ({ id: prompts + i, rows: 1, past: isl + ((place(i) + nth) % outputs) })),
+  ];
+}
 
-/** What the KV pool holds: contexts of at most `context` tokens, of keys and values of `elementBytes`, of the sequences of as many steps as there are stages; in pages of `pageRows` (absent: as many as make a plane a good run). */
+/** What the KV pool holds: contexts of at most `context` tokens, of keys and values of `elementBytes`, of the sequences of as many steps as there are stages; in pages of `pageRows` (absent: the best by estimate). */
 export type Pool = { readonly context: number; readonly elementBytes: number; readonly stages: number; readonly pageRows?: number | undefined };
 
 /** Bounds that hold any step of these sequences. */
-export function boundsOf(module: GraphModule, machine: Machine, sequences: readonly StepSequence[], { context, elementBytes, stages, pageRows: asked }: Pool): Bounds {
+export function boundsOf(module: GraphModule, machine: Machine, sequences: readonly StepSequence[], { pageRows: asked, ...pool }: Pool): Bounds {
   const tokens = sequences.reduce((sum, { rows }) => sum + rows, 0);
   const memory = sequences.reduce((sum, { memory: own = 0 }) => sum + own, 0);
-  const [cache] = module.caches;
-  const rowBytes = cache === undefined ? 0 : Math.ceil((cache.kvHeads * cache.headDim * elementBytes) / machine.sram.lineBytes.value) * machine.sram.lineBytes.value;
-  let pageRows = asked ?? 16;
-  while (asked === undefined && pageRows < 256 && pageRows * rowBytes < planeBytes && pageRows < context) pageRows *= 2;
-  const pages = sequences.length * Math.ceil(context / pageRows);
+  const [{ rows: pageRows }] = pagesOf(module, machine, { ...pool, sequences: sequences.length }, asked === undefined ? pageSizes : [asked]) as readonly [Pages];
+  const pages = sequences.length * Math.ceil(pool.context / pageRows);
   const others = sequences.reduce((sum, { memory: own = 0 }) => sum + Math.ceil(own / pageRows), 0);
-  return { tokens, sequences: sequences.length, samples: sequences.length, memory, poolPages: (pages + others) * stages, pageRows, pageListEntries: Math.max(pages, others) };
+  return { tokens, sequences: sequences.length, samples: sequences.length, memory, poolPages: (pages + others) * pool.stages, pageRows, pageListEntries: Math.max(pages, others) };
 }
 
 /** Whether sequences of a module attend to rows besides their own. */

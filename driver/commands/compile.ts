@@ -24,7 +24,7 @@ import { tilingOf } from '../explain-tiling.ts';
 import { type Options, type Phase, phases } from '../options.ts';
 import { offersFor } from '../fits.ts';
 import { findMachine, findSource, importSource, loadPlugins, type Source, UsageError } from '../session.ts';
-import { servingOf, stageShare } from '../serving.ts';
+import { mostRows, servingOf, stageShare } from '../serving.ts';
 import { reportedSteps, steadyReport, steadyTiming } from '../steady-report.ts';
 import { type Mapping, mappingsOf, mappingText } from '../mapping.ts';
 import { ranked } from '../explain-mapping.ts';
@@ -73,7 +73,7 @@ export async function compileCommand(path: string, options: Options): Promise<bo
     }
   };
   const prepared = prepare(imported, diagnostics, { until: options.explain === 'recognition' ? 'recognise' : until, ended });
-  const { tried, best } = prepared !== undefined && (isChosen || options.explain === 'mapping') ? searched(prepared, isChosen ? mappingsOf(machine.chips, [...allOps(prepared.whole.body)].some(hasExperts)).filter(({ replicas }) => options.replicas === 0 || replicas === options.replicas) : [asked], (mapping) => targetOf(options, mapping), options.explain === 'mapping' ? 'all' : 'fastest') : { tried: [], best: undefined };
+  const { tried, best } = prepared !== undefined && (isChosen || options.explain === 'mapping') ? searched(prepared, isChosen ? mappingsOf(machine.chips, [...allOps(prepared.whole.body)].some(hasExperts)).filter(({ replicas }) => options.replicas === 0 || replicas === options.replicas) : [asked], (mapping) => targetOf(options, mapping), !isChosen ? 'given' : options.explain === 'mapping' ? 'all' : 'fastest') : { tried: [], best: undefined };
   if (options.explain === 'mapping' && prepared !== undefined) {
     const rows = ranked(tried);
     terminal.print(renderMappings(rows));
@@ -154,6 +154,8 @@ export function targetOf(options: Options, { tp, ep, pp, replicas }: Mapping = m
   if (!Number.isInteger(options.pageRows) || options.pageRows < 0 || options.pageRows > mostPageRows) throw new UsageError(`\`--page-rows ${options.pageRows}\`: a page has 1 to ${mostPageRows} rows`);
   if (tp * pp * replicas > machine.chips) throw new UsageError(`${mappingText({ tp, ep, pp, replicas })}: \`${machine.name}\` has ${machine.chips} ${machine.chips === 1 ? 'chip' : 'chips'}`);
   if (!Number.isInteger(options.parts) || options.parts < 0 || options.parts > partsMax) throw new UsageError(`\`--parts ${options.parts}\`: a step is worked on in 1 to ${partsMax} parts`);
+  if (!Number.isInteger(options.prefillRows) || options.prefillRows < 0 || options.prefillRows > mostRows) throw new UsageError(`\`--prefill-rows ${options.prefillRows}\`: a step has 1 to ${mostRows} rows`);
+  if (options.prefillRows > 0 && options.batch > 0) throw new UsageError('`--prefill-rows` says what `--batch` does: give one or the other');
   const asked = { ...options, batch: Math.ceil(options.batch / replicas) };
   const on = { machine, tp, ep, pp, replicas, stageShare: options.stageShare || stageShare(1), parts: options.parts || 1, precision: options.precision === 'bf16' ? 'bf16' : 'fp8', ...(options.stages === '' ? {} : { cut: cutNamed(options.stages, pp) }), ...(options.pageRows === 0 ? {} : { pageRows: options.pageRows }) } as const;
   return { ...on, serve: (module) => servingOf(module, asked, on, options) };

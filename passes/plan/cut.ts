@@ -1,14 +1,9 @@
-import type { Machine } from '../../isa-spec/machine.ts';
 import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
-import type { StepSequence } from '../../ir/step.ts';
 import { layerLoop } from '../stage.ts';
-import { type Least, leastOf } from './least.ts';
-
-/** A step that stages are to be fast at, the parts it is worked on in, and on what chips. */
-export type Pace = { readonly machine: Machine; readonly step: readonly StepSequence[]; readonly parts: number };
+import { type Pace, secondsOf } from './pace.ts';
 
 /**
- * How many iterations of the layer loop each of `count` stages has, one at the least: as many as make the slowest fastest, by the least time a layer takes, what comes before the
+ * How many iterations of the layer loop each of `count` stages has, one at the least: as many as make the slowest fastest, by the time a layer takes by estimate, what comes before the
  * layers (the embedding), and what comes after (the head); evenly, where no step is known. Among stages as fast those between the first and the last have more, so
  * that they are alike.
  */
@@ -16,7 +11,7 @@ export function cutOf(module: GraphModule, count: number, pace: Pace | undefined
   const loop = layerLoop(module);
   const { ops } = module.body;
   const at = loop === undefined ? 0 : ops.indexOf(loop);
-  const seconds = (some: readonly GraphOp[]): number => (pace === undefined ? 0 : secondsOf(leastOf(some, module, pace.step, pace.machine), pace.parts));
+  const seconds = (some: readonly GraphOp[]): number => (pace === undefined ? 0 : secondsOf(some, module, pace));
   return balanced(loop?.attrs.trip ?? 0, count, { before: seconds(ops.slice(0, at)), layer: seconds(loop?.body.ops ?? []) || 1, after: seconds(ops.slice(at + 1)) });
 }
 
@@ -32,7 +27,3 @@ export function balanced(trip: number, count: number, { before, layer, after }: 
   for (let left = trip - count; left > 0; left--) layers[order.reduce((best, stage) => (withOneMore(stage) < withOneMore(best) ? stage : best))]!++;
   return layers;
 }
-
-/** Of a step in one part attention waits for products and they for it; of several, one's are beside the other's. Memory is read beside both. */
-const secondsOf = ({ matrix, attention, softmax, hbm }: Least, parts: number): number =>
-  Math.max(hbm, parts === 1 ? matrix + Math.max(attention, softmax) : Math.max(matrix, attention, softmax));

@@ -9,29 +9,41 @@ import { sizeOf } from '../rewrite.ts';
 export type Least = { readonly matrix: number; readonly attention: number; readonly softmax: number; readonly hbm: number; readonly link: number };
 export type LeastEngine = keyof Least;
 
-/** What a step asks of an engine: multiply-adds at full rate, exponentials, bytes. */
-type Work = { [E in LeastEngine]: number };
+/**
+ * What a step asks of a chip: multiply-adds at full rate, of products and of attention; as many more as the attention arrays could do while they load keys and values,
+ * where that takes longer (`attending`); exponentials; bytes of weights, of keys and values of before, and of rows looked up; bytes to the others.
+ */
+export type Work = { matrix: number; attention: number; attending: number; softmax: number; weights: number; keys: number; rows: number; link: number };
 
 /**
  * The least time ops of a module with formats take in a step of these sequences, on one of the chips they are divided over: products of the rows there are, every
  * weight and every key and value of before once out of HBM, what chips bring each other once over the link. Nothing that a program could do without is counted.
  */
 export function leastOf(ops: readonly GraphOp[], module: GraphModule, step: readonly StepSequence[], machine: Machine): Least {
-  const work: Work = { matrix: 0, attention: 0, softmax: 0, hbm: 0, link: 0 };
-  const weights = new Map([...allOps(module.body)].flatMap((op) => (op.kind === 'weight' ? [[op.results[0] as ValueId, op.attrs.name] as const] : [])));
-  add(work, ops, { module, step, weights, coded: codedIn(module), slow: 1 / machine.arrays.bf16Rate.value }, 1);
-  const { clockHz, arrays, attention, softmaxPerCycle, hbm, link } = machine;
-  return {
-    matrix: work.matrix / (arrays.count.value * arrays.size.value ** 2 * clockHz.value),
-    attention: work.attention / (attention.count.value * attention.size.value ** 2 * clockHz.value),
-    softmax: work.softmax / (softmaxPerCycle.value * clockHz.value),
-    hbm: work.hbm / hbm.bytesPerSecond.value,
-    link: work.link / link.bytesPerSecond.value,
-  };
+  const { matrix, attention, softmax, weights, keys, rows, link } = workOf(ops, module, step, machine);
+  const rates = ratesOf(machine);
+  return { matrix: matrix / rates.matrix, attention: attention / rates.attention, softmax: softmax / rates.softmax, hbm: (weights + keys + rows) / rates.hbm, link: link / rates.link };
 }
 
-/** `weights`: names of those that values are. `coded`: values read for their codes alone. `slow`: how many multiply-adds one of BF16 operands takes the time of. */
-type Given = { readonly module: GraphModule; readonly coded: ReadonlySet<ValueId>; readonly step: readonly StepSequence[]; readonly weights: ReadonlyMap<ValueId, string>; readonly slow: number };
+/** What engines do in a second at the most. */
+export const ratesOf = ({ clockHz, arrays, attention, softmaxPerCycle, hbm, link }: Machine): Least => ({
+  matrix: arrays.count.value * arrays.size.value ** 2 * clockHz.value,
+  attention: attention.count.value * attention.size.value ** 2 * clockHz.value,
+  softmax: softmaxPerCycle.value * clockHz.value,
+  hbm: hbm.bytesPerSecond.value,
+  link: link.bytesPerSecond.value,
+});
+
+/** The work of ops in a step, on one of the chips they are divided over. */
+export function workOf(ops: readonly GraphOp[], module: GraphModule, step: readonly StepSequence[], machine: Machine): Readonly<Work> {
+  const work: Work = { matrix: 0, attention: 0, attending: 0, softmax: 0, weights: 0, keys: 0, rows: 0, link: 0 };
+  const weights = new Map([...allOps(module.body)].flatMap((op) => (op.kind === 'weight' ? [[op.results[0] as ValueId, op.attrs.name] as const] : [])));
+  add(work, ops, { module, step, weights, coded: codedIn(module), slow: 1 / machine.arrays.bf16Rate.value, beside: machine.attention.size.value ** 2 / machine.attention.kvBytesPerCycle.value }, 1);
+  return work;
+}
+
+/** `weights`: names of those that values are. `coded`: values read for their codes alone. `slow`: how many multiply-adds one of BF16 operands takes the time of; `beside`: how many an attention array could do while it loads a byte. */
+type Given = { readonly beside: number; readonly module: GraphModule; readonly coded: ReadonlySet<ValueId>; readonly step: readonly StepSequence[]; readonly weights: ReadonlyMap<ValueId, string>; readonly slow: number };
 
 function add(work: Work, ops: readonly GraphOp[], given: Given, times: number): void {
   const { module, slow } = given;
@@ -46,14 +58,14 @@ function add(work: Work, ops: readonly GraphOp[], given: Given, times: number): 
       if (name !== undefined && !picked.includes(value)) read.set(name, times * bytesOf(typeOf(value)));
     }
     if (op.kind === 'loop') add(work, op.body.ops, given, times * op.attrs.trip);
-    else if (op.kind === 'embed') work.hbm += times * rowsOf(typeOf(op.results[0]), given) * rowBytes(typeOf(op.results[0]));
+    else if (op.kind === 'embed') work.rows += times * rowsOf(typeOf(op.results[0]), given) * rowBytes(typeOf(op.results[0]));
     else if (op.kind === 'linear') work.matrix += times * rowsOf(typeOf(x), given) * elements(typeOf(w)) * rate(typeOf(w));
     else if (op.kind === 'experts') addExperts(work, op, given, times);
     else if (op.kind === 'attention') addAttention(work, op, given, times);
     else if (op.kind === 'allgather') work.link += times * rowsOf(typeOf(x), given) * gatheredBytes(op, given) * (op.attrs.parts - 1);
     else if (op.kind === 'take') work.link += times * rowsOf(typeOf(op.results[0]), given) * rowBytes(typeOf(op.results[0]));
   }
-  for (const bytes of read.values()) work.hbm += bytes;
+  for (const bytes of read.values()) work.weights += bytes;
 }
 
 /** Bytes a chip sends each other of a row it has columns of: these; or, where only codes are made of whole rows, those and the codes of the rows that are its share. */
@@ -82,11 +94,11 @@ function addExperts(work: Work, { attrs: { experts, k, parts, whole }, operands 
   const pairs = rowsOf(x, given) * k;
   const [matrices, inner] = [elements(gates) + elements(downs), sizeOf(gates.shape[0]) / experts / 2];
   work.matrix += (times * pairs * matrices * (gates.dtype === 'bf16' ? given.slow : 1)) / experts;
-  work.hbm += times * (bytesOf(gates) + bytesOf(downs)) * Math.min(1, pairs / experts);
+  work.weights += times * (bytesOf(gates) + bytesOf(downs)) * Math.min(1, pairs / experts);
   work.link += times * pairs * (parts - 1) * (whole ? (sizeOf(x.shape[1]) / parts) * formatBytes.bf16 : inner * formatBytes[gates.dtype as Format]);
 }
 
-function addAttention(work: Work, { attrs, operands }: OpOf<'attention'>, { module, step, slow }: Given, times: number): void {
+function addAttention(work: Work, { attrs, operands }: OpOf<'attention'>, { module, step, slow, beside }: Given, times: number): void {
   const { heads, kvHeads, headDim, mask, window, cache } = attrs;
   const keys = module.types[operands[1] as ValueId] as TensorType;
   for (const { rows, past, memory = 0 } of step) {
@@ -94,9 +106,13 @@ function addAttention(work: Work, { attrs, operands }: OpOf<'attention'>, { modu
     const most = window === 0 ? before + rows : window;
     const few = Math.min(rows, Math.max(0, most - before));
     const seen = keys.shape[0] === 'memory' ? rows * memory : mask === 'full' ? rows * (before + rows) : few * before + (few * (few + 1)) / 2 + (rows - few) * most;
-    work.attention += times * seen * heads * headDim * 2 * (keys.dtype === 'bf16' ? slow : 1);
+    const products = seen * heads * headDim * 2 * (keys.dtype === 'bf16' ? slow : 1);
+    const keyBytes = 2 * kvHeads * headDim * formatBytes[keys.dtype as Format];
+    const reach = keys.shape[0] === 'memory' ? memory : Math.min(before, most - 1) + rows;
+    work.attention += times * products;
+    work.attending += times * Math.max(products, reach * keyBytes * beside);
     work.softmax += times * seen * heads;
-    work.hbm += times * 2 * Math.min(before, most - 1) * kvHeads * headDim * formatBytes[keys.dtype as Format];
+    work.keys += times * Math.min(before, most - 1) * keyBytes;
   }
 }
 

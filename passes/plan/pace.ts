@@ -1,0 +1,25 @@
+import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
+import type { StepSequence } from '../../ir/step.ts';
+import type { Machine } from '../../isa-spec/machine.ts';
+import { ratesOf, workOf } from './least.ts';
+import { efficiencyOf } from './pages.ts';
+
+/** A step, how it is worked on and on what chips: the parts its rows are in, and the bytes of keys and values that lie in a row (absent: as many as make a good run). */
+export type Pace = { readonly machine: Machine; readonly step: readonly StepSequence[]; readonly parts: number; readonly runBytes?: number };
+
+/**
+ * Seconds ops take in a step, by estimate: each engine works as fast as it can, and nobody waits but for what the parts of a step make wait. Weights are read once a part. In one part products and
+ * attention take turns, each as long as its own work or its own reading takes; of several, one's are beside the other's. An array of attention takes as long as it multiplies, or as
+ * it loads keys and values: for few queries that is longer.
+ */
+export function secondsOf(ops: readonly GraphOp[], module: GraphModule, { machine, step, parts, runBytes = Infinity }: Pace): number {
+  const work = workOf(ops, module, step, machine);
+  const rates = ratesOf(machine);
+  const stream = rates.hbm * efficiencyOf(machine, Infinity);
+  const products = work.matrix / rates.matrix;
+  const attention = Math.max(work.attending / rates.attention, work.softmax / rates.softmax);
+  const weights = (work.weights * parts + work.rows) / stream;
+  const keys = work.keys / (rates.hbm * efficiencyOf(machine, runBytes));
+  const link = work.link / rates.link;
+  return parts === 1 ? Math.max(products, weights, link) + Math.max(attention, keys) : Math.max(products, attention, weights + keys, link);
+}
