@@ -72,7 +72,7 @@ function accessesOfLeaf(leaf: Leaf, module: TileModule): readonly Access[] {
 /** Pairs of accesses, the first earlier in program order, that must not be exchanged and that queue order does not keep apart. */
 function conflicts(accesses: readonly Access[], layout: Layout): readonly (readonly [Access, Access])[] {
   const byBuffer = new Map<BufferId, Access[]>();
-  for (const access of accesses) byBuffer.set(access.buffer, [...(byBuffer.get(access.buffer) ?? []), access]);
+  for (const access of accesses) listed(byBuffer, access.buffer).push(access);
   const used = [...byBuffer.keys()].filter((id) => layout.addresses.has(id));
   const pairs: (readonly [Access, Access])[] = [];
   used.forEach((a, i) => {
@@ -127,16 +127,22 @@ function prune(edges: readonly Edge[]): readonly Edge[][] {
   };
   const groups = new Map<string, Edge[]>();
   for (const edge of edges) {
-    const key = groupKey(edge, ids);
-    groups.set(key, [...(groups.get(key) ?? []), edge]);
+    listed(groups, groupKey(edge, ids)).push(edge);
   }
   return [...groups.values()].map((group) => {
     const kept: Edge[] = [];
     for (const edge of group.toSorted((a, b) => a.to.child - b.to.child || b.from.child - a.from.child)) {
-      if (kept.every((other) => other.from.child < edge.from.child)) kept.push(edge);
+      if (edge.from.child > (kept.at(-1)?.from.child ?? -1)) kept.push(edge);
     }
     return kept;
   });
+}
+
+/** The list under a key, which is there from now on. */
+function listed<K, V>(lists: Map<K, V[]>, key: K): V[] {
+  const list = lists.get(key) ?? [];
+  lists.set(key, list);
+  return list;
 }
 
 /**
