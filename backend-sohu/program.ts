@@ -48,7 +48,7 @@ export const regionsOf = (layouts: readonly Layout[]): Program['regions'] =>
 type Part = { readonly code: readonly Emitted[]; readonly chip: ChipCode; readonly life: Json; readonly semaphores: ReturnType<typeof synchronise>['semaphores'] };
 
 function partOf(module: TileModule, layout: Layout, machine: Machine): Part {
-  const tokens = synchronise(module, layout);
+  const tokens = synchronise(module, layout, machine.sram.lineBytes.value);
   const code = emit(module, layout, tokens, machine);
   const chip = Object.fromEntries(queues.map((queue) => [queue, queueCode(code.find((one) => one.queue === queue))])) as ChipCode;
   return { code, chip, life: lifeOf(module, layout, machine.sram.lineBytes.value, (queue) => code.find((one) => one.queue === queue)?.ops ?? []), semaphores: tokens.semaphores };

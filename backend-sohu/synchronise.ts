@@ -1,6 +1,7 @@
+import { formatBytes } from '../isa-spec/fields.ts';
 import type { Queue } from '../isa-spec/instructions.ts';
 import { accessesOf } from '../ir/tile/lifetimes.ts';
-import { type Buffer, type BufferId, isLoop, type TileLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
+import { type Buffer, type BufferId, isLoop, type Region, type TileLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
 import { queueOf } from '../ir/tile/queue.ts';
 import { type Layout, overlap } from './allocate.ts';
 
@@ -17,7 +18,9 @@ const semaphoreMax = 255;
 type Leaf = { readonly op: TileOp | 'end'; readonly queue: Queue; readonly at: number; readonly path: readonly Step[] };
 /** One level of the way to a leaf: the block (by the loop it is the body of), and which of its children. */
 type Step = { readonly block: TileLoop | 'root'; readonly child: number; readonly node: TileNode | 'end' };
-type Access = { readonly leaf: Leaf; readonly buffer: BufferId; readonly writes: boolean; readonly slot: readonly number[] };
+type Access = { readonly leaf: Leaf; readonly buffer: BufferId; readonly writes: boolean; readonly slot: readonly number[]; readonly lines: Span | undefined };
+/** Lines of a row, from the first to before the last, that an access comes to in any turn; undefined where that says nothing. */
+type Span = readonly [from: number, to: number];
 
 /** Order between two queues in one block: after its child `from`, before its child `to`; of the same iteration, or `distance` later ones of `carrier`. */
 type Edge = { readonly from: Step; readonly to: Step; readonly poster: Queue; readonly waiter: Queue; readonly carrier: TileLoop | undefined; readonly distance: number; readonly why: string };
@@ -33,9 +36,9 @@ type Edge = { readonly from: Step; readonly to: Step; readonly poster: Queue; re
  * that a loop fills, it has two semaphores of its own, and begins once what empties them comes to the loop: all that was in them before has been read by then. Every token flows forward in program order, so running the program in order never blocks; with
  * one waiting queue a semaphore, then nor does any other schedule.
  */
-export function synchronise(module: TileModule, layout: Layout): Synchronised {
+export function synchronise(module: TileModule, layout: Layout, lineBytes: number): Synchronised {
   const leaves = leavesOf(module);
-  const accesses = leaves.flatMap((leaf) => accessesOfLeaf(leaf, module));
+  const accesses = leaves.flatMap((leaf) => accessesOfLeaf(leaf, module, lineBytes));
   const isRing = ({ buffer }: Access): boolean => module.buffers[buffer]?.role === 'ring';
   const edges = prune(conflicts(accesses.filter((access) => !isRing(access)), layout).flatMap(([a, b]) => order(a, b, module)));
   return assign(edges, accesses.filter(isRing), module);
@@ -57,17 +60,31 @@ function leavesOf(module: TileModule): readonly Leaf[] {
   return leaves;
 }
 
-function accessesOfLeaf(leaf: Leaf, module: TileModule): readonly Access[] {
+function accessesOfLeaf(leaf: Leaf, module: TileModule, lineBytes: number): readonly Access[] {
   if (leaf.op !== 'end') {
     const regions = Object.values(leaf.op.regions).filter((region) => region !== undefined);
     return [...accessesOf(leaf.op)].map(({ buffer, writes }) => {
       const slot = regions.find((region) => region.buffer === buffer)?.slot;
-      return { leaf, buffer, writes, slot: slot === undefined ? [] : [slot.base, ...slot.steps] };
+      return { leaf, buffer, writes, slot: slot === undefined ? [] : [slot.base, ...slot.steps], lines: linesOf(leaf, regions.filter((region) => region.buffer === buffer), { ...module, lineBytes }) };
     });
   }
   // The end of a step: whatever the host or the next step will read must be written.
-  return module.buffers.flatMap((buffer, id) => (buffer.role === 'output' || buffer.role === 'kv' || buffer.role === 'pipe' ? [{ leaf, buffer: id as BufferId, writes: false, slot: [] }] : []));
+  return module.buffers.flatMap((buffer, id) => (buffer.role === 'output' || buffer.role === 'kv' || buffer.role === 'pipe' ? [{ leaf, buffer: id as BufferId, writes: false, slot: [], lines: undefined }] : []));
 }
+
+/** The lines that regions of a buffer come to, which are values' columns: lists are read by what is in them. */
+function linesOf({ path }: Leaf, regions: readonly Region[], { buffers, lineBytes }: Pick<TileModule, 'buffers'> & { readonly lineBytes: number }): Span | undefined {
+  const ends = regions.map(({ buffer, column: { base, steps }, columns }): Span | undefined => {
+    const { role, space, depth, format } = buffers[buffer] as Buffer;
+    if (role !== 'value' || space !== 'sram' || depth > 1) return undefined;
+    const furthest = path.reduce((sum, { node }) => sum + (node !== 'end' && isLoop(node) ? (steps[node.level] ?? 0) * (node.count - 1) : 0), base);
+    return [Math.floor((base * formatBytes[format]) / lineBytes), Math.ceil(((furthest + columns) * formatBytes[format]) / lineBytes)];
+  });
+  return ends.reduce((all, one) => (all === undefined || one === undefined ? undefined : [Math.min(all[0], one[0]), Math.max(all[1], one[1])]));
+}
+
+/** Whether two accesses to a buffer are to columns apart. */
+const isApart = (a: Access, b: Access): boolean => a.lines !== undefined && b.lines !== undefined && (a.lines[1] <= b.lines[0] || b.lines[1] <= a.lines[0]);
 
 /** Pairs of accesses, the first earlier in program order, that must not be exchanged and that queue order does not keep apart. */
 function conflicts(accesses: readonly Access[], layout: Layout): readonly (readonly [Access, Access])[] {
@@ -80,7 +97,7 @@ function conflicts(accesses: readonly Access[], layout: Layout): readonly (reado
       if (a !== b && !overlap(layout.addresses.get(a) as never, layout.addresses.get(b) as never)) continue;
       for (const x of byBuffer.get(a) ?? []) {
         for (const y of byBuffer.get(b) ?? []) {
-          if ((x.writes || y.writes) && x.leaf.queue !== y.leaf.queue && (a !== b || x.leaf.at < y.leaf.at)) pairs.push(x.leaf.at < y.leaf.at ? [x, y] : [y, x]);
+          if ((x.writes || y.writes) && x.leaf.queue !== y.leaf.queue && (a !== b || (x.leaf.at < y.leaf.at && !isApart(x, y)))) pairs.push(x.leaf.at < y.leaf.at ? [x, y] : [y, x]);
         }
       }
     }

@@ -46,7 +46,7 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
     const settled = low.settle('product', what, of);
     return settled === undefined ? undefined : cutProduct(of, settled, low.machine);
   };
-  const drained = into === undefined ? undefined : cut(`${weight.name} to codes`, { ...shape, stagedBytesPerRowAndColumn: into.stagedBytes, ...beside([into.codes, into.scales]), groupStep: Math.max(1, into.pieces.columns / side) });
+  const drained = into === undefined ? undefined : lastApart(cut(`${weight.name} to codes`, { ...shape, stagedBytesPerRowAndColumn: into.stagedBytes, ...beside([into.codes, into.scales]), groupStep: Math.max(1, into.pieces.columns / side) }));
   const whole = drained === undefined ? { out: low.place(result), residual: residualValue === undefined ? undefined : low.place(residualValue) } : undefined;
   const staged = whole === undefined ? [] : [whole.out, ...(whole.residual === undefined ? [] : [whole.residual])].filter(inHbm);
   const plan = drained ?? cut(weight.name, { ...shape, stagedBytesPerRowAndColumn: staged.reduce((sum, place) => sum + 2 * bytesOf(place), 0), ...beside(staged), groupStep: 1 });
@@ -90,7 +90,7 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
         const k = (chunkTiles - 1) * side + kLast;
         const scales = rowScales === undefined ? undefined : part(rowScales, times(column, low.pieces.scales / low.pieces.columns), blocksIn(k));
         write.op('multiply', { accumulate, split: plan.split, kTiles: chunkTiles, kLast, nTiles }, { a: part(rowRegionOfA, column, k), scales, acc: accRegion }, rows);
-      });
+      }, inBlocks);
       const drain = (outRegion: Region, residualRegion: Region | undefined): void => {
         write.op(
           'drain',
@@ -120,6 +120,13 @@ export function accumulators({ write, machine }: Lowering, plans: readonly Matmu
     const from = first + groups.slice(0, i).reduce((sum, own) => sum + own, 0);
     return (nTiles, { index }) => write.region(buffer, affine(0), rowTile, nTiles * side, { slot: { base: from + index.base, steps: [0, all, index.steps[2], 0] }, reach: rowTile });
   });
+}
+
+/** The last column group apart from those that are looped over: what is multiplied by others need not wait for it. */
+function lastApart(plan: MatmulPlan | undefined): MatmulPlan | undefined {
+  if (plan === undefined || plan.groups.tail > 0 || plan.groups.full < 2) return plan;
+  const { size, full } = plan.groups;
+  return { ...plan, groups: { size, full: full - 1, tail: size } };
 }
 
 /** Where codes and scales of blocks go, in what format what is quantised comes, and how many bytes a column of a row takes in stages. */
@@ -171,8 +178,8 @@ export function eachGroup(low: Lowering, plan: MatmulPlan, body: (group: Group) 
   if (tail > 0) single(full, tail);
 }
 
-/** Writes `body` for the chunks of k of a column group. */
-export function eachChunk(low: Lowering, plan: MatmulPlan, group: Group, body: (chunk: Chunk) => void): void {
+/** Writes `body` for the chunks of k of a column group; `inHalves`: those of the first half apart, which need not wait for what the second half multiplies. */
+export function eachChunk(low: Lowering, plan: MatmulPlan, group: Group, body: (chunk: Chunk) => void, inHalves = false): void {
   const side = low.machine.arrays.size.value;
   const nTiles = group.units * plan.tilesPerUnit;
   const tilesPerUnit = plan.tilesPerUnit * pieceTotal(plan.chunks);
@@ -181,10 +188,15 @@ export function eachChunk(low: Lowering, plan: MatmulPlan, group: Group, body: (
   const groupStart = times(group.firstUnit, tilesPerUnit);
   const ringStart = times(group.slot, chunksPerGroup);
   const along = (at: Affine, step: number): Affine => ({ base: at.base, steps: [at.steps[0], at.steps[1], at.steps[2], step] });
-  const looped = full > 1 ? 1 : 0;
-  low.write.loop(3, 'chunks', full, () =>
-    body({ first: along(groupStart, looped * size * nTiles), chunkTiles: size, accumulate: 'first', ringSlot: along(ringStart, looped), kLast: side, column: affine(0, 0, 0, 0, looped * size * side) }),
-  );
+  const run = (from: number, count: number): void => {
+    const looped = count > 1 ? 1 : 0;
+    low.write.loop(3, 'chunks', count, () =>
+      body({ first: along(shift(groupStart, from * size * nTiles), looped * size * nTiles), chunkTiles: size, accumulate: from === 0 ? 'first' : 'yes', ringSlot: along(shift(ringStart, from), looped), kLast: side, column: affine(from * size * side, 0, 0, 0, looped * size * side) }),
+    );
+  };
+  const first = inHalves ? Math.floor(full / 2) : full;
+  run(0, first);
+  run(first, full - first);
   if (tail > 0) {
     body({ first: shift(groupStart, full * size * nTiles), chunkTiles: tail, accumulate: full === 0 ? 'no' : 'yes', ringSlot: shift(ringStart, full), kLast: plan.kLast, column: affine(full * size * side) });
   }
