@@ -81,9 +81,12 @@ export class Values implements Watcher {
     });
   }
 
+  sees(queue: number, pc: number): boolean {
+    return this.#ops[queue]![pc] !== undefined;
+  }
+
   issued({ queue, pc, index, I }: Instance): void {
-    const number = this.#ops[queue]![pc];
-    if (number === undefined) return;
+    const number = this.#ops[queue]![pc]!;
     const { uses, defines, copies: copied } = this.#byOp[number]!;
     let origin = number;
     const seen: { operand?: number; scales?: number; rows?: number; blocks?: number } = {};

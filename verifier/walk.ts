@@ -1,6 +1,6 @@
 import type { Token } from '../isa-spec/instructions.ts';
 import type { ChipView } from './chip.ts';
-import { type Conflict, type Effect, type Effects, gcd } from './effects.ts';
+import { type Conflict, type Effect, type Effects, gcd, type Site } from './effects.ts';
 import { fifoEntries, type Game } from './token-game.ts';
 import { Cursor, type Indices, tokensOf } from './unroll.ts';
 
@@ -25,6 +25,8 @@ export type Standing = {
 
 /** Looks on as a chip's queues are played, and remembers what its rule needs. Who sees posts sees waits. */
 export type Watcher = {
+  /** Whether it looks at an instruction; at all, if it does not say. */
+  readonly sees?: (queue: number, pc: number) => boolean;
   /** An instruction that touches memory, or tells the host. */
   readonly issued?: (instance: Instance) => void;
   readonly waited?: (token: Token, instance: Instance) => void;
@@ -38,7 +40,7 @@ export type Watcher = {
 /** Instructions to walk before giving up: no compiled program comes near. */
 const instructionsMax = 5_000_000;
 
-type Player = { readonly cursor: Cursor; readonly waits: readonly (readonly Token[])[]; readonly posts: readonly (readonly Token[])[]; readonly fifo: Int8Array; readonly seen: Uint8Array; readonly clock: number[]; began: number };
+type Player = { readonly cursor: Cursor; readonly waits: readonly (readonly Token[])[]; readonly posts: readonly (readonly Token[])[]; readonly fifo: Int8Array; readonly seenBy: readonly (readonly Watcher[])[]; readonly clock: number[]; began: number };
 type Batch = { left: number; readonly clock: readonly number[] };
 
 /**
@@ -59,22 +61,24 @@ export function walk(chip: ChipView, effects: Effects, conflicts: readonly Confl
 class Walk {
   readonly players: readonly Player[];
   readonly watchers: readonly Watcher[];
-  readonly #ofEffects: readonly Watcher[];
   readonly #ofTokens: readonly Watcher[];
   readonly tokens: readonly Batch[][];
   readonly counts = new Uint32Array(256);
   readonly fifo: (readonly number[])[] = [];
+  /** Iterations of outermost loops begun or ended. */
+  turns = 0;
   #total = 0;
 
   constructor(chip: ChipView, effects: Effects, watchers: readonly Watcher[]) {
     this.watchers = watchers;
-    this.#ofEffects = watchers.filter(({ issued }) => issued !== undefined);
+    const seenBy = ({ effects: touches, instruction }: Site, queue: number, pc: number): readonly Watcher[] =>
+      touches.length > 0 || instruction.op === 'event' ? watchers.filter((watcher) => watcher.issued !== undefined && watcher.sees?.(queue, pc) !== false) : [];
     this.#ofTokens = watchers.filter(({ posted }) => posted !== undefined);
     this.tokens = Array.from({ length: 256 }, () => []);
     this.players = chip.queues.map(({ code }, queue): Player => ({
       cursor: new Cursor(code), clock: chip.queues.map(() => 0), began: Infinity,
       waits: code.map((instruction) => tokensOf(instruction, 'waits')), posts: code.map((instruction) => tokensOf(instruction, 'posts')),
-      fifo: Int8Array.from(code, ({ op }) => (op === 'wld' ? 1 : op === 'mm' ? -1 : 0)), seen: Uint8Array.from(effects[queue]!, (site) => Number(site.effects.length > 0 || site.instruction.op === 'event')),
+      fifo: Int8Array.from(code, ({ op }) => (op === 'wld' ? 1 : op === 'mm' ? -1 : 0)), seenBy: effects[queue]!.map((site, pc) => seenBy(site, queue, pc)),
     }));
   }
 
@@ -112,7 +116,8 @@ class Walk {
     const instance: Instance = { queue, pc, index: clock[queue]!, I, clock };
     this.#take(player.waits[pc]!, instance, clock);
     if (fifo[pc] === -1) merge(clock, this.fifo.shift()!);
-    if (player.seen[pc] === 1) this.#see(instance);
+    const seenBy = player.seenBy[pc]!;
+    for (let w = 0; w < seenBy.length; w++) seenBy[w]!.issued!(instance);
     clock[queue]!++;
     if (fifo[pc] === 1) this.fifo.push(clock.slice());
     this.#give(player.posts[pc]!, instance, clock);
@@ -120,14 +125,11 @@ class Walk {
     return this.#advance(player, clock[queue]!);
   }
 
-  #see(instance: Instance): void {
-    for (let w = 0; w < this.#ofEffects.length; w++) this.#ofEffects[w]!.issued!(instance);
-  }
-
   #advance(player: Player, next: number): boolean {
     const { cursor } = player;
     const outside = cursor.frames.length === 0;
     const turned = cursor.advance();
+    if (turned) this.turns++;
     if (cursor.frames.length === 0) player.began = Infinity;
     else if (outside) player.began = next;
     return turned;
@@ -183,6 +185,7 @@ class Repetition {
   readonly #loops = new Map<string, Loops>();
   /** Where it looked last: once an iteration is enough. */
   #last = 0;
+  #turns = 0;
   /** A state that may come again. */
   #before: { readonly near: string; readonly base: number; readonly state: string } | undefined;
 
@@ -207,6 +210,8 @@ class Repetition {
   }
 
   skip(game: Walk): void {
+    if (game.turns === this.#turns) return;
+    this.#turns = game.turns;
     const looping = game.players.flatMap(({ cursor }) => (cursor.frames.length === 0 ? [] : [{ cursor, level: cursor.frames[0]!.level as 0, count: cursor.frames[0]!.count }]));
     if (looping.length === 0) return;
     const base = Math.min(...looping.map(({ cursor, level }) => cursor.I[level]));

@@ -18,7 +18,7 @@ import { renderText } from '../../report/text.ts';
 import { renderHtml } from '../../report/html.ts';
 import { type Compiled, compilePrepared, type Imported, type Made, noTensors, prepare, proved, type Target } from '../compile.ts';
 import { Artefacts, writeWhole } from '../artefacts.ts';
-import { collectOften, collectSeldomFor } from '../engine.ts';
+import { collectOften, collectSeldomFor, optimiseSooner } from '../engine.ts';
 import { recognitionOf, recognitionText, reportShare } from '../explain-recognition.ts';
 import { tilingOf } from '../explain-tiling.ts';
 import { type Options, type Phase, phases } from '../options.ts';
@@ -73,6 +73,7 @@ export async function compileCommand(path: string, options: Options): Promise<bo
     }
   };
   const prepared = prepare(imported, diagnostics, { until: options.explain === 'recognition' ? 'recognise' : until, ended });
+  optimiseSooner();
   const { tried, best } = prepared !== undefined && (isChosen || options.explain === 'mapping') ? searched(prepared, isChosen ? mappingsOf(machine.chips, [...allOps(prepared.whole.body)].some(hasExperts)).filter(({ replicas }) => options.replicas === 0 || replicas === options.replicas) : [asked], (mapping) => targetOf(options, mapping), !isChosen ? 'given' : options.explain === 'mapping' ? 'all' : 'fastest') : { tried: [], best: undefined };
   if (options.explain === 'mapping' && prepared !== undefined) {
     const rows = ranked(tried);

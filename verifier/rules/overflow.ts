@@ -1,3 +1,4 @@
+import type { InstructionOf } from '../../isa-spec/instructions.ts';
 import { profileOf } from '../../isa-spec/profiles.ts';
 import { type ChipView, type Finding, nameOf, placeOf } from '../chip.ts';
 import type { Effects } from '../effects.ts';
@@ -19,10 +20,14 @@ export class Overflow implements Watcher {
     this.#effects = effects;
   }
 
+  sees(queue: number, pc: number): boolean {
+    const { instruction } = this.#effects[queue]![pc]!;
+    return instruction.op === 'mm' && profileOf(instruction.fields) === 'exact';
+  }
+
   issued({ queue, pc, I }: Instance): void {
     const { instruction, effects, sizes: { side } } = this.#effects[queue]![pc]!;
-    if (instruction.op !== 'mm' || profileOf(instruction.fields) !== 'exact') return;
-    const { accumulate, kTiles, kLast } = instruction.fields;
+    const { accumulate, kTiles, kLast } = (instruction as InstructionOf<'mm'>).fields;
     const { start } = effects.find(({ field }) => field === 'acc')!.box(I);
     const begins = accumulate === 'no' || (accumulate === 'first' && I[3] === 0);
     const k = (begins ? 0 : (this.#k.get(start) ?? 0)) + (kTiles - 1) * side + kLast;

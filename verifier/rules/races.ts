@@ -6,7 +6,7 @@ import type { Instance, Standing, Watcher } from '../walk.ts';
 
 type Pair = { readonly mine: Effect; readonly theirs: Effect };
 /** By queue and pc: for every other queue, by its pc, what the two may clash over. */
-type Pairs = readonly (readonly (readonly { readonly other: number; readonly byPc: ReadonlyMap<number, readonly Pair[]> }[] | undefined)[])[];
+type Pairs = readonly (readonly (readonly { readonly other: number; readonly byPc: readonly (readonly Pair[] | undefined)[] }[] | undefined)[])[];
 type Issued = { readonly pc: number; readonly index: number; readonly I: number[] };
 
 /**
@@ -28,16 +28,19 @@ export class Races implements Watcher {
     this.#issued = chip.queues.map(() => []);
   }
 
+  sees(queue: number, pc: number): boolean {
+    return this.#pairs[queue]![pc] !== undefined;
+  }
+
   issued({ queue, pc, index, I, clock }: Instance): void {
-    const sites = this.#pairs[queue]![pc];
-    if (sites === undefined) return;
+    const sites = this.#pairs[queue]![pc]!;
     for (let s = 0; s < sites.length; s++) {
       const { other, byPc } = sites[s]!;
       const issued = this.#issued[other]!;
       const known = clock[other]!;
       for (let i = issued.length - 1; i >= 0 && issued[i]!.index >= known; i--) {
         const their = issued[i]!;
-        const pairs = byPc.get(their.pc);
+        const pairs = byPc[their.pc];
         if (pairs === undefined) continue;
         for (const { mine, theirs } of pairs) {
           const here = mine.box(I);
@@ -93,14 +96,12 @@ const linesOf = (box: Box): string => {
 };
 
 function pairsOf(chip: ChipView, conflicts: readonly Conflict[]): Pairs {
-  const table = chip.queues.map(({ code }) => code.map((): { other: number; byPc: Map<number, Pair[]> }[] | undefined => undefined));
+  const table = chip.queues.map(({ code }) => code.map((): { other: number; byPc: (Pair[] | undefined)[] }[] | undefined => undefined));
   const add = (queue: number, pc: number, other: number, otherPc: number, pair: Pair): void => {
     const sites = (table[queue]![pc] ??= []);
     let site = sites.find((one) => one.other === other);
-    if (site === undefined) sites.push((site = { other, byPc: new Map() }));
-    const pairs = site.byPc.get(otherPc);
-    if (pairs === undefined) site.byPc.set(otherPc, [pair]);
-    else pairs.push(pair);
+    if (site === undefined) sites.push((site = { other, byPc: chip.queues[other]!.code.map(() => undefined) }));
+    (site.byPc[otherPc] ??= []).push(pair);
   };
   for (const { a, aPc, aEffect, b, bPc, bEffect } of conflicts) {
     add(a, aPc, b, bPc, { mine: aEffect, theirs: bEffect });

@@ -1,4 +1,5 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
+import type { InstructionOf } from '../../isa-spec/instructions.ts';
 import { blockScales } from '../../isa-spec/numerics-scales.ts';
 import { blocksOf, type Profile, profileOf } from '../../isa-spec/profiles.ts';
 import { type ChipView, type Finding, iterationText, nameOf, placeOf } from '../chip.ts';
@@ -24,10 +25,14 @@ export class Sums implements Watcher {
     this.#effects = effects;
   }
 
+  sees(queue: number, pc: number): boolean {
+    const { op } = this.#effects[queue]![pc]!.instruction;
+    return op === 'mm' || op === 'epi';
+  }
+
   issued({ queue, pc, I }: Instance): void {
     const site = this.#effects[queue]![pc]!;
-    const { instruction } = site;
-    if (instruction.op !== 'mm' && instruction.op !== 'epi') return;
+    const instruction = site.instruction as InstructionOf<'mm' | 'epi'>;
     const { start, units } = boxOf(site, 'acc', I);
     const { nTiles, split, rows } = instruction.fields;
     const shape = `${rows.max} rows in ${nTiles} x ${2 ** split} arrays`;

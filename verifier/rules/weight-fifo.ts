@@ -12,12 +12,20 @@ export class WeightFifo implements Watcher {
   readonly findings: Finding[] = [];
   readonly #chip: ChipView;
   readonly #effects: Effects;
+  readonly #wld: number;
   readonly #pushed: number[] = [];
-  readonly #reported = new Set<string>();
+  /** Products and what they took, by their instructions: what was pushed there is the same each time. */
+  readonly #taken = new Set<number>();
 
   constructor(chip: ChipView, effects: Effects) {
     this.#chip = chip;
     this.#effects = effects;
+    this.#wld = chip.queues.findIndex(({ queue }) => queue === 'wld');
+  }
+
+  sees(queue: number, pc: number): boolean {
+    const { op } = this.#effects[queue]![pc]!.instruction;
+    return op === 'wld' || op === 'mm';
   }
 
   issued({ queue, pc }: Instance): void {
@@ -25,10 +33,12 @@ export class WeightFifo implements Watcher {
     if (instruction.op === 'wld') this.#pushed.push(pc);
     if (instruction.op !== 'mm') return;
     const pushed = this.#pushed.shift()!;
-    const push = this.#effects[this.#chip.queues.findIndex((view) => view.queue === 'wld')]![pushed]!.instruction as InstructionOf<'wld'>;
+    const push = this.#effects[this.#wld]![pushed]!.instruction as InstructionOf<'wld'>;
+    const taken = pc * this.#effects[this.#wld]!.length + pushed;
+    if (this.#taken.has(taken)) return;
+    this.#taken.add(taken);
     const [is, should] = [geometry(weightFormatOf(instruction.fields), instruction.fields), geometry(push.fields.format, push.fields)];
-    if (is === should || this.#reported.has(`${pc} ${pushed}`)) return;
-    this.#reported.add(`${pc} ${pushed}`);
+    if (is === should) return;
     this.findings.push({
       rule: 'V17', place: placeOf(this.#chip, 'mxu', pc),
       message: `${nameOf(this.#chip, 'mxu', pc)} multiplies by ${is}, ${nameOf(this.#chip, 'wld', pushed)} has pushed ${should}`, notes: [],
