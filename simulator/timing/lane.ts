@@ -101,13 +101,13 @@ export class Lane {
     return this.depth === 0 ? -1 : this.indices[this.loopLevel[0]!]!;
   }
 
-  /** All that decides what comes, of a lane that makes no calls, but since when: times from `now` on, the outermost loop's index from `turn` on. */
+  /** All that decides what comes but since when: times from `now` on, the outermost loop's index from `turn` on. */
   standing(now: number, turn: number): readonly number[] {
-    const { depth, indices } = this;
+    const { depth, calls, indices } = this;
     const outer = depth === 0 ? -1 : this.loopLevel[0];
     return [
-      this.pc, this.state, this.blockedOn, this.slot, depth, Math.max(0, this.complete - now),
-      ...this.loopStart.subarray(0, depth), ...indices.map((index, level) => (level === outer ? index - turn : index)), ...this.registers, ...this.predicates,
+      this.pc, this.state, this.blockedOn, this.slot, depth, calls, this.frame, this.path, Math.max(0, this.complete - now),
+      ...this.loopStart.subarray(0, depth), ...[this.callBack, this.callFrame, this.callPath, this.callDepth].flatMap((column) => [...column.subarray(0, calls)]), ...indices.map((index, level) => (level === outer ? index - turn : index)), ...this.registers, ...this.predicates,
     ];
   }
 

@@ -1,7 +1,7 @@
+import type { StrideSet } from '../../isa-spec/instructions.ts';
 import type { Chip } from './chip.ts';
 import type { EventHeap } from './heap.ts';
 import { type Lane, queueIndex } from './lane.ts';
-import { strideSetOf } from './stream.ts';
 
 /** A moment at which all that goes on may come again: what decides what comes, and what has added up. */
 type Moment = {
@@ -121,13 +121,15 @@ const isPastFirst = ({ lanes }: Chip): boolean => [queueIndex.dma0, queueIndex.d
 
 /** Whether every turn of a lane's outermost loop but the first is like that `turns` before: what the loop moves counts for nothing, or is where it was. */
 function isAlike({ stream, depth, loopLevel, loopStart, loopEnd }: Lane, turns: number): boolean {
-  if (stream.paths.size > 0) return false;
   if (depth === 0) return true;
   const level = loopLevel[0]!;
-  for (let pc = loopStart[0]!; pc < loopEnd[0]!; pc++) {
+  const isBack = ({ strides, ring }: StrideSet): boolean => strides[level] === 0 && (ring.depth < 2 || (turns * ring.steps[level]!) % ring.depth === 0);
+  // What is called may be anywhere, and in any frame.
+  const calls = stream.paths.size > 0;
+  for (let pc = calls ? 0 : loopStart[0]!; pc < (calls ? stream.length : loopEnd[0]!); pc++) {
     if (stream.rowsMax[pc]! > 0 && stream.rowsLevel[pc] === level) return false;
-    const set = strideSetOf(stream.strideSets, 0, stream.accStride[pc]!);
-    if (set !== undefined && (set.strides[level] !== 0 || (set.ring.depth > 1 && (turns * set.ring.steps[level]!) % set.ring.depth !== 0))) return false;
+    const ss = stream.accStride[pc]!;
+    if (ss !== 0 && !(calls ? stream.strideSets : [stream.strideSets[ss]!]).every(isBack)) return false;
   }
   return true;
 }
