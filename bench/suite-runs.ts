@@ -16,7 +16,7 @@ import type { TimingResult } from '../simulator/timing/result.ts';
 import { simulateTiming, timingDefaults } from '../simulator/timing/simulate.ts';
 
 /**
- * Models, phases and chips, and how near each step comes to its speed of light. Of those that stay far from it, `chain`: the share of the step that is work and latency one after the other, and whose; `hbm`: the share in which HBM is at work, weights read once a part; `floor`: how near any schedule could come, by the closed forms, and what bounds it (passes/plan/floor.ts). Run from a bundle; prints a Measured a line. On several chips each stage of a
+ * Models, phases and chips, and how near each step comes to its speed of light. Of those that stay far from it, `chain`: the share of the step that is work and latency one after the other, and whose; `hbm`: the share in which HBM is at work, weights read once a part; `floor`: how near any schedule could come, by the closed forms, and what bounds it (passes/plan/floor.ts): if SRAM held nothing but weights, and if it held none from part to part, as programs do. Run from a bundle; prints a Measured a line. On several chips each stage of a
  * pipeline runs such a step.
  */
 export type Measured = { readonly model: string; readonly phase: string; readonly chips: number; readonly parts: number; readonly share: number; readonly boundBy: string; readonly lost: string; readonly chain?: string; readonly hbm?: number; readonly floor?: string } | { readonly model: string; readonly phase: string; readonly chips: number; readonly refused: string };
@@ -69,7 +69,7 @@ function measured(imported: Imported, { sequences, context }: Phase, chips: numb
   const blocks = Array.from({ length: chips }, (_, chip) => encodeStepBlock({ ...tables, entry: program.entries.findIndex((entry) => entry.chips.includes(chip)) }));
   const timed = (path: boolean): TimingResult => simulateTiming(program, blocks, { ...timingDefaults, budget: 1e9, path });
   const timing = timed(false);
-  return timing.kind === 'fault' ? timing.fault.message : { report: buildReport(program, 0, timing, workload), parts: Math.max(...compiled.stages.map(({ plan }) => plan.homes.parts.length)), floor: () => floorText(compiled.stages.map(({ graph }) => floorOf(graph, sequences, machine)), buildReport(program, 0, timing, workload)), chain: () => (timing.instructions > mostRecorded ? '' : chainOf(program, timed(true))) };
+  return timing.kind === 'fault' ? timing.fault.message : { report: buildReport(program, 0, timing, workload), parts: Math.max(...compiled.stages.map(({ plan }) => plan.homes.parts.length)), floor: () => [undefined, 0].map((held) => floorText(compiled.stages.map(({ graph }) => floorOf(graph, sequences, machine, held)), buildReport(program, 0, timing, workload))).join('; weights brought once a part, '), chain: () => (timing.instructions > mostRecorded ? '' : chainOf(program, timed(true))) };
 }
 
 /** `61 %, by its chain in 1`: of the slowest stage. */

@@ -16,15 +16,15 @@ const partsMost = 4;
 
 /**
  * The least time a module with formats takes for a step, by the closed forms of the machine, however its ops are cut and ordered, as long as rows go through the layers in parts alike, one part or several. A part's rows
- * pass each product together, so weights are loaded, and brought out of HBM as far as SRAM has no room to hold all of them, once a part; what follows a norm waits for the part's rows before it;
+ * pass each product together, so weights are loaded once a part, and brought out of HBM as often, but for the `heldBytes` of a layer's that SRAM holds from one part to the next: all of it at the most; what follows a norm waits for the part's rows before it;
  * a part's attention may be under the products before and after it, and under nothing else of its own. Experts, embeddings, links and whatever other ops take is left out.
  */
-export function floorOf(module: GraphModule, step: readonly StepSequence[], machine: Machine): Floor {
-  const of = Array.from({ length: partsMost }, (_, i) => floorIn(i + 1, module, step, machine));
+export function floorOf(module: GraphModule, step: readonly StepSequence[], machine: Machine, heldBytes = machine.sram.bytes.value): Floor {
+  const of = Array.from({ length: partsMost }, (_, i) => floorIn(i + 1, { module, step, all: step, machine }, heldBytes));
   return of.reduce((least, one) => (one.seconds < least.seconds ? one : least));
 }
 
-function floorIn(parts: number, module: GraphModule, step: readonly StepSequence[], machine: Machine): Floor {
+function floorIn(parts: number, { module, step, machine }: Window, heldBytes: number): Floor {
   const loop = layerLoop(module);
   const { ops } = module.body;
   const layers = loop?.attrs.trip ?? 0;
@@ -35,7 +35,7 @@ function floorIn(parts: number, module: GraphModule, step: readonly StepSequence
   const apart = costOf(ops.filter((op) => op !== loop), { module, step, all: step, machine });
   const sum = (what: (cost: Cost) => number): number => of.reduce((total, cost) => total + what(cost), 0);
   const least = leastOf(ops, module, step, machine);
-  const again = Math.max(0, bytesOfWeights(loop?.body.ops ?? [], module) - machine.sram.bytes.value) * layers * (parts - 1);
+  const again = Math.max(0, bytesOfWeights(loop?.body.ops ?? [], module) - heldBytes) * layers * (parts - 1);
   const clock = machine.clockHz.value;
   // Rows that attend to all others begin once all have made keys and values, and end one part after the other.
   const chain = isCausal ? Math.max(...of.map((cost) => cost.chain)) : sum(({ attention }) => attention) + Math.min(...of.map(({ after }) => after));
