@@ -11,18 +11,18 @@ export type LeastEngine = keyof Least;
 
 /**
  * What a step asks of a chip: multiply-adds at full rate, of products and of attention; as many more as the attention arrays could do while they load keys and values,
- * where that takes longer (`attending`); exponentials; bytes of weights, of keys and values of before, and of rows looked up; bytes to the others.
+ * where that takes longer (`attending`); exponentials; bytes of weights, of those that only rows picked of the step meet (`picked`), of keys and values of before, and of rows looked up; bytes to the others.
  */
-export type Work = { matrix: number; attention: number; attending: number; softmax: number; weights: number; keys: number; rows: number; link: number };
+export type Work = { matrix: number; attention: number; attending: number; softmax: number; weights: number; picked: number; keys: number; rows: number; link: number };
 
 /**
  * The least time ops of a module with formats take in a step of these sequences, on one of the chips they are divided over: products of the rows there are, every
  * weight and every key and value of before once out of HBM, what chips bring each other once over the link. Nothing that a program could do without is counted.
  */
 export function leastOf(ops: readonly GraphOp[], module: GraphModule, step: readonly StepSequence[], machine: Machine): Least {
-  const { matrix, attention, softmax, weights, keys, rows, link } = workOf(ops, module, step, machine);
+  const { matrix, attention, softmax, weights, picked, keys, rows, link } = workOf(ops, module, step, machine);
   const rates = ratesOf(machine);
-  return { matrix: matrix / rates.matrix, attention: attention / rates.attention, softmax: softmax / rates.softmax, hbm: (weights + keys + rows) / rates.hbm, link: link / rates.link };
+  return { matrix: matrix / rates.matrix, attention: attention / rates.attention, softmax: softmax / rates.softmax, hbm: (weights + picked + keys + rows) / rates.hbm, link: link / rates.link };
 }
 
 /** What engines do in a second at the most. */
@@ -36,7 +36,7 @@ export const ratesOf = ({ clockHz, arrays, attention, softmaxPerCycle, hbm, link
 
 /** The work of ops in a step, on one of the chips they are divided over. */
 export function workOf(ops: readonly GraphOp[], module: GraphModule, step: readonly StepSequence[], machine: Machine): Readonly<Work> {
-  const work: Work = { matrix: 0, attention: 0, attending: 0, softmax: 0, weights: 0, keys: 0, rows: 0, link: 0 };
+  const work: Work = { matrix: 0, attention: 0, attending: 0, softmax: 0, weights: 0, picked: 0, keys: 0, rows: 0, link: 0 };
   const weights = new Map([...allOps(module.body)].flatMap((op) => (op.kind === 'weight' ? [[op.results[0] as ValueId, op.attrs.name] as const] : [])));
   add(work, ops, { module, step, weights, coded: codedIn(module), slow: 1 / machine.arrays.bf16Rate.value, beside: machine.attention.size.value ** 2 / machine.attention.kvBytesPerCycle.value }, 1);
   return work;
@@ -49,13 +49,13 @@ function add(work: Work, ops: readonly GraphOp[], given: Given, times: number): 
   const { module, slow } = given;
   const typeOf = (value: ValueId | undefined): TensorType => module.types[value as ValueId] as TensorType;
   const rate = ({ dtype }: TensorType): number => (dtype === 'bf16' ? slow : 1);
-  const read = new Map<string, number>();
+  const read = new Map<string, readonly ['weights' | 'picked', number]>();
   for (const op of ops) {
     const [x, w] = op.operands;
-    const picked = op.kind === 'embed' ? op.operands.slice(1) : op.kind === 'experts' ? op.operands.slice(2, 4) : [];
+    const looked = op.kind === 'embed' ? op.operands.slice(1) : op.kind === 'experts' ? op.operands.slice(2, 4) : [];
     for (const value of op.operands) {
       const name = given.weights.get(value);
-      if (name !== undefined && !picked.includes(value)) read.set(name, times * bytesOf(typeOf(value)));
+      if (name !== undefined && !looked.includes(value)) read.set(name, [typeOf(op.results[0]).shape[0] === 'samples' ? 'picked' : 'weights', times * bytesOf(typeOf(value))]);
     }
     if (op.kind === 'loop') add(work, op.body.ops, given, times * op.attrs.trip);
     else if (op.kind === 'embed') work.rows += times * rowsOf(typeOf(op.results[0]), given) * rowBytes(typeOf(op.results[0]));
@@ -65,7 +65,7 @@ function add(work: Work, ops: readonly GraphOp[], given: Given, times: number): 
     else if (op.kind === 'allgather') work.link += times * rowsOf(typeOf(x), given) * gatheredBytes(op, given) * (op.attrs.parts - 1);
     else if (op.kind === 'take') work.link += times * rowsOf(typeOf(op.results[0]), given) * rowBytes(typeOf(op.results[0]));
   }
-  for (const bytes of read.values()) work.weights += bytes;
+  for (const [which, bytes] of read.values()) work[which] += bytes;
 }
 
 /** Bytes a chip sends each other of a row it has columns of: these; or, where only codes are made of whole rows, those and the codes of the rows that are its share. */

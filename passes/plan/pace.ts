@@ -8,7 +8,7 @@ import { efficiencyOf } from './pages.ts';
 export type Pace = { readonly machine: Machine; readonly step: readonly StepSequence[]; readonly parts: number; readonly runBytes?: number };
 
 /**
- * Seconds ops take in a step, by estimate: each engine works as fast as it can, and nobody waits but for what the parts of a step make wait. Weights are read once a part. In one part products and
+ * Seconds ops take in a step, by estimate: each engine works as fast as it can, and nobody waits but for what the parts of a step make wait. Weights are read once a part, those of the head once. In one part products and
  * attention take turns, each as long as its own work or its own reading takes; of several, one's are beside the other's. An array of attention takes as long as it multiplies, or as
  * it loads keys and values: for few queries that is longer.
  */
@@ -18,7 +18,7 @@ export function secondsOf(ops: readonly GraphOp[], module: GraphModule, { machin
   const stream = rates.hbm * efficiencyOf(machine, Infinity);
   const products = work.matrix / rates.matrix;
   const attention = Math.max(work.attending / rates.attention, work.softmax / rates.softmax);
-  const weights = (work.weights * parts + work.rows) / stream;
+  const weights = (work.weights * parts + work.picked + work.rows) / stream;
   const keys = work.keys / (rates.hbm * efficiencyOf(machine, runBytes));
   const link = work.link / rates.link;
   return parts === 1 ? Math.max(products, weights, link) + Math.max(attention, keys) : Math.max(products, attention, weights + keys, link);
