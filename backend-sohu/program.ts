@@ -10,8 +10,8 @@ import { emit, type QueueCode as Emitted } from './emit.ts';
 import { lifeOf } from './life.ts';
 import { synchronise } from './synchronise.ts';
 
-/** A tile module, where its buffers are, and the chips that run it. */
-export type Placed = { readonly module: TileModule; readonly layout: Layout; readonly chips: readonly number[] };
+/** A tile module, where its buffers are, the chips that run it, and the matrix arrays they lend to the attention unit (absent: none). */
+export type Placed = { readonly module: TileModule; readonly layout: Layout; readonly chips: readonly number[]; readonly lent?: number };
 
 /** A module for all chips of its own. */
 export const placedOn = (module: TileModule, machine: Machine): Placed => ({ module, layout: allocate(module, machine), chips: Array.from({ length: module.chips }, (_, chip) => chip) });
@@ -28,7 +28,7 @@ export function buildProgram(placed: readonly Placed[], machine: Machine, entry:
     meta: { ...meta, sramPeakBytes: Math.max(...placed.map(({ layout }) => layout.sramPeakBytes)), tile: first.module.tile, lineBytes: machine.sram.lineBytes.value },
     machine, chips,
     regions: regionsOf(placed.map(({ layout }) => layout)),
-    entries: placed.map(({ module, chips: own }, i) => ({ name: placed.length === 1 ? entry : `${entry}.${i}`, bounds: { ...module.bounds }, chips: own })),
+    entries: placed.map(({ module, chips: own, lent = 0 }, i) => ({ name: placed.length === 1 ? entry : `${entry}.${i}`, bounds: { ...module.bounds }, chips: own, lent })),
     code: parts.map(({ chip }, i) => Array.from({ length: chips }, (_, rank) => (placed[i]?.chips.includes(rank) === true ? chip : noCode))),
     weightMap: placed.map(({ module, layout }) => weightMap(module, layout)),
     ioMap: ioMap(placed),

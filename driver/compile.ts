@@ -191,7 +191,7 @@ function compiled({ rows, whole }: Prepared, target: Target, diagnostics: Diagno
   }
   const entry = module.caches.length === 0 ? 'encode' : 'step';
   const chipsOf = ({ like }: Kind): readonly number[] => parts.flatMap((part, stage) => (part.like === like ? Array.from({ length: target.tp }, (_, rank) => stage * target.tp + rank) : []));
-  const modules = kinds.map((kind): Placed => ({ module: kind.tile, layout: kind.layout, chips: chipsOf(kind) }));
+  const modules = kinds.map((kind): Placed => ({ module: kind.tile, layout: kind.layout, chips: chipsOf(kind), lent: kind.plan.homes.lent }));
   const program = roomFor(() => buildProgram(modules, target.machine, entry, programMeta({ rows, normative: module }, target, serving, parts.map(({ module: { body } }) => layerLoop({ body })?.attrs.trip ?? 0))), diagnostics);
   if (program === undefined) return undefined;
   ended('emit', 'emit', { program });

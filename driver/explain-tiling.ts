@@ -4,7 +4,7 @@ import { allTileOps, type Buffer, isLoop, type Region, type TileModule, type Til
 import { queueOf } from '../ir/tile/queue.ts';
 import { binsOf } from '../isa-spec/bins.ts';
 import type { Queue } from '../isa-spec/instructions.ts';
-import type { Machine } from '../isa-spec/machine.ts';
+import { lending, type Machine } from '../isa-spec/machine.ts';
 import type { Decision } from '../passes/plan/decisions.ts';
 import { shapesOfBins } from '../passes/plan/experts.ts';
 import { type Cut, cutProduct, type MatmulShape, type Pieces, pieceCount, pitchFieldMax } from '../passes/plan/matmul.ts';
@@ -64,12 +64,13 @@ export function tilingOf({ stages, workload }: Pick<Compiled, 'stages' | 'worklo
   return {
     schema: tilingSchema, machine: machine.name, mapping, workload,
     stages: plans.map((plan): StageTiling => {
+      const on = lending(machine, plan.homes.lent);
       const { tile, layout } = stages.find((stage) => stage.plan === plan) as Stage;
       return {
         stages: stages.flatMap((stage, i) => (stage.plan === plan ? [i] : [])), plan,
         sram: { bytes: machine.sram.bytes.value, peakBytes: layout.sramPeakBytes },
-        products: plan.decisions.flatMap((decision) => productsOf(decision, machine)),
-        attentions: attentionsOf(tile, plan, machine), rings: ringsOf(tile, machine), values: valuesOf(tile, plan, machine),
+        products: plan.decisions.flatMap((decision) => productsOf(decision, on)),
+        attentions: attentionsOf(tile, plan, on), rings: ringsOf(tile, machine), values: valuesOf(tile, plan, machine),
       };
     }),
   };

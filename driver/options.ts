@@ -18,6 +18,7 @@ export const options = {
   replicas: { default: 0, scope: ['compile'], value: 'N', help: 'how many times all of the model is on the chips, each for its share of the requests' },
   stages: { default: '', scope: ['compile', 'run'], value: 'LIST', help: 'how many of the layers that are alike each stage of a pipeline has, separated by commas (default: as makes the slowest fastest)' },
   parts: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'parts of a step\'s rows: of several, some attend while another multiplies (affects speed, never results)' },
+  lend: { default: '', scope: ['compile', 'run'], value: 'N', help: 'matrix arrays the attention unit has besides its own: 0, or all but a half, a quarter or an eighth (default: as the step is fastest)' },
   isl: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'input tokens of a request' },
   osl: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'output tokens of a request' },
   batch: { default: 0, scope: ['compile', 'run', 'fits'], value: 'N', help: 'requests served at once' },

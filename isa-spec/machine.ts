@@ -36,3 +36,20 @@ export type Machine = {
   /** Cycles from a post to the wait it satisfies. */
   readonly syncCycles: Quantity;
 };
+
+/** Arrays of the attention unit that one matrix array is as good as: one for each part of it of their size. */
+const asAttention = ({ arrays, attention }: Machine): number => Math.floor(arrays.size.value / attention.size.value) ** 2;
+
+/** Numbers of matrix arrays an entry may lend to the attention unit: none; or all but a half, a quarter or an eighth of them, if they are of its arrays' size at least. */
+export function lendings(machine: Machine): readonly number[] {
+  const { value: count } = machine.arrays.count;
+  return [0, ...(asAttention(machine) === 0 ? [] : [2, 4, 8].flatMap((part) => (count % part === 0 ? [count - count / part] : [])))];
+}
+
+/** The machine as an entry has it that lends `lent` matrix arrays: each is several arrays of the attention unit, loaded like them. */
+export function lending(machine: Machine, lent: number): Machine {
+  if (lent === 0) return machine;
+  const { arrays, attention } = machine;
+  const counted = (quantity: Quantity, value: number): Quantity => ({ ...quantity, value });
+  return { ...machine, arrays: { ...arrays, count: counted(arrays.count, arrays.count.value - lent) }, attention: { ...attention, count: counted(attention.count, attention.count.value + lent * asAttention(machine)) } };
+}

@@ -26,9 +26,9 @@ export type DebugMap = Checked<typeof debugMapCheck>;
 
 /**
  * The largest step an entry takes, by names the compiler chooses (`tokens`, `sequences`, ...), and the chips that run it: all of them, or those of one
- * stage of a pipeline. In a step every chip runs one entry.
+ * stage of a pipeline. In a step every chip runs one entry. `lent`: matrix arrays that are the attention unit's while it runs.
  */
-export const entriesCheck = listOf(record({ name: text, bounds: mapOf(position), chips: listOf(index) }));
+export const entriesCheck = listOf(record({ name: text, bounds: mapOf(position), chips: listOf(index), lent: index }));
 export type ProgramEntry = Checked<typeof entriesCheck>[number];
 
 /** A queue's words, and its stride sets by number: number 0 is `still` and is there only if others are. */

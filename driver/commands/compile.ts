@@ -3,6 +3,7 @@ import { Diagnostics } from '../../diagnostics/diagnostic.ts';
 import { allOps, type GraphModule } from '../../ir/graph/module.ts';
 import { printGraph } from '../../ir/graph/print.ts';
 import type { TileModule } from '../../ir/tile/module.ts';
+import { lendings } from '../../isa-spec/machine.ts';
 import { printTile } from '../../ir/tile/print.ts';
 import { WeightValues } from '../../ir/weight-values.ts';
 import { type Room, sameRoom } from '../../ir/weights.ts';
@@ -157,8 +158,10 @@ export function targetOf(options: Options, { tp, ep, pp, replicas }: Mapping = m
   if (!Number.isInteger(options.parts) || options.parts < 0 || options.parts > partsMax) throw new UsageError(`\`--parts ${options.parts}\`: a step is worked on in 1 to ${partsMax} parts`);
   if (!Number.isInteger(options.prefillRows) || options.prefillRows < 0 || options.prefillRows > mostRows) throw new UsageError(`\`--prefill-rows ${options.prefillRows}\`: a step has 1 to ${mostRows} rows`);
   if (options.prefillRows > 0 && options.batch > 0) throw new UsageError('`--prefill-rows` says what `--batch` does: give one or the other');
+  const lent = options.lend === '' ? undefined : Number(options.lend);
+  if (lent !== undefined && !lendings(machine).includes(lent)) throw new UsageError(`\`--lend ${options.lend}\`: \`${machine.name}\` may lend ${lendings(machine).join(', ')} of its ${machine.arrays.count.value} matrix arrays`);
   const asked = { ...options, batch: Math.ceil(options.batch / replicas) };
-  const on = { machine, tp, ep, pp, replicas, stageShare: options.stageShare || stageShare(1), parts: options.parts || 1, precision: options.precision === 'bf16' ? 'bf16' : 'fp8', ...(options.stages === '' ? {} : { cut: cutNamed(options.stages, pp) }), ...(options.pageRows === 0 ? {} : { pageRows: options.pageRows }) } as const;
+  const on = { machine, tp, ep, pp, replicas, stageShare: options.stageShare || stageShare(1), parts: options.parts || 1, lent, precision: options.precision === 'bf16' ? 'bf16' : 'fp8', ...(options.stages === '' ? {} : { cut: cutNamed(options.stages, pp) }), ...(options.pageRows === 0 ? {} : { pageRows: options.pageRows }) } as const;
   return { ...on, serve: (module) => servingOf(module, asked, on, options) };
 }
 

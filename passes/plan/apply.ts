@@ -1,4 +1,5 @@
 import type { GraphModule } from '../../ir/graph/module.ts';
+import { lending, lendings } from '../../isa-spec/machine.ts';
 import { partsOf } from '../tile/parts.ts';
 import { tile, type Tiled, type TileTarget } from '../tile/tile.ts';
 import { decided, noted, NotThePlan } from './decisions.ts';
@@ -10,7 +11,8 @@ import type { Answers, Homes, TilingPlan, Try } from './tiling.ts';
 export type Fit = Tiled & { readonly plan: TilingPlan };
 
 /** Lowers a module by a plan: all is as it says, and nothing is left to decide. `tries`: those it was come to by, if it was found. Throws NotThePlan where it is not a plan for this module on this machine. */
-export function apply(module: GraphModule, target: TileTarget, { homes, decisions, tries = [] }: Answers & { readonly tries?: readonly Try[] }): Fit {
+export function apply(module: GraphModule, asked: TileTarget, { homes, decisions, tries = [] }: Answers & { readonly tries?: readonly Try[] }): Fit {
+  const target = { ...asked, machine: lending(asked.machine, homes.lent) };
   const taken = noted(decided(decisions, target.machine));
   const tiled = attempt(() => tile(module, target, homes, taken.settle));
   if (tiled === undefined) throw new NotThePlan('an op of it is said to have no room');
@@ -30,9 +32,10 @@ export function applyGiven(module: GraphModule, target: TileTarget, plan: Answer
 }
 
 /** What of homes the machine cannot do, or the module does not allow; undefined if nothing. */
-function faultOfHomes({ stageBytes, ringDepth, pieceColumns, parts, ahead, haste }: Homes, module: GraphModule, { machine, bounds: { tokens } }: TileTarget): string | undefined {
+function faultOfHomes({ stageBytes, ringDepth, pieceColumns, parts, ahead, haste, lent }: Homes, module: GraphModule, { machine, bounds: { tokens } }: TileTarget): string | undefined {
   const pieces = pieceSizes(machine);
   const here = partsOf(module, tokens, parts.length, machine);
+  if (!lendings(machine).includes(lent)) return `${lent} arrays lent to the attention unit, where there may be ${lendings(machine).join(', ')}`;
   if (!(stageBytes > 0)) return `stages of ${stageBytes} bytes`;
   if (!Number.isInteger(ringDepth) || ringDepth < 1 || ringDepth > ringMost) return `a weight ring of ${ringDepth} slots, where there are 1 to ${ringMost}`;
   if (!pieces.includes(pieceColumns)) return `pieces of ${pieceColumns} columns, where there are ${pieces.join(', ')}`;

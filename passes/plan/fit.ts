@@ -1,7 +1,7 @@
 import type { Diagnostics } from '../../diagnostics/diagnostic.ts';
 import { allOps, type GraphModule } from '../../ir/graph/module.ts';
 import { formatBytes } from '../../isa-spec/fields.ts';
-import type { Machine } from '../../isa-spec/machine.ts';
+import { lending, type Machine } from '../../isa-spec/machine.ts';
 import { firstFit, meet } from '../../ir/tile/first-fit.ts';
 import { bufferLines } from '../../ir/tile/footprint.ts';
 import { accessesOf, lifetimes } from '../../ir/tile/lifetimes.ts';
@@ -20,8 +20,8 @@ import type { Homes, TilingPlan, Try } from './tiling.ts';
 /** Turns that queries need be ahead at the most: more of them wait. */
 const aheadMost = 4;
 
-/** What to fit: the machine, the largest step, the chips the graph is divided over, the share of SRAM an op may stage in, the parts a step's rows are to be worked on in; at most so many, and such a share (absent: no more), and the step that is to be fast (absent: none is known). */
-export type FitTarget = TileTarget & { readonly stageShare: number; readonly stageShareMost?: number | undefined; readonly parts: number; readonly partsMost?: number | undefined; readonly step?: readonly StepSequence[] | undefined };
+/** What to fit: the machine, the largest step, the chips the graph is divided over, the share of SRAM an op may stage in, the parts a step's rows are to be worked on in; at most so many, and such a share (absent: no more), the step that is to be fast (absent: none is known), and the matrix arrays that are lent to the attention unit (absent: none). */
+export type FitTarget = TileTarget & { readonly stageShare: number; readonly stageShareMost?: number | undefined; readonly parts: number; readonly partsMost?: number | undefined; readonly step?: readonly StepSequence[] | undefined; readonly lent?: number | undefined };
 
 /** What SRAM must have room for: all values, of as many parts as keep attention busy; all values, if stages are smaller; or whatever there is room for. */
 const wishes = ['busy', 'kept', 'any'] as const;
@@ -31,7 +31,8 @@ type Wish = (typeof wishes)[number];
  * In as few parts as have room for all that is to be in SRAM, of those there may be; if none has, in the most, with what there is room for. Results do not depend
  * on any of it, only time does.
  */
-export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnostics): TilingPlan | undefined {
+export function fit(module: GraphModule, { lent = 0, ...asked }: FitTarget, diagnostics: Diagnostics): TilingPlan | undefined {
+  const target = { ...asked, lent, machine: lending(asked.machine, lent) };
   const { parts: least, partsMost: most = least, machine, stageShare, stageShareMost } = target;
   const counts = Array.from({ length: most - least + 1 }, (_, i) => least + i);
   const shares: Readonly<Record<Wish, readonly number[]>> = { busy: [...(stageShareMost === undefined ? [] : [stageShareMost]), stageShare], kept: [stageShare, (2 / 3) * stageShare], any: [stageShare] };
@@ -57,8 +58,8 @@ export function fit(module: GraphModule, target: FitTarget, diagnostics: Diagnos
  * attention, and moves the value of the crowd to HBM that is missed least there; when there is none left to move, makes the weight ring less deep, and halves what
  * an op may stage. Undefined if there is no room at all, or none without what is wished for.
  */
-function fitParts(module: GraphModule, target: FitTarget, parts: Homes['parts'], wish: Wish): TilingPlan | undefined {
-  const { machine, stageShare, step } = target;
+function fitParts(module: GraphModule, target: FitTarget & Pick<Homes, 'lent'>, parts: Homes['parts'], wish: Wish): TilingPlan | undefined {
+  const { machine, stageShare, step, lent } = target;
   const [{ rows }] = parts;
   const haste = step === undefined || parts.length !== 2 ? 'none' : hasteOf(module, parts, step, machine);
   const spilled: string[] = [];
@@ -70,7 +71,7 @@ function fitParts(module: GraphModule, target: FitTarget, parts: Homes['parts'],
     const [ringDepth] = depths;
     const [way] = ways;
     if (ringDepth === undefined || way === undefined) return undefined;
-    const homes: Homes = { stageBytes, ringDepth, pieceColumns: stripedColumns(module) ?? pieceColumns(machine, rows, { stageBytes, ringDepth }), spilled: [...spilled], parts, haste, ...way };
+    const homes: Homes = { stageBytes, ringDepth, pieceColumns: stripedColumns(module) ?? pieceColumns(machine, rows, { stageBytes, ringDepth }), spilled: [...spilled], parts, haste, ...way, lent };
     const { settle, decisions } = noted(deciding(machine, homes));
     const tiled = attempt(() => tile(module, target, homes, settle));
     if (tiled === undefined) {

@@ -10,9 +10,9 @@ export const parkings = ['no', 'attending', 'aside'] as const;
  * Where things are kept: values whose buffers are named in `spilled` live in HBM, the others in SRAM; SRAM for what passes through; the columns of
  * a piece of a row that is scaled in blocks; the parts a step's rows are worked on in (passes/tile/parts.ts): one of all of them, or several, one
  * after the other; how many turns the
- * parts' queries are ahead of their products; of two, the haste of the first with those of its next layer; and whether what those carry from layer to layer is parked in HBM while they attend, or whenever nobody adds to it.
+ * parts' queries are ahead of their products; of two, the haste of the first with those of its next layer; and whether what those carry from layer to layer is parked in HBM while they attend, or whenever nobody adds to it; and how many matrix arrays are the attention unit's.
  */
-export type Homes = Staging & { readonly spilled: readonly string[]; readonly pieceColumns: number; readonly parts: readonly [RowPart, ...RowPart[]]; readonly ahead: number; readonly haste: Haste; readonly parked: (typeof parkings)[number] };
+export type Homes = Staging & { readonly spilled: readonly string[]; readonly pieceColumns: number; readonly parts: readonly [RowPart, ...RowPart[]]; readonly ahead: number; readonly haste: Haste; readonly parked: (typeof parkings)[number]; readonly lent: number };
 
 /** What was tried and did not do, and what was done about it. */
 export type Try =

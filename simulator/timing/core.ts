@@ -1,4 +1,4 @@
-import type { Machine } from '../../isa-spec/machine.ts';
+import { lending, type Machine } from '../../isa-spec/machine.ts';
 import { queues } from '../../isa-spec/instructions.ts';
 import { Chip, type StepInput } from './chip.ts';
 import { ratesOf } from './rates.ts';
@@ -12,10 +12,10 @@ import { type ChipCode, chipStreams } from './stream.ts';
 export type TimingInput = {
   readonly machine: Machine;
   readonly entry: string;
-  /** Chips of the program; by chip, which of `simulated` stands for it. */
+  /** Chips of the program, with the matrix arrays they lend (absent: none); by chip, which of `simulated` stands for it. */
   readonly chips: number;
   readonly stands: readonly number[];
-  readonly simulated: readonly { readonly code: ChipCode; readonly labels: QueueLabels; readonly steps: readonly StepInput[] }[];
+  readonly simulated: readonly { readonly code: ChipCode; readonly labels: QueueLabels; readonly steps: readonly StepInput[]; readonly lent?: number }[];
   /** Instructions after which to give up. */
   readonly budget: number;
   /** Cycles after which to give up (absent: never). */
@@ -29,9 +29,11 @@ export type TimingInput = {
  * ended them.
  */
 export function timeSteps(input: TimingInput): TimingResult {
-  const rates = ratesOf(input.machine, input.chips);
   const { steps } = input.simulated[0]!;
-  const chips = input.simulated.map(({ code }, index) => new Chip(index, chipStreams(code, rates), rates));
+  const chips = input.simulated.map(({ code, lent = 0 }, index) => {
+    const rates = ratesOf(lending(input.machine, lent), input.chips);
+    return new Chip(index, chipStreams(code, rates), rates);
+  });
   const recording = input.path === true ? new Recording() : undefined;
   const simulation = new Simulation(chips, meetsOf(input.stands), input, recording);
   let cycles = 0;

@@ -40,12 +40,13 @@ export function simulateSteps(program: Program, steps: readonly StepBlocks[], op
     return entry;
   };
   const entries = Array.from({ length: program.chips }, (_, chip) => entryOf(chip));
+  const lentBy = (chip: number): number => program.entries[entries[chip]!]?.lent ?? 0;
   const code = entries.map((entry, chip): ProgramChip => {
     const ofEntry = program.code[entry];
     if (ofEntry === undefined) throw new RangeError(`the step is for entry ${entry}, the program has ${program.code.length}`);
     return ofEntry[chip]!;
   });
-  const like = code.map((own, chip) => (options.full ? chip : code.findIndex((other, i) => sameCode(other, own) && blocksOf(i).every((block, step) => sameBytes(block, blocksOf(chip)[step]!)))));
+  const like = code.map((own, chip) => (options.full ? chip : code.findIndex((other, i) => lentBy(i) === lentBy(chip) && sameCode(other, own) && blocksOf(i).every((block, step) => sameBytes(block, blocksOf(chip)[step]!)))));
   const representatives = [...new Set(like)];
   const labelOf = (index: number): string => program.debugMap.labels[index]?.label ?? '';
   const decoded = new Map<ProgramChip, ChipCode>();
@@ -55,7 +56,7 @@ export function simulateSteps(program: Program, steps: readonly StepBlocks[], op
     const instructions = alike?.[1] ?? decodeChip(own);
     decoded.set(own, instructions);
     const names = program.debugMap.entries[entries[chip]!];
-    return { code: instructions, labels: byQueue((queue) => (names === undefined ? [] : names[queue].map(labelOf))), steps: blocksOf(chip).map(stepInput) };
+    return { code: instructions, labels: byQueue((queue) => (names === undefined ? [] : names[queue].map(labelOf))), steps: blocksOf(chip).map(stepInput), lent: lentBy(chip) };
   });
   const stands = like.map((chip) => representatives.indexOf(chip));
   if (!meetsAlike(stands, groupsOf([...decoded.values()]))) return simulateSteps(program, steps, { ...options, full: true });

@@ -24,7 +24,7 @@ export const sampleProgram: Program = {
   machine: tiny2,
   chips: 2,
   regions: [{ base: 'weights', bytes: 4096 }, { base: 'kv', bytes: 1024 }],
-  entries: [{ name: 'step', bounds: { tokens: 16, sequences: 4 }, chips: [0, 1] }, { name: 'encode', bounds: { tokens: 8 }, chips: [0, 1] }],
+  entries: [{ name: 'step', bounds: { tokens: 16, sequences: 4 }, chips: [0, 1], lent: 0 }, { name: 'encode', bounds: { tokens: 8 }, lent: 2, chips: [0, 1] }],
   code: [[chipCode(0), chipCode(0)], [chipCode(1), chipCode(2)]],
   weightMap: { tensors: [] },
   ioMap: { inputs: [], outputs: [{ name: 'logits', base: 'io', offset: 0, pitch: 4, columns: 32, format: 'bf16', rows: 'samples' }], kv: { pageRows: 4 } },

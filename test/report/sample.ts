@@ -39,7 +39,7 @@ export const program: Program = {
   machine: tiny,
   chips: 1,
   regions: [{ base: 'weights', bytes: 2048 }, { base: 'kv', bytes: 4096 }],
-  entries: [{ name: 'step', bounds: { tokens: 16 }, chips: [0] }],
+  entries: [{ name: 'step', bounds: { tokens: 16 }, chips: [0], lent: 0 }],
   code: [[chip]],
   weightMap: [],
   ioMap: { inputs: [], outputs: [], kv: [{ name: 'cache', offset: 0, pitch: 1, columns: 8, format: 'e4m3', layers: 2, pageRows: 16 }] },

@@ -11,7 +11,7 @@ const unlabelled = Object.fromEntries(queues.map((queue) => [queue, []])) as unk
 const empty: Program = {
   meta: {}, machine: tiny, chips: 1,
   regions: [{ base: 'weights', bytes: 4096 }, { base: 'kv', bytes: 2048 }],
-  entries: [{ name: 'step', bounds: { tokens: 20, sequences: 2, samples: 2, memory: 0, poolPages: 4, pageRows: 4, pageListEntries: 8 }, chips: [0] }],
+  entries: [{ name: 'step', bounds: { tokens: 20, sequences: 2, samples: 2, memory: 0, poolPages: 4, pageRows: 4, pageListEntries: 8 }, chips: [0], lent: 0 }],
   code: [[nothing]], weightMap: [], ioMap: { inputs: [], outputs: [], kv: [] }, debugMap: { labels: [], entries: [unlabelled] }, life: [],
   semaphores: [
     { entry: 0, id: 1, poster: 'dma0', waiter: 'wld', purpose: 'ready: w.ring' },

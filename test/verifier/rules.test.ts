@@ -300,7 +300,7 @@ describe('V20, arithmetic', () => {
 
   it('entries that differ', () => {
     const other = refielded(program, 'epi', 'epi', ({ activation }) => ({ activation: activation === 'silu' ? 'gelu' : 'silu' }), 2);
-    const two: Program = { ...program, entries: [...program.entries, { name: 'large', bounds: program.entries[0]!.bounds, chips: program.entries[0]!.chips }], code: [...program.code, ...other.code], debugMap: { ...program.debugMap, entries: [...program.debugMap.entries, ...program.debugMap.entries] }, life: [...(program.life as Json[]), ...(program.life as Json[])], semaphores: [...program.semaphores, ...program.semaphores.map((one) => ({ ...one, entry: 1 }))] };
+    const two: Program = { ...program, entries: [...program.entries, { ...program.entries[0]!, name: 'large' }], code: [...program.code, ...other.code], debugMap: { ...program.debugMap, entries: [...program.debugMap.entries, ...program.debugMap.entries] }, life: [...(program.life as Json[]), ...(program.life as Json[])], semaphores: [...program.semaphores, ...program.semaphores.map((one) => ({ ...one, entry: 1 }))] };
     expect(textsOf(two, 'V20').some((text) => text.endsWith('computes something else than in entry `step`'))).toBe(true);
   });
 });

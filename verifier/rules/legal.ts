@@ -1,11 +1,13 @@
 import { decode, IllegalInstruction } from '../../isa-spec/encoding.ts';
 import { type Instruction, queues, wordBytes } from '../../isa-spec/instructions.ts';
 import { illegalities } from '../../isa-spec/legal.ts';
+import { lending } from '../../isa-spec/machine.ts';
 import { type ChipView, type Finding, nameOf, placeOf, type QueueView, type RawChip } from '../chip.ts';
 
 /** V01. Every word is an instruction of its queue that the machine can run, and the stride sets it names are defined. Without findings, what was decoded: the view other rules work on. */
 export function legal(chip: RawChip): readonly Finding[] | ChipView {
   const views: QueueView[] = [];
+  const machine = lending(chip.program.machine, chip.program.entries[chip.entry]?.lent ?? 0);
   const findings = queues.flatMap((queue) => {
     const { words, strideSets } = chip.code[queue];
     const code: Instruction[] = [];
@@ -21,7 +23,7 @@ export function legal(chip: RawChip): readonly Finding[] | ChipView {
       }
     }
     if (found.length > 0) return found;
-    code.forEach((instruction, pc) => illegalities(instruction, chip.program.machine).forEach((message) => report(pc, message)));
+    code.forEach((instruction, pc) => illegalities(instruction, machine).forEach((message) => report(pc, message)));
     code.forEach((instruction, pc) => {
       const fields = instruction.fields as Readonly<Record<string, unknown>>;
       for (const name in fields) {

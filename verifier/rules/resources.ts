@@ -1,4 +1,5 @@
 import { formatBytes } from '../../isa-spec/fields.ts';
+import { lendings } from '../../isa-spec/machine.ts';
 import type { Program } from '../../isa-spec/program.ts';
 import type { CertifiedBuffer, Claims } from '../certificate.ts';
 import { type ChipView, type Finding, placeOf } from '../chip.ts';
@@ -15,6 +16,7 @@ export function claimed(program: Program, claims: readonly Claims[] | undefined)
   claim('lineBytes', line);
   const hbm = program.regions.reduce((sum, { bytes }) => sum + bytes, 0);
   if (hbm > machine.hbm.bytes.value) problems.push(`its regions take ${hbm} bytes of HBM, the machine has ${machine.hbm.bytes.value}`);
+  for (const { name, lent } of program.entries) if (!lendings(machine).includes(lent)) problems.push(`entry \`${name}\` lends ${lent} matrix arrays to the attention unit, the machine has it lend ${lendings(machine).join(', ')}`);
   if (program.chips > machine.chips) problems.push(`it runs on ${program.chips} chips, the machine has ${machine.chips}`);
   const certificates = claims?.flatMap((one) => ('problems' in one ? [] : [one])) ?? [];
   if (certificates.length > 0) {

@@ -36,7 +36,7 @@ export type Made = { readonly machine?: Machine; readonly regions?: readonly Pro
 
 /** A program of one entry: code by chip, all else empty. */
 export const programOf = (chips: readonly Code[], { machine = tiny, regions = [{ base: 'io', bytes: 65536 }, { base: 'kv', bytes: 65536 }], strideSets = {}, semaphores = [] }: Made = {}): Program => ({
-  meta: {}, machine, chips: chips.length, regions, entries: [{ name: 'step', bounds: {}, chips: chips.map((_, chip) => chip) }],
+  meta: {}, machine, chips: chips.length, regions, entries: [{ name: 'step', bounds: {}, chips: chips.map((_, chip) => chip), lent: 0 }],
   code: [chips.map((code) => chipCode(code, strideSets))],
   weightMap: null, ioMap: { inputs: [], outputs: [], kv: null }, debugMap: { labels: [], entries: [] }, life: null, semaphores,
 });
