@@ -110,6 +110,9 @@ has ended its step at the end of its code; the step has ended when all queues of
 next begin: what its first stage takes in is what the last has given out. Then there are no tokens, nothing is in the weight FIFOs, registers and predicates are as
 above, and SRAM and accumulators hold nothing to rely on; HBM holds what it held.
 
+An entry may lend matrix arrays to the attention unit: all but a half, a quarter or an eighth of them. While a chip runs it, a product's groups of arrays are of those that are left, and each that is lent is
+floor(A / attentionSide)^2 arrays of the attention unit, loaded like them. Nothing else depends on it: results are the same.
+
 ### On any machine
 
 ${Object.entries(kindSentences).map(([kind, sentence]) => `- an operand of kind ${kind} ${sentence}`).join('\n')}`;

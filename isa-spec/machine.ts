@@ -40,10 +40,10 @@ export type Machine = {
 /** Arrays of the attention unit that one matrix array is as good as: one for each part of it of their size. */
 const asAttention = ({ arrays, attention }: Machine): number => Math.floor(arrays.size.value / attention.size.value) ** 2;
 
-/** Numbers of matrix arrays an entry may lend to the attention unit: none; or all but a half, a quarter or an eighth of them, if they are of its arrays' size at least. */
+/** Numbers of matrix arrays an entry may lend to the attention unit: none; or all but a half, a quarter or an eighth of them, of which a gated product needs two, if they are of its arrays' size at least. */
 export function lendings(machine: Machine): readonly number[] {
   const { value: count } = machine.arrays.count;
-  return [0, ...(asAttention(machine) === 0 ? [] : [2, 4, 8].flatMap((part) => (count % part === 0 ? [count - count / part] : [])))];
+  return [0, ...(asAttention(machine) === 0 ? [] : [2, 4, 8].flatMap((part) => (count % part === 0 && count > part ? [count - count / part] : [])))];
 }
 
 /** The machine as an entry has it that lends `lent` matrix arrays: each is several arrays of the attention unit, loaded like them. */

@@ -340,6 +340,9 @@ describe('V23 and V24, what the program says of itself', () => {
     expect(textsOf({ ...program, regions: program.regions.map((region) => ({ ...region, bytes: region.bytes + 8 })) }, 'V24')[0]).toMatch(/^region `weights` has \d+ bytes, its buffers take \d+$/);
     expect(textsOf({ ...program, ioMap: { ...program.ioMap, outputs: program.ioMap.outputs.map((output) => ({ ...output, offset: 10 ** 6 })) } }, 'V24')[0]).toMatch(/^result `logits` ends at line \d+ of \d+ of `io`$/);
     expect(textsOf({ ...program, machine: { ...program.machine, hbm: { ...program.machine.hbm, bytes: { ...program.machine.hbm.bytes, value: 4096 } } } }, 'V24')[0]).toMatch(/^its regions take \d+ bytes of HBM, the machine has 4096$/);
+    const lending = (lent: number): Program => ({ ...program, entries: program.entries.map((entry) => ({ ...entry, lent })) });
+    expect(textsOf(lending(3), 'V24')[0]).toBe('entry `step` lends 3 matrix arrays to the attention unit, the machine has it lend 0, 2');
+    expect(textsOf(lending(2), 'V24')).toEqual([]);
     expect(textsOf({ ...program, chips: 2 }, 'V24')[0]).toBe('it runs on 2 chips, the machine has 1');
   });
 });
