@@ -8,6 +8,7 @@ import type { TileModule } from '../ir/tile/module.ts';
 import { verifyTile } from '../ir/tile/verify.ts';
 import type { DType } from '../ir/types.ts';
 import type { TensorStore } from '../ir/weights.ts';
+import { lending } from '../isa-spec/machine.ts';
 import type { Program } from '../isa-spec/program.ts';
 import { canonicalisePasses } from '../passes/canonicalise/pipeline.ts';
 import { assignFormats, type Precision } from '../passes/formats.ts';
@@ -22,6 +23,7 @@ import { recognisePasses } from '../passes/recognise/pipeline.ts';
 import { roll } from '../passes/roll.ts';
 import { shard } from '../passes/shard.ts';
 import { cutOf } from '../passes/plan/cut.ts';
+import { lentFor } from '../passes/plan/lend.ts';
 import { type GraphStage, layerLoop, stagesOf } from '../passes/stage.ts';
 import { reportUnlowerable } from '../passes/tile/tile.ts';
 import { grouped } from '../report/format.ts';
@@ -204,17 +206,21 @@ function compiled({ rows, whole }: Prepared, target: Target, diagnostics: Diagno
   return isProved ? proved(made, ended) : made;
 }
 
+/** The matrix arrays lent to the attention unit: those asked for, or as the step is fastest. */
+export const lentOf = (module: GraphModule, { lent, machine, parts: asked }: Chips, { step, parts = asked }: Serving): number => lent ?? (step === undefined ? 0 : lentFor(module, { machine, step, parts })[0].lent);
+
 /** The layers of each stage: those asked for, or as the step is fastest. */
-export const cutFor = (module: GraphModule, { pp, cut, machine, parts: asked }: Chips, { step, parts = asked }: Serving): readonly number[] => cut ?? cutOf(module, pp, step === undefined ? undefined : { machine, step, parts });
+export const cutFor = (module: GraphModule, { pp, cut, machine, parts: asked }: Chips, { step, parts = asked }: Serving, lent: number): readonly number[] => cut ?? cutOf(module, pp, step === undefined ? undefined : { machine: lending(machine, lent), step, parts });
 
 /** Places what is to be served; or what is to be served instead, where that does not fit. */
 function placed(module: GraphModule, target: Target, serving: Serving, diagnostics: Diagnostics): { readonly serving: Serving; readonly stages: readonly GraphStage[]; readonly kinds: readonly Kind[] | undefined } {
   const { parts = target.parts, partsMost = target.partsMost, stageShare = target.stageShare, stageShareMost = target.stageShareMost, instead } = serving;
-  const stages = stagesOf(module, cutFor(module, target, serving), diagnostics);
+  const lent = lentOf(module, target, serving);
+  const stages = stagesOf(module, cutFor(module, target, serving, lent), diagnostics);
   if (diagnostics.hasErrors) return { serving, stages, kinds: undefined };
   if (instead !== undefined && leastBytes(stages, serving.bounds, target.precision) > target.machine.hbm.bytes.value) return placed(module, target, instead, diagnostics);
   const problems = instead === undefined ? diagnostics : new Diagnostics();
-  const kinds = place(stages, { ...target, parts, partsMost, stageShare, stageShareMost }, serving, problems);
+  const kinds = place(stages, { ...target, parts, partsMost, stageShare, stageShareMost, lent }, serving, problems);
   const fits = kinds !== undefined && memoryOf(kinds, target.machine).bytes <= target.machine.hbm.bytes.value;
   return fits || instead === undefined ? { serving, stages, kinds } : placed(module, target, instead, diagnostics);
 }

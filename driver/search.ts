@@ -1,5 +1,7 @@
 import { Diagnostics } from '../diagnostics/diagnostic.ts';
+import { ungroup } from '../passes/group.ts';
 import type { LeastEngine } from '../passes/plan/least.ts';
+import { type Lent, lentFor } from '../passes/plan/lend.ts';
 import { type Pages, pagesOf } from '../passes/plan/pages.ts';
 import { duration, grouped, percent, si } from '../report/format.ts';
 import type { CostReport } from '../report/report.ts';
@@ -7,10 +9,11 @@ import { type Compiled, compilePrepared, type Prepared, type Target } from './co
 import { type Mapping, mappingText } from './mapping.ts';
 import { poolOf } from './serving.ts';
 import { steadyReport } from './steady-report.ts';
+import { steadyStep, takesMemory } from './workload.ts';
 import { type Bound, type Candidate, candidateOf, inOrder, isAlike, type Served, servedBy, type StepSize, stepSizeOf, type Way } from './ways.ts';
 
-/** An alternative: a mapping, its steps, and its pages where they are not the best; what bounds it, if it can be at all; the report of its program, if it was compiled; `why` not, or why there is none. */
-export type Tried = { readonly mapping: Mapping; readonly step?: StepSize; readonly pageRows?: number; readonly bound?: Bound; readonly report: CostReport | undefined; readonly why: string };
+/** An alternative: a mapping, its steps, and its pages or the arrays it lends where they are not the best; what bounds it, if it can be at all; the report of its program, if it was compiled; `why` not, or why there is none. */
+export type Tried = { readonly mapping: Mapping; readonly step?: StepSize; readonly pageRows?: number; readonly lent?: number; readonly bound?: Bound; readonly report: CostReport | undefined; readonly why: string };
 
 /** Alternatives in the order they were looked at, and the program of the fastest; none if none can be compiled. */
 export type Searched = { readonly tried: readonly Tried[]; readonly best: { readonly mapping: Mapping; readonly compiled: Compiled } | undefined };
@@ -31,7 +34,7 @@ type Best = { readonly mapping: Mapping; readonly target: Target; readonly compi
 type Progress = { readonly prepared: Prepared; readonly wanted: Wanted; readonly timed: (Mapping & Served)[]; best: Best | undefined };
 
 /**
- * The fastest of mappings, then of the steps of that, then of its pages. Mappings are compared with the steps that are fastest by estimate. Each is compiled and its program timed, so that what is compared is
+ * The fastest of mappings, then of the steps of that, then of its pages; arrays are lent as its step is fastest by estimate. Mappings are compared with the steps that are fastest by estimate. Each is compiled and its program timed, so that what is compared is
  * what the report would say; but those that cannot be, and those that no schedule makes faster than the fastest so far. Unless all are wanted, nor those that are not faster by estimate, that divide layers over
  * more chips for little (those with whole experts there may have fewer bins, which no bound knows of), or work off the same step as one before in more stages of as many chips: more stages add nothing but waiting. Other steps of the fastest mapping are compiled if by estimate they are
  * faster than it is; of a mapping that is given, none are: it has the steps that are fastest by estimate. Pages are told apart by what attention reads, and what nobody uses.
@@ -44,7 +47,7 @@ export function searched(prepared: Prepared, mappings: readonly Mapping[], targe
   const { served, ways } = progress.best;
   const others = ways.filter((way) => !isAlike(way, served));
   const ofSteps = others.map((way) => (wanted === 'given' ? notTimed(way, progress.best as Best) : triedStep(way, progress)));
-  return { tried: [...ofMappings, ...ofSteps, ...otherPages(progress.best)], best: progress.best };
+  return { tried: [...ofMappings, ...ofSteps, ...otherPages(progress.best), ...otherLendings(progress.best)], best: progress.best };
 }
 
 /** A mapping, with its preferred steps. */
@@ -119,6 +122,16 @@ function otherPages({ mapping, target, compiled: { normative, workload, program 
   const all = pagesOf(normative, target.machine, { ...poolOf(workload, target), sequences: bounds['sequences'] ?? 0 });
   const chosen = all.find(({ rows }) => rows === bounds['pageRows']) as Pages;
   return all.flatMap((pages) => (pages === chosen ? [] : [{ mapping, step: stepSizeOf(workload, mapping), pageRows: pages.rows, report: undefined, why: whyNotPages(pages, chosen) }]));
+}
+
+/** Other numbers of arrays lent to the attention unit than those of the fastest, where they are not given. */
+function otherLendings({ mapping, target, compiled: { normative, workload, program } }: Best): readonly Tried[] {
+  if (target.lent !== undefined || normative.caches.length === 0) return [];
+  const { machine, pp } = target;
+  const all = lentFor(ungroup(normative), { machine, step: steadyStep(workload, pp, takesMemory(normative)), parts: workload.parts ?? 1 });
+  const chosen = all.find(({ lent }) => lent === program.entries[0]?.lent) as Lent;
+  const why = ({ seconds }: Lent): string => `not compiled: a step of all layers in ~${duration(seconds)} by estimate, with ${chosen.lent === 0 ? 'none' : chosen.lent} in ~${duration(chosen.seconds)}`;
+  return all.flatMap((other) => (other === chosen ? [] : [{ mapping, step: stepSizeOf(workload, mapping), lent: other.lent, report: undefined, why: why(other) }]));
 }
 
 function whyNotPages(pages: Pages, chosen: Pages): string {

@@ -3,7 +3,7 @@ import type { StepSequence } from '../ir/step.ts';
 import type { Precision } from '../passes/formats.ts';
 import { ungroup } from '../passes/group.ts';
 import { pagesOf } from '../passes/plan/pages.ts';
-import { secondsOf } from '../passes/plan/pace.ts';
+import { lentFor } from '../passes/plan/lend.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
 import { partsOf, severalParts } from '../passes/tile/parts.ts';
 import type { Chips } from './placement.ts';
@@ -31,7 +31,8 @@ export const poolOf = ({ isl, osl }: Workload, { pp, precision }: Chips & { read
 /** Tokens a second by estimate: of all stages alike, each the share of the whole. */
 function estimateOf(module: GraphModule, { workload, step = [], bounds, parts = 1 }: Serving, on: Chips & { readonly precision: Precision }): number {
   const [pages] = pagesOf(module, on.machine, { ...poolOf(workload, on), sequences: bounds.sequences }, [bounds.pageRows]);
-  const seconds = secondsOf(module.body.ops, module, { machine: on.machine, step, parts, runBytes: pages?.runBytes ?? 0 });
+  const all = lentFor(module, { machine: on.machine, step, parts, runBytes: pages?.runBytes ?? 0 });
+  const { seconds } = all.find(({ lent }) => lent === on.lent) ?? all[0];
   // Of pieces only the last of a prompt is given a token.
   const { prompts, promptRows } = countsOf({ ...workload, batch: Math.ceil(workload.batch / on.pp) });
   const tokens = tokensOf(workload, on) - prompts * (1 - promptRows / Math.max(1, workload.isl));

@@ -4,7 +4,8 @@ import { ungroup } from '../passes/group.ts';
 import { type LeastEngine, leastOf } from '../passes/plan/least.ts';
 import { stagesOf } from '../passes/stage.ts';
 import { si } from '../report/format.ts';
-import { cutFor, dividingPasses, runPass, type Target } from './compile.ts';
+import { lending } from '../isa-spec/machine.ts';
+import { cutFor, dividingPasses, lentOf, runPass, type Target } from './compile.ts';
 import type { Mapping } from './mapping.ts';
 import { leastBytes } from './placement.ts';
 import { fastestFirst, type Serving, tokensOf } from './serving.ts';
@@ -57,13 +58,14 @@ function waysOf(whole: GraphModule, target: Target, diagnostics: Diagnostics): r
   const ways: Way[] = [];
   for (let serving: Serving | undefined = target.serve(module); serving !== undefined; serving = serving.instead) {
     const { step = [], workload, estimate = 0 } = serving;
-    const stages = stagesOf(flat, cutFor(flat, target, serving), diagnostics);
+    const lent = lentOf(flat, target, serving);
+    const stages = stagesOf(flat, cutFor(flat, target, serving, lent), diagnostics);
     if (diagnostics.hasErrors) return [];
     const bytes = leastBytes(stages, serving.bounds, precision);
     const excess = bytes > machine.hbm.bytes.value ? `weights, keys and values alone are ${si(bytes, 'B')} of a chip's ${si(machine.hbm.bytes.value, 'B')}` : undefined;
     const [seconds, engine] = stages
       .filter(({ like }, stage) => like === stage && excess === undefined)
-      .flatMap((stage) => Object.entries(leastOf(stage.module.body.ops, stage.module, step, machine)).map(([name, least]) => [least, name as LeastEngine] as const))
+      .flatMap((stage) => Object.entries(leastOf(stage.module.body.ops, stage.module, step, lending(machine, lent))).map(([name, least]) => [least, name as LeastEngine] as const))
       .reduce((most, one) => (one[0] > most[0] ? one : most), [0, 'matrix'] as const);
     ways.push({ tokensPerSecond: (tokensOf(workload, target) * replicas) / seconds, engine, seconds, ...servedBy(workload, target), serving, step: stepSizeOf(workload, target), estimate, bytes, excess });
   }

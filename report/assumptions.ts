@@ -22,9 +22,9 @@ export function* quantities(value: unknown, path: string): Generator<readonly [s
 
 /**
  * Every number of the machine the timing rests on that is not published, then what the timing model itself assumes. Links are
- * left out of programs that use none, the attention unit and softmax of those without attention.
+ * left out of programs that use none, the attention unit and softmax of those without attention, lent arrays of those that lend none.
  */
-export function assumptionsOf(machine: Machine, timing: Timing): readonly Assumption[] {
+export function assumptionsOf(machine: Machine, timing: Timing, lends: boolean): readonly Assumption[] {
   const works = (name: string): boolean => timing.perChip.some((chip) => chip.engines.some((engine) => engine.name === name && engine.work > 0));
   const unused = [...(works('link') ? [] : ['link']), ...(works('attention') ? [] : ['attention', 'softmaxPerCycle'])];
   const place = (name: string): number => order.findIndex((part) => name === part || name.startsWith(`${part}.`));
@@ -32,5 +32,5 @@ export function assumptionsOf(machine: Machine, timing: Timing): readonly Assump
   const described = ordered.flatMap(([name, { value, provenance, source }]): Assumption[] =>
     provenance === 'published' || unused.some((part) => name === part || name.startsWith(`${part}.`)) ? [] : [{ name, value, provenance, source }],
   );
-  return [...described, ...timingAssumptions.map((assumption): Assumption => ({ ...assumption, provenance: 'assumed' }))];
+  return [...described, ...timingAssumptions.filter(({ name }) => lends || name !== 'timing.lentLoad').map((assumption): Assumption => ({ ...assumption, provenance: 'assumed' }))];
 }

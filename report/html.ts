@@ -21,7 +21,7 @@ export function renderHtml(report: CostReport): string {
 <title>${escaped(model.name)} on ${escaped(mapping.machine)}</title>
 <style>${style}</style></head><body><main>
 <h1>${escaped(model.name)} <small>on ${escaped(mapping.machine)}</small></h1>
-<p>${escaped(model.family)}, ${billions(model.parameters)} parameters, ${plural(model.layers, 'layer')}; ${escaped(report.provenance.precision)}; TP ${mapping.tp} &times; PP ${mapping.pp} &times; EP ${mapping.ep}, ${plural(mapping.replicas, 'replica')}. ${coverage(report)}
+<p>${escaped(model.family)}, ${billions(model.parameters)} parameters, ${plural(model.layers, 'layer')}; ${escaped(report.provenance.precision)}; TP ${mapping.tp} &times; PP ${mapping.pp} &times; EP ${mapping.ep}, ${plural(mapping.replicas, 'replica')}${report.program.entries[0]?.lent ? `, ${plural(report.program.entries[0].lent, 'matrix array')} lent to the attention unit` : ''}. ${coverage(report)}
 Numbers marked ~ rest on <a href="#assumptions">assumptions</a>.</p>
 <div class="facts">${facts.map(([name, value, more]) => `<div><b>${value}</b><span>${name}</span><small>${more}</small></div>`).join('')}</div>
 <h2>Where the peak goes</h2>${waterfall(timing)}

@@ -33,7 +33,7 @@ const reportCheck = record({
   model: modelCheck,
   recognition: record({ ...recognised, hardwareOpsPerLayer: amount }),
   mapping: mappingCheck,
-  program: record({ bytes: size, instructions: size, entries: listOf(record({ name: text, bounds: anything })) }),
+  program: record({ bytes: size, instructions: size, entries: listOf(record({ name: text, bounds: anything, lent: size })) }),
   memory: record({
     weightBytesPerChip: size, kvBytesPerToken: size, sramPeakBytes: size, sramBytes: size, hbmBytes: size,
     regions: listOf(record({ base: nameOf(hbmBases), bytes: size })),
@@ -95,7 +95,7 @@ export function buildReport(program: Program, programBytes: number, timing: Timi
     model: meta.model,
     recognition: { ...meta.recognition, hardwareOpsPerLayer: opsPerLayer(program, meta.model.layers) },
     mapping: meta.mapping,
-    program: { bytes: programBytes, instructions: wordsOf(program), entries: program.entries.map(({ name, bounds }) => ({ name, bounds })) },
+    program: { bytes: programBytes, instructions: wordsOf(program), entries: program.entries.map(({ name, bounds, lent }) => ({ name, bounds, lent })) },
     memory: {
       weightBytesPerChip: region('weights'),
       kvBytesPerToken: keyBytes(program),
@@ -106,7 +106,7 @@ export function buildReport(program: Program, programBytes: number, timing: Timi
     },
     workload: { parts: 1, ...workload },
     timing: timingOf(program, timing, meta.mapping.replicas, workload.osl),
-    assumptions: assumptionsOf(machine, timing),
+    assumptions: assumptionsOf(machine, timing, program.entries.some(({ lent }) => lent > 0)),
     provenance: { compiler: meta.compiler, precision: meta.precision, machine: machine.name, simulator: timing.symmetric ? 'one chip for all, which run the same code' : 'every chip' },
   };
 }

@@ -76,9 +76,10 @@ function computing(kinds: string): string {
   return [...new Set(left)].join(' ');
 }
 
-function mappingLines({ mapping }: CostReport): readonly string[] {
+function mappingLines({ mapping, program }: CostReport): readonly string[] {
+  const lent = program.entries[0]?.lent ?? 0;
   const { machine, chips, tp, pp, ep, replicas, cut } = mapping;
-  return [`${machine}: TP ${tp} x PP ${pp} x EP ${ep}, ${plural(chips, 'chip')} a replica, ${plural(replicas, 'replica')}`, ...(pp === 1 ? [] : [`stages of ${new Set(cut).size === 1 ? cut[0] : cut.join(' + ')} layers`])];
+  return [`${machine}: TP ${tp} x PP ${pp} x EP ${ep}, ${plural(chips, 'chip')} a replica, ${plural(replicas, 'replica')}`, ...(pp === 1 ? [] : [`stages of ${new Set(cut).size === 1 ? cut[0] : cut.join(' + ')} layers`]), ...(lent === 0 ? [] : [`${plural(lent, 'matrix array')} lent to the attention unit`])];
 }
 
 function memoryLines({ memory }: CostReport): readonly string[] {

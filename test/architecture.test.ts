@@ -20,7 +20,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 const typesOnly: readonly (readonly [from: string, to: string])[] = [['passes', 'isa-spec']];
 
 /** The few values of the specification a pass may use: tables of names, element and list sizes, no constant of a machine. */
-const sharedTables = ['formatBytes', 'workEntryBytes', 'blockScales', 'activations', 'binsOf', 'shareOf'];
+const sharedTables = ['formatBytes', 'workEntryBytes', 'blockScales', 'activations', 'binsOf', 'shareOf', 'lending', 'lendings'];
 
 const root = resolve(import.meta.dirname, '..');
 

@@ -1,7 +1,7 @@
 import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
 import type { StepSequence } from '../../ir/step.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
-import { ratesOf, workOf } from './least.ts';
+import { ratesOf, type Work, workOf } from './least.ts';
 import { efficiencyOf } from './pages.ts';
 
 /** A step, how it is worked on and on what chips: the parts its rows are in, and the bytes of keys and values that lie in a row (absent: as many as make a good run). */
@@ -12,8 +12,10 @@ export type Pace = { readonly machine: Machine; readonly step: readonly StepSequ
  * attention take turns, each as long as its own work or its own reading takes; of several, one's are beside the other's. An array of attention takes as long as it multiplies, or as
  * it loads keys and values: for few queries that is longer.
  */
-export function secondsOf(ops: readonly GraphOp[], module: GraphModule, { machine, step, parts, runBytes = Infinity }: Pace): number {
-  const work = workOf(ops, module, step, machine);
+export const secondsOf = (ops: readonly GraphOp[], module: GraphModule, pace: Pace): number => secondsOfWork(workOf(ops, module, pace.step, pace.machine), pace);
+
+/** The same of their work. */
+export function secondsOfWork(work: Readonly<Work>, { machine, parts, runBytes = Infinity }: Pace): number {
   const rates = ratesOf(machine);
   const stream = rates.hbm * efficiencyOf(machine, Infinity);
   const products = work.matrix / rates.matrix;

@@ -16,6 +16,7 @@ export const timingAssumptions: readonly { readonly name: string; readonly value
   { name: 'timing.copyLinesPerCycle', value: 1, source: 'rate of dcp, which a DMA queue does within SRAM' },
   { name: 'timing.blockScaleCycles', value: 0, source: 'scales of blocks are loaded and applied beside their elements; exact sums leave an array at the end of each block' },
   { name: 'timing.sramBankConflicts', value: 0, source: 'SRAM bank bandwidth and conflicts are not modelled' },
+  { name: 'timing.lentLoad', value: 1, source: 'a matrix array that is lent loads keys and values as the arrays of the attention unit do that it stands for' },
   { name: 'timing.attentionBalance', value: 1, source: 'query groups and heads spread evenly over the attention arrays' },
 ];
 
