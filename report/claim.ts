@@ -41,10 +41,11 @@ export type ClaimReport = {
 };
 
 export function claimReport(program: Program, timing: Timing, report: CostReport): ClaimReport {
-  const { machine } = program;
+  // As the program has it: what is lent is the attention unit's.
+  const machine = lending(program.machine, program.entries[0]?.lent ?? 0);
   const tokensPerStep = report.timing.totalTokensPerSecond * report.timing.stepSeconds;
   const budget = tokensPerStep / claim.tokensPerSecond;
-  const bounds = boundsOf(timing, program.entries[0]?.lent ?? 0);
+  const bounds = boundsOf(machine, timing);
   const own = bounds(machine);
   const [boundBy, bound] = [...own].reduce((most, one) => (one[1] > most[1] ? one : most));
   const margins = numbersOf(machine).map((quantity) => margin(quantity, machine, { bounds, budget, bytes: program.regions.reduce((sum, region) => sum + region.bytes, 0) }));
@@ -58,12 +59,12 @@ export function claimReport(program: Program, timing: Timing, report: CostReport
   };
 }
 
-/** Seconds each engine of the busiest chip takes for a step at the least, on a machine whose matrix arrays are lent alike. */
-function boundsOf({ machine: own, chips, perChip, steps }: Timing, lent: number): (machine: Machine) => ReadonlyMap<EngineName, number> {
-  const rates = ratesOf(lending(own, lent), chips);
+/** Seconds each engine of the busiest chip takes for a step at the least, on another machine than its own. */
+function boundsOf(own: Machine, { chips, perChip, steps }: Timing): (machine: Machine) => ReadonlyMap<EngineName, number> {
+  const rates = ratesOf(own, chips);
   const engines = perChip.flatMap((chip) => chip.engines);
   return (machine) => {
-    const other = ratesOf(lending(machine, lent), chips);
+    const other = ratesOf(machine, chips);
     const seconds = new Map<EngineName, number>();
     for (const engine of engines) seconds.set(engine.name, Math.max(seconds.get(engine.name) ?? 0, secondsOf(engine, boundOn(engine, rates, other) / steps, machine)));
     return seconds;

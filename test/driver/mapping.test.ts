@@ -65,14 +65,14 @@ describe('--explain mapping', () => {
     expect(report.mapping).toMatchObject({ tp: best!.tp, pp: best!.pp, replicas: best!.replicas });
     expect(report.timing.tokens).toBe(best!.step!.prefillRows + best!.step!.decodeRows);
     expect([...new Set(rows.map(({ tp, pp }) => `${tp} ${pp}`))].toSorted()).toEqual(mappingsOf(8, false).map(({ tp, pp }) => `${tp} ${pp}`).toSorted());
-    for (const { why } of others) expect(why).toMatch(/^\d+\.\d % slower: |^not compiled: (at most ~[\d,]+ tok\/s whatever the schedule, for ~.* in a step|~[\d,]+ tok\/s by estimate)$|^as fast: runs of /);
+    for (const { why } of others) expect(why).toMatch(/^\d+\.\d % slower: |^not compiled: (at most ~[\d,]+ tok\/s whatever the schedule, for ~.* in a step|~[\d,]+ tok\/s by estimate)$|^as fast: runs of |^not compiled: a step of all layers in ~.* by estimate, with (none|\d+) in ~/);
   });
 
   it('what bounds a mapping does: no program of it is faster', async () => {
     const rows = (await asked('--explain', 'mapping', ...decoding)) as readonly Ranked[];
     expect(rows.filter(({ rank }) => rank === undefined).length).toBeGreaterThan(0);
-    for (const { tp, pp, replicas, step, pageRows, rank, bound, totalTokensPerSecond } of rows) {
-      if (pageRows !== undefined) continue;
+    for (const { tp, pp, replicas, step, pageRows, lent, rank, bound, totalTokensPerSecond } of rows) {
+      if (pageRows !== undefined || lent !== undefined) continue;
       const { timing } = (await asked('--mapping', `tp${tp}xpp${pp}xr${replicas}`, '--parts', String(step!.parts), ...decoding)) as CostReport;
       const rate = rank === undefined ? timing.totalTokensPerSecond : totalTokensPerSecond!;
       expect(bound!.tokensPerSecond * bound!.seconds).toBeCloseTo(timing.totalTokensPerSecond * timing.stepSeconds, 6);
@@ -108,10 +108,10 @@ describe('experts', () => {
     writeFileSync(join(at, 'config.json'), JSON.stringify(config));
     return sohuc(at, '--machine', 'sohu-8', '--isl', '1', '--osl', '64', '--batch', '64', '--out', join(at, 'out'), '--json', ...words);
   };
-  type Spread = Row & { readonly ep: number; readonly pageRows?: number; readonly bound: { readonly tokensPerSecond: number } };
+  type Spread = Row & { readonly ep: number; readonly pageRows?: number; readonly lent?: number; readonly bound: { readonly tokensPerSecond: number } };
 
   it('are divided, or spread over the chips whole, whichever is faster', async () => {
-    const rows = (JSON.parse((await asked(mixture, '--explain', 'mapping')).stdout) as readonly Spread[]).filter(({ pageRows }) => pageRows === undefined);
+    const rows = (JSON.parse((await asked(mixture, '--explain', 'mapping')).stdout) as readonly Spread[]).filter(({ pageRows, lent }) => pageRows === undefined && lent === undefined);
     expect(rows.map(flagsOf).toSorted()).toEqual(mappingsOf(8, true).map(flagsOf).toSorted());
     for (const { totalTokensPerSecond = 0, bound } of rows) expect(totalTokensPerSecond).toBeLessThanOrEqual(bound.tokensPerSecond);
     const [best] = rows;

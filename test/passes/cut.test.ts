@@ -6,6 +6,7 @@ import { steadyServing } from '../../driver/serving.ts';
 import { steadyTiming } from '../../driver/steady-report.ts';
 import { steadyStep } from '../../driver/workload.ts';
 import type { GraphModule } from '../../ir/graph/module.ts';
+import { lending } from '../../isa-spec/machine.ts';
 import { sohu, sohu8 } from '../../isa-spec/machines/sohu.ts';
 import { ungroup } from '../../passes/group.ts';
 import { balanced, cutOf, type Shares } from '../../passes/plan/cut.ts';
@@ -55,7 +56,7 @@ describe('the least a step takes', () => {
       const timing = steadyTiming(program, asked, { steps: 1, path: false });
       if (typeof timing === 'string') expect.fail(timing);
       const graph = ungroup(normative(module, machine, precision, tp));
-      const least = leastOf(graph.body.ops, graph, steadyStep(asked, 1, false), machine);
+      const least = leastOf(graph.body.ops, graph, steadyStep(asked, 1, false), lending(machine, program.entries[0]!.lent));
       for (const { name: engine, boundCycles } of timing.perChip[0]!.engines) {
         if (engine !== 'vector') expect(least[engine] * machine.clockHz.value, engine).toBeLessThanOrEqual(boundCycles * (1 + 1e-9));
         if (engine === 'matrix') expect(least.matrix * machine.clockHz.value).toBeCloseTo(boundCycles, 6);
