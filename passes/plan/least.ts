@@ -10,7 +10,7 @@ export type Least = { readonly matrix: number; readonly attention: number; reado
 export type LeastEngine = keyof Least;
 
 /**
- * What a step asks of a chip: multiply-adds at full rate, of products and of attention; as many more as the attention arrays could do while they load keys and values,
+ * What a step asks of a chip: multiply-adds at full rate, of products and of attention; as many more as the attention arrays could do beside heads narrower than they are, or while they load keys and values,
  * where that takes longer (`attending`); exponentials; bytes of weights, of those that only rows picked of the step meet (`picked`), of keys and values of before, and of rows looked up; bytes to the others.
  */
 export type Work = { matrix: number; attention: number; attending: number; softmax: number; weights: number; picked: number; keys: number; rows: number; link: number };
@@ -38,12 +38,12 @@ export const ratesOf = ({ clockHz, arrays, attention, softmaxPerCycle, hbm, link
 export function workOf(ops: readonly GraphOp[], module: GraphModule, step: readonly StepSequence[], machine: Machine): Readonly<Work> {
   const work: Work = { matrix: 0, attention: 0, attending: 0, softmax: 0, weights: 0, picked: 0, keys: 0, rows: 0, link: 0 };
   const weights = new Map([...allOps(module.body)].flatMap((op) => (op.kind === 'weight' ? [[op.results[0] as ValueId, op.attrs.name] as const] : [])));
-  add(work, ops, { module, step, weights, coded: codedIn(module), slow: 1 / machine.arrays.bf16Rate.value, beside: machine.attention.size.value ** 2 / machine.attention.kvBytesPerCycle.value }, 1);
+  add(work, ops, { module, step, weights, coded: codedIn(module), slow: 1 / machine.arrays.bf16Rate.value, side: machine.attention.size.value, beside: machine.attention.size.value ** 2 / machine.attention.kvBytesPerCycle.value }, 1);
   return work;
 }
 
-/** `weights`: names of those that values are. `coded`: values read for their codes alone. `slow`: how many multiply-adds one of BF16 operands takes the time of; `beside`: how many an attention array could do while it loads a byte. */
-type Given = { readonly beside: number; readonly module: GraphModule; readonly coded: ReadonlySet<ValueId>; readonly step: readonly StepSequence[]; readonly weights: ReadonlyMap<ValueId, string>; readonly slow: number };
+/** `weights`: names of those that values are. `coded`: values read for their codes alone. `slow`: how many multiply-adds one of BF16 operands takes the time of; `beside`: how many an attention array of `side` could do while it loads a byte. */
+type Given = { readonly side: number; readonly beside: number; readonly module: GraphModule; readonly coded: ReadonlySet<ValueId>; readonly step: readonly StepSequence[]; readonly weights: ReadonlyMap<ValueId, string>; readonly slow: number };
 
 function add(work: Work, ops: readonly GraphOp[], given: Given, times: number): void {
   const { module, slow } = given;
@@ -98,7 +98,7 @@ function addExperts(work: Work, { attrs: { experts, k, parts, whole }, operands 
   work.link += times * pairs * (parts - 1) * (whole ? (sizeOf(x.shape[1]) / parts) * formatBytes.bf16 : inner * formatBytes[gates.dtype as Format]);
 }
 
-function addAttention(work: Work, { attrs, operands }: OpOf<'attention'>, { module, step, slow, beside }: Given, times: number): void {
+function addAttention(work: Work, { attrs, operands }: OpOf<'attention'>, { module, step, slow, side, beside }: Given, times: number): void {
   const { heads, kvHeads, headDim, mask, window, cache } = attrs;
   const keys = module.types[operands[1] as ValueId] as TensorType;
   for (const { rows, past, memory = 0 } of step) {
@@ -110,7 +110,7 @@ function addAttention(work: Work, { attrs, operands }: OpOf<'attention'>, { modu
     const keyBytes = 2 * kvHeads * headDim * formatBytes[keys.dtype as Format];
     const reach = keys.shape[0] === 'memory' ? memory : Math.min(before, most - 1) + rows;
     work.attention += times * products;
-    work.attending += times * Math.max(products, reach * keyBytes * beside);
+    work.attending += times * Math.max((products / headDim) * Math.ceil(headDim / side) * side, reach * keyBytes * beside);
     work.softmax += times * seen * heads;
     work.keys += times * Math.min(before, most - 1) * keyBytes;
   }
