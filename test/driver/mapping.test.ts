@@ -63,7 +63,8 @@ describe('--explain mapping', () => {
     const report = (await asked(...words)) as CostReport;
     const [best, ...others] = rows;
     expect(report.mapping).toMatchObject({ tp: best!.tp, pp: best!.pp, replicas: best!.replicas });
-    expect(report.timing.tokens).toBe(best!.step!.prefillRows + best!.step!.decodeRows);
+    // Other steps are tried only if they are a twentieth faster by estimate.
+    expect(report.timing.totalTokensPerSecond * 1.05).toBeGreaterThan(best!.totalTokensPerSecond!);
     expect([...new Set(rows.map(({ tp, pp }) => `${tp} ${pp}`))].toSorted()).toEqual(mappingsOf(8, false).map(({ tp, pp }) => `${tp} ${pp}`).toSorted());
     for (const { why } of others) expect(why).toMatch(/^\d+\.\d % slower: |^not compiled: (at most ~[\d,]+ tok\/s whatever the schedule, for ~.* in a step|~[\d,]+ tok\/s by estimate)$|^as fast: runs of |^not compiled: a step of all layers in ~.* by estimate, with (none|\d+) in ~/);
   });
