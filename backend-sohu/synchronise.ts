@@ -15,6 +15,9 @@ export type Synchronised = { readonly before: { readonly waits: Marks; readonly 
 const countMax = 15;
 const semaphoreMax = 255;
 
+/** More parts need more. */
+export class TooManySemaphores extends Error {}
+
 type Leaf = { readonly op: TileOp | 'end'; readonly queue: Queue; readonly at: number; readonly path: readonly Step[] };
 /** One level of the way to a leaf: the block (by the loop it is the body of), and which of its children. */
 type Step = { readonly block: TileLoop | 'root'; readonly child: number; readonly node: TileNode | 'end' };
@@ -233,7 +236,7 @@ function assign(groups: readonly Edge[][], ringed: readonly Access[], module: Ti
     for (const node of nodes) if (isLoop(node)) visit(node, node.body, inUse);
   };
   visit('root', module.body, new Map());
-  if (semaphores.length > semaphoreMax) throw new Error(`internal: the program needs ${semaphores.length} semaphores, a chip has ${semaphoreMax}`);
+  if (semaphores.length > semaphoreMax) throw new TooManySemaphores(`internal: the program needs ${semaphores.length} semaphores, a chip has ${semaphoreMax}`);
   return { ...marks, semaphores };
 }
 

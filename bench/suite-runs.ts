@@ -16,7 +16,7 @@ import type { TimingResult } from '../simulator/timing/result.ts';
 import { simulateTiming, timingDefaults } from '../simulator/timing/simulate.ts';
 
 /**
- * Models, phases and chips, and how near each step comes to its speed of light. Of those that stay far from it, `chain`: the share of the step that is work and latency one after the other, and whose; `hbm`: the share in which HBM is at work, weights read once a part; `floor`: how near any schedule could come, by the closed forms, and what bounds it (passes/plan/floor.ts): if SRAM held nothing but weights, and if it held none from part to part, as programs do. Run from a bundle; prints a Measured a line. On several chips each stage of a
+ * Models, phases and chips, and how near each step comes to its speed of light. Of those that stay far from it, `chain`: the share of the step that is work and latency one after the other, and whose; `hbm`: the share in which HBM is at work, weights read once a part; `floor`: how near any schedule could come, by the closed forms, and what bounds it (passes/plan/floor.ts): if SRAM held nothing but weights, and if it held none from part to part, as programs do. Run from a bundle; prints a Measured a line: of all, or of the model, phase and chips named. On several chips each stage of a
  * pipeline runs such a step.
  */
 export type Measured = { readonly model: string; readonly phase: string; readonly chips: number; readonly parts: number; readonly share: number; readonly boundBy: string; readonly lost: string; readonly chain?: string; readonly hbm?: number; readonly floor?: string } | { readonly model: string; readonly phase: string; readonly chips: number; readonly refused: string };
@@ -79,7 +79,7 @@ function floorText(stages: readonly Floor[], { timing: { speedOfLightSeconds } }
 }
 
 /** Instructions whose every execution is written down for a chain. */
-const mostRecorded = 3e6;
+const mostRecorded = 1e7;
 
 /** `97 %: mxu 49, att 24, vec 14`. */
 function chainOf(program: Program, timing: TimingResult): string {
@@ -94,11 +94,15 @@ function chainOf(program: Program, timing: TimingResult): string {
   return `${(100 * chain.fraction).toFixed(0)} %: ${most.map(([queue, own]) => `${queue} ${((100 * own) / cycles).toFixed(0)}`).join(', ')}`;
 }
 
+/** Names of a model, a phase, and chips that are all there is to be measured of, where they are given. */
+const [, , ...only] = process.argv;
+const isWanted = (...names: readonly string[]): boolean => only.every((name) => names.includes(name));
+
 for (const [model, { config, chips: servers, longest }] of Object.entries(models)) {
   const module = importFolder(memoryFiles(new Map([['config.json', new TextEncoder().encode(JSON.stringify(config))]])), new Diagnostics());
   if (module === undefined) throw new Error(model);
   for (const phase of phases.filter(({ context, sequences }) => context <= longest && (model !== 'BERT-large' || sequences.every(({ past }) => past === 0)))) {
-    for (const chips of servers) {
+    for (const chips of servers.filter((count) => isWanted(model, phase.name, String(count)))) {
       const ways = waysOf(phase).map((parts) => measured({ ...module, primitive: false }, phase, chips, parts));
       const done = ways.flatMap((way) => (typeof way === 'string' ? [] : [{ ...way, timing: way.report.timing }]));
       const best = done.toSorted((a, b) => a.timing.stepSeconds - b.timing.stepSeconds)[0];

@@ -1,5 +1,6 @@
 import { NoRoom } from '../backend-sohu/emit.ts';
 import { buildProgram, type Placed } from '../backend-sohu/program.ts';
+import { TooManySemaphores } from '../backend-sohu/synchronise.ts';
 import { Diagnostics } from '../diagnostics/diagnostic.ts';
 import { CustomLayerError } from '../ir/graph/custom.ts';
 import { allOps, type GraphModule } from '../ir/graph/module.ts';
@@ -25,6 +26,7 @@ import { shard } from '../passes/shard.ts';
 import { cutOf } from '../passes/plan/cut.ts';
 import { lentFor } from '../passes/plan/lend.ts';
 import { type GraphStage, layerLoop, stagesOf } from '../passes/stage.ts';
+import { partsMax, partsSure } from '../passes/tile/parts.ts';
 import { reportUnlowerable } from '../passes/tile/tile.ts';
 import { grouped } from '../report/format.ts';
 import { firstFinding } from '../verifier/verify.ts';
@@ -176,7 +178,14 @@ function compiled({ rows, whole }: Prepared, target: Target, diagnostics: Diagno
   reportUnlowerable(module, diagnostics);
   if (diagnostics.hasErrors) return undefined;
 
-  const { serving, stages: parts, kinds } = placed(ungroup(module), target, target.serve(module), diagnostics);
+  const built = program({ rows, whole, module }, target, diagnostics, watch, partsMax);
+  return built !== undefined && isProved ? proved(built, ended) : built;
+}
+
+/** The program of a divided model, in no more than `partsMost` parts; in fewer, if those take more of semaphores or registers than there are. */
+function program({ rows, whole, module }: Prepared & { readonly module: GraphModule }, target: Target, diagnostics: Diagnostics, watch: Watch, partsMost: number): Compiled | undefined {
+  const { until, ended } = watch;
+  const { serving, stages: parts, kinds } = placed(ungroup(module), atMost(target, partsMost), atMostOf(target.serve(module), partsMost), diagnostics);
   if (kinds === undefined || diagnostics.hasErrors) return undefined;
   for (const { like, tile } of kinds) {
     mustHold('stage', (problems) => verifyGraph((parts[like] as GraphStage).module, problems));
@@ -194,20 +203,33 @@ function compiled({ rows, whole }: Prepared, target: Target, diagnostics: Diagno
   const entry = module.caches.length === 0 ? 'encode' : 'step';
   const chipsOf = ({ like }: Kind): readonly number[] => parts.flatMap((part, stage) => (part.like === like ? Array.from({ length: target.tp }, (_, rank) => stage * target.tp + rank) : []));
   const modules = kinds.map((kind): Placed => ({ module: kind.tile, layout: kind.layout, chips: chipsOf(kind), lent: kind.plan.homes.lent }));
-  const program = roomFor(() => buildProgram(modules, target.machine, entry, programMeta({ rows, normative: module }, target, serving, parts.map(({ module: { body } }) => layerLoop({ body })?.attrs.trip ?? 0))), diagnostics);
-  if (program === undefined) return undefined;
-  ended('emit', 'emit', { program });
+  const cut = parts.map(({ module: { body } }) => layerLoop({ body })?.attrs.trip ?? 0);
+  const made = tryTo(() => buildProgram(modules, target.machine, entry, programMeta({ rows, normative: module }, target, serving, cut)));
+  if (!('entries' in made) && kinds.some(({ plan: { homes } }) => homes.parts.length > partsSure)) return program({ rows, whole, module }, target, diagnostics, watch, partsSure);
+  if (made instanceof TooManySemaphores) throw made;
+  if (made instanceof NoRoom) {
+    reportNoRoom(made, diagnostics);
+    return undefined;
+  }
+  ended('emit', 'emit', { program: made });
   const stages = parts.map(({ module: part, like }): Stage => {
     const { graph, tile, layout, plan } = kinds.find((kind) => kind.like === like) as Kind;
     const tables = graph.weights.slice(part.weights.length);
     return { graph: { ...part, weights: [...part.weights, ...tables] }, tile, layout, plan };
   });
-  const made = { rows, normative: module, stages, program, workload: serving.workload };
-  return isProved ? proved(made, ended) : made;
+  return { rows, normative: module, stages, program: made, workload: serving.workload };
 }
 
 /** The matrix arrays lent to the attention unit: those asked for, or as the step is fastest. */
 export const lentOf = (module: GraphModule, { lent, machine, parts: asked }: Chips, { step, parts = asked }: Serving): number => lent ?? (step === undefined ? 0 : lentFor(module, { machine, step, parts })[0].lent);
+
+/** What is in no more than so many parts. */
+const atMost = <T extends Partial<Pick<Chips, 'parts' | 'partsMost'>>>(of: T, most: number): T => ({
+  ...of,
+  ...(of.parts === undefined ? {} : { parts: Math.min(of.parts, most) }),
+  ...(of.partsMost === undefined ? {} : { partsMost: Math.min(of.partsMost, most) }),
+});
+const atMostOf = (serving: Serving, most: number): Serving => ({ ...atMost(serving, most), instead: serving.instead === undefined ? undefined : atMostOf(serving.instead, most) });
 
 /** The layers of each stage: those asked for, or as the step is fastest. */
 export const cutFor = (module: GraphModule, { pp, cut, machine, parts: asked }: Chips, { step, parts = asked }: Serving, lent: number): readonly number[] => cut ?? cutOf(module, pp, step === undefined ? undefined : { machine: lending(machine, lent), step, parts });
@@ -243,18 +265,21 @@ function mustHold(pass: string, check: (problems: Diagnostics) => void, lowered:
   throw new Error(`internal: ${pass} broke the module: ${broken}`);
 }
 
-/** Sizes the instruction words cannot say are the model's: each told once, with the ops that have it. */
-function roomFor<T>(build: () => T, diagnostics: Diagnostics): T | undefined {
+/** What is built; or what it lacks. */
+function tryTo<T>(build: () => T): T | NoRoom | TooManySemaphores {
   try {
     return build();
   } catch (error) {
-    if (!(error instanceof NoRoom)) throw error;
-    const { problems } = error;
-    for (const what of new Set(problems.map((problem) => problem.what))) {
-      const labels = [...new Set(problems.flatMap((problem) => (problem.what === what ? [`\`${problem.label}\``] : [])))];
-      diagnostics.report({ code: 'E4003', message: `${labels.slice(0, 3).join(', ')}${labels.length > 3 ? ` and ${labels.length - 3} more` : ''}: ${what}`, origin: { kind: 'none' }, help: 'the rows are wider, the heads more, or their parts narrower, than an instruction can say' });
-    }
-    return undefined;
+    if (error instanceof NoRoom || error instanceof TooManySemaphores) return error;
+    throw error;
+  }
+}
+
+/** Sizes the instruction words cannot say are the model's: each told once, with the ops that have it. */
+function reportNoRoom({ problems }: NoRoom, diagnostics: Diagnostics): void {
+  for (const what of new Set(problems.map((problem) => problem.what))) {
+    const labels = [...new Set(problems.flatMap((problem) => (problem.what === what ? [`\`${problem.label}\``] : [])))];
+    diagnostics.report({ code: 'E4003', message: `${labels.slice(0, 3).join(', ')}${labels.length > 3 ? ` and ${labels.length - 3} more` : ''}: ${what}`, origin: { kind: 'none' }, help: 'the rows are wider, the heads more, or their parts narrower, than an instruction can say' });
   }
 }
 

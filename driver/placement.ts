@@ -42,8 +42,13 @@ export function place(stages: readonly GraphStage[], chips: Chips, { bounds, ste
 
 /** Plans of the kinds of stages, all in parts alike and with as much to stage in: what a stage sends in tiles the next takes in tiles alike. */
 function alikeInTime(modules: readonly GraphModule[], target: FitTarget, diagnostics: Diagnostics): readonly TilingPlan[] | undefined {
-  const plans = modules.flatMap((module) => fit(module, target, diagnostics) ?? []);
-  if (plans.length < modules.length) return undefined;
+  const plans: TilingPlan[] = [];
+  for (const module of modules) {
+    // No stage need look at fewer parts than one before has.
+    const plan = fit(module, { ...target, parts: Math.max(target.parts, ...plans.map(({ homes }) => homes.parts.length)) }, diagnostics);
+    if (plan === undefined) return undefined;
+    plans.push(plan);
+  }
   const counts = plans.map(({ homes }) => homes.parts.length);
   const room = plans.map(({ homes }) => homes.stageBytes);
   const [most, stageBytes] = [Math.max(...counts), Math.min(...room)];

@@ -34,16 +34,13 @@ type Wish = (typeof wishes)[number];
 export function fit(module: GraphModule, { lent = 0, ...asked }: FitTarget, diagnostics: Diagnostics): TilingPlan | undefined {
   const target = { ...asked, lent, machine: lending(asked.machine, lent) };
   const { parts: least, partsMost: most = least, machine, stageShare, stageShareMost } = target;
-  const counts = Array.from({ length: most - least + 1 }, (_, i) => least + i);
-  const shares: Readonly<Record<Wish, readonly number[]>> = { busy: [...(stageShareMost === undefined ? [] : [stageShareMost]), stageShare], kept: [stageShare, (2 / 3) * stageShare], any: [stageShare] };
-  for (const wish of least === most && stageShareMost === undefined ? (['any'] as const) : wishes) {
-    for (const count of wish === 'any' ? [most] : counts) {
-      for (const share of shares[wish]) {
-        const plan = fitParts(module, { ...target, stageShare: share }, partsOf(module, target.bounds.tokens, count, machine), wish);
-        if (plan !== undefined) return plan;
-      }
-    }
-  }
+  const shares: Readonly<Record<Wish, readonly number[]>> = { busy: [...(stageShareMost === undefined ? [] : [stageShareMost]), stageShare], kept: [stageShare, (5 / 6) * stageShare, (2 / 3) * stageShare], any: [stageShare] };
+  const inParts = (count: number, wish: Wish): TilingPlan | undefined => {
+    const parts = partsOf(module, target.bounds.tokens, count, machine);
+    return firstOf(shares[wish], (share) => fitParts(module, { ...target, stageShare: share }, parts, wish));
+  };
+  const plan = firstOf(most === 1 ? (['any'] as const) : wishes, (wish) => (wish === 'any' ? inParts(most, wish) : leastCount(least, most, (count) => inParts(count, wish))));
+  if (plan !== undefined) return plan;
   diagnostics.report({
     code: 'E4001',
     message: `one row of an op of \`${module.name}\` and its weight tiles do not fit the ${machine.sram.bytes.value} bytes of SRAM of \`${machine.name}\``,
@@ -51,6 +48,29 @@ export function fit(module: GraphModule, { lent = 0, ...asked }: FitTarget, diag
     help: 'use a machine with more SRAM',
   });
   return undefined;
+}
+
+/** What is made of the first of some that anything is made of. */
+function firstOf<T, R>(some: readonly T[], make: (one: T) => R | undefined): R | undefined {
+  for (const one of some) {
+    const made = make(one);
+    if (made !== undefined) return made;
+  }
+  return undefined;
+}
+
+/** What is made of the least count, from `least` to `most`, that anything is made of: what fits in some parts does in more, which are lower. */
+function leastCount<R>(least: number, most: number, make: (count: number) => R | undefined): R | undefined {
+  const first = make(least);
+  if (first !== undefined || least === most) return first;
+  let made = make(most);
+  for (let [under, over] = [least, most]; made !== undefined && over - under > 1; ) {
+    const middle = Math.floor((under + over) / 2);
+    const next = make(middle);
+    if (next === undefined) under = middle;
+    else [made, over] = [next, middle];
+  }
+  return made;
 }
 
 /**

@@ -97,8 +97,10 @@ export const partName = (part: number): string => (part === 0 ? '' : `.part${par
 /** The names of a value in all parts, by its name in one: what is kept where is so for all. */
 export const fellowsOf = (name: string, parts: number): readonly string[] => Array.from({ length: parts }, (_, part) => `${name.replace(/\.part\d+$/, '')}${partName(part)}`);
 
-/** Most parts: the count of each is in a register of every queue. */
-export const partsMax = 16;
+/** Most parts: the count of each is in a register of every queue, besides those of a step. */
+export const partsMax = 27;
+/** Parts that semaphores are enough for, whatever a layer is made of. */
+export const partsSure = 16;
 
 /** The share of the rows that make reading weights cheap from which on a part is worth it: what it hides of attention and norms is more than reading weights once more takes. */
 const worth = 4 / 5;

@@ -21,6 +21,15 @@ it.each(['2', '3'])('a mixture in parts that do not come out even: %s are asked 
   expect((JSON.parse(stdout) as CostReport).workload.batch).toBe(16);
 });
 
+it('a mixture in as many parts as there are semaphores for', async () => {
+  const at = folder();
+  writeFileSync(join(at, 'config.json'), JSON.stringify(mixtral));
+  const words = [at, '--batch', '1', '--isl', '512', '--osl', '1', '--parts', '27', '--json', '--out', join(at, 'out')] as const;
+  expect((await sohuc(...words)).code).toBe(0);
+  const { stages: [stage] } = JSON.parse((await sohuc(...words, '--explain', 'tiling')).stdout) as { readonly stages: readonly { readonly plan: { readonly homes: Homes } }[] };
+  expect(stage!.plan.homes.parts.length).toBe(16);
+});
+
 it.skipIf(isCheck)('a long prompt in as many parts as SRAM has room for, and nothing of it in HBM but what rests', async () => {
   const at = folder();
   writeFileSync(join(at, 'config.json'), JSON.stringify(llama70));
