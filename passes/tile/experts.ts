@@ -71,7 +71,7 @@ export function lowerExperts(low: Lowering, op: OpOf<'experts'>, tag: number): v
     if (divided > 1) write.op('allgather', { parts, tag }, { from: part, out: hidden }, rows);
     if (second.rowScale !== undefined) write.op('quantise', {}, { x: hidden, out: second.a, rowScale: second.rowScale }, rows);
     products[1](second.a, second.rowScale, answer, rows);
-    write.op('store', {}, { from: answer, out: write.region(made, affine(0, 0, bins === 1 ? 0 : size), size, out.columns * group) }, rows);
+    write.op('store', {}, { from: answer, out: write.region(made, affine(0, 0, size), size, out.columns * group) }, rows);
   });
   mixRows(low, { name, k, group, tag, made: write.region(made, affine(0), bins * size, out.columns * group), places, weights, out, ...mixing });
 }
