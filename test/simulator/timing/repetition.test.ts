@@ -38,8 +38,8 @@ function codeOfLayers({ layers, tiles, lines, height, perLayer, depth, moves, sh
 }
 
 const shape: fc.Arbitrary<Layers> = fc.record({
-  layers: fc.integer({ min: 1, max: 14 }), tiles: fc.integer({ min: 60, max: 80 }), lines: fc.integer({ min: 1, max: 8 }), height: fc.integer({ min: 1, max: 30 }),
-  perLayer: fc.integer({ min: 0, max: 2 }), depth: fc.integer({ min: 0, max: 3 }), moves: fc.constantFrom(0, 0, 0, 1), shrinks: fc.constantFrom(false, false, false, true), waits: fc.boolean(), calls: fc.boolean(),
+  layers: fc.integer({ min: 4, max: 14 }), tiles: fc.integer({ min: 60, max: 80 }), lines: fc.integer({ min: 1, max: 8 }), height: fc.integer({ min: 1, max: 30 }),
+  perLayer: fc.constantFrom(0, 0, 1, 2), depth: fc.integer({ min: 0, max: 3 }), moves: fc.constantFrom(0, 0, 0, 0, 0, 1), shrinks: fc.constantFrom(false, false, false, false, false, true), waits: fc.boolean(), calls: fc.boolean(),
 });
 const steps = fc.tuple(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 40 })).map(([first, second]): readonly StepInput[] => [stepOf(first), stepOf(second)]);
 
@@ -59,6 +59,6 @@ it('what is skipped adds up to what it takes, to the last cycle and byte; and to
     if (repeat.mock.calls.length === 0) walked++;
     else if (shapes[0]!.calls) called++;
     else skipped++;
-  }), { numRuns: 150 });
-  expect(Math.min(skipped, walked, called)).toBeGreaterThan(10);
-});
+  }), { numRuns: 100 });
+  expect(Math.min(skipped, walked, called)).toBeGreaterThan(3);
+}, 60_000);
