@@ -1,6 +1,6 @@
 import { Diagnostics } from '../diagnostics/diagnostic.ts';
 import { compile, type Imported, type Target } from '../driver/compile.ts';
-import { stageShare, stageShareRoomy } from '../driver/serving.ts';
+import { stageShare, stageShareDeep, stageShareRoomy } from '../driver/serving.ts';
 import { blankStep, boundsOf, freshTables } from '../driver/workload.ts';
 import { memoryFiles } from '../frontend/files.ts';
 import { importFolder } from '../frontend/huggingface/import.ts';
@@ -60,7 +60,7 @@ type Way = { readonly report: CostReport; readonly parts: number; readonly chain
 function measured(imported: Imported, { sequences, context }: Phase, chips: number, of: Parts): Way | string {
   const machine = chips === 1 ? sohu : sohu8;
   const workload = { isl: context, osl: 1, batch: sequences.length };
-  const target: Target = { machine, precision: 'fp8', tp: 1, pp: chips, stageShare: stageShare(of.parts), ...(of.parts === 2 ? { stageShareMost: stageShareRoomy } : {}), ...of, serve: (module) => ({ workload, step: sequences, bounds: boundsOf(module, machine, sequences, { context, elementBytes: 1, stages: chips }) }) };
+  const target: Target = { machine, precision: 'fp8', tp: 1, pp: chips, stageShare: stageShare(of.parts), stageShareDeep, ...(of.parts === 2 ? { stageShareMost: stageShareRoomy } : {}), ...of, serve: (module) => ({ workload, step: sequences, bounds: boundsOf(module, machine, sequences, { context, elementBytes: 1, stages: chips }) }) };
   const diagnostics = new Diagnostics();
   const compiled = compile(imported, target, diagnostics, { until: 'time', ended: () => {}, isProved: false });
   if (compiled === undefined) return diagnostics.all[0]?.code ?? '';

@@ -236,13 +236,13 @@ export const cutFor = (module: GraphModule, { pp, cut, machine, parts: asked }: 
 
 /** Places what is to be served; or what is to be served instead, where that does not fit. */
 function placed(module: GraphModule, target: Target, serving: Serving, diagnostics: Diagnostics): { readonly serving: Serving; readonly stages: readonly GraphStage[]; readonly kinds: readonly Kind[] | undefined } {
-  const { parts = target.parts, partsMost = target.partsMost, stageShare = target.stageShare, stageShareMost = target.stageShareMost, instead } = serving;
+  const { parts = target.parts, partsMost = target.partsMost, stageShare = target.stageShare, stageShareMost = target.stageShareMost, stageShareDeep = target.stageShareDeep, instead } = serving;
   const lent = lentOf(module, target, serving);
   const stages = stagesOf(module, cutFor(module, target, serving, lent), diagnostics);
   if (diagnostics.hasErrors) return { serving, stages, kinds: undefined };
   if (instead !== undefined && leastBytes(stages, serving.bounds, target.precision) > target.machine.hbm.bytes.value) return placed(module, target, instead, diagnostics);
   const problems = instead === undefined ? diagnostics : new Diagnostics();
-  const kinds = place(stages, { ...target, parts, partsMost, stageShare, stageShareMost, lent }, serving, problems);
+  const kinds = place(stages, { ...target, parts, partsMost, stageShare, stageShareMost, stageShareDeep, lent }, serving, problems);
   const fits = kinds !== undefined && memoryOf(kinds, target.machine).bytes <= target.machine.hbm.bytes.value;
   return fits || instead === undefined ? { serving, stages, kinds } : placed(module, target, instead, diagnostics);
 }

@@ -17,8 +17,8 @@ import type { Bounds } from '../passes/tile/lowering.ts';
 import { operandBytes, type Serving } from './serving.ts';
 import { plural } from '../report/format.ts';
 
-/** What a model is put on: the machine, chips a layer is divided over (`tp`), those of them that whole experts are spread over (`ep`: 1 or all; absent: 1), or the layers are (`pp`), the share of SRAM an op may stage in, the parts a step's rows are worked on in, at most such a share and so many (absent: no more), how many times all of it is there (absent: once), how many of the layers that are alike each stage has (absent: as the step is fastest), the rows of a page of keys and values (absent: as their width has it), the matrix arrays lent to the attention unit (absent: none), and the tiling plans of its kinds of stages (absent: they are to be found). */
-export type Chips = { readonly machine: Machine; readonly tp: number; readonly ep?: number; readonly pp: number; readonly stageShare: number; readonly stageShareMost?: number | undefined; readonly parts: number; readonly partsMost?: number | undefined; readonly replicas?: number; readonly cut?: readonly number[]; readonly pageRows?: number; readonly lent?: number | undefined; readonly tiling?: readonly Answers[] | undefined };
+/** What a model is put on: the machine, chips a layer is divided over (`tp`), those of them that whole experts are spread over (`ep`: 1 or all; absent: 1), or the layers are (`pp`), the share of SRAM an op may stage in, the parts a step's rows are worked on in, at most such a share and so many (absent: no more), the share where all else has room as well (absent: as otherwise), how many times all of it is there (absent: once), how many of the layers that are alike each stage has (absent: as the step is fastest), the rows of a page of keys and values (absent: as their width has it), the matrix arrays lent to the attention unit (absent: none), and the tiling plans of its kinds of stages (absent: they are to be found). */
+export type Chips = { readonly machine: Machine; readonly tp: number; readonly ep?: number; readonly pp: number; readonly stageShare: number; readonly stageShareMost?: number | undefined; readonly stageShareDeep?: number | undefined; readonly parts: number; readonly partsMost?: number | undefined; readonly replicas?: number; readonly cut?: readonly number[]; readonly pageRows?: number; readonly lent?: number | undefined; readonly tiling?: readonly Answers[] | undefined };
 
 /** What stages alike have in common, all but the values of weights: `graph` with the tables lowering added to its weights, where everything is, and the plan that put it there. `like`: the first of them. */
 export type Kind = { readonly like: number; readonly graph: GraphModule; readonly tile: TileModule; readonly layout: Layout; readonly plan: TilingPlan };
@@ -55,7 +55,7 @@ function alikeInTime(modules: readonly GraphModule[], target: FitTarget, diagnos
   if (Math.min(...counts) === most && Math.max(...room) === stageBytes) return plans;
   // A stage of one layer is in one part whatever is asked.
   const parts = Math.min(...modules.map((module) => partsOf(module, target.bounds.tokens, most, target.machine).length));
-  return alikeInTime(modules, { ...target, parts, partsMost: undefined, stageShare: stageBytes / target.machine.sram.bytes.value, stageShareMost: undefined }, diagnostics);
+  return alikeInTime(modules, { ...target, parts, partsMost: undefined, stageShare: stageBytes / target.machine.sram.bytes.value, stageShareMost: undefined, stageShareDeep: undefined }, diagnostics);
 }
 
 /** What a plan of the user's makes; undefined, and reported, where it is none for this model on this machine. */

@@ -14,7 +14,7 @@ import { boundsOf, countsOf, type Pool, steadyStep, takesMemory, type Workload, 
  * What a program is for, once the model is known: requests, the largest step, and the one it is to be fast at, if any, with the tokens a second of such steps by estimate; where the target leaves it open, the parts of a
  * step and the SRAM to stage in; and what else to serve, if that does not fit.
  */
-export type Serving = { readonly workload: Workload; readonly bounds: Bounds; readonly step?: readonly StepSequence[]; readonly estimate?: number; readonly parts?: number; readonly partsMost?: number; readonly stageShare?: number; readonly stageShareMost?: number; readonly instead?: Serving | undefined };
+export type Serving = { readonly workload: Workload; readonly bounds: Bounds; readonly step?: readonly StepSequence[]; readonly estimate?: number; readonly parts?: number; readonly partsMost?: number; readonly stageShare?: number; readonly stageShareMost?: number; readonly stageShareDeep?: number; readonly instead?: Serving | undefined };
 
 /** Bytes of an element of keys and values. */
 export const operandBytes = { fp8: 1, bf16: 2 } as const satisfies Readonly<Record<Precision, number>>;
@@ -66,7 +66,7 @@ export function servingOf(module: GraphModule, asked: Workload, on: Chips & { re
   const serving = (parts: number, prompts: number, more: Partial<Serving> = {}): Serving => {
     const workload = workloadOf(module, { ...asked, batch: fixed, parts }, pp * prompts);
     checkWorkload(workload, module);
-    const made = { ...steadyServing(module, workload, on), parts, stageShare: decided.stageShare || stageShare(parts), ...more };
+    const made = { ...steadyServing(module, workload, on), parts, stageShare: decided.stageShare || stageShare(parts), ...(decided.stageShare === 0 ? { stageShareDeep } : {}), ...more };
     return { ...made, estimate: estimateOf(flat, made, on) };
   };
   const inParts = (prompts: number): Serving => {
@@ -94,6 +94,8 @@ export function fastestFirst<T>(ways: readonly T[], estimate: (way: T) => number
 /** The share of SRAM an op may stage in: of parts the values of several are there, but of more than two not of all. Of two that have room, `stageShareRoomy`. */
 export const stageShare = (parts: number): number => (parts === 1 ? 0.25 : parts === 2 ? 0.1 : 0.15);
 export const stageShareRoomy = 0.25;
+/** The share where all else has room as well: the deeper the ring of weights, the less products wait for HBM while attention reads. */
+export const stageShareDeep = 0.7;
 
 /** Rows of a step of all stages together that is still laid out, far above what any machine holds; sequences as many. */
 export const mostRows = 2 ** 22;

@@ -20,27 +20,31 @@ import type { Homes, TilingPlan, Try } from './tiling.ts';
 /** Turns that queries need be ahead at the most: more of them wait. */
 const aheadMost = 4;
 
-/** What to fit: the machine, the largest step, the chips the graph is divided over, the share of SRAM an op may stage in, the parts a step's rows are to be worked on in; at most so many, and such a share (absent: no more), the step that is to be fast (absent: none is known), and the matrix arrays that are lent to the attention unit (absent: none). */
-export type FitTarget = TileTarget & { readonly stageShare: number; readonly stageShareMost?: number | undefined; readonly parts: number; readonly partsMost?: number | undefined; readonly step?: readonly StepSequence[] | undefined; readonly lent?: number | undefined };
+/** What to fit: the machine, the largest step, the chips the graph is divided over, the share of SRAM an op may stage in, the parts a step's rows are to be worked on in; at most so many, and such a share (absent: no more), the share where all else has room in SRAM as well (absent: as otherwise), the step that is to be fast (absent: none is known), and the matrix arrays that are lent to the attention unit (absent: none). */
+export type FitTarget = TileTarget & { readonly stageShare: number; readonly stageShareMost?: number | undefined; readonly stageShareDeep?: number | undefined; readonly parts: number; readonly partsMost?: number | undefined; readonly step?: readonly StepSequence[] | undefined; readonly lent?: number | undefined };
 
 /** What SRAM must have room for: all values, of as many parts as keep attention busy; all values, if stages are smaller; or whatever there is room for. */
 const wishes = ['busy', 'kept', 'any'] as const;
 type Wish = (typeof wishes)[number];
 
 /**
- * In as few parts as have room for all that is to be in SRAM, of those there may be; if none has, in the most, with what there is room for. Results do not depend
+ * In as few parts as have room for all that is to be in SRAM, of those there may be; if none has, in the most, with what there is room for; in rings as deep as then still have room. Results do not depend
  * on any of it, only time does.
  */
 export function fit(module: GraphModule, { lent = 0, ...asked }: FitTarget, diagnostics: Diagnostics): TilingPlan | undefined {
   const target = { ...asked, lent, machine: lending(asked.machine, lent) };
-  const { parts: least, partsMost: most = least, machine, stageShare, stageShareMost } = target;
+  const { parts: least, partsMost: most = least, machine, stageShare, stageShareMost, stageShareDeep } = target;
   const shares: Readonly<Record<Wish, readonly number[]>> = { busy: [...(stageShareMost === undefined ? [] : [stageShareMost]), stageShare], kept: [stageShare, (5 / 6) * stageShare, (2 / 3) * stageShare], any: [stageShare] };
   const inParts = (count: number, wish: Wish): TilingPlan | undefined => {
     const parts = partsOf(module, target.bounds.tokens, count, machine);
     return firstOf(shares[wish], (share) => fitParts(module, { ...target, stageShare: share }, parts, wish));
   };
   const plan = firstOf(most === 1 ? (['any'] as const) : wishes, (wish) => (wish === 'any' ? inParts(most, wish) : leastCount(least, most, (count) => inParts(count, wish))));
-  if (plan !== undefined) return plan;
+  if (plan !== undefined) {
+    const { parts, spilled, parked, ahead } = plan.homes;
+    const deeper = stageShareDeep === undefined || spilled.length > 0 || parked !== 'no' ? undefined : fitParts(module, { ...target, stageShare: stageShareDeep }, parts, 'busy');
+    return deeper?.homes.parked === 'no' && deeper.homes.ahead === ahead ? deeper : plan;
+  }
   diagnostics.report({
     code: 'E4001',
     message: `one row of an op of \`${module.name}\` and its weight tiles do not fit the ${machine.sram.bytes.value} bytes of SRAM of \`${machine.name}\``,
