@@ -2,7 +2,7 @@ import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
 import type { StepSequence } from '../../ir/step.ts';
 import type { TensorType, ValueId } from '../../ir/types.ts';
 import { type Format, formatBytes } from '../../isa-spec/fields.ts';
-import type { Machine } from '../../isa-spec/machine.ts';
+import { lending, lendings, type Machine } from '../../isa-spec/machine.ts';
 import { sizeOf } from '../rewrite.ts';
 import { layerLoop } from '../stage.ts';
 import { attentionOf, productOf, vectorOf, type Window, windowOf } from './cycles.ts';
@@ -15,12 +15,12 @@ export type Floor = { readonly seconds: number; readonly by: 'matrix' | 'attenti
 const partsMost = 4;
 
 /**
- * The least time a module with formats takes for a step, by the closed forms of the machine, however its ops are cut and ordered, as long as rows go through the layers in parts alike, one part or several. A part's rows
+ * The least time a module with formats takes for a step, by the closed forms of the machine, however its ops are cut and ordered, and whatever arrays are lent to the attention unit, as long as rows go through the layers in parts alike, one part or several. A part's rows
  * pass each product together, so weights are loaded once a part, and brought out of HBM as often, but for the `heldBytes` of a layer's that SRAM holds from one part to the next: all of it at the most; what follows a norm waits for the part's rows before it;
  * a part's attention may be under the products before and after it, and under nothing else of its own. Experts, embeddings, links and whatever other ops take is left out.
  */
 export function floorOf(module: GraphModule, step: readonly StepSequence[], machine: Machine, heldBytes = machine.sram.bytes.value): Floor {
-  const of = Array.from({ length: partsMost }, (_, i) => floorIn(i + 1, { module, step, all: step, machine }, heldBytes));
+  const of = lendings(machine).flatMap((lent) => Array.from({ length: partsMost }, (_, i) => floorIn(i + 1, { module, step, all: step, machine: lending(machine, lent) }, heldBytes)));
   return of.reduce((least, one) => (one.seconds < least.seconds ? one : least));
 }
 

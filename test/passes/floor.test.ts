@@ -56,7 +56,7 @@ describe('the least a step takes by the closed forms', () => {
         "decoding": "hbm, parts 1",
         "few": "chain, parts 1",
         "mixed": "attention, parts 2",
-        "prompt": "attention, parts 2",
+        "prompt": "matrix, parts 2",
       }
     `);
   });
