@@ -12,7 +12,7 @@ export function tuneEngine(): void {
 /** From here on the room for new objects stays as it is: what reading a model and its passes make would fill tens of megabytes before it is collected. */
 export const collectOften = (): void => setFlagsFromString('--semi-space-growth-factor=1');
 
-/** From here on most of what runs are loops over the instructions of programs: they are worth optimising sooner. */
+/** From here on most of what runs are loops over the instructions of programs, where there are no weights to pack: they are worth optimising sooner. */
 export const optimiseSooner = (): void => setFlagsFromString('--interrupt-budget=300000');
 
 /** For graphs of so many ops that collecting often takes longer. */

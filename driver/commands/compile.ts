@@ -74,7 +74,7 @@ export async function compileCommand(path: string, options: Options): Promise<bo
     }
   };
   const prepared = prepare(imported, diagnostics, { until: options.explain === 'recognition' ? 'recognise' : until, ended });
-  optimiseSooner();
+  if (imported.store === undefined) optimiseSooner();
   const { tried, best } = prepared !== undefined && (isChosen || options.explain === 'mapping') ? searched(prepared, isChosen ? mappingsOf(machine.chips, [...allOps(prepared.whole.body)].some(hasExperts)).filter(({ replicas }) => options.replicas === 0 || replicas === options.replicas) : [asked], (mapping) => targetOf(options, mapping), !isChosen ? 'given' : options.explain === 'mapping' ? 'all' : 'fastest') : { tried: [], best: undefined };
   if (options.explain === 'mapping' && prepared !== undefined) {
     const rows = ranked(tried);
