@@ -35,6 +35,7 @@ const bounds = { ...smallBounds, tokens: 24 };
 const ways = [
   ...[1, 2, 3].flatMap((ahead) => parkings.map((parked) => ({ count: 4, ahead, haste: 'none' as const, parked }))),
   ...hastes.flatMap((haste) => parkings.map((parked) => ({ count: 2, ahead: 1, haste, parked }))),
+  ...(['some', 'most'] as const).map((haste) => ({ count: 4, ahead: 1, haste, parked: 'aside' as const })),
 ];
 
 it.each(ways)('$count parts, queries $ahead turns ahead, haste: $haste, parked: $parked: the bits of the graph, and proved', ({ count, ahead, haste, parked }) => {

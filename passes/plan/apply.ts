@@ -43,7 +43,7 @@ function faultOfHomes({ stageBytes, ringDepth, pieceColumns, parts, ahead, haste
   if (striped !== undefined && striped !== pieceColumns) return `pieces of ${pieceColumns} columns, where chips have strips of ${striped}`;
   const aheadMost = Math.max(1, parts.length - 1);
   if (!Number.isInteger(ahead) || ahead < 1 || ahead > aheadMost) return `queries ${ahead} turns ahead, where there are 1 to ${aheadMost}`;
-  if (haste !== 'none' && parts.length !== 2) return `\`${haste}\` haste in ${parts.length} parts, where the first of two alone may have any`;
+  if (haste !== 'none' && (parts.length === 1 || ahead > 1)) return `\`${haste}\` haste in ${parts.length} parts, ${ahead} turns ahead, where there are several, and one`;
   const isHere = here.length === parts.length && here.every(({ first, rows }, i) => parts[i]?.first === first && parts[i]?.rows === rows);
   return isHere ? undefined : `parts of ${parts.map(({ rows }) => rows).join(', ')} rows, where the step's are of ${here.map(({ rows }) => rows).join(', ')}`;
 }

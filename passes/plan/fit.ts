@@ -10,7 +10,7 @@ import type { StepSequence } from '../../ir/step.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { sizeOf } from '../rewrite.ts';
 import { DoesNotFit, MustSpill } from '../tile/lowering.ts';
-import { fellowsOf, partsOf } from '../tile/parts.ts';
+import { fellowsOf, type Haste, partsOf } from '../tile/parts.ts';
 import { tile, type Tiled, type TileTarget } from '../tile/tile.ts';
 import { deciding, noted } from './decisions.ts';
 import { hasteOf } from './haste.ts';
@@ -23,8 +23,8 @@ const aheadMost = 4;
 /** What to fit: the machine, the largest step, the chips the graph is divided over, the share of SRAM an op may stage in, the parts a step's rows are to be worked on in; at most so many, and such a share (absent: no more), the share where all else has room in SRAM as well (absent: as otherwise), the step that is to be fast (absent: none is known), and the matrix arrays that are lent to the attention unit (absent: none). */
 export type FitTarget = TileTarget & { readonly stageShare: number; readonly stageShareMost?: number | undefined; readonly stageShareDeep?: number | undefined; readonly parts: number; readonly partsMost?: number | undefined; readonly step?: readonly StepSequence[] | undefined; readonly lent?: number | undefined };
 
-/** What SRAM must have room for: all values, of as many parts as keep attention busy; all values, if stages are smaller; or whatever there is room for. */
-const wishes = ['busy', 'kept', 'any'] as const;
+/** What SRAM must have room for: all values, of as many parts as keep attention busy; all values of parts in haste, or of others, if stages are smaller; or whatever there is room for. */
+const wishes = ['busy', 'hasty', 'kept', 'any'] as const;
 type Wish = (typeof wishes)[number];
 
 /**
@@ -34,7 +34,8 @@ type Wish = (typeof wishes)[number];
 export function fit(module: GraphModule, { lent = 0, ...asked }: FitTarget, diagnostics: Diagnostics): TilingPlan | undefined {
   const target = { ...asked, lent, machine: lending(asked.machine, lent) };
   const { parts: least, partsMost: most = least, machine, stageShare, stageShareMost, stageShareDeep } = target;
-  const shares: Readonly<Record<Wish, readonly number[]>> = { busy: [...(stageShareMost === undefined ? [] : [stageShareMost]), stageShare], kept: [stageShare, (5 / 6) * stageShare, (2 / 3) * stageShare], any: [stageShare] };
+  const less = [stageShare, ...[14 / 15, 5 / 6, 2 / 3].map((share) => share * stageShare)];
+  const shares: Readonly<Record<Wish, readonly number[]>> = { busy: [...(stageShareMost === undefined ? [] : [stageShareMost]), stageShare], hasty: less, kept: less, any: [stageShare] };
   const inParts = (count: number, wish: Wish): TilingPlan | undefined => {
     const parts = partsOf(module, target.bounds.tokens, count, machine);
     return firstOf(shares[wish], (share) => fitParts(module, { ...target, stageShare: share }, parts, wish));
@@ -82,14 +83,17 @@ function leastCount<R>(least: number, most: number, make: (count: number) => R |
  * attention, and moves the value of the crowd to HBM that is missed least there; when there is none left to move, makes the weight ring less deep, and halves what
  * an op may stage. Undefined if there is no room at all, or none without what is wished for.
  */
-function fitParts(module: GraphModule, target: FitTarget & Pick<Homes, 'lent'>, parts: Homes['parts'], wish: Wish): TilingPlan | undefined {
+function fitParts(module: GraphModule, target: FitTarget & Pick<Homes, 'lent'>, parts: Homes['parts'], wish: Wish, some = waysOf(parts.length, wish)): TilingPlan | undefined {
+  const least = some.slice(-1);
+  if (some.length === 0) return undefined;
+  if (wish !== 'any' && some.length > 1 && fitParts(module, target, parts, wish, least) === undefined) return undefined;
   const { machine, stageShare, step, lent } = target;
   const [{ rows }] = parts;
   const haste = step === undefined || parts.length !== 2 ? 'none' : hasteOf(module, parts, step, machine);
   const spilled: string[] = [];
   const tries: Try[] = [];
   let stageBytes = machine.sram.bytes.value * stageShare;
-  let ways = waysOf(parts.length, wish);
+  let ways = some;
   let depths = ringDepths(machine, rows, stageBytes);
   while (stageBytes >= machine.sram.lineBytes.value) {
     const [ringDepth] = depths;
@@ -136,16 +140,16 @@ function fitParts(module: GraphModule, target: FitTarget & Pick<Homes, 'lent'>, 
 }
 
 /** How parts share SRAM. */
-type Way = Pick<Homes, 'ahead' | 'parked'>;
+type Way = Pick<Homes, 'ahead' | 'parked'> & { readonly haste?: Haste };
 
 /** The ways of so many parts, each with less in SRAM than the one before: what is carried is parked; then queries are no further ahead than keeps attention busy, which two turns do; then not even that. */
 function waysOf(count: number, wish: Wish): readonly Way[] {
   const most = Math.max(1, Math.min(count - 1, aheadMost));
   const busy = Math.min(2, most);
   const parked = Array.from({ length: most - busy + 1 }, (_, i): Way => ({ ahead: most - i, parked: 'attending' }));
-  const aside: readonly Way[] = Array.from({ length: busy }, (_, i): Way => ({ ahead: busy - i, parked: 'aside' }));
+  const aside: readonly Way[] = [{ ahead: busy, parked: 'aside' }, { ahead: 1, haste: 'most', parked: 'aside' }, { ahead: 1, parked: 'aside' }];
   const ways: readonly Way[] = [{ ahead: most, parked: 'no' }, ...(count > 1 ? parked : []), ...(count > 2 ? aside : [])];
-  return wish === 'busy' ? ways.filter(({ ahead }) => ahead >= busy) : ways;
+  return ways.filter(({ ahead, haste = 'none' }) => (wish === 'busy' ? ahead >= busy && haste === 'none' : wish !== 'hasty' || haste !== 'none'));
 }
 
 /** What lowering makes; what it needs in HBM; undefined if an op has no room. */

@@ -43,24 +43,32 @@ export type Interleaving<Part> = { readonly before: readonly Turn<Part>[]; reado
  *
  *     O1 nM1 Q2 A2 M1 D1 nQ1' Q1' A1' nO2  O2 nM2 M2 nO1' D2 nQ2'
  *
- * so that the attention unit goes on to the first part's next layer as soon as it is done with the second. Both parts in haste were no faster in a few layers: the first turn would have to wait for both.
+ * so that the attention unit goes on to the first part's next layer as soon as it is done with the second. Both parts in haste were no faster in a few layers: the first turn would have to wait for both. Of more parts all
+ * are in haste, or none: where SRAM has no room for the queries of two beside the products, they are made between D and the next O, and a turn is
+ *
+ *     O1 nM1 M1 D1 nQ3 Q3 nO2 A3        (of three, one ahead)
+ *
+ * so that attention is under all of a turn, and not under M and D alone.
  */
 export function interleaving<Part>(ops: readonly GraphOp[], trip: number, parts: readonly [Part, ...Part[]], { ahead, haste: first }: { readonly ahead: number; readonly haste: Haste }): Interleaving<Part> {
   const { nQ, Q, A, nO, O, nM, M, D } = layerCut(ops);
   const count = parts.length;
   const turn = (at: number, some: readonly GraphOp[]): Turn<Part> => ({ part: parts[((at % count) + count) % count] as Part, layer: Math.floor(at / count), ops: some });
   const rests = ahead < count - 1;
-  const haste = (at: number): Haste => (count === 2 && at % count === 0 ? first : 'none');
+  const haste = (at: number): Haste => (count > 2 || at % count === 0 ? first : 'none');
   const leaving = (at: number): readonly Turn<Part>[] => [{ ...turn(at, []), carried: 'leave' }];
   const queries = (at: number): readonly Turn<Part>[] => [...leaving(at), turn(at, ahead > 1 ? Q : [...Q, ...A])];
   const beside = (attention: 'begins' | 'goes on'): Pick<Turn<Part>, 'beside'> => (ahead > 1 ? {} : { beside: attention });
+  /** What haste has after a turn: the queries of the part after the next, and what the attention of the next has made. */
+  const hurried = (at: number, own: Haste): readonly Turn<Part>[] =>
+    own === 'some' ? [turn(at + 1, nO), ...queries(at + 2)] : count === 2 ? [...queries(at + 2), turn(at + 1, nO)] : [...leaving(at + 2), turn(at + 2, Q), turn(at + 1, nO), turn(at + 2, A)];
   /** Turn number `at`, counting through parts and layers. */
   const turnOf = (at: number): readonly Turn<Part>[] => {
     const own = haste(at);
     return [
       { ...turn(at, [...O, ...nM]), carried: 'return' }, { ...turn(at, []), carried: 'aside' }, ...(haste(at + ahead) === 'none' ? queries(at + ahead) : []), { ...turn(at, M), ...beside('begins') },
       ...(own === 'none' ? [turn(at + 1, nO)] : []), ...(ahead > 1 ? [turn(at + 2, A)] : []), { ...turn(at, D), carried: 'return', ...beside('goes on') }, ...(rests ? leaving(at) : []), turn(at + ahead + 1, nQ),
-      ...(own === 'some' ? [turn(at + 1, nO)] : []), ...(own === 'none' ? [] : queries(at + count)), ...(own === 'most' ? [turn(at + 1, nO)] : []),
+      ...(own === 'none' ? [] : hurried(at, own)),
     ];
   };
   const turns = (from: number, to: number): readonly Turn<Part>[] => Array.from({ length: to - from }, (_, i) => turnOf(from + i)).flat();
@@ -70,7 +78,7 @@ export function interleaving<Part>(ops: readonly GraphOp[], trip: number, parts:
   const leading = Array.from({ length: ahead }, (_, at) => [...prepared(at), ...queries(at), ...(at === 0 && ahead > 1 ? [turn(0, A)] : [])]).flat();
   const later = parts.flatMap((_, at) => (at > ahead ? entering(at) : []));
   return {
-    before: [...later, ...leading, ...prepared(ahead), turn(0, nO), ...(ahead > 1 ? [turn(1, A)] : [])],
+    before: [...later, ...leading, ...prepared(ahead), ...(count > 2 && first !== 'none' ? [...leaving(1), turn(1, Q), turn(0, nO), turn(1, A)] : [turn(0, nO)]), ...(ahead > 1 ? [turn(1, A)] : [])],
     body: turns(0, count),
     after: turns(end - count, end).filter(({ layer }) => layer < trip),
   };
