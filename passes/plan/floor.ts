@@ -24,7 +24,8 @@ export function floorOf(module: GraphModule, step: readonly StepSequence[], mach
   return of.reduce((least, one) => (one.seconds < least.seconds ? one : least));
 }
 
-function floorIn(parts: number, { module, step, machine }: Window, heldBytes: number): Floor {
+/** The same in so many parts, without lending more arrays than the machine does. */
+export function floorIn(parts: number, { module, step, machine }: Window, heldBytes: number): Floor {
   const loop = layerLoop(module);
   const { ops } = module.body;
   const layers = loop?.attrs.trip ?? 0;

@@ -1,5 +1,6 @@
 import type { GraphModule } from '../../ir/graph/module.ts';
-import { lending, lendings } from '../../isa-spec/machine.ts';
+import { lending, lendings, type Machine } from '../../isa-spec/machine.ts';
+import { floorIn } from './floor.ts';
 import { type Work, workOf } from './least.ts';
 import { type Pace, secondsOfWork } from './pace.ts';
 
@@ -9,11 +10,19 @@ export type Lent = { readonly lent: number; readonly seconds: number };
 /** How much faster a step must be by estimate to lend more for it. */
 const worthLending = 1.05;
 
-/** Every number of arrays the machine may lend: first the one a step is fastest with, of those about as fast the least. Products that wait for the link are not to wait for arrays besides. */
+/**
+ * Every number of arrays the machine may lend: first the one a step is fastest with, of those about as fast the least. It is faster by the work of its engines, and by what its ops take one after
+ * the other; products that wait for the link are not to wait for arrays besides.
+ */
 export function lentFor(module: GraphModule, pace: Pace): readonly [Lent, ...Lent[]] {
-  const work = workOf(module.body.ops, module, pace.step, pace.machine);
-  const seconds = (lent: number, some: Readonly<Work>): number => secondsOfWork(some, { ...pace, machine: lending(pace.machine, lent) });
-  const [none, ...others] = lendings(pace.machine) as [number, ...number[]];
-  const best = others.reduce((least, one) => (seconds(least, { ...work, link: 0 }) > worthLending * seconds(one, { ...work, link: 0 }) ? one : least), none);
-  return [best, ...[none, ...others].filter((one) => one !== best)].map((lent): Lent => ({ lent, seconds: seconds(lent, work) })) as [Lent, ...Lent[]];
+  const { step, parts } = pace;
+  const work = workOf(module.body.ops, module, step, pace.machine);
+  const on = (lent: number): Machine => lending(pace.machine, lent);
+  const seconds = (lent: number, some: Readonly<Work>): number => secondsOfWork(some, { ...pace, machine: on(lent) });
+  const working = (lent: number): number => seconds(lent, { ...work, link: 0 });
+  const atLeast = (lent: number): number => Math.max(working(lent), floorIn(parts, { module, step, all: step, machine: on(lent) }, 0).seconds);
+  const all = lendings(pace.machine) as readonly [number, ...number[]];
+  const fastest = (by: (lent: number) => number): number => all.reduce((least, one) => (by(least) > worthLending * by(one) ? one : least));
+  const best = fastest(working) === 0 ? 0 : fastest(atLeast);
+  return [best, ...all.filter((one) => one !== best)].map((lent): Lent => ({ lent, seconds: seconds(lent, work) })) as [Lent, ...Lent[]];
 }
