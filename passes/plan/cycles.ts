@@ -78,7 +78,7 @@ export function attentionOf({ attrs: { heads, kvHeads, headDim, mask, window }, 
 }
 
 /** Rows of a value that a window has. */
-export function rowsIn({ shape: [rows] }: TensorType, { step, all }: Pick<Window, 'step' | 'all'>): number {
+function rowsIn({ shape: [rows] }: TensorType, { step, all }: Pick<Window, 'step' | 'all'>): number {
   if (rows === 'tokens') return step.reduce((sum, sequence) => sum + sequence.rows, 0);
   if (rows === 'memory') return step.reduce((sum, { memory = 0 }) => sum + memory, 0);
   return rows === 'samples' ? all.length : 0;
