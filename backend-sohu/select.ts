@@ -1,4 +1,4 @@
-import { type AccOperand, formatBytes, type HbmOperand, type RowWindow, type SramOperand } from '../isa-spec/fields.ts';
+import { type AccOperand, type Format, formatBytes, type HbmOperand, type RowWindow, type SramOperand } from '../isa-spec/fields.ts';
 import { still } from '../isa-spec/encoding.ts';
 import { hbmBases, type InstructionOf, type Mnemonic, stepCounts, type StrideSet } from '../isa-spec/instructions.ts';
 import { type Affine, allTileOps, type Buffer, type Region, type RowBound, type TileModule, type TileNode, type TileOp, type TileOpOf } from '../ir/tile/module.ts';
@@ -135,6 +135,17 @@ const nowhere: SramOperand = { addr: 0, ss: 0 };
 type Selected = { readonly [M in Mnemonic]: { readonly op: M; readonly fields: InstructionOf<M>['fields'] } }[Mnemonic];
 type Select<K extends TileKind> = (op: TileOpOf<K>, to: Addressing) => Selected;
 
+type Brought = 'allgather' | 'reduceScatter' | 'exchange' | 'collect' | 'shift';
+
+/** Rows of all chips, or those before, brought together; `format` of those that are added up. */
+const collective = (kind: InstructionOf<'coll'>['fields']['kind'], format?: Format) => ({ attrs, regions: { from, out }, rows }: TileOpOf<Brought>, to: Addressing): Selected => ({
+  op: 'coll',
+  fields: {
+    kind, ...(format === undefined ? {} : { format }), group: to.chips, src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out),
+    bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: to.window(rows),
+  },
+});
+
 /** The instruction of each tile op. */
 const selectors: { readonly [K in TileKind]: Select<K> } = {
   input: ({ attrs, regions: { out } }, to) => ({ op: 'hostw', fields: { table: attrs.table, dst: to.sram(out), bytes: out.columns * 4 } }),
@@ -220,25 +231,14 @@ const selectors: { readonly [K in TileKind]: Select<K> } = {
     op: 'mix',
     fields: { xFormat: to.buffer(x).format, format: to.buffer(out).format, x: to.sram(x), xPitch: to.pitch(x), weights: to.sram(weights), out: to.sram(out), outPitch: to.pitch(out), columns: out.columns, k, rows: to.window(rows) },
   }),
-  allgather: ({ attrs, regions: { from, out }, rows }, to) => ({
-    op: 'coll', fields: { kind: 'allgather', group: to.chips, src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: to.window(rows) },
-  }),
-  reduceScatter: ({ attrs, regions: { from, out }, rows }, to) => {
-    const { format } = to.buffer(from);
-    return { op: 'coll', fields: { kind: 'reducescatter', format, group: to.chips, src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[format], tag: attrs.tag, rows: to.window(rows) } };
-  },
-  exchange: ({ attrs, regions: { from, out }, rows }, to) => ({
-    op: 'coll', fields: { kind: 'exchange', group: to.chips, src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: to.window(rows) },
-  }),
-  collect: ({ attrs, regions: { from, out }, rows }, to) => ({
-    op: 'coll', fields: { kind: 'collect', group: to.chips, src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: to.window(rows) },
-  }),
+  allgather: collective('allgather'),
+  reduceScatter: (op, to) => collective('reducescatter', to.buffer(op.regions.from).format)(op, to),
+  exchange: collective('exchange'),
+  collect: collective('collect'),
   collectList: ({ attrs, regions: { from, out }, rows }, to) => ({
     op: 'coll', fields: { kind: 'collectlist', group: to.chips, src: { addr: to.list(from), ss: 0 }, srcPitch: 0, out: { addr: to.list(out), ss: 0 }, outPitch: 0, bytes: formatBytes[to.buffer(from).format], tag: attrs.tag, rows: to.window(rows) },
   }),
-  shift: ({ attrs, regions: { from, out }, rows }, to) => ({
-    op: 'coll', fields: { kind: 'shift', group: to.chips, src: to.sram(from), srcPitch: to.pitch(from), out: to.sram(out), outPitch: to.pitch(out), bytes: from.columns * formatBytes[to.buffer(from).format], tag: attrs.tag, rows: to.window(rows) },
-  }),
+  shift: collective('shift'),
 };
 
 /** The instruction that does a tile op, without its tokens. */

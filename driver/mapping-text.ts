@@ -1,4 +1,4 @@
-import { grouped, percent, plural } from '../report/format.ts';
+import { grouped, lentText, percent, plural } from '../report/format.ts';
 import type { Ranked, Settings } from './explain-mapping.ts';
 import { mappingText } from './mapping.ts';
 
@@ -23,5 +23,5 @@ const decided = ({ tp, ep, pp, replicas }: Ranked, { batch, stepRows, parts, pag
     ...(pp === 1 ? [] : [['--stages', `stages of ${cut.join(' + ')} layers`]]),
     ['--batch, --prefill-rows, --parts', `${grouped(batch)} requests at once in a replica, steps of ${grouped(stepRows)} rows in ${plural(parts, 'part')}`],
     ['--page-rows', `pages of ${pageRows} keys and values`],
-    ['--lend', `${lent === 0 ? 'no matrix array' : plural(lent, 'matrix array')} lent to the attention unit`],
+    ['--lend', lentText(lent)],
   ].map(([flags, text]) => `    ${String(flags).padEnd(32)} ${text}`);

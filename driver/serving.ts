@@ -8,7 +8,7 @@ import type { Bounds } from '../passes/tile/lowering.ts';
 import { partsOf, severalParts } from '../passes/tile/parts.ts';
 import type { Chips } from './placement.ts';
 import { UsageError } from './session.ts';
-import { boundsOf, countsOf, type Pool, steadyStep, takesMemory, type Workload, workloadOf } from './workload.ts';
+import { boundsOf, countsOf, ofStage, type Pool, steadyStep, takesMemory, type Workload, workloadOf } from './workload.ts';
 
 /**
  * What a program is for, once the model is known: requests, the largest step, and the one it is to be fast at, if any, with the tokens a second of such steps by estimate; where the target leaves it open, the parts of a
@@ -34,14 +34,14 @@ function estimateOf(module: GraphModule, { workload, step = [], bounds, parts = 
   const all = lentFor(module, { machine: on.machine, step, parts, runBytes: pages?.runBytes ?? 0 });
   const { seconds } = all.find(({ lent }) => lent === on.lent) ?? all[0];
   // Of pieces only the last of a prompt is given a token.
-  const { prompts, promptRows } = countsOf({ ...workload, batch: Math.ceil(workload.batch / on.pp) });
+  const { prompts, promptRows } = countsOf(ofStage(workload, on.pp));
   const tokens = tokensOf(workload, on) - prompts * (1 - promptRows / Math.max(1, workload.isl));
   return (tokens * on.pp * (on.replicas ?? 1)) / seconds;
 }
 
 /** Tokens of a step as a report counts them: all its rows; and a prompt brings its tokens, and is given the first of its output. */
 export function tokensOf(workload: Workload, { pp }: Pick<Chips, 'pp'>): number {
-  const { prompts, promptRows, decoding } = countsOf({ ...workload, batch: Math.ceil(workload.batch / pp) });
+  const { prompts, promptRows, decoding } = countsOf(ofStage(workload, pp));
   return prompts * promptRows + decoding + (workload.osl === 0 ? 0 : prompts);
 }
 

@@ -1,29 +1,29 @@
 import { Diagnostics } from '../diagnostics/diagnostic.ts';
 import type { GraphModule } from '../ir/graph/module.ts';
+import { lending } from '../isa-spec/machine.ts';
 import { ungroup } from '../passes/group.ts';
 import { type LeastEngine, leastOf } from '../passes/plan/least.ts';
 import { stagesOf } from '../passes/stage.ts';
 import { si } from '../report/format.ts';
-import { lending } from '../isa-spec/machine.ts';
 import { cutFor, dividingPasses, lentOf, runPass, type Target } from './compile.ts';
 import type { Mapping } from './mapping.ts';
 import { leastBytes } from './placement.ts';
 import { fastestFirst, type Serving, tokensOf } from './serving.ts';
-import { countsOf, type Workload } from './workload.ts';
+import { countsOf, ofStage, type Workload } from './workload.ts';
 
 /** What no schedule exceeds: tokens a second of all replicas, because an engine of the slowest stage is at work `seconds` of each step. */
 export type Bound = { readonly tokensPerSecond: number; readonly engine: LeastEngine; readonly seconds: number };
 
 /** What a step is of: how many requests, and the parts they are worked on in. */
 export type Served = { readonly requests: number; readonly parts: number };
-export const servedBy = ({ batch, parts = 1 }: Workload, { pp }: Pick<Mapping, 'pp'>): Served => ({ requests: Math.ceil(batch / pp), parts });
+export const servedBy = (workload: Workload, { pp }: Pick<Mapping, 'pp'>): Served => ({ requests: ofStage(workload, pp).batch, parts: workload.parts ?? 1 });
 export const isAlike = (a: Served, b: Served): boolean => a.requests === b.requests && a.parts === b.parts;
 
 /** Rows of a step: of prompts, and of requests that decode; and the parts they are in. */
 export type StepSize = { readonly prefillRows: number; readonly decodeRows: number; readonly parts: number };
-export function stepSizeOf({ parts = 1, ...workload }: Workload, { pp }: Pick<Mapping, 'pp'>): StepSize {
-  const { prompts, promptRows, decoding } = countsOf({ ...workload, batch: Math.ceil(workload.batch / pp) });
-  return { prefillRows: prompts * promptRows, decodeRows: decoding, parts };
+export function stepSizeOf(workload: Workload, { pp }: Pick<Mapping, 'pp'>): StepSize {
+  const { prompts, promptRows, decoding } = countsOf(ofStage(workload, pp));
+  return { prefillRows: prompts * promptRows, decodeRows: decoding, parts: workload.parts ?? 1 };
 }
 
 /** A way to serve what is asked: what bounds it, and the tokens a second by estimate; `excess`: what keeps it from fitting, which then is all there is to say. */

@@ -29,7 +29,7 @@ export function workloadOf(module: GraphModule, asked: Workload, ways: number): 
  * ones as the others, in turn these first or those: what ends one part and begins the next is alike.
  */
 export function steadyStep(workload: Workload, stages: number, hasMemory: boolean, nth = 0): readonly StepSequence[] {
-  const all = ownRows({ ...workload, batch: Math.ceil(workload.batch / stages) }, nth);
+  const all = ownRows(ofStage(workload, stages), nth);
   const sequences = dealt(all, workload.parts ?? 1);
   return hasMemory ? sequences.map((sequence) => ({ ...sequence, memory: workload.isl })) : sequences;
 }
@@ -44,6 +44,9 @@ function dealt(all: readonly StepSequence[], parts: number): readonly StepSequen
     return (part % 2 === 0 ? some : some.toReversed()).flat();
   }).flat();
 }
+
+/** A stage's share of the requests of a pipeline: those of one of the steps under way. */
+export const ofStage = (workload: Workload, stages: number): Workload => ({ ...workload, batch: Math.ceil(workload.batch / stages) });
 
 /** What is in a step of one stage: prompts, or pieces of them, the rows of each, and requests that decode. */
 export function countsOf({ isl, osl, batch }: Workload): { readonly prompts: number; readonly promptRows: number; readonly decoding: number } {

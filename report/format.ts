@@ -57,6 +57,9 @@ export const readable = (name: string): string =>
 
 export const plural = (count: number, noun: string): string => `${grouped(count)} ${noun}${count === 1 ? '' : 's'}`;
 
+/** How many matrix arrays a program lends. */
+export const lentText = (lent: number): string => `${lent === 0 ? 'no matrix array' : plural(lent, 'matrix array')} lent to the attention unit`;
+
 /** What an engine does in a second, in the unit people know: multiply-adds as FLOPs. */
 export const rate = (unit: string, perSecond: number): string => (unit === 'multiply-adds' ? si(2 * perSecond, 'FLOP/s') : si(perSecond, unit === 'bytes' ? 'B/s' : '/s'));
 

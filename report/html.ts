@@ -1,4 +1,4 @@
-import { billions, binary, duration, grouped, percent, plural, rate, readable, si, three } from './format.ts';
+import { billions, binary, duration, grouped, lentText, percent, plural, rate, readable, si, three } from './format.ts';
 import type { CostReport } from './report.ts';
 
 /** Labels listed in the table; the JSON report has all. */
@@ -9,6 +9,7 @@ const escaped = (text: string): string => text.replaceAll('&', '&amp;').replaceA
 /** The report as one HTML file: drawings inline, no script, nothing fetched. */
 export function renderHtml(report: CostReport): string {
   const { model, mapping, timing, workload } = report;
+  const lent = report.program.entries[0]?.lent ?? 0;
   const requests = workload.osl === 0 ? `${grouped(workload.isl)} tokens` : `${grouped(workload.isl)} in, ${grouped(workload.osl)} out`;
   const facts: readonly (readonly [string, string, string])[] = [
     ['tokens a second', `~${grouped(timing.totalTokensPerSecond)}`, `~${grouped(timing.inputTokensPerSecond)} input + ~${grouped(timing.outputTokensPerSecond)} output`],
@@ -21,7 +22,7 @@ export function renderHtml(report: CostReport): string {
 <title>${escaped(model.name)} on ${escaped(mapping.machine)}</title>
 <style>${style}</style></head><body><main>
 <h1>${escaped(model.name)} <small>on ${escaped(mapping.machine)}</small></h1>
-<p>${escaped(model.family)}, ${billions(model.parameters)} parameters, ${plural(model.layers, 'layer')}; ${escaped(report.provenance.precision)}; TP ${mapping.tp} &times; PP ${mapping.pp} &times; EP ${mapping.ep}, ${plural(mapping.replicas, 'replica')}${report.program.entries[0]?.lent ? `, ${plural(report.program.entries[0].lent, 'matrix array')} lent to the attention unit` : ''}. ${coverage(report)}
+<p>${escaped(model.family)}, ${billions(model.parameters)} parameters, ${plural(model.layers, 'layer')}; ${escaped(report.provenance.precision)}; TP ${mapping.tp} &times; PP ${mapping.pp} &times; EP ${mapping.ep}, ${plural(mapping.replicas, 'replica')}${lent === 0 ? '' : `, ${lentText(lent)}`}. ${coverage(report)}
 Numbers marked ~ rest on <a href="#assumptions">assumptions</a>.</p>
 <div class="facts">${facts.map(([name, value, more]) => `<div><b>${value}</b><span>${name}</span><small>${more}</small></div>`).join('')}</div>
 <h2>Where the peak goes</h2>${waterfall(timing)}

@@ -1,4 +1,4 @@
-import { bar, billions, binary, duration, grouped, machineNumber, percent, plural, rate, readable, si, three } from './format.ts';
+import { bar, billions, binary, duration, grouped, lentText, machineNumber, percent, plural, rate, readable, si, three } from './format.ts';
 import type { CostReport } from './report.ts';
 
 /** What a run did beside the report: its stages in order, and the files it wrote. */
@@ -79,7 +79,7 @@ function computing(kinds: string): string {
 function mappingLines({ mapping, program }: CostReport): readonly string[] {
   const lent = program.entries[0]?.lent ?? 0;
   const { machine, chips, tp, pp, ep, replicas, cut } = mapping;
-  return [`${machine}: TP ${tp} x PP ${pp} x EP ${ep}, ${plural(chips, 'chip')} a replica, ${plural(replicas, 'replica')}`, ...(pp === 1 ? [] : [`stages of ${new Set(cut).size === 1 ? cut[0] : cut.join(' + ')} layers`]), ...(lent === 0 ? [] : [`${plural(lent, 'matrix array')} lent to the attention unit`])];
+  return [`${machine}: TP ${tp} x PP ${pp} x EP ${ep}, ${plural(chips, 'chip')} a replica, ${plural(replicas, 'replica')}`, ...(pp === 1 ? [] : [`stages of ${new Set(cut).size === 1 ? cut[0] : cut.join(' + ')} layers`]), ...(lent === 0 ? [] : [lentText(lent)])];
 }
 
 function memoryLines({ memory }: CostReport): readonly string[] {

@@ -23,8 +23,8 @@ export function windowOf(step: readonly StepSequence[], first: number, end: numb
 const pipeline = 32;
 const operations = { rms: 4, layer: 7, quantise: 3 } as const;
 
-/** Keys the attention unit works on together. */
-const keyBlock = 128;
+/** Keys the attention unit reads, and works on, together. */
+export const keyBlock = 128;
 
 /** Cycles in which a window's rows are normed, or quantised. */
 export function vectorOf({ operands }: OpOf<'norm' | 'quantise'>, kind: keyof typeof operations, window: Window): number {

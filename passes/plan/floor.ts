@@ -7,6 +7,7 @@ import { sizeOf } from '../rewrite.ts';
 import { layerLoop } from '../stage.ts';
 import { attentionOf, productOf, vectorOf, type Window, windowOf } from './cycles.ts';
 import { leastOf } from './least.ts';
+import { efficiencyOf } from './pages.ts';
 
 /** What a step takes at the least: `by` its arrays, attention unit or HBM, which are occupied so long, or the chain of what a part of its rows goes through, one after the other. In `parts`, those that take the least. */
 export type Floor = { readonly seconds: number; readonly by: 'matrix' | 'attention' | 'hbm' | 'chain'; readonly parts: number };
@@ -43,7 +44,7 @@ export function floorIn(parts: number, { module, step, machine }: Window, heldBy
   const seconds: Record<Floor['by'], number> = {
     matrix: (layers * sum(({ matrix }) => matrix) + apart.matrix) / clock,
     attention: (layers * sum(({ attention }) => attention)) / clock,
-    hbm: (least.hbm + again / machine.hbm.bytesPerSecond.value) / (machine.hbm.efficiency[0]?.fraction.value ?? 1),
+    hbm: (least.hbm + again / machine.hbm.bytesPerSecond.value) / efficiencyOf(machine, Infinity),
     chain: (layers * chain + apart.chain) / clock,
   };
   const [by, most] = (Object.entries(seconds) as [Floor['by'], number][]).reduce((a, b) => (b[1] > a[1] ? b : a));

@@ -2,6 +2,7 @@ import { formatBytes } from '../../isa-spec/fields.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
 import { blockScales } from '../../isa-spec/numerics-scales.ts';
 import type { Turn } from '../tile/parts.ts';
+import { efficiencyOf } from './pages.ts';
 
 /** `full` equal pieces of `size` tiles, then, if `tail` is not 0, one of `tail` tiles. */
 export type Pieces = { readonly size: number; readonly full: number; readonly tail: number };
@@ -150,7 +151,7 @@ export function planMatmul(shape: MatmulShape, machine: Machine, { stageBytes, r
   const { rowTile, split, groupUnits, chunkTiles } = best;
   const cut: Cut = { rowTile, split, groupUnits, chunkTiles, aside: 0 };
   const { arrayCycles, streamCycles } = estimate(shape, cut, machine);
-  const need = streamCycles / arrayCycles / (machine.hbm.efficiency[0]?.fraction.value ?? 1);
+  const need = streamCycles / arrayCycles / efficiencyOf(machine, Infinity);
   const aside = Math.round(asideShare(need) * chunkTiles * groupUnits * tilesPerUnit);
   return faultOfCut(shape, { ...cut, aside }, machine) === undefined ? { ...cut, aside } : cut;
 }

@@ -1,12 +1,13 @@
 import type { GraphModule } from '../../ir/graph/module.ts';
 import { formatBytes } from '../../isa-spec/fields.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
+import { keyBlock } from './cycles.ts';
 
 /** Rows of a page that are looked at. Of fewer than 16 the host has a list longer than what it saves. */
 export const pageSizes = [16, 32, 64, 128, 256] as const;
 
-/** Keys attention reads at a time, and the planes of a page: keys and values. */
-const [blockKeys, planes] = [128, 2];
+/** Planes of a page: keys and values. */
+const planes = 2;
 
 /**
  * Pages of `rows` keys and values: the bytes of them that lie in a row as attention reads them (no more than a context has), the share of HBM's rate such runs reach, bytes a chip keeps that nobody uses (of each sequence half
@@ -32,7 +33,7 @@ export function pagesOf({ caches }: Pick<GraphModule, 'caches'>, machine: Machin
 }
 
 /** The bytes in a row that attention reads: both planes of a page, or, of long ones, a block of keys. */
-export const runOf = (pageRows: number, pitch: number): number => pitch * (pageRows > blockKeys ? blockKeys : planes * pageRows);
+export const runOf = (pageRows: number, pitch: number): number => pitch * (pageRows > keyBlock ? keyBlock : planes * pageRows);
 
 /** The share of HBM's rate that runs of so many bytes reach. */
 export function efficiencyOf({ hbm: { efficiency } }: Machine, runBytes: number): number {

@@ -8,11 +8,11 @@ import { type Meets, Simulation } from './run.ts';
 import { firstOf } from '../../isa-spec/groups.ts';
 import { type ChipCode, chipStreams } from './stream.ts';
 
-/** Consecutive steps of a program as the core runs them: code, labels and steps of each chip simulated, as many of each, one for all if they are alike. */
+/** Consecutive steps of a program as the core runs them: code, labels, steps and lent matrix arrays (absent: none) of each chip simulated, as many steps of each, one for all if they are alike. */
 export type TimingInput = {
   readonly machine: Machine;
   readonly entry: string;
-  /** Chips of the program, with the matrix arrays they lend (absent: none); by chip, which of `simulated` stands for it. */
+  /** Chips of the program; by chip, which of `simulated` stands for it. */
   readonly chips: number;
   readonly stands: readonly number[];
   readonly simulated: readonly { readonly code: ChipCode; readonly labels: QueueLabels; readonly steps: readonly StepInput[]; readonly lent?: number }[];
