@@ -5,7 +5,7 @@ import { cutOf } from '../passes/plan/cut.ts';
 import { stagesOf } from '../passes/stage.ts';
 import { reportUnlowerable } from '../passes/tile/tile.ts';
 import { grouped, plural } from '../report/format.ts';
-import { cutFor, lentOf, dividingPasses, runPass, type Target } from './compile.ts';
+import { cutFor, dividingPasses, lentOf, runPass, type Target } from './compile.ts';
 import { divisionsOf, flagsOf } from './mapping.ts';
 import { memoryOf, type MemoryMap, place } from './placement.ts';
 import { contextOf, mostRows, rowsOf, steadyServing } from './serving.ts';
@@ -35,7 +35,8 @@ export function divided(whole: GraphModule, on: On, diagnostics: Diagnostics): N
   if (diagnostics.hasErrors) return undefined;
   return (workload) => {
     const serving = steadyServing(module, workload, on);
-    const kinds = place(stagesOf(flat, cutFor(flat, on, serving, lentOf(flat, on, serving)), new Diagnostics()), on, serving, new Diagnostics());
+    const lent = lentOf(flat, on, serving);
+    const kinds = place(stagesOf(flat, cutFor(flat, on, serving, lent), new Diagnostics()), { ...on, lent }, serving, new Diagnostics());
     return kinds === undefined ? undefined : memoryOf(kinds, on.machine);
   };
 }
