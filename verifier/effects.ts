@@ -46,6 +46,9 @@ export type Site = {
   readonly rowsAt: (I: ArrayLike<number>) => number;
 };
 
+/** The operand of a field that the instruction has. */
+export const effectOf = ({ effects }: Site, field: string): Effect => effects.find((effect) => effect.field === field)!;
+
 /** By queue, in the order of the chip's queues, and pc. */
 export type Effects = readonly (readonly Site[])[];
 

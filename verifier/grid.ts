@@ -1,18 +1,20 @@
 import { type Certificate, type CertifiedAccess, valueAt } from './certificate.ts';
 
 /** The rows and elements of a row an access touches in an iteration: [from, to) of each, and the ring slot. */
-export type Part = { readonly slot: number; readonly row: number; readonly rowEnd: number; readonly column: number; readonly columnEnd: number };
+export type Part = { slot: number; row: number; rowEnd: number; column: number; columnEnd: number };
+export const noPart = (): Part => ({ slot: 0, row: 0, rowEnd: 0, column: 0, columnEnd: 0 });
 
 /** How an op's window shows in an access: matrices have its rows, a list of the step has an element for each of them. */
 export type Extent = { readonly windowed: 'rows' | 'elements' | 'all'; readonly firstAt: (I: ArrayLike<number>) => number; readonly rowsAt: (I: ArrayLike<number>) => number };
 
-/** What an access touches of its buffer, of `depth` slots, in an iteration. */
-export function partOf(access: CertifiedAccess, extent: Extent, depth: number, I: ArrayLike<number>): Part {
-  const slot = ((valueAt(access.slot, I) % depth) + depth) % depth;
-  const row = valueAt(access.row, I);
-  const column = valueAt(access.column, I);
-  if (extent.windowed === 'elements') return { slot, row, rowEnd: row + 1, column: column + extent.firstAt(I), columnEnd: column + extent.firstAt(I) + extent.rowsAt(I) };
-  return { slot, row, rowEnd: row + (extent.windowed === 'rows' ? extent.rowsAt(I) : access.rows), column, columnEnd: column + access.columns };
+/** What an access touches of its buffer, of `depth` slots, in an iteration: into `part`, as a walk asks for nothing so often. */
+export function partOf(access: CertifiedAccess, extent: Extent, depth: number, I: ArrayLike<number>, part: Part): void {
+  const isList = extent.windowed === 'elements';
+  part.slot = ((valueAt(access.slot, I) % depth) + depth) % depth;
+  part.row = valueAt(access.row, I);
+  part.rowEnd = part.row + (isList ? 1 : extent.windowed === 'rows' ? extent.rowsAt(I) : access.rows);
+  part.column = valueAt(access.column, I) + (isList ? extent.firstAt(I) : 0);
+  part.columnEnd = part.column + (isList ? extent.rowsAt(I) : access.columns);
 }
 
 /** A buffer cut into cells: along the rows and along the columns, wherever some access begins or ends. A cell is touched as a whole or not at all. */
@@ -24,6 +26,7 @@ const positionsMax = 100_000;
 /** The grid of a buffer; undefined if an access has more positions than can be told apart. */
 export function gridOf(certificate: Certificate, accesses: readonly { readonly access: CertifiedAccess; readonly extent: Extent }[], depth: number): Grid | undefined {
   const [rows, columns] = [new Set<number>(), new Set<number>()];
+  const part = noPart();
   for (const { access, extent } of accesses) {
     const loops = certificate.around[access.op]!;
     const moves = (position: readonly number[], level: number): boolean => (position[level + 1] ?? 0) !== 0;
@@ -35,7 +38,7 @@ export function gridOf(certificate: Certificate, accesses: readonly { readonly a
     ] as const) {
       if (over.reduce((product, { count }) => product * count, 1) > positionsMax) return undefined;
       for (const I of iterations(over)) {
-        const part = partOf(access, extent, depth, I);
+        partOf(access, extent, depth, I, part);
         cuts.add(part[from]).add(part[to]);
       }
     }

@@ -1,12 +1,10 @@
 import type { Certificate, CertifiedAccess, CertifiedBuffer } from './certificate.ts';
 import type { ChipView } from './chip.ts';
 import type { Effects } from './effects.ts';
-import { type Extent, type Grid, gridOf, type Part, partOf } from './grid.ts';
+import { type Extent, type Grid, gridOf, noPart, type Part, partOf } from './grid.ts';
 import { copies } from './shapes.ts';
+import { type Source, Tags, type Turn } from './tags.ts';
 import type { Instance, Standing, Watcher } from './walk.ts';
-
-/** An op in an iteration. */
-export type Turn = { readonly op: number; readonly I: readonly number[] };
 
 /** A read that does not see what it should. `found`: who wrote what is there; `lost`: what wrote over the whole buffer, from another. */
 export type WrongRead = {
@@ -14,18 +12,16 @@ export type WrongRead = {
   readonly reader: Turn;
   readonly access: CertifiedAccess;
   readonly buffer: CertifiedBuffer;
-  readonly part: Part;
+  readonly part: Readonly<Part>;
   readonly found: Turn | undefined;
 };
 
 /** A drain or a product, and which ops quantised the product's operand and made the scales it is multiplied by: the same, or the result is wrong. */
 export type Drain = { readonly op: number; readonly operand: number; readonly scales: number | undefined };
 
-/** A source a use may see: of the op, in the same turn of `common` loops, or in the turn before of the loop at `carried`. */
-type Source = { readonly common: readonly number[]; readonly carried: number };
 type Use = { readonly access: CertifiedAccess; readonly extent: Extent; readonly sources: ReadonlyMap<number, readonly Source[]>; readonly when: 'always' | 'not first' };
 type Define = { readonly access: CertifiedAccess; readonly extent: Extent };
-type Op = { readonly uses: readonly (Use & { readonly home: Home })[]; readonly defines: readonly (Define & { readonly home: Home })[]; readonly copies: string | undefined };
+type Op = { readonly uses: readonly (Use & { readonly home: Home })[]; readonly defines: readonly (Define & { readonly home: Home })[]; readonly copies: string | undefined; readonly sums: boolean };
 
 /** A buffer's values. `cells`: the tag of who wrote each; 0, nobody. A KV pool's rows are the host's to choose: of it, only the last of each op. */
 type Home = {
@@ -39,10 +35,7 @@ type Home = {
   wiped: number;
 };
 
-/**
- * Who wrote what every read sees, by the certificate's buffers, in the order of the walk: in every order, if there are no
- * races. Tags number the instances that have written.
- */
+/** Who wrote what every read sees, by the certificate's buffers, in the order of the walk: in every order, if there are no races. */
 export class Values implements Watcher {
   readonly wrong: WrongRead[] = [];
   readonly drains = new Map<number, Drain>();
@@ -54,8 +47,11 @@ export class Values implements Watcher {
   readonly #ops: readonly (readonly (number | undefined)[])[];
   readonly #byOp: readonly Op[];
   readonly #homes: readonly (Home | undefined)[];
-  readonly #tags: { readonly op: number; readonly queue: number; readonly index: number; readonly I: number[]; readonly origin: number }[] = [{ op: -1, queue: 0, index: -1, I: [], origin: -1 }];
+  readonly #tags = new Tags();
   readonly #reported = new Set<string>();
+  /** What the access at hand touches. */
+  readonly #part = noPart();
+  readonly #cells: Cells = { r0: 0, r1: 0, c0: 0, c1: 0 };
 
   constructor(chip: ChipView, effects: Effects, certificate: Certificate) {
     this.#certificate = certificate;
@@ -76,6 +72,7 @@ export class Values implements Watcher {
       return {
         uses: touches.filter(({ access }) => access.does !== 'defines').map((touch) => ({ ...touch, sources: sourcesOf(certificate, touch.access), when: first && touch.access.field === 'acc' ? 'not first' : 'always' })),
         defines: touches.filter(({ access }) => access.does !== 'uses'),
+        sums: touches.some(({ access }) => access.field === 'acc' && access.does !== 'uses'),
         copies: instruction.op === 'coll' && (instruction.fields.kind === 'allreduce' || instruction.fields.kind === 'reducescatter') ? undefined : copies[instruction.op],
       };
     });
@@ -85,69 +82,83 @@ export class Values implements Watcher {
     return this.#ops[queue]![pc] !== undefined;
   }
 
-  issued({ queue, pc, index, I }: Instance): void {
+  issued(instance: Instance): void {
+    const { queue, pc, I } = instance;
     const number = this.#ops[queue]![pc]!;
-    const { uses, defines, copies: copied } = this.#byOp[number]!;
+    const { uses, defines, copies: copied, sums } = this.#byOp[number]!;
     let origin = number;
-    const seen: { operand?: number; scales?: number; rows?: number; blocks?: number } = {};
-    for (const use of uses) {
+    let operand: number | undefined;
+    let scales: number | undefined;
+    let rows: number | undefined;
+    let blocks: number | undefined;
+    for (let u = 0; u < uses.length; u++) {
+      const use = uses[u]!;
       if (use.when === 'not first' && I[3] === 0) continue;
       const tag = this.#read(use, number, I);
       if (tag === 0) continue;
-      const { origin: of } = this.#tags[tag]!;
-      if (use.access.field === copied || use.access.field === 'a') origin = of;
-      if (use.access.field === 'acc') seen.operand = of;
-      if (use.access.field === 'rowScale') seen.scales = of;
-      if (use.access.field === 'a') seen.rows = of;
-      if (use.access.field === 'scales') seen.blocks = of;
+      const of = this.#tags.origin(tag);
+      const { field } = use.access;
+      if (field === copied || field === 'a') origin = of;
+      if (field === 'acc') operand = of;
+      if (field === 'rowScale') scales = of;
+      if (field === 'a') rows = of;
+      if (field === 'scales') blocks = of;
     }
-    if (seen.rows !== undefined) this.products.set(number, { op: number, operand: seen.rows, scales: seen.blocks });
-    if (seen.operand === undefined && seen.scales !== undefined) this.given.set(number, seen.scales);
-    if (seen.operand !== undefined && !defines.some(({ access }) => access.field === 'acc')) this.drains.set(number, { op: number, operand: seen.operand, scales: seen.scales });
+    if (rows !== undefined) note(this.products, number, rows, blocks);
+    if (operand === undefined && scales !== undefined) this.given.set(number, scales);
+    if (operand !== undefined && !sums) note(this.drains, number, operand, scales);
     if (defines.length === 0) return;
-    const tag = this.#tags.length;
-    this.#tags.push({ op: number, queue, index, I: [...I], origin });
-    for (const { home, access, extent } of defines) this.#write(home, partOf(access, extent, home.grid.depth, I), tag, number);
+    const tag = this.#tags.add(number, origin, instance);
+    for (let d = 0; d < defines.length; d++) {
+      const { home, access, extent } = defines[d]!;
+      partOf(access, extent, home.grid.depth, I, this.#part);
+      this.#write(home, tag, number);
+    }
   }
 
   /** The tag of the first cell read; 0 if there is none. */
   #read(use: Use & { readonly home: Home }, op: number, I: readonly number[]): number {
     const { home, access, extent } = use;
-    const part = partOf(access, extent, home.grid.depth, I);
+    partOf(access, extent, home.grid.depth, I, this.#part);
     if (home.buffer.role === 'kv') {
-      for (const [from] of access.from) this.#judge(use, op, I, part, home.pool.get(from) ?? 0);
+      for (const [from] of access.from) this.#judge(use, op, I, home.pool.get(from) ?? 0);
       return 0;
     }
     let first = 0;
     let last = -1;
-    const { r0, r1, c0, c1 } = cellsOf(home.grid, part);
+    const width = home.grid.columns.size;
+    cellsOf(home.grid, this.#part, this.#cells);
+    const { r0, r1, c0, c1 } = this.#cells;
     for (let r = r0; r < r1; r++) {
-      const line = r * home.grid.columns.size;
-      for (let cell = line + c0; cell < line + c1; cell++) {
+      for (let cell = r * width + c0; cell < r * width + c1; cell++) {
         const tag = home.cells[cell]!;
         if (tag === last) continue;
         last = tag;
         if (first === 0) first = tag;
-        if (!this.#judge(use, op, I, part, tag)) return 0;
+        if (!this.#judge(use, op, I, tag)) return 0;
       }
     }
     return first;
   }
 
-  #judge({ home, access, sources }: Use & { readonly home: Home }, op: number, I: readonly number[], part: Part, tag: number): boolean {
-    const found = tag === 0 ? undefined : this.#tags[tag]!;
-    if (found === undefined && home.buffer.role === 'input' && home.wiped === 0) return true;
-    if (found !== undefined && (sources.get(found.op) ?? []).some((source) => agrees(source, found.I, I))) return true;
-    const key = `${op} ${access.field} ${found?.op}`;
+  #judge({ home, access, sources }: Use & { readonly home: Home }, op: number, I: readonly number[], tag: number): boolean {
+    if (tag === 0 && home.buffer.role === 'input' && home.wiped === 0) return true;
+    const meant = tag === 0 ? undefined : sources.get(this.#tags.op(tag));
+    if (meant !== undefined) for (let s = 0; s < meant.length; s++) if (this.#tags.isFrom(tag, meant[s]!, I)) return true;
+    const key = `${op} ${access.field} ${tag === 0 ? undefined : this.#tags.op(tag)}`;
     if (this.#reported.has(key)) return false;
     this.#reported.add(key);
-    const lost = found === undefined && home.wiped !== 0 ? this.#tags[home.wiped]! : undefined;
-    this.wrong.push({ kind: found !== undefined ? 'other' : lost === undefined ? 'undefined' : 'overwritten', reader: { op, I: [...I] }, access, buffer: home.buffer, part, found: found ?? lost });
+    const found = tag === 0 ? home.wiped : tag;
+    this.wrong.push({
+      kind: tag !== 0 ? 'other' : found === 0 ? 'undefined' : 'overwritten', reader: { op, I: [...I] }, access, buffer: home.buffer, part: { ...this.#part },
+      found: found === 0 ? undefined : this.#tags.turn(found),
+    });
     return false;
   }
 
-  #write(home: Home, part: Part, tag: number, op: number): void {
-    for (const other of home.neighbours) {
+  #write(home: Home, tag: number, op: number): void {
+    for (let n = 0; n < home.neighbours.length; n++) {
+      const other = home.neighbours[n]!;
       if (!other.held) continue;
       other.cells.fill(0);
       other.held = false;
@@ -158,18 +169,16 @@ export class Values implements Watcher {
       home.pool.set(op, tag);
       return;
     }
-    const { r0, r1, c0, c1 } = cellsOf(home.grid, part);
     const width = home.grid.columns.size;
+    cellsOf(home.grid, this.#part, this.#cells);
+    const { r0, r1, c0, c1 } = this.#cells;
     for (let r = r0; r < r1; r++) home.cells.fill(tag, r * width + c0, r * width + c1);
   }
 
-  state({ began, level, base }: Standing): string {
+  state(standing: Standing): string {
     const names = new Map<number, string>([[0, '-']]);
     const nameOf = (tag: number): string => {
-      const known = names.get(tag);
-      if (known !== undefined) return known;
-      const { op, queue, index, I } = this.#tags[tag]!;
-      const name = `${op}.${index >= began[queue]! ? I.map((i, l) => (l === level[queue] ? i - base : i)).join('.') : `x${I.join('.')}`}`;
+      const name = names.get(tag) ?? this.#tags.name(tag, standing);
       names.set(tag, name);
       return name;
     };
@@ -187,17 +196,14 @@ export class Values implements Watcher {
     return text;
   }
 
-  skip(by: number, { began, level }: Standing): void {
+  skip(by: number, standing: Standing): void {
     const tags = new Set<number>();
     for (const home of this.#homes) {
       home?.cells.forEach((tag) => tags.add(tag));
       home?.pool.forEach((tag) => tags.add(tag));
     }
     tags.delete(0);
-    for (const number of tags) {
-      const tag = this.#tags[number]!;
-      if (tag.index >= began[tag.queue]!) tag.I[level[tag.queue]!]! += by;
-    }
+    for (const tag of tags) this.#tags.skip(tag, by, standing);
   }
 
   get certificate(): Certificate {
@@ -239,11 +245,23 @@ function introduce(homes: readonly Home[]): void {
 
 const sharesMemory = (a: CertifiedBuffer, b: CertifiedBuffer): boolean => a.space === b.space && a.base === b.base && a.at < b.at + b.size && b.at < a.at + a.size;
 
-/** A part as cells: rows of cells [r0, r1), counted through all slots, and of each the cells [c0, c1). */
-function cellsOf({ rows, columns }: Grid, { slot, row, rowEnd, column, columnEnd }: Part): { readonly r0: number; readonly r1: number; readonly c0: number; readonly c1: number } {
+/** Rows of cells [r0, r1), counted through all slots, and of each the cells [c0, c1). */
+type Cells = { r0: number; r1: number; c0: number; c1: number };
+
+/** A part as cells. */
+function cellsOf({ rows, columns }: Grid, { slot, row, rowEnd, column, columnEnd }: Part, cells: Cells): void {
   const nothing = rowEnd <= row || columnEnd <= column;
   const first = slot * rows.size;
-  return { r0: first + (nothing ? 0 : rows.get(row)!), r1: first + (nothing ? 0 : rows.get(rowEnd)!), c0: columns.get(column)!, c1: columns.get(columnEnd)! };
+  cells.r0 = first + (nothing ? 0 : rows.get(row)!);
+  cells.r1 = first + (nothing ? 0 : rows.get(rowEnd)!);
+  cells.c0 = columns.get(column)!;
+  cells.c1 = columns.get(columnEnd)!;
+}
+
+/** Notes what an op works on, if it is not known yet. */
+function note(drains: Map<number, Drain>, op: number, operand: number, scales: number | undefined): void {
+  const known = drains.get(op);
+  if (known === undefined || known.operand !== operand || known.scales !== scales) drains.set(op, { op, operand, scales });
 }
 
 function sourcesOf(certificate: Certificate, access: CertifiedAccess): ReadonlyMap<number, readonly Source[]> {
@@ -254,13 +272,4 @@ function sourcesOf(certificate: Certificate, access: CertifiedAccess): ReadonlyM
     byOp.set(from, [...(byOp.get(from) ?? []), { common, carried }]);
   }
   return byOp;
-}
-
-/** Whether a value written in iteration `wrote` is the one a source means for a read in iteration `reads`. */
-function agrees({ common, carried }: Source, wrote: readonly number[], reads: readonly number[]): boolean {
-  for (const level of common) {
-    if (level === carried) return wrote[level]! === reads[level]! - 1;
-    if (wrote[level]! !== reads[level]!) return false;
-  }
-  return carried < 0;
 }

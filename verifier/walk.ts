@@ -2,13 +2,14 @@ import type { Token } from '../isa-spec/instructions.ts';
 import type { ChipView } from './chip.ts';
 import { type Conflict, type Effect, type Effects, gcd, type Site } from './effects.ts';
 import { fifoEntries, type Game } from './token-game.ts';
+import { Records } from './records.ts';
 import { Cursor, type Indices, tokensOf } from './unroll.ts';
 
 /**
  * An instruction as it is issued. `index` counts those of its queue. `clock`: by queue, how many of its instructions are sure
- * to have completed by now, whatever the timing. Both arrays change as the walk goes on.
+ * to have completed by now, whatever the timing. All of it is a queue's, and changes as the walk goes on.
  */
-export type Instance = { readonly queue: number; readonly pc: number; readonly index: number; readonly I: Indices; readonly clock: readonly number[] };
+export type Instance = { readonly queue: number; readonly pc: number; readonly index: number; readonly I: Indices; readonly clock: Readonly<Int32Array> };
 
 /** Where the walk stands when it asks whether it has been here before. */
 export type Standing = {
@@ -40,8 +41,7 @@ export type Watcher = {
 /** Instructions to walk before giving up: no compiled program comes near. */
 const instructionsMax = 5_000_000;
 
-type Player = { readonly cursor: Cursor; readonly waits: readonly (readonly Token[])[]; readonly posts: readonly (readonly Token[])[]; readonly fifo: Int8Array; readonly seenBy: readonly (readonly Watcher[])[]; readonly clock: number[]; began: number };
-type Batch = { left: number; readonly clock: readonly number[] };
+type Player = { readonly cursor: Cursor; readonly waits: readonly (readonly Token[])[]; readonly posts: readonly (readonly Token[])[]; readonly fifo: Int8Array; readonly seenBy: readonly (readonly Watcher[])[]; readonly clock: Int32Array; readonly instance: { -readonly [Key in keyof Instance]: Instance[Key] }; began: number };
 
 /**
  * Plays a chip's queues against each other, with vector clocks. With one poster and one waiter a semaphore (V04), the k-th
@@ -62,9 +62,10 @@ class Walk {
   readonly players: readonly Player[];
   readonly watchers: readonly Watcher[];
   readonly #ofTokens: readonly Watcher[];
-  readonly tokens: readonly Batch[][];
+  /** By semaphore, and of the weight FIFO: what has been given and not yet taken, a record each time: how many, and the clock of who gave them. */
+  readonly tokens: readonly Records[];
+  readonly fifo: Records;
   readonly counts = new Uint32Array(256);
-  readonly fifo: (readonly number[])[] = [];
   /** Iterations of outermost loops begun or ended. */
   turns = 0;
   #total = 0;
@@ -74,12 +75,18 @@ class Walk {
     const seenBy = ({ effects: touches, instruction }: Site, queue: number, pc: number): readonly Watcher[] =>
       touches.length > 0 || instruction.op === 'event' ? watchers.filter((watcher) => watcher.issued !== undefined && watcher.sees?.(queue, pc) !== false) : [];
     this.#ofTokens = watchers.filter(({ posted }) => posted !== undefined);
-    this.tokens = Array.from({ length: 256 }, () => []);
-    this.players = chip.queues.map(({ code }, queue): Player => ({
-      cursor: new Cursor(code), clock: chip.queues.map(() => 0), began: Infinity,
-      waits: code.map((instruction) => tokensOf(instruction, 'waits')), posts: code.map((instruction) => tokensOf(instruction, 'posts')),
-      fifo: Int8Array.from(code, ({ op }) => (op === 'wld' ? 1 : op === 'mm' ? -1 : 0)), seenBy: effects[queue]!.map((site, pc) => seenBy(site, queue, pc)),
-    }));
+    const width = 1 + chip.queues.length;
+    this.tokens = Array.from({ length: 256 }, () => new Records(width));
+    this.fifo = new Records(width);
+    this.players = chip.queues.map(({ code }, queue): Player => {
+      const cursor = new Cursor(code);
+      const clock = new Int32Array(chip.queues.length);
+      return {
+        cursor, clock, instance: { queue, pc: 0, index: 0, I: cursor.I, clock }, began: Infinity,
+        waits: code.map((instruction) => tokensOf(instruction, 'waits')), posts: code.map((instruction) => tokensOf(instruction, 'posts')),
+        fifo: Int8Array.from(code, ({ op }) => (op === 'wld' ? 1 : op === 'mm' ? -1 : 0)), seenBy: effects[queue]!.map((site, pc) => seenBy(site, queue, pc)),
+      };
+    });
   }
 
   /** By queue: instructions issued. A queue knows them all of itself. */
@@ -111,15 +118,15 @@ class Walk {
   }
 
   #issue(player: Player, queue: number): boolean {
-    const { cursor, clock, fifo } = player;
-    const { pc, I } = cursor;
-    const instance: Instance = { queue, pc, index: clock[queue]!, I, clock };
+    const { cursor: { pc }, clock, fifo, instance } = player;
+    instance.pc = pc;
+    instance.index = clock[queue]!;
     this.#take(player.waits[pc]!, instance, clock);
-    if (fifo[pc] === -1) merge(clock, this.fifo.shift()!);
+    if (fifo[pc] === -1) take(this.fifo, 1, clock);
     const seenBy = player.seenBy[pc]!;
     for (let w = 0; w < seenBy.length; w++) seenBy[w]!.issued!(instance);
     clock[queue]!++;
-    if (fifo[pc] === 1) this.fifo.push(clock.slice());
+    if (fifo[pc] === 1) give(this.fifo, 1, clock);
     this.#give(player.posts[pc]!, instance, clock);
     this.#total++;
     return this.#advance(player, clock[queue]!);
@@ -135,38 +142,43 @@ class Walk {
     return turned;
   }
 
-  #take(taken: readonly Token[], instance: Instance, clock: number[]): void {
+  #take(taken: readonly Token[], instance: Instance, clock: Int32Array): void {
     for (let i = 0; i < taken.length; i++) {
       const token = taken[i]!;
       this.counts[token.semaphore]! -= token.count;
-      const batches = this.tokens[token.semaphore]!;
-      for (let left = token.count; left > 0; ) {
-        const batch = batches[0]!;
-        merge(clock, batch.clock);
-        const some = Math.min(left, batch.left);
-        left -= some;
-        batch.left -= some;
-        if (batch.left === 0) batches.shift();
-      }
+      take(this.tokens[token.semaphore]!, token.count, clock);
       for (let w = 0; w < this.#ofTokens.length; w++) this.#ofTokens[w]!.waited!(token, instance);
     }
   }
 
-  #give(given: readonly Token[], instance: Instance, clock: readonly number[]): void {
-    if (given.length === 0) return;
-    const known = clock.slice();
+  #give(given: readonly Token[], instance: Instance, clock: Readonly<Int32Array>): void {
     for (let i = 0; i < given.length; i++) {
       const token = given[i]!;
       this.counts[token.semaphore]! += token.count;
-      this.tokens[token.semaphore]!.push({ left: token.count, clock: known });
+      give(this.tokens[token.semaphore]!, token.count, clock);
       for (let w = 0; w < this.#ofTokens.length; w++) this.#ofTokens[w]!.posted!(token, instance);
     }
   }
 }
 
-const merge = (clock: number[], other: readonly number[]): void => {
-  for (let queue = 0; queue < clock.length; queue++) if (other[queue]! > clock[queue]!) clock[queue] = other[queue]!;
-};
+function give(held: Records, count: number, clock: Readonly<Int32Array>): void {
+  const at = held.add();
+  held.numbers[at] = count;
+  for (let queue = 0; queue < clock.length; queue++) held.numbers[at + 1 + queue] = clock[queue]!;
+}
+
+/** Takes so many, oldest first: who takes them knows from now on what those who gave them did. */
+function take(held: Records, count: number, clock: Int32Array): void {
+  const { numbers, width } = held;
+  for (let wanted = count; wanted > 0; ) {
+    const at = held.first * width;
+    for (let queue = 0; queue < clock.length; queue++) if (numbers[at + 1 + queue]! > clock[queue]!) clock[queue] = numbers[at + 1 + queue]!;
+    const some = Math.min(wanted, numbers[at]!);
+    wanted -= some;
+    numbers[at]! -= some;
+    if (numbers[at] === 0) held.first++;
+  }
+}
 
 /** The outermost loops queues are in, and what an iteration of them does to memory. */
 type Loops = {
@@ -303,11 +315,11 @@ const placesOf = ({ players, fifo }: Walk, base: number): string =>
 
 /** Clocks counted back from where each queue is. What nobody needs to know any more counts as known. */
 function clocksOf({ players, tokens, fifo, played }: Walk, { floor }: Standing): string {
-  const relative = (clock: readonly number[]): string => {
+  const relative = (clock: ArrayLike<number>, from = 0): string => {
     let text = '';
-    for (let queue = 0; queue < clock.length; queue++) text += ` ${Math.max(clock[queue]!, floor[queue]!) - played[queue]!}`;
+    for (let queue = 0; queue < played.length; queue++) text += ` ${Math.max(clock[from + queue]!, floor[queue]!) - played[queue]!}`;
     return text;
   };
-  const held = tokens.map((batches, semaphore) => (batches.length === 0 ? '' : `${semaphore}:${batches.map(({ left, clock }) => `${left}${relative(clock)}`).join(',')}`)).join('');
-  return `${players.map(({ clock }) => relative(clock)).join(';')};${held};${fifo.map(relative).join(';')}`;
+  const held = ({ numbers, width, first, end }: Records): string => Array.from({ length: end - first }, (_, nth) => `${numbers[(first + nth) * width]}${relative(numbers, (first + nth) * width + 1)}`).join(',');
+  return `${players.map(({ clock }) => relative(clock)).join(';')};${tokens.map((of, semaphore) => (of.length === 0 ? '' : `${semaphore}:${held(of)}`)).join('')};${held(fifo)}`;
 }

@@ -1,13 +1,14 @@
 import type { Token } from '../../isa-spec/instructions.ts';
 import { type ChipView, type Finding, iterationText, nameOf, placeOf, semaphoreName } from '../chip.ts';
+import { Records } from '../records.ts';
 import { tokensOf } from '../unroll.ts';
 import type { Instance, Watcher } from '../walk.ts';
 
 /** What a semaphore can hold: a count in a word has four bits. */
 const most = 15;
 
-/** A semaphore's account. `taken`: waits not yet known to the poster, oldest first. */
-type Account = { given: number; taken: { index: number; count: number }[]; readonly waiter: number };
+/** A semaphore's account. `taken`: waits not yet known to the poster, oldest first: index and count of each. */
+type Account = { given: number; readonly taken: Records; readonly waiter: number };
 
 /**
  * V07. No semaphore ever holds more than 15, in any schedule. Its poster is as far ahead of its waiter as it can be: at each
@@ -22,12 +23,15 @@ export class Counts implements Watcher {
   constructor(chip: ChipView) {
     this.#chip = chip;
     chip.queues.forEach(({ code }, queue) => code.forEach((instruction) => tokensOf(instruction, 'waits').forEach(({ semaphore }) => {
-      if (!this.#accounts.has(semaphore)) this.#accounts.set(semaphore, { given: 0, taken: [], waiter: queue });
+      if (!this.#accounts.has(semaphore)) this.#accounts.set(semaphore, { given: 0, taken: new Records(2), waiter: queue });
     })));
   }
 
   waited({ semaphore, count }: Token, { index }: Instance): void {
-    this.#accounts.get(semaphore)!.taken.push({ index, count });
+    const { taken } = this.#accounts.get(semaphore)!;
+    const at = taken.add();
+    taken.numbers[at] = index;
+    taken.numbers[at + 1] = count;
   }
 
   posted({ semaphore, count }: Token, { queue, pc, I, clock }: Instance): void {
@@ -35,13 +39,8 @@ export class Counts implements Watcher {
     if (account === undefined) return; // nobody waits for it: V06 sees what is left
     account.given += count;
     const known = clock[account.waiter]!;
-    let passed = 0;
-    for (const { index, count: taken } of account.taken) {
-      if (index >= known) break;
-      account.given -= taken;
-      passed++;
-    }
-    account.taken.splice(0, passed);
+    const { taken } = account;
+    for (; taken.first < taken.end && taken.numbers[2 * taken.first]! < known; taken.first++) account.given -= taken.numbers[2 * taken.first + 1]!;
     if (account.given <= most || this.#reported.has(semaphore)) return;
     this.#reported.add(semaphore);
     const [poster, waiter] = [this.#chip.queues[queue]!.queue, this.#chip.queues[account.waiter]!];
@@ -56,6 +55,6 @@ export class Counts implements Watcher {
   }
 
   state(): string {
-    return [...this.#accounts.values()].map(({ given, taken }) => `${given} ${taken.map(({ count }) => count).join(' ')}`).join(',');
+    return [...this.#accounts.values()].map(({ given, taken: { numbers, first, end } }) => `${given} ${numbers.subarray(2 * first, 2 * end).filter((_, at) => at % 2 === 1).join(' ')}`).join(',');
   }
 }

@@ -3,7 +3,8 @@ import { type ChipView, type Finding, iterationText, nameOf, placeOf } from '../
 import type { Effects, Site } from '../effects.ts';
 import { rowLevel } from '../grid.ts';
 import { differences } from '../operands.ts';
-import type { Turn, Values, WrongRead } from '../values.ts';
+import type { Turn } from '../tags.ts';
+import type { Values, WrongRead } from '../values.ts';
 
 /**
  * V12. Every instruction touches just what the certificate says, in the same loops: so its definitions and uses are those of

@@ -1,7 +1,7 @@
 import type { InstructionOf } from '../../isa-spec/instructions.ts';
 import { profileOf } from '../../isa-spec/profiles.ts';
 import { type ChipView, type Finding, nameOf, placeOf } from '../chip.ts';
-import type { Effects } from '../effects.ts';
+import { type Effect, effectOf, type Effects, type Site } from '../effects.ts';
 import type { Instance, Watcher } from '../walk.ts';
 
 /** Largest magnitude of an e4m3 element, and what an accumulator of 54 bits with 18 of them fraction holds: below 2^35. */
@@ -12,25 +12,23 @@ const accumulatorMax = 2 ** 35;
 export class Overflow implements Watcher {
   readonly findings: Finding[] = [];
   readonly #chip: ChipView;
-  readonly #effects: Effects;
+  readonly #products: readonly (readonly (Product | undefined)[])[];
   readonly #k = new Map<number, number>();
 
   constructor(chip: ChipView, effects: Effects) {
     this.#chip = chip;
-    this.#effects = effects;
+    this.#products = effects.map((sites) => sites.map(productOf));
   }
 
   sees(queue: number, pc: number): boolean {
-    const { instruction } = this.#effects[queue]![pc]!;
-    return instruction.op === 'mm' && profileOf(instruction.fields) === 'exact';
+    return this.#products[queue]![pc] !== undefined;
   }
 
   issued({ queue, pc, I }: Instance): void {
-    const { instruction, effects, sizes: { side } } = this.#effects[queue]![pc]!;
-    const { accumulate, kTiles, kLast } = (instruction as InstructionOf<'mm'>).fields;
-    const { start } = effects.find(({ field }) => field === 'acc')!.box(I);
+    const { acc, accumulate, adds } = this.#products[queue]![pc]!;
+    const { start } = acc.box(I);
     const begins = accumulate === 'no' || (accumulate === 'first' && I[3] === 0);
-    const k = (begins ? 0 : (this.#k.get(start) ?? 0)) + (kTiles - 1) * side + kLast;
+    const k = (begins ? 0 : (this.#k.get(start) ?? 0)) + adds;
     this.#k.set(start, k);
     if (k * elementMax * elementMax < accumulatorMax || this.findings.length > 0) return;
     const name = nameOf(this.#chip, 'mxu', pc);
@@ -40,4 +38,14 @@ export class Overflow implements Watcher {
   state(): string {
     return [...this.#k].map(([start, k]) => `${start} ${k}`).join(',');
   }
+}
+
+type Product = { readonly acc: Effect; readonly accumulate: InstructionOf<'mm'>['fields']['accumulate']; readonly adds: number };
+
+/** An exact product: how many it adds to each sum. */
+function productOf(site: Site): Product | undefined {
+  const { instruction, sizes: { side } } = site;
+  if (instruction.op !== 'mm' || profileOf(instruction.fields) !== 'exact') return undefined;
+  const { accumulate, kTiles, kLast } = instruction.fields;
+  return { acc: effectOf(site, 'acc'), accumulate, adds: (kTiles - 1) * side + kLast };
 }

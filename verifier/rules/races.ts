@@ -2,12 +2,16 @@ import type { Box } from '../boxes.ts';
 import { endOf, overlap } from '../boxes.ts';
 import { type ChipView, type Finding, iterationText, nameOf, placeOf } from '../chip.ts';
 import { type Conflict, type Effect, spaceNames } from '../effects.ts';
+import { Records } from '../records.ts';
+import type { Indices } from '../unroll.ts';
 import type { Instance, Standing, Watcher } from '../walk.ts';
 
 type Pair = { readonly mine: Effect; readonly theirs: Effect };
 /** By queue and pc: for every other queue, by its pc, what the two may clash over. */
 type Pairs = readonly (readonly (readonly { readonly other: number; readonly byPc: readonly (readonly Pair[] | undefined)[] }[] | undefined)[])[];
-type Issued = { readonly pc: number; readonly index: number; readonly I: number[] };
+/** Of an instruction issued: its pc, its index, and the indices of its loops from here on. */
+const issuedWidth = 6;
+const issuedI = 2;
 
 /**
  * V11. Two accesses of the same memory, one of them a write, are ordered by tokens. Every instruction is held against those of
@@ -18,14 +22,16 @@ export class Races implements Watcher {
   readonly findings: Finding[] = [];
   readonly #chip: ChipView;
   readonly #pairs: Pairs;
-  /** By queue: what has been issued that others may clash with and do not all know of, oldest first. */
-  readonly #issued: Issued[][];
+  /** By queue: what has been issued that others may clash with and do not all know of. */
+  readonly #issued: readonly Records[];
+  /** The loop indices of the one looked at. */
+  readonly #there: Indices = [0, 0, 0, 0];
   readonly #reported = new Set<string>();
 
   constructor(chip: ChipView, conflicts: readonly Conflict[]) {
     this.#chip = chip;
     this.#pairs = pairsOf(chip, conflicts);
-    this.#issued = chip.queues.map(() => []);
+    this.#issued = chip.queues.map(() => new Records(issuedWidth));
   }
 
   sees(queue: number, pc: number): boolean {
@@ -36,33 +42,37 @@ export class Races implements Watcher {
     const sites = this.#pairs[queue]![pc]!;
     for (let s = 0; s < sites.length; s++) {
       const { other, byPc } = sites[s]!;
-      const issued = this.#issued[other]!;
+      const { numbers, first, end } = this.#issued[other]!;
       const known = clock[other]!;
-      for (let i = issued.length - 1; i >= 0 && issued[i]!.index >= known; i--) {
-        const their = issued[i]!;
-        const pairs = byPc[their.pc];
+      for (let at = (end - 1) * issuedWidth; at >= first * issuedWidth && numbers[at + 1]! >= known; at -= issuedWidth) {
+        const pairs = byPc[numbers[at]!];
         if (pairs === undefined) continue;
-        for (const { mine, theirs } of pairs) {
+        for (let level = 0; level < 4; level++) this.#there[level] = numbers[at + issuedI + level]!;
+        for (let p = 0; p < pairs.length; p++) {
+          const { mine, theirs } = pairs[p]!;
           const here = mine.box(I);
-          const there = theirs.box(their.I);
-          if (overlap(here, there)) this.#report({ queue, pc, I }, { queue: other, pc: their.pc, I: their.I }, { mine, theirs, here, there });
+          const there = theirs.box(this.#there);
+          if (overlap(here, there)) this.#report({ queue, pc, I }, { queue: other, pc: numbers[at]!, I: this.#there }, { mine, theirs, here, there });
         }
       }
     }
-    this.#issued[queue]!.push({ pc, index, I: [...I] });
+    const issued = this.#issued[queue]!;
+    const at = issued.add();
+    issued.numbers[at] = pc;
+    issued.numbers[at + 1] = index;
+    for (let level = 0; level < 4; level++) issued.numbers[at + issuedI + level] = I[level]!;
   }
 
   state({ floor }: Standing): string {
     this.#issued.forEach((issued, queue) => {
-      const from = issued.findIndex(({ index }) => index >= floor[queue]!);
-      issued.splice(0, from < 0 ? issued.length : from);
+      while (issued.first < issued.end && issued.numbers[issued.first * issuedWidth + 1]! < floor[queue]!) issued.first++;
     });
     return '';
   }
 
   skip(by: number, { began, level }: Standing): void {
-    this.#issued.forEach((issued, queue) => {
-      for (const one of issued) if (one.index >= began[queue]!) one.I[level[queue]!]! += by;
+    this.#issued.forEach(({ numbers, first, end }, queue) => {
+      for (let at = first * issuedWidth; at < end * issuedWidth; at += issuedWidth) if (numbers[at + 1]! >= began[queue]!) numbers[at + issuedI + level[queue]!]! += by;
     });
   }
 
