@@ -6,6 +6,7 @@ import { WeightFifo } from './fifo.ts';
 import { SharedHbm } from './hbm.ts';
 import { Lane, laneState, queueIndex } from './lane.ts';
 import type { Rates } from './rates.ts';
+import type { Standing } from './standing.ts';
 import { type ChipStreams, postersOf } from './stream.ts';
 
 /** What the host gave a chip for the step. */
@@ -98,10 +99,10 @@ export class Chip {
   }
 
   /** All that decides what comes beside its queues, times from `now` on. */
-  standing(now: number): readonly number[] {
+  standing(now: number): Standing {
     return [
-      ...this.value, ...this.waiter, ...this.visible.map((time) => Math.max(0, time - this.accounted)), this.accounted - now, this.lanes[queueIndex.col]!.state === laneState.joining ? this.joined - now : 0,
-      this.window.pc, this.window.first, this.window.rows, Number(this.attend !== undefined), ...this.accumulated, ...this.slowAccumulators, ...this.hbm.standing(now), ...this.fifo.standing(now),
+      this.value, this.waiter, this.visible.map((time) => Math.max(0, time - this.accounted)), this.accounted - now, this.lanes[queueIndex.col]!.state === laneState.joining ? this.joined - now : 0,
+      this.window.pc, this.window.first, this.window.rows, Number(this.attend !== undefined), this.accumulated, this.slowAccumulators, ...this.hbm.standing(now), ...this.fifo.standing(now),
     ];
   }
 

@@ -1,3 +1,5 @@
+import type { Standing } from './standing.ts';
+
 /**
  * One chip's weight FIFO and matrix pipe, tile by tile. A load takes its cycles as soon as the load before it is done and one of the
  * FIFO's `depth` places is free. From the FIFO a tile moves into the array's shadow registers at the rate it was loaded at, its rows passing
@@ -74,10 +76,10 @@ export class WeightFifo {
   }
 
   /** All that decides what comes, times from `now` on: tiles and entries from the next on around. */
-  standing(now: number): readonly number[] {
+  standing(now: number): Standing {
     const around = (column: ArrayLike<number>, first: number, from: number): readonly number[] => Array.from(column, (_, i) => column[(first + i) & this.#mask]! - from);
     return [
-      ...around(this.#loaded, this.#nextLoad, now), ...around(this.#moving, this.#nextLoad, 0), ...around(this.#started, this.#nextLoad, now), ...around(this.#entryTiles, this.#entriesIn, 0),
+      around(this.#loaded, this.#nextLoad, now), around(this.#moving, this.#nextLoad, 0), around(this.#started, this.#nextLoad, now), around(this.#entryTiles, this.#entriesIn, 0),
       Math.min(this.#nextLoad, this.#places), this.#nextLoad - this.#nextPop, this.#entriesIn - this.#entriesOut, this.#loadLeft, this.#loadCycles, this.#lastStart - now, this.#multiplyLeft, this.#streamCycles,
       this.loadTime - now, this.multiplyTime - now, this.waited, Number(this.loading), Number(this.multiplying),
     ];

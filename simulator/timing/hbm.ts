@@ -1,3 +1,5 @@
+import type { Standing } from './standing.ts';
+
 /** A flow ends at the first whole cycle at or after its last byte, less this for rounding. */
 const tolerance = 1e-6;
 
@@ -55,8 +57,8 @@ export class SharedHbm {
   }
 
   /** All that decides what comes: the flows, and since when they run. */
-  standing(now: number): readonly number[] {
-    return [...this.#remaining, ...this.#cap, ...this.#rate, this.#active === 0 ? 0 : now - this.#clock];
+  standing(now: number): Standing {
+    return [this.#remaining, this.#cap, this.#rate, this.#active === 0 ? 0 : now - this.#clock];
   }
 
   /** Puts everything off by `cycles`. */

@@ -1,3 +1,5 @@
+import type { Standing } from './standing.ts';
+
 /** Events ordered by time: a queue becomes free (`pc` -1), or the posts of the instruction at `pc` of a queue become visible. */
 export class EventHeap {
   #times = new Float64Array(256);
@@ -56,7 +58,7 @@ export class EventHeap {
   }
 
   /** All events, in the order that decides which of one time comes first; times from `now` on. */
-  standing(now: number): readonly number[] {
+  standing(now: number): Standing {
     const standing: number[] = [];
     for (let at = 0; at < this.#size; at++) standing.push(this.#times[at]! - now, this.#queues[at]!, this.#pcs[at]!);
     return standing;

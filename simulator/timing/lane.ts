@@ -1,5 +1,6 @@
 import { callsMax, type Queue, queues } from '../../isa-spec/instructions.ts';
 import { registerMax, scalars } from '../../isa-spec/scalars.ts';
+import type { Standing } from './standing.ts';
 import { actionCode, pathOf, type Stream } from './stream.ts';
 
 /** Why a queue is not at work: it waits for a post of that queue, or one of these. */
@@ -102,12 +103,12 @@ export class Lane {
   }
 
   /** All that decides what comes but since when: times from `now` on, the outermost loop's index from `turn` on. */
-  standing(now: number, turn: number): readonly number[] {
+  standing(now: number, turn: number): Standing {
     const { depth, calls, indices } = this;
     const outer = depth === 0 ? -1 : this.loopLevel[0];
     return [
       this.pc, this.state, this.blockedOn, this.slot, depth, calls, this.frame, this.path, Math.max(0, this.complete - now),
-      ...this.loopStart.subarray(0, depth), ...[this.callBack, this.callFrame, this.callPath, this.callDepth].flatMap((column) => [...column.subarray(0, calls)]), ...indices.map((index, level) => (level === outer ? index - turn : index)), ...this.registers, ...this.predicates,
+      this.loopStart.subarray(0, depth), ...[this.callBack, this.callFrame, this.callPath, this.callDepth].map((column) => column.subarray(0, calls)), indices.map((index, level) => (level === outer ? index - turn : index)), this.registers, this.predicates,
     ];
   }
 

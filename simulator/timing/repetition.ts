@@ -2,13 +2,14 @@ import type { StrideSet } from '../../isa-spec/instructions.ts';
 import type { Chip } from './chip.ts';
 import type { EventHeap } from './heap.ts';
 import { type Lane, queueIndex } from './lane.ts';
+import { numbersOf } from './standing.ts';
 
 /** A moment at which all that goes on may come again: what decides what comes, and what has added up. */
 type Moment = {
   readonly now: number;
   readonly turn: number;
   readonly instructions: number;
-  readonly standing: readonly number[];
+  readonly standing: Float64Array;
   readonly lanes: readonly { readonly since: number; readonly issued: number }[];
   readonly chips: readonly { readonly columns: readonly Float64Array[]; readonly totals: Chip['totals']; readonly busy: number }[];
 };
@@ -54,13 +55,14 @@ export class Repetition {
       return undefined;
     }
     const before = this.#before;
-    const here = this.#moment(now, instructions);
-    const turns = before === undefined ? 0 : here.turn - before.turn;
+    const turns = before === undefined ? 0 : this.#lead.turn - before.turn;
     if (before === undefined || turns <= 0 || turns > patience) {
-      this.#before = here;
+      this.#before = this.#moment(now, instructions);
       return undefined;
     }
-    if (!this.#isAgain(before, here) || !this.#lanes.every((lane) => isAlike(lane, turns))) return undefined;
+    if (!this.#lanes.every((lane) => isAlike(lane, turns))) return undefined;
+    const here = this.#moment(now, instructions);
+    if (!this.#isAgain(before, here)) return undefined;
     const times = this.#lanes.reduce((least, { depth, turn, loopCount }) => (depth === 0 ? least : Math.min(least, Math.floor((loopCount[0]! - 1 - turn) / turns))), Infinity);
     this.#found = here;
     return { cycles: now - before.now, instructions: instructions - before.instructions, times };
@@ -93,7 +95,7 @@ export class Repetition {
     const { turn } = this.#lead;
     return {
       now, turn, instructions,
-      standing: [...this.#chips.flatMap((chip) => chip.standing(now)), ...this.#lanes.flatMap((lane) => lane.standing(now, turn)), ...this.#events.standing(now)],
+      standing: numbersOf([...this.#chips.flatMap((chip) => chip.standing(now)), ...this.#lanes.flatMap((lane) => lane.standing(now, turn)), ...this.#events.standing(now)]),
       lanes: this.#lanes.map(({ since, issued }) => ({ since, issued })),
       chips: this.#chips.map((chip) => ({ columns: sumsOf(chip).map((column) => column.slice()), totals: { ...chip.totals }, busy: chip.hbm.busy })),
     };

@@ -111,7 +111,9 @@ function pairsOf(chip: ChipView, conflicts: readonly Conflict[]): Pairs {
     const sites = (table[queue]![pc] ??= []);
     let site = sites.find((one) => one.other === other);
     if (site === undefined) sites.push((site = { other, byPc: chip.queues[other]!.code.map(() => undefined) }));
-    (site.byPc[otherPc] ??= []).push(pair);
+    const pairs = site.byPc[otherPc];
+    if (pairs === undefined) site.byPc[otherPc] = [pair];
+    else pairs.push(pair);
   };
   for (const { a, aPc, aEffect, b, bPc, bEffect } of conflicts) {
     add(a, aPc, b, bPc, { mine: aEffect, theirs: bEffect });
