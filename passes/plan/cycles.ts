@@ -34,11 +34,11 @@ export function vectorOf({ operands }: OpOf<'norm' | 'quantise'>, kind: keyof ty
 }
 
 /**
- * A product of a part's rows: cycles the arrays are occupied; cycles from its first row to its last, but that a FIFO of its first weights may have been loaded before; and what comes after. A gang of arrays has
- * as many as a power of two for each tile across, and takes a row, or a row of weights, a cycle: so one gang of all tiles takes so long, and several no less than the time of a load each.
+ * A product of a part's rows: cycles the arrays are occupied; cycles from its first row to its last; of those the `deep` that one of its columns, or of its rows, takes to go through all of k; the cycles that several groups of columns take longer (`apart`); and what comes after. A gang of arrays has
+ * as many as a power of two for each tile across, and takes a row, or a row of weights, a cycle: so one gang of all tiles takes so long, and several no less than the time of a load each. Each tile is loaded from the FIFO once the one before it is at work: only the first may be there when its rows come.
  */
-export function productOf(op: OpOf<'linear'>, window: Window): { readonly occupied: number; readonly wait: number; readonly latency: number } {
-  const { module, machine: { arrays: { count, size, bf16Rate }, weightFifoTiles, syncCycles } } = window;
+export function productOf(op: OpOf<'linear'>, window: Window): { readonly occupied: number; readonly wait: number; readonly deep: number; readonly apart: number; readonly latency: number } {
+  const { module, machine: { arrays: { count, size, bf16Rate }, syncCycles } } = window;
   const [x, w] = op.operands.map((value) => module.types[value] as TensorType) as [TensorType, TensorType];
   const slow = w.dtype === 'bf16' ? 1 / bf16Rate.value : 1;
   const side = size.value;
@@ -48,9 +48,10 @@ export function productOf(op: OpOf<'linear'>, window: Window): { readonly occupi
   const [arrays, load] = [count.value, side * slow];
   const shared = (slow * across * rows) / arrays;
   const gangs = Math.ceil(across / arrays);
-  const one = gangs > 1 ? Infinity : Math.max(load, (slow * rows) / 2 ** Math.floor(Math.log2(arrays / across)));
-  const many = Math.max(Math.max(2, gangs) * load, shared);
-  return { occupied: deep * Math.min(one, many), wait: Math.max(deep * shared, Math.max(0, deep - weightFifoTiles.value - 1) * gangs * load), latency: 2 * side - 2 + pipeline + 2 * syncCycles.value };
+  const stream = gangs > 1 ? Infinity : (slow * rows) / 2 ** Math.floor(Math.log2(arrays / across));
+  const [one, many] = [Math.max(load, stream), Math.max(Math.max(2, gangs) * load, shared)];
+  const [together, apart] = [(deep - 1) * one + stream, Math.max(deep * shared, (deep * Math.max(2, gangs) - 1) * load)];
+  return { occupied: deep * Math.min(one, many), wait: Math.min(together, apart), deep: (deep - 1) * load, apart: Math.max(0, apart - together), latency: 2 * side - 2 + pipeline + 2 * syncCycles.value };
 }
 
 /** Cycles the attention unit takes, and bytes of keys and values it reads: of each sequence the longer of its products, in which a tile of keys takes as long as its queries or as it is loaded, and its exponentials. */
