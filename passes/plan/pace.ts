@@ -9,7 +9,7 @@ export type Pace = { readonly machine: Machine; readonly step: readonly StepSequ
 
 /**
  * Seconds ops take in a step, by estimate: each engine works as fast as it can, and nobody waits but for what the parts of a step make wait. Weights are read once a part, those of the head once. In one part products and
- * attention take turns, each as long as its own work or its own reading takes; of several, one's are beside the other's. An array of attention takes as long as it multiplies, or as
+ * attention take turns, each as long as its own work or its own reading takes; of several, one's are beside the other's, and share HBM. An array of attention takes as long as it multiplies, or as
  * it loads keys and values: for few queries that is longer.
  */
 export const secondsOf = (ops: readonly GraphOp[], module: GraphModule, pace: Pace): number => secondsOfWork(workOf(ops, module, pace.step, pace.machine), pace);
@@ -23,5 +23,15 @@ export function secondsOfWork(work: Readonly<Work>, { machine, parts, runBytes =
   const weights = (work.weights * parts + work.picked + work.rows) / stream;
   const keys = work.keys / (rates.hbm * efficiencyOf(machine, runBytes));
   const link = work.link / rates.link;
-  return parts === 1 ? Math.max(products, weights, link) + Math.max(attention, keys) : Math.max(products, attention, weights + keys, link);
+  return parts === 1 ? Math.max(products, weights, link) + Math.max(attention, keys) : Math.max(products, besideEachOther(attention, keys, weights), link);
+}
+
+/**
+ * Seconds that attention and the bringing of weights take beside each other, if each would take so many alone, of those of attention `keys` to read: weights come evenly all the time t, and keys get what they leave of HBM; while attention multiplies what it
+ * has read, they leave it unused. So t = (attention - keys) + keys / (1 - weights / t).
+ */
+function besideEachOther(attention: number, keys: number, weights: number): number {
+  const multiplying = Math.max(0, attention - keys);
+  const all = multiplying + keys + weights;
+  return (all + Math.sqrt(all ** 2 - 4 * multiplying * weights)) / 2;
 }
