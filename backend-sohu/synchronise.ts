@@ -36,15 +36,17 @@ type Edge = { readonly from: Step; readonly to: Step; readonly poster: Queue; re
  * the earlier's next turn: tokens given in advance before the loop (`distance` of them: a ring of that many slots, else
  * one) and taken back after it. A ring has two semaphores for the whole step: its slots that are filled, and those that are free, all of
  * them before the first is filled: that of weights, that of accumulators. What fills a slot does so until the next op empties it. Where a second queue has a share in all slots
- * that a loop fills, it has two semaphores of its own, and begins once what empties them comes to the loop: all that was in them before has been read by then. Every token flows forward in program order, so running the program in order never blocks; with
+ * that a loop fills, it has two semaphores of its own, and begins once what empties them comes to the loop: all that was in them before has been read by then. Slots that are read again, by ops
+ * that fill none, are filled no sooner than all those are done. Every token flows forward in program order, so running the program in order never blocks; with
  * one waiting queue a semaphore, then nor does any other schedule.
  */
 export function synchronise(module: TileModule, layout: Layout, lineBytes: number): Synchronised {
   const leaves = leavesOf(module);
   const accesses = leaves.flatMap((leaf) => accessesOfLeaf(leaf, module, lineBytes));
   const isRing = ({ buffer }: Access): boolean => module.buffers[buffer]?.role === 'ring';
-  const edges = prune(conflicts(accesses.filter((access) => !isRing(access)), layout).flatMap(([a, b]) => order(a, b, module)));
-  return assign(edges, accesses.filter(isRing), module);
+  const ringed = accesses.filter(isRing);
+  const edges = prune([...conflicts(accesses.filter((access) => !isRing(access)), layout), ...readAgain(ringed)].flatMap(([a, b]) => order(a, b, module)));
+  return assign(edges, ringed, module);
 }
 
 /** Whether a queue has a part in a node. */
@@ -106,6 +108,15 @@ function conflicts(accesses: readonly Access[], layout: Layout): readonly (reado
     }
   });
   return pairs;
+}
+
+/** Pairs of what fills slots of a ring and what reads them after another has, the first earlier in program order. */
+function readAgain(ringed: readonly Access[]): readonly (readonly [Access, Access])[] {
+  return [...new Set(ringed.map(({ buffer }) => buffer))].flatMap((buffer) => {
+    const turns = ringed.filter((access) => access.buffer === buffer);
+    const again = turns.filter(({ writes }, i) => !writes && turns[i - 1]?.writes === false);
+    return again.flatMap((reader) => turns.flatMap((one) => (!one.writes ? [] : [one.leaf.at < reader.leaf.at ? [one, reader] as const : [reader, one] as const])));
+  });
 }
 
 function order(a: Access, b: Access, module: TileModule): readonly Edge[] {
@@ -183,7 +194,9 @@ function assign(groups: readonly Edge[][], ringed: readonly Access[], module: Ti
     return ids[index];
   };
   for (const buffer of new Set(ringed.map((access) => access.buffer))) {
-    const { name, depth } = module.buffers[buffer] as TileModule['buffers'][number];
+    const { name, depth: slots } = module.buffers[buffer] as TileModule['buffers'][number];
+    // What fills a longer one is no further ahead than a semaphore counts.
+    const depth = Math.min(countMax, slots);
     const turns = ringed.filter((access) => access.buffer === buffer);
     const [main, reader] = [turns.find(({ writes }) => writes), turns.find(({ writes }) => !writes)] as [Access, Access];
     const emptying = reader.leaf.queue;

@@ -9,7 +9,7 @@ import type { Decision } from '../passes/plan/decisions.ts';
 import { shapesOfBins } from '../passes/plan/experts.ts';
 import { type Cut, cutProduct, type MatmulShape, type Pieces, pieceCount, pitchFieldMax } from '../passes/plan/matmul.ts';
 import { runOf } from '../passes/plan/pages.ts';
-import type { TilingPlan } from '../passes/plan/tiling.ts';
+import type { Homes, TilingPlan } from '../passes/plan/tiling.ts';
 import type { Compiled, Stage } from './compile.ts';
 import type { Mapping } from './mapping.ts';
 import type { Workload } from './workload.ts';
@@ -38,12 +38,12 @@ export type StageTiling = {
 
 /**
  * A product; of experts, that of one bin. Row tiles are outermost, in each groups of columns (n), in each chunks of k. `arrays`: tiles along n at once, times so many groups of arrays that share the
- * rows. `aside`: tiles of a chunk that the other queue of loads brings. `slots` of the ring, of all row tiles; `streamed`: how many times the weights are read. Cycles: estimated, of all row tiles.
+ * rows. `aside`: tiles of a chunk that the other queue of loads brings. `slots` of the ring, of all row tiles; `streamed`: how many times the weights are read; `held`: by the first part for all. Cycles: estimated, of all row tiles.
  */
 export type Product = {
   readonly op: string; readonly weight: string; readonly rows: number; readonly k: number; readonly columns: number; readonly gated: boolean;
   readonly arrays: { readonly across: number; readonly sharing: number }; readonly rowTile: number; readonly rowTiles: number; readonly groups: Pieces; readonly chunks: Pieces;
-  readonly aside: number; readonly slots: number; readonly streamed: number; readonly arrayCycles: number; readonly hbmCycles: number; readonly boundBy: 'arrays' | 'hbm';
+  readonly aside: number; readonly slots: number; readonly streamed: number; readonly held: boolean; readonly arrayCycles: number; readonly hbmCycles: number; readonly boundBy: 'arrays' | 'hbm';
 };
 
 /** Attention: `window` query rows at a time, keys and values appended so many rows at a time, in pages of `pageRows` rows: `runBytes` in a row in HBM. The keys of a row are attended to by one instruction. */
@@ -69,27 +69,27 @@ export function tilingOf({ stages, workload }: Pick<Compiled, 'stages' | 'worklo
       return {
         stages: stages.flatMap((stage, i) => (stage.plan === plan ? [i] : [])), plan,
         sram: { bytes: machine.sram.bytes.value, peakBytes: layout.sramPeakBytes },
-        products: plan.decisions.flatMap((decision) => productsOf(decision, on)),
+        products: plan.decisions.flatMap((decision) => productsOf(decision, plan.homes, on)),
         attentions: attentionsOf(tile, plan, on), rings: ringsOf(tile, machine), values: valuesOf(tile, plan, machine),
       };
     }),
   };
 }
 
-function productsOf(decision: Decision, machine: Machine): readonly Product[] {
-  if (decision.kind === 'product') return decision.settled === undefined ? [] : [productOf(decision.op, decision.what, { of: decision.of, cut: decision.settled }, machine)];
+function productsOf(decision: Decision, { held }: Homes, machine: Machine): readonly Product[] {
+  if (decision.kind === 'product') return decision.settled === undefined ? [] : [productOf(decision.op, decision.what, { of: decision.of, cut: decision.settled, held: held.includes(decision.what) }, machine)];
   if (decision.kind !== 'bins' || decision.settled === undefined) return [];
   const { op, of, settled: { size, gate, down } } = decision;
   const shapes = shapesOfBins(of, size, machine);
   const each = `of each of ${binsOf({ ...of, max: of.rows, size })} bins`;
-  return [productOf(op, `gate and up, ${each}`, { of: shapes.gate, cut: gate }, machine), productOf(op, `down, ${each}`, { of: shapes.down, cut: down }, machine)];
+  return [productOf(op, `gate and up, ${each}`, { of: shapes.gate, cut: gate, held: false }, machine), productOf(op, `down, ${each}`, { of: shapes.down, cut: down, held: false }, machine)];
 }
 
-function productOf(op: string, weight: string, { of, cut }: { readonly of: MatmulShape; readonly cut: Cut }, machine: Machine): Product {
+function productOf(op: string, weight: string, { of, cut, held }: { readonly of: MatmulShape; readonly cut: Cut; readonly held: boolean }, machine: Machine): Product {
   const { rowTile, rowTiles, split, groups, chunks, tilesPerUnit, aside, arrayCycles, streamCycles } = cutProduct(of, cut, machine);
   return {
     op, weight, rows: of.rows, k: of.k, columns: of.columns, gated: of.gated, arrays: { across: groups.size * tilesPerUnit, sharing: 2 ** split }, rowTile, rowTiles, groups, chunks,
-    aside, slots: rowTiles * pieceCount(groups) * pieceCount(chunks), streamed: rowTiles, arrayCycles: Math.round(rowTiles * arrayCycles), hbmCycles: Math.round(rowTiles * streamCycles), boundBy: arrayCycles >= streamCycles ? 'arrays' : 'hbm',
+    aside, slots: rowTiles * pieceCount(groups) * pieceCount(chunks), streamed: rowTiles, held, arrayCycles: Math.round(rowTiles * arrayCycles), hbmCycles: Math.round(rowTiles * streamCycles), boundBy: arrayCycles >= streamCycles ? 'arrays' : 'hbm',
   };
 }
 

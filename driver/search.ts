@@ -21,7 +21,7 @@ export type Searched = { readonly tried: readonly Tried[]; readonly best: { read
 /** How much more than what bounds the fastest so far must bound one that divides layers over more chips, and so waits more for the link, to be tried. */
 const worthDividing = 1.05;
 /** How much faster than the fastest so far other steps must be by estimate, in which nobody waits, to be tried. */
-const worthTrying = 1.05;
+const worthTrying = 1.02;
 
 /** One step tells alternatives apart. */
 const triedSteps = 1;

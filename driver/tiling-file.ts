@@ -30,7 +30,7 @@ const decision: Check<Settled> = (value, at, problems) => {
 };
 
 const homes: Check<Homes> = (value, at, problems) => {
-  const found = record({ stageBytes: numberFrom(0, 2 ** 50), ringDepth: count, pieceColumns: count, spilled: listOf(text), parts: listOf(record({ first: count, rows: count })), ahead: count, haste: nameOf(hastes), parked: nameOf(parkings), lent: numberFrom(0, 2 ** 16) })(value, at, problems);
+  const found = record({ stageBytes: numberFrom(0, 2 ** 50), ringDepth: count, pieceColumns: count, spilled: listOf(text), parts: listOf(record({ first: count, rows: count })), ahead: count, haste: nameOf(hastes), parked: nameOf(parkings), lent: numberFrom(0, 2 ** 16), held: listOf(text) })(value, at, problems);
   return found as unknown as Homes;
 };
 

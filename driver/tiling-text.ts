@@ -1,5 +1,6 @@
 import type { Decision } from '../passes/plan/decisions.ts';
 import { pieceCount, type Pieces } from '../passes/plan/matmul.ts';
+import { heldSuffix } from '../passes/tile/matmul.ts';
 import type { Try } from '../passes/plan/tiling.ts';
 import { binary, grouped, plural } from '../report/format.ts';
 import type { StageTiling, TilingExplained } from './explain-tiling.ts';
@@ -17,12 +18,12 @@ function stageText({ stages, plan: { homes, tries, decisions }, sram, products, 
     ...(tries.length === 0 ? [] : ['  tried   all in SRAM; then', ...tries.map((one) => `    ${tryText(one)}`)]),
     ...section('products: row tiles, in each groups of columns, in each chunks of k', ['rows x k x columns', 'arrays', 'row tiles', 'groups', 'chunks', 'slots', 'weights read', 'cycles'], products.map((one) => [
       `${one.op} ${shortName(one.weight)}`, `${one.rows} x ${one.k} x ${one.columns}${one.gated ? ' gated' : ''}`, `${one.arrays.across} x ${one.arrays.sharing}`, tiles(one.rowTile, one.rowTiles), piecesText(one.groups), piecesText(one.chunks),
-      String(one.slots), `${one.streamed === 1 ? 'once' : `${one.streamed} times`}${one.aside === 0 ? '' : `, ${one.aside} tiles of a chunk aside`}`, `${grouped(Math.max(one.arrayCycles, one.hbmCycles))} ${one.boundBy}`,
+      String(one.slots), `${one.held ? 'once for all parts' : one.streamed === 1 ? 'once' : `${one.streamed} times`}${one.aside === 0 ? '' : `, ${one.aside} tiles of a chunk aside`}`, `${grouped(Math.max(one.arrayCycles, one.hbmCycles))} ${one.boundBy}`,
     ])),
     ...section('attention', ['queries', 'heads', 'at once', 'keys, values at once', 'page', 'run'], attentions.map((one) => [
       one.op, String(one.rows), `${one.heads} x ${one.headDim}, ${one.kvHeads} KV`, plural(one.window, 'row'), `${one.append.keys}, ${one.append.values}`, plural(one.pageRows, 'row'), `${grouped(one.runBytes)} B`,
     ])),
-    ...section('brought ahead, as soon as a slot is free', ['slots', 'bytes', 'queues', 'ahead'], rings.map((one) => [one.name, String(one.slots), grouped(one.bytes), one.queues.join(', '), `${grouped(one.aheadCycles)} cycles of HBM, ${plural(one.aheadOps, 'op')}`])),
+    ...section('brought ahead, as soon as a slot is free', ['slots', 'bytes', 'queues', 'ahead'], rings.map((one) => [ringName(one.name), String(one.slots), grouped(one.bytes), one.queues.join(', '), `${grouped(one.aheadCycles)} cycles of HBM, ${plural(one.aheadOps, 'op')}`])),
     ...section('values', ['bytes', 'in', 'from ... to'], values.map((one) => [one.name, grouped(one.bytes), one.why === '' ? one.space.toUpperCase() : `${one.space.toUpperCase()}, ${one.why}`, [...new Set(one.live.map(({ from, to }) => (from === to ? from : `${from} ... ${to}`)))].join(', ')])),
     ...section('rows staged from and to HBM', ['rows', 'row tiles', 'bytes a row'], stagedRows(decisions).map(({ op, what, rows, rowTile, bytesPerRow }) => [`${op} ${what}`, String(rows), tiles(rowTile, Math.ceil(rows / rowTile)), grouped(bytesPerRow)])),
   ].join('\n');
@@ -30,6 +31,9 @@ function stageText({ stages, plan: { homes, tries, decisions }, sram, products, 
 
 /** `q_proj|k_proj` of `model.layers.self_attn.q_proj.weight|model.layers.self_attn.k_proj.weight.e4m3`. */
 const shortName = (weight: string): string => weight.split('|').map((name) => name.split(' ').map((word) => word.split('.').findLast((part) => !['weight', 'e4m3', 'bf16'].includes(part)) ?? word).join(' ')).join('|');
+
+/** `down_proj, held` of `layers.mlp.down_proj.weight.e4m3.held`. */
+const ringName = (name: string): string => (name.endsWith(heldSuffix) ? `${shortName(name.slice(0, -heldSuffix.length))}, held` : name);
 
 const tiles = (size: number, count: number): string => (count === 1 ? String(size) : `${size} x ${count}`);
 const piecesText = (of: Pieces): string => (pieceCount(of) === 1 ? String(of.full * of.size + of.tail) : `${of.size} x ${of.full}${of.tail === 0 ? '' : ` + ${of.tail}`}`);

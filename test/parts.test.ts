@@ -11,7 +11,9 @@ import { tiny } from '../isa-spec/machines/tiny.ts';
 import { encodeStepBlock } from '../isa-spec/step-block.ts';
 import { ungroup } from '../passes/group.ts';
 import { deciding } from '../passes/plan/decisions.ts';
+import { holdable } from '../passes/plan/hold.ts';
 import { parkings } from '../passes/plan/tiling.ts';
+import { heldSuffix } from '../passes/tile/matmul.ts';
 import { hastes, partsOf } from '../passes/tile/parts.ts';
 import { tile } from '../passes/tile/tile.ts';
 import { createMachineState, imageSource } from '../simulator/functional/machine-state.ts';
@@ -32,22 +34,34 @@ const kv = new KvState();
 const wanted = steps.map((step) => interpret(graph, step, { weights: new WeightValues(weights, 1), arithmetic: 'normative', state: kv }).get('logits')?.data);
 
 const bounds = { ...smallBounds, tokens: 24 };
-const ways = [
+const none = (): readonly string[] => [];
+const ways = ([
   ...[1, 2, 3].flatMap((ahead) => parkings.map((parked) => ({ count: 4, ahead, haste: 'none' as const, parked }))),
   ...hastes.flatMap((haste) => parkings.map((parked) => ({ count: 2, ahead: 1, haste, parked }))),
   ...(['some', 'most'] as const).map((haste) => ({ count: 4, ahead: 1, haste, parked: 'aside' as const })),
-];
+] as const).map((way) => ({ ...way, holds: 'nothing', held: none }));
+/** Weights of a layer that the first part leaves the others: some, or all. */
+const holding = [
+  { holds: 'queries, keys, values', held: ([qkv]: readonly string[]) => [qkv as string] },
+  { holds: 'what is quantised as it is made', held: (all: readonly string[]) => all.filter((what) => what.endsWith(' to codes')) },
+  { holds: 'all', held: (all: readonly string[]) => all },
+].flatMap((of) => [
+  ...hastes.map((haste) => ({ ...of, count: 2, ahead: 1, haste, parked: 'no' as const })),
+  { ...of, count: 2, ahead: 1, haste: 'none' as const, parked: 'attending' as const },
+  { ...of, count: 3, ahead: 2, haste: 'none' as const, parked: 'no' as const },
+]);
 
-it.each(ways)('$count parts, queries $ahead turns ahead, haste: $haste, parked: $parked: the bits of the graph, and proved', ({ count, ahead, haste, parked }) => {
+it.each([...ways, ...holding])('$count parts, queries $ahead turns ahead, haste: $haste, parked: $parked, held: $holds: the bits of the graph, and proved', ({ count, ahead, haste, parked, held }) => {
   const module = ungroup(graph);
-  const { homes } = fitted(graph, machine, 0.25, 1, { ...bounds, parts: count }).plan;
+  const { homes, decisions } = fitted(graph, machine, 0.25, 1, { ...bounds, parts: count }).plan;
   expect(partsOf(module, bounds.tokens, count, machine)).toHaveLength(count);
-  const asked = { ...homes, ahead, haste, parked };
+  const asked = { ...homes, ahead, haste, parked, held: held(holdable(decisions, count, machine).map(({ weight }) => weight)) };
   const { tile: made, graph: lowered } = tile(module, { machine, bounds, chips: 1 }, asked, deciding(machine, asked));
   expect(made.buffers.some(({ name }) => name.endsWith('.parked'))).toBe(parked !== 'no');
   const placed = placedOn(made, machine);
   const program = readContainer(writeContainer(buildProgram([placed], machine, 'step', {})));
   expect(verify(program)).toEqual([]);
+  expect(made.buffers.filter(({ name }) => name.endsWith(heldSuffix))).toHaveLength(asked.held.length);
   expect(queues.some((queue) => decodeAll(program.code[0]![0]![queue].words, queue).some(({ op }) => op === 'call'))).toBe(count === 4);
   const image = Uint8Array.from(Buffer.concat([...packWeights(made, placed.layout, { graph: lowered, values: new WeightValues(weights, 1), tile: made.tile, lineBytes: machine.sram.lineBytes.value }, 0)]));
   for (const schedule of [roundRobin, early, late]) {

@@ -28,7 +28,7 @@ export function firstFit(claims: readonly Claim[], capacity: number): { readonly
 }
 
 /** The most that claims need at a time. */
-function mostTogether(claims: readonly Claim[]): number {
+export function mostTogether(claims: readonly Claim[]): number {
   const changes = claims.flatMap(({ size, spans }) => spans.flatMap(({ from, to }) => [[from, size], [to + 1, -size]] as const)).toSorted(([a, more], [b, less]) => a - b || more - less);
   let [now, most] = [0, 0];
   for (const [, size] of changes) most = Math.max(most, (now += size));

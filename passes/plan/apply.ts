@@ -3,8 +3,10 @@ import { lending, lendings } from '../../isa-spec/machine.ts';
 import { partsOf } from '../tile/parts.ts';
 import { tile, type Tiled, type TileTarget } from '../tile/tile.ts';
 import { decided, noted, NotThePlan } from './decisions.ts';
-import { attempt, bytesTogether, overflow, stripedColumns } from './fit.ts';
+import { stripedColumns } from './fit.ts';
+import { holdable } from './hold.ts';
 import { pieceSizes, ringMost } from './matmul.ts';
+import { attempt, bytesTogether, overflow } from './room.ts';
 import type { Answers, Homes, TilingPlan, Try } from './tiling.ts';
 
 /** A module as a plan has it lowered; `plan`: as it was applied, with what was asked. */
@@ -26,6 +28,10 @@ export function applyGiven(module: GraphModule, target: TileTarget, plan: Answer
   const fault = faultOfHomes(plan.homes, module, target);
   if (fault !== undefined) throw new NotThePlan(fault);
   const fit = apply(module, target, plan);
+  const { held, parts } = plan.homes;
+  const may = holdable(fit.plan.decisions, parts.length, machine).map(({ weight }) => weight);
+  const stray = held.find((weight) => !may.includes(weight));
+  if (stray !== undefined) throw new NotThePlan(`\`${stray}\` is held, which not every part of several multiplies all its rows by at once`);
   const crowd = overflow(fit.tile, machine);
   if (crowd !== undefined) throw new NotThePlan(`what is alive together takes ${bytesTogether(crowd, fit.tile, machine)} bytes of SRAM, and there are ${machine.sram.bytes.value}`);
   return fit;

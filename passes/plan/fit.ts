@@ -1,20 +1,20 @@
 import type { Diagnostics } from '../../diagnostics/diagnostic.ts';
 import { allOps, type GraphModule } from '../../ir/graph/module.ts';
 import { formatBytes } from '../../isa-spec/fields.ts';
-import { lending, type Machine } from '../../isa-spec/machine.ts';
-import { firstFit, meet } from '../../ir/tile/first-fit.ts';
-import { bufferLines } from '../../ir/tile/footprint.ts';
-import { accessesOf, lifetimes } from '../../ir/tile/lifetimes.ts';
+import { lending } from '../../isa-spec/machine.ts';
+import { accessesOf } from '../../ir/tile/lifetimes.ts';
 import { allTileOps, type Buffer, type BufferId, type TileModule } from '../../ir/tile/module.ts';
 import type { StepSequence } from '../../ir/step.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { sizeOf } from '../rewrite.ts';
-import { DoesNotFit, MustSpill } from '../tile/lowering.ts';
+import { MustSpill } from '../tile/lowering.ts';
 import { fellowsOf, type Haste, partsOf } from '../tile/parts.ts';
-import { tile, type Tiled, type TileTarget } from '../tile/tile.ts';
+import { tile, type TileTarget } from '../tile/tile.ts';
 import { deciding, noted } from './decisions.ts';
 import { hasteOf } from './haste.ts';
+import { holding } from './hold.ts';
 import { pieceColumns, ringDepths } from './matmul.ts';
+import { attempt, bytesTogether, overflow } from './room.ts';
 import type { Homes, TilingPlan, Try } from './tiling.ts';
 
 /** Turns that queries need be ahead at the most: more of them wait. */
@@ -44,7 +44,7 @@ export function fit(module: GraphModule, { lent = 0, ...asked }: FitTarget, diag
   if (plan !== undefined) {
     const { parts, spilled, parked, ahead } = plan.homes;
     const deeper = stageShareDeep === undefined || spilled.length > 0 || parked !== 'no' ? undefined : fitParts(module, { ...target, stageShare: stageShareDeep }, parts, 'busy');
-    return deeper?.homes.parked === 'no' && deeper.homes.ahead === ahead ? deeper : plan;
+    return holding(module, target, deeper?.homes.parked === 'no' && deeper.homes.ahead === ahead ? deeper : plan);
   }
   diagnostics.report({
     code: 'E4001',
@@ -99,7 +99,7 @@ function fitParts(module: GraphModule, target: FitTarget & Pick<Homes, 'lent'>, 
     const [ringDepth] = depths;
     const [way] = ways;
     if (ringDepth === undefined || way === undefined) return undefined;
-    const homes: Homes = { stageBytes, ringDepth, pieceColumns: stripedColumns(module) ?? pieceColumns(machine, rows, { stageBytes, ringDepth }), spilled: [...spilled], parts, haste, ...way, lent };
+    const homes: Homes = { stageBytes, ringDepth, pieceColumns: stripedColumns(module) ?? pieceColumns(machine, rows, { stageBytes, ringDepth }), spilled: [...spilled], parts, haste, ...way, lent, held: [] };
     const { settle, decisions } = noted(deciding(machine, homes));
     const tiled = attempt(() => tile(module, target, homes, settle));
     if (tiled === undefined) {
@@ -151,32 +151,6 @@ function waysOf(count: number, wish: Wish): readonly Way[] {
   const ways: readonly Way[] = [{ ahead: most, parked: 'no' }, ...(count > 1 ? parked : []), ...(count > 2 ? aside : [])];
   return ways.filter(({ ahead, haste = 'none' }) => (wish === 'busy' ? ahead >= busy && haste === 'none' : wish !== 'hasty' || haste !== 'none'));
 }
-
-/** What lowering makes; what it needs in HBM; undefined if an op has no room. */
-export function attempt(lower: () => Tiled): Tiled | MustSpill | undefined {
-  try {
-    return lower();
-  } catch (error) {
-    if (error instanceof DoesNotFit) return undefined;
-    if (error instanceof MustSpill) return error;
-    throw error;
-  }
-}
-
-/** The SRAM buffers alive together with the first that finds no room; undefined when all do. */
-export function overflow(module: TileModule, machine: Machine): readonly BufferId[] | undefined {
-  const line = machine.sram.lineBytes.value;
-  const live = lifetimes(module).filter(({ buffer }) => module.buffers[buffer]?.space === 'sram');
-  const claims = live.map(({ buffer, spans }) => ({ size: bufferLines(module.buffers[buffer] as Buffer, line), spans }));
-  const fitted = firstFit(claims, Math.floor(machine.sram.bytes.value / line));
-  if ('addresses' in fitted) return undefined;
-  const failed = live[fitted.failed];
-  return live.filter(({ spans }) => failed !== undefined && meet(spans, failed.spans)).map(({ buffer }) => buffer);
-}
-
-/** Bytes of SRAM of buffers. */
-export const bytesTogether = (crowd: readonly BufferId[], module: TileModule, { sram: { lineBytes } }: Machine): number =>
-  crowd.reduce((sum, id) => sum + bufferLines(module.buffers[id] as Buffer, lineBytes.value) * lineBytes.value, 0);
 
 /**
  * The value to live in HBM, and how many ops touch it. Not what is multiplied, if there is another: its rows must come back whole, and the products' row tiles would be

@@ -185,6 +185,12 @@ export function cutProduct(shape: MatmulShape, cut: Cut, machine: Machine): Matm
   };
 }
 
+/** Bytes of SRAM that all weights of a product so cut take, a slot for every chunk of each group. */
+export function bytesHeld(shape: MatmulShape, cut: Cut, machine: Machine): number {
+  const { groups, chunks, tilesPerUnit } = cutProduct(shape, cut, machine);
+  return pieceCount(groups) * pieceCount(chunks) * groups.size * chunks.size * tilesPerUnit * tileBytesOf(machine, shape.elementBytes);
+}
+
 /** What of a cut the machine cannot do; undefined if it can. Whether SRAM has the room is another matter. */
 export function faultOfCut(shape: MatmulShape, { rowTile, split, groupUnits, chunkTiles, aside }: Cut, machine: Machine): string | undefined {
   const side = machine.arrays.size.value;

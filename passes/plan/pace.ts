@@ -23,7 +23,8 @@ export function secondsOfWork(work: Readonly<Work>, { machine, parts, runBytes =
   const weights = (work.weights * parts + work.picked + work.rows) / stream;
   const keys = work.keys / (rates.hbm * efficiencyOf(machine, runBytes));
   const link = work.link / rates.link;
-  return parts === 1 ? Math.max(products, weights, link) + Math.max(attention, keys) : Math.max(products, besideEachOther(attention, keys, weights), link);
+  if (parts === 1) return Math.max(products, weights, link) + Math.max(attention, keys);
+  return Math.max(products, link, besideEachOther(attention, keys, weights));
 }
 
 /**

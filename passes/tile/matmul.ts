@@ -1,6 +1,7 @@
 import type { GraphOp, OpOf } from '../../ir/graph/module.ts';
 import type { Affine, BufferId, Packing, Region, RowBound } from '../../ir/tile/module.ts';
 import type { TensorType, ValueId } from '../../ir/types.ts';
+import type { Weight } from '../../ir/weights.ts';
 import { type Format, formatBytes } from '../../isa-spec/fields.ts';
 import { cutProduct, type MatmulPlan, type MatmulShape, pieceCount, pieceTotal } from '../plan/matmul.ts';
 import { sizeOf } from '../rewrite.ts';
@@ -12,7 +13,7 @@ import { add, affine, shift, times } from './writer.ts';
 
 /**
  * linear -> weight tiles streamed through the arrays: row tiles; in each, column groups; in each, k chunks accumulate and
- * one drain finishes. Operands in HBM pass through stages. What is only read to be quantised in blocks is so as it is drained, and
+ * one drain finishes. Weights that are held the first part of a step brings, and leaves in slots of their own for the others. Operands in HBM pass through stages. What is only read to be quantised in blocks is so as it is drained, and
  * is never whole.
  */
 export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
@@ -46,11 +47,12 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
     const settled = low.settle('product', what, of);
     return settled === undefined ? undefined : cutProduct(of, settled, low.machine);
   };
-  const drained = into === undefined ? undefined : lastApart(cut(`${weight.name} to codes`, { ...shape, stagedBytesPerRowAndColumn: into.stagedBytes, ...beside([into.codes, into.scales]), groupStep: Math.max(1, into.pieces.columns / side) }));
+  const drained = into === undefined ? undefined : lastApart(cut(drainedName(weight), { ...shape, stagedBytesPerRowAndColumn: into.stagedBytes, ...beside([into.codes, into.scales]), groupStep: Math.max(1, into.pieces.columns / side) }));
   const whole = drained === undefined ? { out: low.place(result), residual: residualValue === undefined ? undefined : low.place(residualValue) } : undefined;
   const staged = whole === undefined ? [] : [whole.out, ...(whole.residual === undefined ? [] : [whole.residual])].filter(inHbm);
   const plan = drained ?? cut(weight.name, { ...shape, stagedBytesPerRowAndColumn: staged.reduce((sum, place) => sum + 2 * bytesOf(place), 0), ...beside(staged), groupStep: 1 });
   if (plan === undefined) throw new DoesNotFit();
+  const what = drained === undefined ? weight.name : drainedName(weight);
   if (whole?.residual !== undefined) sameHome(low, whole.out, whole.residual);
   if (drained !== undefined) for (const done of [quantiser as GraphOp, ...(into?.gather?.ops ?? [])]) low.done.add(done);
   const nest = new MatmulNest(low, plan, operands, { max: plan.rowTile, of: countOf(type) });
@@ -66,7 +68,10 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
     packing: { kind: 'tiles', weight: name, groupTiles, chunkTiles: plan.chunks.size, gated: op.attrs.gated },
   });
   const chunks = pieceCount(plan.groups) * pieceCount(plan.chunks);
-  const ring = write.slots(`weights.${format}`, plan.rowTiles * chunks, () => ({ format, rows: chunkRows, columns: side * side, depth: low.homes.ringDepth }));
+  const isHeld = low.layer.looped && low.homes.held.includes(what);
+  const isBrought = !isHeld || low.part?.first === 0;
+  const slots = isHeld ? { name: `${name}${heldSuffix}`, count: isBrought ? chunks : 0, depth: chunks } : { name: `weights.${format}`, count: plan.rowTiles * chunks, depth: low.homes.ringDepth };
+  const ring = write.slots(slots.name, slots.count, () => ({ format, rows: chunkRows, columns: side * side, depth: slots.depth }));
   const params = !op.attrs.scaled && bias === undefined ? undefined : nest.params({ kind: 'params', weight: name, bias: bias === undefined ? '' : weightNameOf(low, bias), groupTiles, gated: op.attrs.gated, scale: op.attrs.scaled }, instances);
   const [acc] = accumulators(low, [plan], plan.rowTiles) as [(nTiles: number, group: Group) => Region];
   const rowScale = scalesOfX === undefined ? undefined : inBlocks ? low.onesOf(countOf(type)) : low.list(scalesOfX);
@@ -78,13 +83,13 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
       const accRegion = acc(nTiles, group);
       eachChunk(low, plan, group, ({ first, chunkTiles, accumulate, ringSlot, kLast, column }) => {
         const count = chunkTiles * nTiles;
-        const stage = write.region(ring.buffer, affine(0), count, side * side, { ...(low.homes.ringDepth === 1 ? {} : { slot: shift(ringSlot, ring.first) }), reach: chunkRows });
+        const stage = write.region(ring.buffer, affine(0), count, side * side, { ...(slots.depth === 1 ? {} : { slot: shift(ringSlot, ring.first) }), reach: chunkRows });
         const whole: RowBound = { max: count, of: 'all' };
         const bring = (from: number, size: number): void =>
           write.op('load', {}, { from: write.region(tiles, instanceRow(low, tilesPerInstance, shift(first, from)), size, side * side), out: { ...stage, row: affine(from), rows: size } }, { max: size, of: 'all' });
         const aside = group.looped && plan.aside > 0 ? Math.max(1, Math.floor((count * plan.aside) / chunkRows)) : 0;
-        bring(0, count - aside);
-        if (aside > 0) bring(count - aside, aside);
+        if (isBrought) bring(0, count - aside);
+        if (isBrought && aside > 0) bring(count - aside, aside);
         const ones = inBlocks ? low.ones(blocksIn(chunkTiles * side), blocksIn(nTiles * side)) : undefined;
         write.op('weights', { kTiles: chunkTiles, nTiles, split: plan.split }, { from: stage, scales: ones }, whole);
         const k = (chunkTiles - 1) * side + kLast;
@@ -104,6 +109,12 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
     });
   });
 }
+
+/** What names of rings of weights that are held end in. */
+export const heldSuffix = '.held';
+
+/** What is settled of a product that is quantised as it is drained. */
+const drainedName = ({ name }: Pick<Weight, 'name'>): string => `${name} to codes`;
 
 /**
  * Slots of the ring of accumulators for products that take turns, `turns` times over; of each, those of a column group. It is one ring for the whole step, so that the first group

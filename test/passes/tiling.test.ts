@@ -68,7 +68,7 @@ const homes = (change: Partial<Homes>) => (plan: TilingPlan): TilingPlan => ({ .
 
 /** Plans no planner would make, all of which a machine can do. */
 const changes: Readonly<Record<string, (plan: TilingPlan) => TilingPlan>> = {
-  'products of fewer rows at a time': cuts(({ rowTile }) => ({ rowTile: Math.ceil(rowTile / 3) })),
+  'products of fewer rows at a time': (plan) => homes({ held: [] })(cuts(({ rowTile }) => ({ rowTile: Math.ceil(rowTile / 3) }))(plan)),
   'rows staged, and attending, one at a time': (plan) => ({ ...plan, decisions: plan.decisions.map((decision) => (decision.kind === 'rows' && decision.settled !== undefined ? { ...decision, settled: { rowTile: 1 } } : decision)) }),
   'narrow groups': cuts(({ groupUnits }, { groupStep }) => ({ groupUnits: Math.min(groupUnits, groupStep) })),
   'short chunks': cuts(({ chunkTiles }, of) => ({ chunkTiles: Math.min(chunkTiles, of.chunkTiles ?? 1) })),
@@ -115,6 +115,7 @@ describe('what is no plan for a module is refused', () => {
     ['pieces that have not their scales on a line', /pieces of 100 columns/, homes({ pieceColumns: 100 })],
     ['parts the step is not in', /parts of 7, 13 rows, where the step's are of 16/, homes({ parts: [{ first: 0, rows: 7 }, { first: 7, rows: 13 }] })],
     ['stages of nothing', /stages of 0 bytes/, homes({ stageBytes: 0 })],
+    ['held for nobody', /`layer.*` is held, which not every part of several multiplies/, (of) => homes({ held: [first?.what ?? ''] })(of)],
   ])('%s', (_, message, change) => {
     expect(() => applied(whole, change(plan))).toThrow(NotThePlan);
     expect(() => applied(whole, change(plan))).toThrow(message);

@@ -1,0 +1,61 @@
+import type { GraphModule } from '../../ir/graph/module.ts';
+import type { BufferId, TileModule } from '../../ir/tile/module.ts';
+import type { Machine } from '../../isa-spec/machine.ts';
+import { tile, type TileTarget } from '../tile/tile.ts';
+import { type Decision, deciding, noted } from './decisions.ts';
+import { bytesHeld } from './matmul.ts';
+import { attempt, bytesTogether, overflow, roomIn } from './room.ts';
+import type { Homes, TilingPlan } from './tiling.ts';
+
+/** Choices of weights that are tried, those of most bytes first: what is left then is not worth a try. */
+const choicesMost = 4;
+/** A weight ring of so many slots may be half as deep for what is held instead. */
+const deepEnough = 8;
+
+/**
+ * A plan by which the first part of several leaves the others as many of a layer's weights as there is room for besides all else: these are brought once, and not once a part.
+ * None of them where SRAM is short as it is. `target`: as the plan was made for.
+ */
+export function holding(module: GraphModule, target: TileTarget, plan: TilingPlan): TilingPlan {
+  const { machine } = target;
+  const { homes, tries, decisions } = plan;
+  if (homes.parts.length === 1 || homes.spilled.length > 0 || homes.parked !== 'no') return plan;
+  const lowered = (some: Pick<Homes, 'held' | 'ringDepth'>): (TilingPlan & { readonly tile: TileModule }) | undefined => {
+    const kept = { ...homes, ...some };
+    const { settle, decisions: settled } = noted(deciding(machine, kept));
+    const tiled = attempt(() => tile(module, target, kept, settle));
+    return tiled !== undefined && 'tile' in tiled ? { homes: kept, tries, decisions: settled, tile: tiled.tile } : undefined;
+  };
+  const before = lowered(homes);
+  if (before === undefined) return plan;
+  // Rings have smaller slots where the products that need the largest do without.
+  const most = roomIn(before.tile, machine) + ringBytes(before.tile, machine);
+  const choices = subsets(holdable(decisions, homes.parts.length, machine)).filter((some) => some.length > 0 && bytesOf(some) <= most).toSorted((a, b) => bytesOf(b) - bytesOf(a));
+  const depths = homes.ringDepth < deepEnough ? [homes.ringDepth] : [homes.ringDepth, homes.ringDepth / 2];
+  for (const some of choices.slice(0, choicesMost)) {
+    for (const ringDepth of depths) {
+      const held = lowered({ ringDepth, held: some.map(({ weight }) => weight) });
+      if (held !== undefined && overflow(held.tile, machine) === undefined) return { homes: held.homes, tries, decisions: held.decisions };
+    }
+  }
+  return plan;
+}
+
+/** A weight, and the bytes of SRAM it takes to hold it. */
+type Holdable = { readonly weight: string; readonly bytes: number };
+
+/** Weights that each of several parts multiplies all its rows by at once. */
+export function holdable(decisions: readonly Decision[], parts: number, machine: Machine): readonly Holdable[] {
+  const products = decisions.filter((one): one is Extract<Decision, { kind: 'product' }> => one.kind === 'product');
+  return [...new Set(products.map(({ what }) => what))].flatMap((weight) => {
+    const all = products.filter(({ what }) => what === weight);
+    const [{ of, settled }] = all as [(typeof all)[number]];
+    return parts === 1 || all.length < parts || settled === undefined || settled.rowTile < of.rows ? [] : [{ weight, bytes: bytesHeld(of, settled, machine) }];
+  });
+}
+
+const bytesOf = (some: readonly Holdable[]): number => some.reduce((sum, { bytes }) => sum + bytes, 0);
+
+const ringBytes = (module: TileModule, machine: Machine): number => bytesTogether(module.buffers.flatMap(({ role, space }, id) => (role === 'ring' && space === 'sram' ? [id as BufferId] : [])), module, machine);
+
+const subsets = <T>(all: readonly T[]): readonly (readonly T[])[] => all.reduce<readonly (readonly T[])[]>((some, one) => [...some, ...some.map((of) => [...of, one])], [[]]);
