@@ -119,7 +119,7 @@ export function pieceColumns(machine: Machine, rows: number, { stageBytes, ringD
 
 /**
  * The cut with the fewest estimated cycles among those that fit `stageBytes` of SRAM (half for the weight ring) and two
- * banks of accumulators; undefined if none does. Estimate: the larger of array time and weight streaming, per pass.
+ * banks of accumulators, its chunks as many as have to be and alike: the first is brought soonest; undefined if none does. Estimate: the larger of array time and weight streaming, per pass.
  */
 export function planMatmul(shape: MatmulShape, machine: Machine, { stageBytes, ringDepth }: Staging): Cut | undefined {
   const side = machine.arrays.size.value;
@@ -140,7 +140,8 @@ export function planMatmul(shape: MatmulShape, machine: Machine, { stageBytes, r
     const perRow = shape.stagedBytesPerRow + shape.stagedBytesPerRowAndColumn * groupUnits * side;
     const rowsMax = Math.min(shape.rows, rowsFieldMax, 2 ** split * Math.floor(machine.accumulatorRows.value / 2), perRow === 0 ? shape.rows : Math.floor(stageBytes / 2 / perRow));
     if (rowsMax < 1) continue;
-    const chunkTiles = shape.chunkTiles !== undefined ? leastChunk : Math.min(kTiles, kTilesMax, Math.floor(slotTiles / (groupUnits * tilesPerUnit)), Math.floor(rowsFieldMax / (groupUnits * tilesPerUnit)));
+    const chunkMost = Math.min(kTiles, kTilesMax, Math.floor(slotTiles / (groupUnits * tilesPerUnit)), Math.floor(rowsFieldMax / (groupUnits * tilesPerUnit)));
+    const chunkTiles = shape.chunkTiles !== undefined ? leastChunk : Math.ceil(kTiles / Math.ceil(kTiles / chunkMost));
     const cut: Cut = { rowTile: Math.ceil(shape.rows / Math.ceil(shape.rows / rowsMax)), split, groupUnits, chunkTiles, aside: 0 };
     const { rowTiles, cycles } = estimate(shape, cut, machine);
     // Of equals the one that streams the weights less often.
