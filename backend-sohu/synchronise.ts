@@ -4,6 +4,7 @@ import { accessesOf } from '../ir/tile/lifetimes.ts';
 import { type Buffer, type BufferId, isLoop, type Region, type TileLoop, type TileModule, type TileNode, type TileOp } from '../ir/tile/module.ts';
 import { queueOf } from '../ir/tile/queue.ts';
 import { type Layout, overlap } from './allocate.ts';
+import { unimplied } from './implied.ts';
 
 /** Tokens a queue takes before, or gives after, its part of a node. */
 export type Marks = ReadonlyMap<TileNode | 'end', ReadonlyMap<Queue, readonly Mark[]>>;
@@ -26,7 +27,7 @@ type Access = { readonly leaf: Leaf; readonly buffer: BufferId; readonly writes:
 type Span = readonly [from: number, to: number];
 
 /** Order between two queues in one block: after its child `from`, before its child `to`; of the same iteration, or `distance` later ones of `carrier`. */
-type Edge = { readonly from: Step; readonly to: Step; readonly poster: Queue; readonly waiter: Queue; readonly carrier: TileLoop | undefined; readonly distance: number; readonly why: string };
+export type Edge = { readonly from: Step; readonly to: Step; readonly poster: Queue; readonly waiter: Queue; readonly carrier: TileLoop | undefined; readonly distance: number; readonly why: string };
 
 /**
  * Orders every two accesses of the same memory, one of them a write, by different queues.
@@ -45,8 +46,8 @@ export function synchronise(module: TileModule, layout: Layout, lineBytes: numbe
   const accesses = leaves.flatMap((leaf) => accessesOfLeaf(leaf, module, lineBytes));
   const isRing = ({ buffer }: Access): boolean => module.buffers[buffer]?.role === 'ring';
   const ringed = accesses.filter(isRing);
-  const edges = prune([...conflicts(accesses.filter((access) => !isRing(access)), layout), ...readAgain(ringed)].flatMap(([a, b]) => order(a, b, module)));
-  return assign(edges, ringed, module);
+  const groups = unimplied(prune([...conflicts(accesses.filter((access) => !isRing(access)), layout), ...readAgain(ringed)].flatMap(([a, b]) => order(a, b, module))));
+  return assign(groups, ringed, module);
 }
 
 /** Whether a queue has a part in a node. */
@@ -150,7 +151,7 @@ const groupKey = (edge: Edge, ids: (node: TileLoop | 'root') => number): string 
   [ids(edge.from.block), edge.poster, edge.waiter, edge.carrier === undefined ? '' : ids(edge.carrier), edge.distance].join(' ');
 
 /** Drops an edge when another of its group posts no earlier and is waited for no later. */
-function prune(edges: readonly Edge[]): readonly Edge[][] {
+function prune(edges: readonly Edge[]): readonly (readonly Edge[])[] {
   const numbers = new Map<TileLoop | 'root', number>();
   const ids = (node: TileLoop | 'root'): number => {
     if (!numbers.has(node)) numbers.set(node, numbers.size);
@@ -180,7 +181,7 @@ function listed<K, V>(lists: Map<K, V[]>, key: K): V[] {
  * Gives each group a semaphore. Both queues of a group pass through the program in the same order, so the k-th wait is met by
  * the k-th post, and groups of the same queues in loops one after the other may share a semaphore.
  */
-function assign(groups: readonly Edge[][], ringed: readonly Access[], module: TileModule): Synchronised {
+function assign(groups: readonly (readonly Edge[])[], ringed: readonly Access[], module: TileModule): Synchronised {
   const marks = { before: { waits: new MarkTable(), posts: new MarkTable() }, after: { waits: new MarkTable(), posts: new MarkTable() } };
   const semaphores: Semaphore[] = [];
   const byPair = new Map<string, number[]>();
@@ -222,7 +223,7 @@ function assign(groups: readonly Edge[][], ringed: readonly Access[], module: Ti
       }
     }
   }
-  const scopes = new Map<TileLoop | 'root', Edge[][]>();
+  const scopes = new Map<TileLoop | 'root', (readonly Edge[])[]>();
   for (const group of groups) {
     const [edge] = group;
     if (edge === undefined) continue;
@@ -254,7 +255,7 @@ function assign(groups: readonly Edge[][], ringed: readonly Access[], module: Ti
 }
 
 /** Edges of a group that one semaphore counts, in order. */
-function countable(group: readonly Edge[]): readonly Edge[][] {
+function countable(group: readonly Edge[]): readonly (readonly Edge[])[] {
   const most = Math.max(1, Math.floor(countMax / Math.max(1, group[0]?.distance ?? 1)));
   return Array.from({ length: Math.ceil(group.length / most) }, (_, i) => group.slice(i * most, (i + 1) * most));
 }

@@ -3,7 +3,7 @@ import type { Haste } from '../tile/parts.ts';
 import type { Decision, Settled } from './decisions.ts';
 import type { Staging } from './matmul.ts';
 
-/** What of what parts carry is parked in HBM: nothing; what nobody needs from a part's queries to its next product; or all that nobody adds to. */
+/** What of what parts carry is parked in HBM: nothing; what nobody needs from a part's queries to its next product; or all that nobody adds to, and the angles rows are rotated by. */
 export const parkings = ['no', 'attending', 'aside'] as const;
 
 /**

@@ -44,8 +44,8 @@ export function tile(module: GraphModule, { machine, bounds, chips }: TileTarget
   return { tile: tiled, graph: lowering.module };
 }
 
-/** Where the cosines and sines of a rotation's angles are. */
-type Angles = Pick<OpOf<'rope'>['attrs'], 'frequencies' | 'amplitude'> & { readonly place: Place };
+/** Where the cosines and sines of a rotation's angles are, and, if they are parked, where from they are brought there. */
+type Angles = Pick<OpOf<'rope'>['attrs'], 'frequencies' | 'amplitude'> & { readonly place: Place; readonly parked: Place | undefined };
 
 /** A part of the step's rows: where its values are. `away`: what it carries is parked in its lots; `returning`: and comes back as it is added to. */
 type Part = { readonly rows: RowPart | undefined; readonly name: string; readonly storage: Storage; readonly scaleLists: Map<ValueId, BufferId>; readonly angles: Angles[]; readonly done: Set<GraphOp>; readonly lots: Map<BufferId, Place>; returning: boolean; away: boolean };
@@ -186,6 +186,7 @@ class GraphLowering {
     const labels = new Map(ops.map((inner) => [inner, `layer.${this.#labels++}.${inner.kind}`]));
     const moves = (part: Part, layer: Lowering['layer'], pairs: readonly (readonly [Place, Place])[]): void => pairs.forEach(([from, to]) => mapInto(this.#lowering(part, layer), 'copy', [from], to));
     const emit = (part: Part, layer: Lowering['layer'], some: readonly GraphOp[]): void => {
+      this.#bringAngles(some, part);
       for (const inner of some) {
         this.#op(inner, labels.get(inner) as string, part, layer);
         if (inner === ops.at(-1)) moves(part, layer, part.storage.leave(op));
@@ -236,9 +237,8 @@ class GraphLowering {
     const low = this.#lowering(part, outside);
     for (const value of loop.body.params) {
       const place = low.place(value);
-      const { space, name, format } = this.write.buffers[place.buffer] as Buffer;
-      if (space === 'hbm') continue;
-      const lot = part.lots.get(place.buffer) ?? { ...place, row: 0, column: 0, buffer: this.write.buffer({ name: `${name}.parked`, space: 'hbm', role: 'value', format, rows: rowLimit(low, place.of), columns: place.columns }) };
+      if ((this.write.buffers[place.buffer] as Buffer).space === 'hbm') continue;
+      const lot = part.lots.get(place.buffer) ?? this.#lotOf(low, place);
       part.lots.set(place.buffer, lot);
       if (how === 'leave') storeRows(low, place, lot);
       else loadRows(low, lot, place);
@@ -247,13 +247,14 @@ class GraphLowering {
   }
 
   #op(op: GraphOp, label: string, part: Part, layer: Lowering['layer']): void {
+    if (layer === outside) this.#bringAngles([op], part);
     this.write.label(`${label}${part.name}`, op.origin, part.rows);
     const low = this.#lowering(part, layer);
     switch (op.kind) {
       case 'embed': return lowerEmbed(low, op);
       case 'norm': return lowerNorm(low, op);
       case 'linear': return lowerLinear(low, op);
-      case 'rope': return lowerRope(low, op, this.#anglesOf(op, part));
+      case 'rope': return lowerRope(low, op, this.#anglesOf(op, part).place);
       case 'attention': return lowerAttention(low, op, this.#site(low, op));
       case 'sampleRows': return lowerSampleRows(low, op, this.#hostList('samples'), this.#sampled);
       case 'add':
@@ -328,10 +329,10 @@ class GraphLowering {
   }
 
   /** The cosines and sines of this step's positions: gathered once, used by every rotation with the same angles. */
-  #anglesOf(op: OpOf<'rope'>, part: Part): Place {
+  #anglesOf(op: OpOf<'rope'>, part: Part): Angles {
     const { frequencies, amplitude, positions } = op.attrs;
     const known = part.angles.find((one) => one.amplitude === amplitude && one.frequencies.length === frequencies.length && one.frequencies.every((frequency, i) => frequency === frequencies[i]));
-    if (known !== undefined) return known.place;
+    if (known !== undefined) return known;
     const name = `rope.${part.angles.length}`;
     const columns = 2 * frequencies.length;
     const weight: Weight = { name, dtype: 'f32', shape: [positions, columns], instances: [{ kind: 'rope', frequencies, positions, amplitude }] };
@@ -340,9 +341,27 @@ class GraphLowering {
     const place = part.storage.fresh(`${name}.angles`, 'f32', columns);
     this.write.label(`${name}${part.name}`, op.origin, part.rows);
     const low = this.#lowering(part, outside);
-    gatherInto(low, table, positions, low.list(op.operands[1] as ValueId), place);
-    part.angles.push({ frequencies, amplitude, place });
-    return place;
+    const parked = this.#homes.parked === 'aside' && this.write.buffers[place.buffer]?.space === 'sram' ? this.#lotOf(low, place) : undefined;
+    gatherInto(low, table, positions, low.list(op.operands[1] as ValueId), parked ?? place);
+    const made: Angles = { frequencies, amplitude, place, parked };
+    part.angles.push(made);
+    return made;
+  }
+
+  /** Brings back what the rotations among some ops take, before any of them is done. */
+  #bringAngles(ops: readonly GraphOp[], part: Part): void {
+    for (const { place, parked } of new Set(ops.flatMap((op) => (op.kind === 'rope' ? [this.#anglesOf(op, part)] : [])))) {
+      if (parked === undefined) continue;
+      const { name } = this.write.buffers[place.buffer] as Buffer;
+      this.write.label(name, { kind: 'none' }, part.rows);
+      loadRows(this.#lowering(part, outside), parked, place);
+    }
+  }
+
+  /** A place in HBM for what is parked. */
+  #lotOf(low: Lowering, place: Place): Place {
+    const { name, format } = this.write.buffers[place.buffer] as Buffer;
+    return { ...place, row: 0, column: 0, buffer: this.write.buffer({ name: `${name}.parked`, space: 'hbm', role: 'value', format, rows: rowLimit(low, place.of), columns: place.columns }) };
   }
 
   #site(low: Lowering, op: OpOf<'attention'>): AttentionSite {
