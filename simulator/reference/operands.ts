@@ -132,10 +132,14 @@ export function linesOf({ chip, queue }: Issuing, instruction: Extract<Instructi
     const [row, at] = [Math.floor(line / lines), line % lines];
     const inHbm = offset + (hbmRow(row) * hbmPitch + at) * lineBytes;
     const inSram = sram.at(sramLine + row * pitch + at, lineBytes);
+    if (!loads) {
+      // HBM serves requests in order: what comes after finds it there, whenever it is known to be.
+      region.write(inHbm, sram.views.u8.slice(inSram, inSram + lineBytes));
+      return () => {};
+    }
     const bytes = new Uint8Array(lineBytes);
-    if (loads) region.read(inHbm, lineBytes, bytes, 0);
-    else bytes.set(sram.views.u8.subarray(inSram, inSram + lineBytes));
-    return () => (loads ? sram.views.u8.set(bytes, inSram) : region.write(inHbm, bytes));
+    region.read(inHbm, lineBytes, bytes, 0);
+    return () => sram.views.u8.set(bytes, inSram);
   };
   const run = index === undefined && hbmPitch === lines ? rows * lines * lineBytes : lines * lineBytes;
   return { lines: rows * lines, move, run };
