@@ -1,14 +1,16 @@
 import { Diagnostics } from '../diagnostics/diagnostic.ts';
-import { compile, type Imported, type Target } from '../driver/compile.ts';
+import { compile, type Imported, type Stage, type Target } from '../driver/compile.ts';
 import { stageShare, stageShareDeep, stageShareRoomy } from '../driver/serving.ts';
 import { blankStep, boundsOf, freshTables } from '../driver/workload.ts';
 import { memoryFiles } from '../frontend/files.ts';
 import { importFolder } from '../frontend/huggingface/import.ts';
 import type { StepSequence } from '../ir/step.ts';
+import { lending } from '../isa-spec/machine.ts';
 import { sohu, sohu8 } from '../isa-spec/machines/sohu.ts';
 import type { Program } from '../isa-spec/program.ts';
 import { encodeStepBlock } from '../isa-spec/step-block.ts';
 import { type Floor, floorOf } from '../passes/plan/floor.ts';
+import { holdable } from '../passes/plan/hold.ts';
 import { severalParts } from '../passes/tile/parts.ts';
 import { criticalPathReport } from '../report/critical-path.ts';
 import { buildReport, type CostReport } from '../report/report.ts';
@@ -16,7 +18,7 @@ import type { TimingResult } from '../simulator/timing/result.ts';
 import { simulateTiming, timingDefaults } from '../simulator/timing/simulate.ts';
 
 /**
- * Models, phases and chips, and how near each step comes to its speed of light. Of those that stay far from it, `chain`: the share of the step that is work and latency one after the other, and whose; `hbm`: the share in which HBM is at work, weights read once a part; `floor`: how near any schedule could come, by the closed forms, and what bounds it (passes/plan/floor.ts): if SRAM held nothing but weights, and if it held none from part to part, as programs do. Run from a bundle; prints a Measured a line: of all, or of the model, phase and chips named. On several chips each stage of a
+ * Models, phases and chips, and how near each step comes to its speed of light. Of those that stay far from it, `chain`: the share of the step that is work and latency one after the other, and whose; `hbm`: the share in which HBM is at work, weights read once a part; `floor`: how near any schedule could come, by the closed forms, and what bounds it (passes/plan/floor.ts): if SRAM held nothing but weights, and if it held of them from part to part what the program does. Run from a bundle; prints a Measured a line: of all, or of the model, phase and chips named. On several chips each stage of a
  * pipeline runs such a step.
  */
 export type Measured = { readonly model: string; readonly phase: string; readonly chips: number; readonly parts: number; readonly share: number; readonly boundBy: string; readonly lost: string; readonly chain?: string; readonly hbm?: number; readonly floor?: string } | { readonly model: string; readonly phase: string; readonly chips: number; readonly refused: string };
@@ -69,8 +71,12 @@ function measured(imported: Imported, { sequences, context }: Phase, chips: numb
   const blocks = Array.from({ length: chips }, (_, chip) => encodeStepBlock({ ...tables, entry: program.entries.findIndex((entry) => entry.chips.includes(chip)) }));
   const timed = (path: boolean): TimingResult => simulateTiming(program, blocks, { ...timingDefaults, budget: 1e9, path });
   const timing = timed(false);
-  return timing.kind === 'fault' ? timing.fault.message : { report: buildReport(program, 0, timing, workload), parts: Math.max(...compiled.stages.map(({ plan }) => plan.homes.parts.length)), floor: () => [undefined, 0].map((held) => floorText(compiled.stages.map(({ graph }) => floorOf(graph, sequences, machine, held)), buildReport(program, 0, timing, workload))).join('; weights brought once a part, '), chain: () => (timing.instructions > mostRecorded ? '' : chainOf(program, timed(true))) };
+  return timing.kind === 'fault' ? timing.fault.message : { report: buildReport(program, 0, timing, workload), parts: Math.max(...compiled.stages.map(({ plan }) => plan.homes.parts.length)), floor: () => [undefined, heldBytes].map((held) => floorText(compiled.stages.map((stage) => floorOf(stage.graph, sequences, machine, held?.(stage))), buildReport(program, 0, timing, workload))).join('; with what is held, '), chain: () => (timing.instructions > mostRecorded ? '' : chainOf(program, timed(true))) };
 }
+
+/** Bytes of weights that a stage's program holds from part to part. */
+const heldBytes = ({ plan: { homes, decisions } }: Stage): number =>
+  holdable(decisions, homes.parts.length, lending(sohu, homes.lent)).filter(({ weight }) => homes.held.includes(weight)).reduce((sum, { bytes }) => sum + bytes, 0);
 
 /** `61 %, by its chain in 1`: of the slowest stage. */
 function floorText(stages: readonly Floor[], { timing: { speedOfLightSeconds } }: CostReport): string {

@@ -24,7 +24,6 @@ import { recognisePasses } from '../passes/recognise/pipeline.ts';
 import { roll } from '../passes/roll.ts';
 import { shard } from '../passes/shard.ts';
 import { cutOf } from '../passes/plan/cut.ts';
-import { lentFor } from '../passes/plan/lend.ts';
 import { type GraphStage, layerLoop, stagesOf } from '../passes/stage.ts';
 import { partsMax, partsSure } from '../passes/tile/parts.ts';
 import { reportUnlowerable } from '../passes/tile/tile.ts';
@@ -32,7 +31,7 @@ import { grouped } from '../report/format.ts';
 import { firstFinding } from '../verifier/verify.ts';
 import { type Phase, phases } from './options.ts';
 import { type Chips, type Kind, leastBytes, memoryOf, type MemoryMap, place } from './placement.ts';
-import type { Serving } from './serving.ts';
+import { lendingsOf, type Serving } from './serving.ts';
 import type { Workload } from './workload.ts';
 
 /** A model as a frontend hands it over: a source graph (`primitive`) or transformer rows, and its tensors if it has any. */
@@ -221,7 +220,7 @@ function program({ rows, whole, module }: Prepared & { readonly module: GraphMod
 }
 
 /** The matrix arrays lent to the attention unit: those asked for, or as the step is fastest. */
-export const lentOf = (module: GraphModule, { lent, machine, parts: asked }: Chips, { step, parts = asked }: Serving): number => lent ?? (step === undefined ? 0 : lentFor(module, { machine, step, parts })[0].lent);
+export const lentOf = (module: GraphModule, on: Chips & Pick<Target, 'precision'>, serving: Serving): number => on.lent ?? (serving.step === undefined ? 0 : lendingsOf(module, serving, on)[0].lent);
 
 /** What is in no more than so many parts. */
 const atMost = <T extends Partial<Pick<Chips, 'parts' | 'partsMost'>>>(of: T, most: number): T => ({

@@ -1,15 +1,14 @@
 import { Diagnostics } from '../diagnostics/diagnostic.ts';
 import { ungroup } from '../passes/group.ts';
 import type { LeastEngine } from '../passes/plan/least.ts';
-import { type Lent, lentFor } from '../passes/plan/lend.ts';
+import type { Lent } from '../passes/plan/lend.ts';
 import { type Pages, pagesOf } from '../passes/plan/pages.ts';
 import { duration, grouped, percent, si } from '../report/format.ts';
 import type { CostReport } from '../report/report.ts';
 import { type Compiled, compilePrepared, type Prepared, type Target } from './compile.ts';
 import { type Mapping, mappingText } from './mapping.ts';
-import { poolOf } from './serving.ts';
+import { lendingsOf, poolOf, steadyServing } from './serving.ts';
 import { steadyReport } from './steady-report.ts';
-import { steadyStep, takesMemory } from './workload.ts';
 import { type Bound, type Candidate, candidateOf, inOrder, isAlike, type Served, servedBy, type StepSize, stepSizeOf, type Way } from './ways.ts';
 
 /** An alternative: a mapping, its steps, and its pages or the arrays it lends where they are not the best; what bounds it, if it can be at all; the report of its program, if it was compiled; `why` not, or why there is none. */
@@ -127,8 +126,7 @@ function otherPages({ mapping, target, compiled: { normative, workload, program 
 /** Other numbers of arrays lent to the attention unit than those of the fastest, where they are not given. */
 function otherLendings({ mapping, target, compiled: { normative, workload, program } }: Best): readonly Tried[] {
   if (target.lent !== undefined || normative.caches.length === 0) return [];
-  const { machine, pp } = target;
-  const all = lentFor(ungroup(normative), { machine, step: steadyStep(workload, pp, takesMemory(normative)), parts: workload.parts ?? 1 });
+  const all = lendingsOf(ungroup(normative), { ...steadyServing(normative, workload, target), parts: workload.parts ?? 1 }, target);
   const chosen = all.find(({ lent }) => lent === program.entries[0]?.lent) as Lent;
   const why = ({ seconds }: Lent): string => `not compiled: a step of all layers in ~${duration(seconds)} by estimate, with ${chosen.lent === 0 ? 'none' : chosen.lent} in ~${duration(chosen.seconds)}`;
   return all.flatMap((other) => (other === chosen ? [] : [{ mapping, step: stepSizeOf(workload, mapping), lent: other.lent, report: undefined, why: why(other) }]));

@@ -3,7 +3,7 @@ import type { StepSequence } from '../ir/step.ts';
 import type { Precision } from '../passes/formats.ts';
 import { ungroup } from '../passes/group.ts';
 import { pagesOf } from '../passes/plan/pages.ts';
-import { lentFor } from '../passes/plan/lend.ts';
+import { type Lent, lentFor } from '../passes/plan/lend.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
 import { partsOf, severalParts } from '../passes/tile/parts.ts';
 import type { Chips } from './placement.ts';
@@ -28,10 +28,16 @@ export function steadyServing(module: GraphModule, workload: Workload, on: Chips
 
 export const poolOf = ({ isl, osl }: Workload, { pp, precision }: Chips & { readonly precision: Precision }): Omit<Pool, 'pageRows'> => ({ context: isl + osl, elementBytes: operandBytes[precision], stages: pp });
 
-/** Tokens a second by estimate: of all stages alike, each the share of the whole. */
-function estimateOf(module: GraphModule, { workload, step = [], bounds, parts = 1 }: Serving, on: Chips & { readonly precision: Precision }): number {
+/** The numbers of matrix arrays that may be lent to the attention unit, and how long a step of all layers takes then, by estimate: the best first. */
+export function lendingsOf(module: GraphModule, { workload, step = [], bounds, parts }: Serving, on: Chips & { readonly precision: Precision }): readonly [Lent, ...Lent[]] {
   const [pages] = pagesOf(module, on.machine, { ...poolOf(workload, on), sequences: bounds.sequences }, [bounds.pageRows]);
-  const all = lentFor(module, { machine: on.machine, step, parts, runBytes: pages?.runBytes ?? 0 });
+  return lentFor(module, { machine: on.machine, step, parts: parts ?? on.parts, runBytes: pages?.runBytes ?? 0 });
+}
+
+/** Tokens a second by estimate: of all stages alike, each the share of the whole. */
+function estimateOf(module: GraphModule, serving: Serving, on: Chips & { readonly precision: Precision }): number {
+  const { workload } = serving;
+  const all = lendingsOf(module, serving, on);
   const { seconds } = all.find(({ lent }) => lent === on.lent) ?? all[0];
   // Of pieces only the last of a prompt is given a token.
   const { prompts, promptRows } = countsOf(ofStage(workload, on.pp));
