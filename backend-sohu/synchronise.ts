@@ -38,7 +38,8 @@ export type Edge = { readonly from: Step; readonly to: Step; readonly poster: Qu
  * one) and taken back after it. A ring has two semaphores for the whole step: its slots that are filled, and those that are free, all of
  * them before the first is filled: that of weights, that of accumulators. What fills a slot does so until the next op empties it. Where a second queue has a share in all slots
  * that a loop fills, it has two semaphores of its own, and begins once what empties them comes to the loop: all that was in them before has been read by then. Slots that are read again, by ops
- * that fill none, are filled no sooner than all those are done. Every token flows forward in program order, so running the program in order never blocks; with
+ * that fill none, are filled no sooner than all those are done. Slots that a turn of the layer loop leaves out go by as tokens: what empties the ring gives them as its turn ends, what fills it
+ * takes them as it ends its own. Every token flows forward in program order, so running the program in order never blocks; with
  * one waiting queue a semaphore, then nor does any other schedule.
  */
 export function synchronise(module: TileModule, layout: Layout, lineBytes: number): Synchronised {
@@ -215,7 +216,16 @@ function assign(groups: readonly (readonly Edge[])[], ringed: readonly Access[],
       const nodes = module.body;
       marks.before.posts.add(nodes.find((node) => runsOn(node, emptying, module.buffers)) as TileNode, emptying, { semaphore: free, count: depth });
       marks.after.waits.add(nodes.findLast((node) => runsOn(node, filling, module.buffers)) as TileNode, filling, { semaphore: free, count: depth });
-      if (filling === main.leaf.queue) continue;
+      if (filling === main.leaf.queue) {
+        for (const loop of nodes.filter((node): node is TileLoop => isLoop(node) && node.level === 0)) {
+          const left = leftOut(turns.filter(({ leaf, writes }) => writes && leaf.path[0]?.node === loop));
+          if (left === 0) continue;
+          const last = (queue: Queue): TileNode => loop.body.findLast((node) => runsOn(node, queue, module.buffers)) as TileNode;
+          marks.after.posts.add(last(emptying), emptying, { semaphore: free, count: left });
+          marks.after.waits.add(last(filling), filling, { semaphore: free, count: left });
+        }
+        continue;
+      }
       const begun = make(emptying, filling, `begun: ${name}`);
       for (const loop of new Set(own.map((one) => one.loop as TileLoop))) {
         marks.before.posts.add(loop, emptying, { semaphore: begun, count: 1 });
@@ -258,6 +268,15 @@ function assign(groups: readonly (readonly Edge[])[], ringed: readonly Access[],
 function countable(group: readonly Edge[]): readonly (readonly Edge[])[] {
   const most = Math.max(1, Math.floor(countMax / Math.max(1, group[0]?.distance ?? 1)));
   return Array.from({ length: Math.ceil(group.length / most) }, (_, i) => group.slice(i * most, (i + 1) * most));
+}
+
+/** Slots of a ring that a turn of the layer loop goes by without filling them, of all that fill some in the loop. */
+function leftOut(fills: readonly Access[]): number {
+  const first = Math.min(...fills.map(({ slot: [base = 0] }) => base));
+  const last = Math.max(...fills.map(({ leaf: { path }, slot: [base = 0, , ...steps] }) =>
+    path.reduce((sum, { node }) => sum + (node === 'end' || !isLoop(node) || node.level === 0 ? 0 : (steps[node.level - 1] ?? 0) * (node.count - 1)), base)));
+  const step = fills[0]?.slot[1] ?? 0;
+  return step === 0 ? 0 : step - (last + 1 - first);
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Origin } from '../../diagnostics/diagnostic.ts';
 import { type Affine, type Buffer, type BufferId, isLoop, type Region, type RowBound, type RowPart, type TileLoop, type TileNode, type TileOpOf } from '../../ir/tile/module.ts';
 import type { TileAttrs, TileKind } from '../../ir/tile/ops.ts';
+import { ringMost } from '../plan/matmul.ts';
 
 /** An affine position: `base` plus steps of loop levels 0 to 3. */
 export const affine = (base: number, layer = 0, row = 0, group = 0, chunk = 0): Affine => ({ base, steps: [layer, row, group, chunk] });
@@ -98,8 +99,13 @@ export class TileWriter {
 
   /** The nodes of a layer loop, in whose every turn rings go on from where they were. */
   #goOn(before: ReadonlyMap<Ring, number>, count: number): readonly TileNode[] {
-    const taken = new Map([...this.#rings.values()].map((ring) => [ring.buffer, ring.next - (before.get(ring) ?? 0)]));
-    for (const ring of this.#rings.values()) ring.next += (count - 1) * (taken.get(ring.buffer) as number);
+    const taken = new Map<BufferId, number>();
+    for (const ring of this.#rings.values()) {
+      const first = before.get(ring) ?? 0;
+      const round = roundOf(ring.next - first, (this.buffers[ring.buffer] as Buffer).depth);
+      taken.set(ring.buffer, round);
+      ring.next = first + count * round;
+    }
     const moved = (nodes: readonly TileNode[]): readonly TileNode[] => nodes.map((node) => {
       if (isLoop(node)) return { ...node, body: moved(node.body) };
       const regions = Object.entries(node.regions as Readonly<Record<string, Region | undefined>>).map(([name, region]) => {
@@ -114,4 +120,13 @@ export class TileWriter {
   get nodes(): readonly TileNode[] {
     return [...this.#first, ...this.#nodes];
   }
+}
+
+/**
+ * Slots that a turn of the layer loop goes on by in a ring of which it fills so many: as many as bring it back to where it began, if that leaves out no more than a third
+ * of the ring and a semaphore counts those left out beside the others. Then all turns are alike, and who looks at a few of them (the verifier) has seen all.
+ */
+function roundOf(filled: number, depth: number): number {
+  const left = Math.ceil(filled / depth) * depth - filled;
+  return left <= Math.min(depth / 3, ringMost - depth) ? filled + left : filled;
 }
