@@ -26,19 +26,23 @@ const operations = { rms: 4, layer: 7, quantise: 3 } as const;
 /** Keys the attention unit reads, and works on, together. */
 export const keyBlock = 128;
 
-/** Cycles in which a window's rows are normed, or quantised. */
+/** Cycles in which a window's rows are normed, or quantised, but for what comes after. */
 export function vectorOf({ operands }: OpOf<'norm' | 'quantise'>, kind: keyof typeof operations, window: Window): number {
-  const { module, machine: { syncCycles, vectorLanes } } = window;
+  const { module, machine: { vectorLanes } } = window;
   const type = module.types[operands[0] as ValueId] as TensorType;
-  return pipeline + syncCycles.value + (rowsIn(type, window) * sizeOf(type.shape[1]) * operations[kind]) / vectorLanes.value;
+  return (rowsIn(type, window) * sizeOf(type.shape[1]) * operations[kind]) / vectorLanes.value;
 }
+
+/** Cycles from the last row of the vector unit, or of the epilogue, until another hears of it. */
+export const afterVector = ({ syncCycles }: Machine): number => pipeline + syncCycles.value;
 
 /**
  * A product of a part's rows: cycles the arrays are occupied; cycles from its first row to its last; of those the `deep` that one of its columns, or of its rows, takes to go through all of k; the cycles that several groups of columns take longer (`apart`); and what comes after. A gang of arrays has
  * as many as a power of two for each tile across, and takes a row, or a row of weights, a cycle: so one gang of all tiles takes so long, and several no less than the time of a load each. Each tile is loaded from the FIFO once the one before it is at work: only the first may be there when its rows come.
  */
 export function productOf(op: OpOf<'linear'>, window: Window): { readonly occupied: number; readonly wait: number; readonly deep: number; readonly apart: number; readonly latency: number } {
-  const { module, machine: { arrays: { count, size, bf16Rate }, syncCycles } } = window;
+  const { module, machine } = window;
+  const { arrays: { count, size, bf16Rate }, syncCycles } = machine;
   const [x, w] = op.operands.map((value) => module.types[value] as TensorType) as [TensorType, TensorType];
   const slow = w.dtype === 'bf16' ? 1 / bf16Rate.value : 1;
   const side = size.value;
@@ -51,7 +55,7 @@ export function productOf(op: OpOf<'linear'>, window: Window): { readonly occupi
   const stream = gangs > 1 ? Infinity : (slow * rows) / 2 ** Math.floor(Math.log2(arrays / across));
   const [one, many] = [Math.max(load, stream), Math.max(Math.max(2, gangs) * load, shared)];
   const [together, apart] = [(deep - 1) * one + stream, Math.max(deep * shared, (deep * Math.max(2, gangs) - 1) * load)];
-  return { occupied: deep * Math.min(one, many), wait: Math.min(together, apart), deep: (deep - 1) * load, apart: Math.max(0, apart - together), latency: 2 * side - 2 + pipeline + 2 * syncCycles.value };
+  return { occupied: deep * Math.min(one, many), wait: Math.min(together, apart), deep: (deep - 1) * load, apart: Math.max(0, apart - together), latency: 2 * side - 2 + syncCycles.value + afterVector(machine) };
 }
 
 /** Cycles the attention unit takes, and bytes of keys and values it reads: of each sequence the longer of its products, in which a tile of keys takes as long as its queries or as it is loaded, and its exponentials. */

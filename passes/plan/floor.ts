@@ -5,7 +5,7 @@ import { type Format, formatBytes } from '../../isa-spec/fields.ts';
 import { lending, lendings, type Machine } from '../../isa-spec/machine.ts';
 import { sizeOf } from '../rewrite.ts';
 import { layerLoop } from '../stage.ts';
-import { attentionOf, productOf, vectorOf, type Window, windowOf } from './cycles.ts';
+import { afterVector, attentionOf, productOf, vectorOf, type Window, windowOf } from './cycles.ts';
 import { leastOf } from './least.ts';
 import { efficiencyOf } from './pages.ts';
 
@@ -96,9 +96,11 @@ function chainOf({ params, ops, yields }: Block, window: Window, isAttending: bo
       if (op === next && isAttending) done = Math.max(done, began + waiting);
       const readers = readersOf(op.results[0] as ValueId);
       done += readers.length > 0 && readers.every((reader) => reader.kind === 'linear' || (reader.kind === 'quantise' && !isOfWholeRows(reader))) ? Math.min(latency, apart) : latency;
-    } else if (op.kind === 'norm') done += vectorOf(op, op.attrs.norm, window);
-    else if (op.kind === 'quantise' && isOfWholeRows(op)) done += vectorOf(op, 'quantise', window);
-    else if (op.kind === 'attention') done += (isAttending ? attendingOf(op, window) : 0) + 2 * hop + 3 * syncCycles.value;
+    } else if (op.kind === 'norm' || (op.kind === 'quantise' && isOfWholeRows(op))) {
+      done += vectorOf(op, op.kind === 'norm' ? op.attrs.norm : 'quantise', window);
+      // The vector unit itself hears of it at once.
+      if (op.results.flatMap(readersOf).every((reader) => !isOfWholeRows(reader))) done += afterVector(window.machine);
+    } else if (op.kind === 'attention') done += (isAttending ? attendingOf(op, window) : 0) + 2 * hop + 3 * syncCycles.value;
     for (const value of op.results) made.set(value, done);
     end = Math.max(end, done);
   }

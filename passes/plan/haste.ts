@@ -4,7 +4,7 @@ import type { RowPart } from '../../ir/tile/module.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
 import { layerLoop } from '../stage.ts';
 import { type Haste, layerCut } from '../tile/parts.ts';
-import { attentionOf, productOf, vectorOf, type Window, windowOf } from './cycles.ts';
+import { afterVector, attentionOf, productOf, vectorOf, type Window, windowOf } from './cycles.ts';
 
 /** The haste of the first of two parts with the queries of its next layer, in a step they are to be fast at: by how long the second still attends when the first has multiplied. */
 export function hasteOf(module: GraphModule, parts: readonly RowPart[], step: readonly StepSequence[], machine: Machine): Haste {
@@ -25,4 +25,4 @@ function attending(op: GraphOp, window: Window): number {
 }
 
 /** Products, and what the first of them waits for. */
-const multiplying = (op: GraphOp, window: Window): number => (op.kind === 'linear' ? productOf(op, window).occupied : op.kind === 'norm' ? vectorOf(op, op.attrs.norm, window) : 0);
+const multiplying = (op: GraphOp, window: Window): number => (op.kind === 'linear' ? productOf(op, window).occupied : op.kind === 'norm' ? vectorOf(op, op.attrs.norm, window) + afterVector(window.machine) : 0);
