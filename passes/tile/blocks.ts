@@ -30,10 +30,10 @@ export const blocksIn = (columns: number): number => Math.ceil(columns / blockSc
 /** Rows, what they are quantised to, and the scales of their blocks, from a piece's first column on. */
 export type Quantised = { readonly x: Region; readonly out: Region; readonly scales: Region };
 
-/** Quantises rows in blocks, piece by piece. */
-export function quantisePieces(low: Lowering, { x, out, scales }: Quantised, rows: RowBound, pieces = low.pieces): void {
+/** Quantises rows in blocks, piece by piece; so many of the first `ahead`, for who does not wait for the others. */
+export function quantisePieces(low: Lowering, { x, out, scales }: Quantised, rows: RowBound, pieces = low.pieces, ahead = 0): void {
   eachPiece(low, pieces, x.columns, (first, scale, columns) =>
-    low.write.op('quantiseBlocks', {}, { x: part(x, first, columns), out: part(out, first, columns), scales: part(scales, scale, blocksIn(columns)) }, rows),
+    low.write.op('quantiseBlocks', {}, { x: part(x, first, columns), out: part(out, first, columns), scales: part(scales, scale, blocksIn(columns)) }, rows), ahead,
   );
 }
 
@@ -48,10 +48,13 @@ export function collectScales(low: Lowering, { from, out }: { readonly from: Reg
 }
 
 /** Writes `body` for the pieces of a row: its first column, that of its scales, and its columns. */
-function eachPiece(low: Lowering, { columns: size, scales }: Pieces, columns: number, body: (first: Affine, scale: Affine, columns: number) => void): void {
+function eachPiece(low: Lowering, { columns: size, scales }: Pieces, columns: number, body: (first: Affine, scale: Affine, columns: number) => void, ahead = 0): void {
   const full = Math.floor(columns / size);
   const piece = (index: Affine, of: number): void => body(times(index, size), times(index, scales), of);
-  low.write.loop(3, 'pieces', full, () => piece(affine(0, 0, 0, 0, full > 1 ? 1 : 0), size));
+  const run = (from: number, count: number): void => low.write.loop(3, 'pieces', count, () => piece(affine(from, 0, 0, 0, count > 1 ? 1 : 0), size));
+  const first = Math.min(ahead, full);
+  run(0, first);
+  run(first, full - first);
   if (full * size < columns) piece(affine(full), columns - full * size);
 }
 

@@ -41,6 +41,8 @@ export type Lowering = {
   readonly tag: () => number;
   /** Ops that another has done already. */
   readonly done: Set<GraphOp>;
+  /** Codes whose pieces are all made of one group of columns, one after the other: the first is there before the others. Of other codes a group's are. */
+  readonly madeTogether: Set<ValueId>;
   /** The part of the step's rows that is worked on; undefined for all. */
   readonly part: RowPart | undefined;
   /** The instance of a weight or cache that is read: that of the iteration of the layer loop, `ahead` further on; outside of the loop, where no iteration counts, `ahead` itself. `beside`: what the attention of another part does meanwhile. */

@@ -55,6 +55,7 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
   const what = drained === undefined ? weight.name : drainedName(weight);
   if (whole?.residual !== undefined) sameHome(low, whole.out, whole.residual);
   if (drained !== undefined) for (const done of [quantiser as GraphOp, ...(into?.gather?.ops ?? [])]) low.done.add(done);
+  if (drained !== undefined && into?.gather === undefined && isOneGroup(drained)) low.madeTogether.add((quantiser as GraphOp).results[0] as ValueId);
   const nest = new MatmulNest(low, plan, operands, { max: plan.rowTile, of: countOf(type) });
   const name = weight.name;
   const kTiles = pieceTotal(plan.chunks);
@@ -95,7 +96,7 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
         const k = (chunkTiles - 1) * side + kLast;
         const scales = rowScales === undefined ? undefined : part(rowScales, times(column, low.pieces.scales / low.pieces.columns), blocksIn(k));
         write.op('multiply', { accumulate, split: plan.split, kTiles: chunkTiles, kLast, nTiles }, { a: part(rowRegionOfA, column, k), scales, acc: accRegion }, rows);
-      }, inBlocks);
+      }, !inBlocks ? 0 : low.madeTogether.has(x) ? 1 : Math.floor(plan.chunks.full / 2));
       const drain = (outRegion: Region, residualRegion: Region | undefined): void => {
         write.op(
           'drain',
@@ -139,6 +140,9 @@ function lastApart(plan: MatmulPlan | undefined): MatmulPlan | undefined {
   const { size, full } = plan.groups;
   return { ...plan, groups: { size, full: full - 1, tail: size } };
 }
+
+/** Whether all columns are made at once. */
+const isOneGroup = ({ groups }: MatmulPlan): boolean => pieceCount(groups) === 1;
 
 /** Where codes and scales of blocks go, in what format what is quantised comes, and how many bytes a column of a row takes in stages. */
 type IntoBlocks = { readonly codes: Place; readonly scales: Place; readonly format: Format; readonly pieces: Pieces; readonly gather: Gather | undefined; readonly stagedBytes: number };
@@ -189,8 +193,8 @@ export function eachGroup(low: Lowering, plan: MatmulPlan, body: (group: Group) 
   if (tail > 0) single(full, tail);
 }
 
-/** Writes `body` for the chunks of k of a column group; `inHalves`: those of the first half apart, which need not wait for what the second half multiplies. */
-export function eachChunk(low: Lowering, plan: MatmulPlan, group: Group, body: (chunk: Chunk) => void, inHalves = false): void {
+/** Writes `body` for the chunks of k of a column group; so many of the first `ahead` of the others: they need not wait for what those multiply. */
+export function eachChunk(low: Lowering, plan: MatmulPlan, group: Group, body: (chunk: Chunk) => void, ahead = 0): void {
   const side = low.machine.arrays.size.value;
   const nTiles = group.units * plan.tilesPerUnit;
   const tilesPerUnit = plan.tilesPerUnit * pieceTotal(plan.chunks);
@@ -205,7 +209,7 @@ export function eachChunk(low: Lowering, plan: MatmulPlan, group: Group, body: (
       body({ first: along(shift(groupStart, from * size * nTiles), looped * size * nTiles), chunkTiles: size, accumulate: from === 0 ? 'first' : 'yes', ringSlot: along(shift(ringStart, from), looped), kLast: side, column: affine(from * size * side, 0, 0, 0, looped * size * side) }),
     );
   };
-  const first = inHalves ? Math.floor(full / 2) : full;
+  const first = Math.min(ahead, full);
   run(0, first);
   run(first, full - first);
   if (tail > 0) {
@@ -291,7 +295,7 @@ class MatmulNest {
     if (gather !== undefined) return this.#gather(group, { x, pieces, columns, ofScales }, gather);
     const out = this.#part(group, codes, columns);
     const found = this.#part(group, scales, ofScales);
-    quantisePieces(this.#low, { x, out: out.local, scales: found.local }, this.#rows, pieces);
+    quantisePieces(this.#low, { x, out: out.local, scales: found.local }, this.#rows, pieces, isOneGroup(this.#plan) ? 1 : 0);
     this.#store(out);
     if (found.local !== found.home) moveScales(this.#low, 'store', { from: found.local, out: found.home }, { columns: columns.size, rows: this.#rows }, pieces);
   }

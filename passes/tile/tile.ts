@@ -48,7 +48,7 @@ export function tile(module: GraphModule, { machine, bounds, chips }: TileTarget
 type Angles = Pick<OpOf<'rope'>['attrs'], 'frequencies' | 'amplitude'> & { readonly place: Place; readonly parked: Place | undefined };
 
 /** A part of the step's rows: where its values are. `away`: what it carries is parked in its lots; `returning`: and comes back as it is added to. */
-type Part = { readonly rows: RowPart | undefined; readonly name: string; readonly storage: Storage; readonly scaleLists: Map<ValueId, BufferId>; readonly angles: Angles[]; readonly done: Set<GraphOp>; readonly lots: Map<BufferId, Place>; returning: boolean; away: boolean };
+type Part = { readonly rows: RowPart | undefined; readonly name: string; readonly storage: Storage; readonly scaleLists: Map<ValueId, BufferId>; readonly angles: Angles[]; readonly done: Set<GraphOp>; readonly madeTogether: Set<ValueId>; readonly lots: Map<BufferId, Place>; returning: boolean; away: boolean };
 
 /** Outside of the layer loop. */
 const outside: Lowering['layer'] = { looped: false, ahead: 0 };
@@ -89,7 +89,7 @@ class GraphLowering {
     const whole = homes.parts.length === 1;
     this.#parts = homes.parts.map((rows, i): Part => {
       const [part, name] = [whole ? undefined : rows, partName(i)];
-      return { rows: part, name, storage: new Storage(module, this.write, { bounds, homes, lineBytes, pieces: this.#pieces, part, name, common }), scaleLists: new Map(), angles: [], done: new Set(), lots: new Map(), returning: false, away: false };
+      return { rows: part, name, storage: new Storage(module, this.write, { bounds, homes, lineBytes, pieces: this.#pieces, part, name, common }), scaleLists: new Map(), angles: [], done: new Set(), madeTogether: new Set(), lots: new Map(), returning: false, away: false };
     }) as unknown as readonly [Part, ...Part[]];
   }
 
@@ -291,7 +291,7 @@ class GraphLowering {
       ones: (rows, columns) => this.#filled(`ones.${rows}x${columns}`, 'stage', rows, columns),
       onesOf: (of) => this.#filled(`ones.${of}`, 'list', 1, this.#bounds[of]),
       parkedAt: ({ buffer }) => (part.returning ? part.lots.get(buffer) : undefined),
-      tag: () => this.#tags++, pieces: this.#pieces, done: part.done,
+      tag: () => this.#tags++, pieces: this.#pieces, done: part.done, madeTogether: part.madeTogether,
     };
     return low;
   }
