@@ -3,7 +3,7 @@ import { type Check, integerFrom, listOf, nameOf, numberFrom, record, text } fro
 import type { Question, Questions, Settled } from '../passes/plan/decisions.ts';
 import type { Cut } from '../passes/plan/matmul.ts';
 import { type Answers, type Homes, parkings } from '../passes/plan/tiling.ts';
-import { hastes } from '../passes/tile/parts.ts';
+import { hastes, lags } from '../passes/tile/parts.ts';
 import { tilingSchema } from './explain-tiling.ts';
 import type { Mapping } from './mapping.ts';
 import { readText } from './session.ts';
@@ -30,7 +30,7 @@ const decision: Check<Settled> = (value, at, problems) => {
 };
 
 const homes: Check<Homes> = (value, at, problems) => {
-  const found = record({ stageBytes: numberFrom(0, 2 ** 50), ringDepth: count, pieceColumns: count, spilled: listOf(text), parts: listOf(record({ first: count, rows: count })), ahead: count, haste: nameOf(hastes), parked: nameOf(parkings), lent: numberFrom(0, 2 ** 16), held: listOf(text) })(value, at, problems);
+  const found = record({ stageBytes: numberFrom(0, 2 ** 50), ringDepth: count, pieceColumns: count, spilled: listOf(text), parts: listOf(record({ first: count, rows: count })), ahead: count, haste: nameOf(hastes), lag: nameOf(lags), parked: nameOf(parkings), lent: numberFrom(0, 2 ** 16), held: listOf(text) })(value, at, problems);
   return found as unknown as Homes;
 };
 

@@ -5,6 +5,7 @@ import { tile, type Tiled, type TileTarget } from '../tile/tile.ts';
 import { decided, noted, NotThePlan } from './decisions.ts';
 import { stripedColumns } from './fit.ts';
 import { holdable } from './hold.ts';
+import { mayLag } from './lag.ts';
 import { pieceSizes, ringMost } from './matmul.ts';
 import { attempt, bytesTogether, overflow } from './room.ts';
 import type { Answers, Homes, TilingPlan, Try } from './tiling.ts';
@@ -38,7 +39,7 @@ export function applyGiven(module: GraphModule, target: TileTarget, plan: Answer
 }
 
 /** What of homes the machine cannot do, or the module does not allow; undefined if nothing. */
-function faultOfHomes({ stageBytes, ringDepth, pieceColumns, parts, ahead, haste, lent }: Homes, module: GraphModule, { machine, bounds: { tokens } }: TileTarget): string | undefined {
+function faultOfHomes({ stageBytes, ringDepth, pieceColumns, parts, ahead, haste, lag, lent, held }: Homes, module: GraphModule, { machine, bounds: { tokens } }: TileTarget): string | undefined {
   const pieces = pieceSizes(machine);
   const here = partsOf(module, tokens, parts.length, machine);
   if (!lendings(machine).includes(lent)) return `${lent} arrays lent to the attention unit, where there may be ${lendings(machine).join(', ')}`;
@@ -50,6 +51,7 @@ function faultOfHomes({ stageBytes, ringDepth, pieceColumns, parts, ahead, haste
   const aheadMost = Math.max(1, parts.length - 1);
   if (!Number.isInteger(ahead) || ahead < 1 || ahead > aheadMost) return `queries ${ahead} turns ahead, where there are 1 to ${aheadMost}`;
   if (haste !== 'none' && (parts.length === 1 || ahead > 1)) return `\`${haste}\` haste in ${parts.length} parts, ${ahead} turns ahead, where there are several, and one`;
+  if (lag !== 'none' && (!mayLag(module, parts.length, ahead) || held.length > 0)) return `\`${lag}\` parts lag behind in ${parts.length} parts, ${ahead} turns ahead, where there are several ahead, and more parts than that, three layers or more, and no weights held`;
   const isHere = here.length === parts.length && here.every(({ first, rows }, i) => parts[i]?.first === first && parts[i]?.rows === rows);
   return isHere ? undefined : `parts of ${parts.map(({ rows }) => rows).join(', ')} rows, where the step's are of ${here.map(({ rows }) => rows).join(', ')}`;
 }

@@ -13,6 +13,7 @@ import { tile, type TileTarget } from '../tile/tile.ts';
 import { deciding, noted } from './decisions.ts';
 import { hasteOf } from './haste.ts';
 import { holding } from './hold.ts';
+import { lagOf } from './lag.ts';
 import { pieceColumns, ringDepths } from './matmul.ts';
 import { attempt, bytesTogether, overflow } from './room.ts';
 import type { Homes, TilingPlan, Try } from './tiling.ts';
@@ -99,7 +100,7 @@ function fitParts(module: GraphModule, target: FitTarget & Pick<Homes, 'lent'>, 
     const [ringDepth] = depths;
     const [way] = ways;
     if (ringDepth === undefined || way === undefined) return undefined;
-    const homes: Homes = { stageBytes, ringDepth, pieceColumns: stripedColumns(module) ?? pieceColumns(machine, rows, { stageBytes, ringDepth }), spilled: [...spilled], parts, haste, ...way, lent, held: [] };
+    const homes: Homes = { stageBytes, ringDepth, pieceColumns: stripedColumns(module) ?? pieceColumns(machine, rows, { stageBytes, ringDepth }), spilled: [...spilled], parts, haste, ...way, lag: step === undefined ? 'none' : lagOf(module, parts, step, machine, way.ahead), lent, held: [] };
     const { settle, decisions } = noted(deciding(machine, homes));
     const tiled = attempt(() => tile(module, target, homes, settle));
     if (tiled === undefined) {

@@ -14,10 +14,10 @@ export function hasteOf(module: GraphModule, parts: readonly RowPart[], step: re
   return waits <= 0 ? 'none' : waits <= sum([...nQ, ...Q], (op) => multiplying(op, first)) ? 'some' : 'most';
 }
 
-const sum = (ops: readonly GraphOp[], cycles: (op: GraphOp) => number): number => ops.reduce((total, op) => total + cycles(op), 0);
+export const sum = (ops: readonly GraphOp[], cycles: (op: GraphOp) => number): number => ops.reduce((total, op) => total + cycles(op), 0);
 
 /** HBM is shared alike with the weights of what others multiply meanwhile. */
-function attending(op: GraphOp, window: Window): number {
+export function attending(op: GraphOp, window: Window): number {
   if (op.kind !== 'attention') return 0;
   const { cycles, bytes } = attentionOf(op, window);
   const { hbm, clockHz } = window.machine;
@@ -25,4 +25,4 @@ function attending(op: GraphOp, window: Window): number {
 }
 
 /** Products, and what the first of them waits for. */
-const multiplying = (op: GraphOp, window: Window): number => (op.kind === 'linear' ? productOf(op, window).occupied : op.kind === 'norm' ? vectorOf(op, op.attrs.norm, window) + afterVector(window.machine) : 0);
+export const multiplying = (op: GraphOp, window: Window): number => (op.kind === 'linear' ? productOf(op, window).occupied : op.kind === 'norm' ? vectorOf(op, op.attrs.norm, window) + afterVector(window.machine) : 0);

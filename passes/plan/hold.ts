@@ -19,7 +19,7 @@ const deepEnough = 8;
 export function holding(module: GraphModule, target: TileTarget, plan: TilingPlan): TilingPlan {
   const { machine } = target;
   const { homes, tries, decisions } = plan;
-  if (homes.parts.length === 1 || homes.spilled.length > 0 || homes.parked !== 'no') return plan;
+  if (homes.parts.length === 1 || homes.spilled.length > 0 || homes.parked !== 'no' || homes.lag !== 'none') return plan;
   const lowered = (some: Pick<Homes, 'held' | 'ringDepth'>): (TilingPlan & { readonly tile: TileModule }) | undefined => {
     const kept = { ...homes, ...some };
     const { settle, decisions: settled } = noted(deciding(machine, kept));

@@ -3,6 +3,7 @@ import { formatBytes } from '../../isa-spec/fields.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
 import { rowsToShare } from '../plan/matmul.ts';
 import type { RowPart } from '../../ir/tile/module.ts';
+import type { Homes } from '../plan/tiling.ts';
 
 /**
  * Ops of an iteration of the layer loop for a part of the step's rows; `layer`: which iteration, after that of the loop, or of all. `carried`: what
@@ -18,8 +19,12 @@ export type Turn<Part> = { readonly part: Part; readonly layer: number; readonly
 export const hastes = ['none', 'some', 'most'] as const;
 export type Haste = (typeof hastes)[number];
 
-/** The turns of all parts through the layers: before the loop, in a turn of it, and after it. */
-export type Interleaving<Part> = { readonly before: readonly Turn<Part>[]; readonly body: readonly Turn<Part>[]; readonly after: readonly Turn<Part>[] };
+/** Whether the later half of parts lags a layer behind the earlier one. */
+export const lags = ['none', 'late'] as const;
+export type Lag = (typeof lags)[number];
+
+/** The turns of all parts through the layers: before the loop, in each of so many turns of it, and after it. */
+export type Interleaving<Part> = { readonly before: readonly Turn<Part>[]; readonly body: readonly Turn<Part>[]; readonly times: number; readonly after: readonly Turn<Part>[] };
 
 /**
  * The layers of the parts of a step, so that the attention of some is under the products of another. Every queue works in program order, so
@@ -48,13 +53,17 @@ export type Interleaving<Part> = { readonly before: readonly Turn<Part>[]; reado
  *
  *     O1 nM1 M1 D1 nQ3 Q3 nO2 A3        (of three, one ahead)
  *
- * so that attention is under all of a turn, and not under M and D alone.
+ * so that attention is under all of a turn, and not under M and D alone. Late parts of a prompt attend to all before them, and early ones to little: turns of early parts wait for nothing, those of late ones for attention. So the late may `lag` a layer behind the early, and
+ * take turns with them: two ahead, what one attends longer the next does shorter. In the first round early parts are alone, in the last the late.
  */
-export function interleaving<Part>(ops: readonly GraphOp[], trip: number, parts: readonly [Part, ...Part[]], { ahead, haste: first }: { readonly ahead: number; readonly haste: Haste }): Interleaving<Part> {
+export function interleaving<Part>(ops: readonly GraphOp[], trip: number, parts: readonly [Part, ...Part[]], { ahead, haste: first, lag }: Pick<Homes, 'ahead' | 'haste' | 'lag'>): Interleaving<Part> {
   const { nQ, Q, A, nO, O, nM, M, D } = layerCut(ops);
   const count = parts.length;
-  const turn = (at: number, some: readonly GraphOp[]): Turn<Part> => ({ part: parts[((at % count) + count) % count] as Part, layer: Math.floor(at / count), ops: some });
   const rests = ahead < count - 1;
+  const turn = (at: number, some: readonly GraphOp[]): Turn<Part> => {
+    const { part, layer } = turnAt(at, count, lag);
+    return { part: parts[part] as Part, layer, ops: some };
+  };
   const haste = (at: number): Haste => (count > 2 || at % count === 0 ? first : 'none');
   const leaving = (at: number): readonly Turn<Part>[] => [{ ...turn(at, []), carried: 'leave' }];
   const queries = (at: number): readonly Turn<Part>[] => [...leaving(at), turn(at, ahead > 1 ? Q : [...Q, ...A])];
@@ -72,16 +81,26 @@ export function interleaving<Part>(ops: readonly GraphOp[], trip: number, parts:
     ];
   };
   const turns = (from: number, to: number): readonly Turn<Part>[] => Array.from({ length: to - from }, (_, i) => turnOf(from + i)).flat();
-  const end = trip * count;
   const entering = (at: number): readonly Turn<Part>[] => (rests ? [{ ...turn(at, []), carried: 'enter' }, ...leaving(at)] : []);
   const prepared = (at: number): readonly Turn<Part>[] => [...entering(at), rests ? turn(at, nQ) : { ...turn(at, nQ), carried: 'enter' }];
   const leading = Array.from({ length: ahead }, (_, at) => [...prepared(at), ...queries(at), ...(at === 0 && ahead > 1 ? [turn(0, A)] : [])]).flat();
   const later = parts.flatMap((_, at) => (at > ahead ? entering(at) : []));
+  const before = [...later, ...leading, ...prepared(ahead), ...(count > 2 && first !== 'none' ? [...leaving(1), turn(1, Q), turn(0, nO), turn(1, A)] : [turn(0, nO)]), ...(ahead > 1 ? [turn(1, A)] : [])];
+  // Rounds before the loop, in which nothing is late.
+  const rounds = lag === 'none' ? 0 : 1;
   return {
-    before: [...later, ...leading, ...prepared(ahead), ...(count > 2 && first !== 'none' ? [...leaving(1), turn(1, Q), turn(0, nO), turn(1, A)] : [turn(0, nO)]), ...(ahead > 1 ? [turn(1, A)] : [])],
-    body: turns(0, count),
-    after: turns(end - count, end).filter(({ layer }) => layer < trip),
+    before: [...before, ...turns(0, rounds * count)].filter(({ layer, ops: some }) => layer >= 0 || some.length === 0),
+    body: turns(rounds * count, (rounds + 1) * count),
+    times: trip - 1 - rounds,
+    after: turns((trip - 1) * count, (trip + rounds) * count).filter(({ layer }) => layer >= 0 && layer < trip),
   };
+}
+
+/** The part whose turn number `at` is, and its layer: turns go through the parts, or, where the late lag, through early and late ones alternately, these in the layer before. */
+export function turnAt(at: number, count: number, lag: Lag): { readonly part: number; readonly layer: number } {
+  const [round, place] = [Math.floor(at / count), at % count];
+  if (lag === 'none') return { part: place, layer: round };
+  return place % 2 === 0 ? { part: place / 2, layer: round } : { part: Math.ceil(count / 2) + (place - 1) / 2, layer: round - 1 };
 }
 
 /** The ops of a layer, in order, by their place in the interleaving. */

@@ -225,7 +225,7 @@ class GraphLowering {
       }
     };
     all(turns.before);
-    this.write.loop(0, 'layers', trip - 1, () => all(turns.body));
+    this.write.loop(0, 'layers', turns.times, () => all(turns.body));
     all(turns.after);
   }
 

@@ -122,7 +122,7 @@ export const samples: { readonly [C in Code]: Sample } = {
   E4001: compiled({}, { ...onBf16, serve: (module) => steadyServing(module, requests, onBf16), offers: (whole) => offersFor(whole, onBf16, requests) }),
   E4002: compiled({}, { machine: sohu8, tp: 3 }),
   E4003: sir(`${embedded}%3: f32[tokens, 4] = psoftmax(%2) {axis 1}\nreturn`),
-  E4004: compiled({}, { tiling: [{ homes: { stageBytes: 2 ** 25, ringDepth: 4, pieceColumns: 2048, spilled: [], parts: [{ first: 0, rows: 64 }], ahead: 1, haste: 'none', parked: 'no', lent: 0, held: [] }, decisions: [] }] }),
+  E4004: compiled({}, { tiling: [{ homes: { stageBytes: 2 ** 25, ringDepth: 4, pieceColumns: 2048, spilled: [], parts: [{ first: 0, rows: 64 }], ahead: 1, haste: 'none', lag: 'none', parked: 'no', lent: 0, held: [] }, decisions: [] }] }),
   E5001: sir(`${embedded}%3: f32[tokens, 4] = activate(%2 {activation relu}\nreturn`),
   E5002: (diagnostics) => {
     const place = mkdtempSync(join(tmpdir(), 'sohuc-'));
