@@ -8,6 +8,7 @@ import { memoryFiles } from '../../frontend/files.ts';
 import { importFolder } from '../../frontend/huggingface/import.ts';
 import type { GraphModule } from '../../ir/graph/module.ts';
 import type { StepSequence } from '../../ir/step.ts';
+import { lending } from '../../isa-spec/machine.ts';
 import { sohu } from '../../isa-spec/machines/sohu.ts';
 import { tiny } from '../../isa-spec/machines/tiny.ts';
 import { encodeStepBlock } from '../../isa-spec/step-block.ts';
@@ -15,6 +16,7 @@ import type { Precision } from '../../passes/formats.ts';
 import { ungroup } from '../../passes/group.ts';
 import { floorOf } from '../../passes/plan/floor.ts';
 import { hasteOf } from '../../passes/plan/haste.ts';
+import { lagOf } from '../../passes/plan/lag.ts';
 import { partsOf } from '../../passes/tile/parts.ts';
 import { simulateTiming, timingDefaults } from '../../simulator/timing/simulate.ts';
 import { normative } from './lower.ts';
@@ -77,5 +79,16 @@ describe('haste', () => {
   it('is had where the second part attends for longer than the first multiplies', () => {
     const [small8, large] = [llama(4096, 14336, 32), llama(8192, 28672, 80)];
     expect({ prompt: of(small8, [prompt]), mixed: of(small8, mixed), large: of(large, mixed) }).toEqual({ prompt: 'some', mixed: 'most', large: 'none' });
+  });
+});
+
+describe('a lag', () => {
+  const long: StepSequence = { id: 0, rows: 32768, past: 0 };
+  const of = (layers: number, ahead: number, machine = lending(sohu, 32)): string => {
+    const graph = ungroup(normative(llama(8192, 28672, layers), sohu, 'fp8'));
+    return lagOf(graph, partsOf(graph, long.rows, 17, sohu), [long], machine, ahead);
+  };
+  it('late parts have where attention of the last is longer than what is beside it, and that of the first shorter', () => {
+    expect({ long: of(10, 2), 'no arrays lent, all wait': of(10, 2, sohu), 'one ahead': of(10, 1), 'no turn but the first and the last': of(2, 2) }).toEqual({ long: 'late', 'no arrays lent, all wait': 'none', 'one ahead': 'none', 'no turn but the first and the last': 'none' });
   });
 });
