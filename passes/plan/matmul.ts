@@ -144,8 +144,8 @@ export function planMatmul(shape: MatmulShape, machine: Machine, { stageBytes, r
     const chunkTiles = shape.chunkTiles !== undefined ? leastChunk : Math.ceil(kTiles / Math.ceil(kTiles / chunkMost));
     const cut: Cut = { rowTile: Math.ceil(shape.rows / Math.ceil(shape.rows / rowsMax)), split, groupUnits, chunkTiles, aside: 0 };
     const { rowTiles, cycles } = estimate(shape, cut, machine);
-    // Of equals the one that streams the weights less often.
-    if (best !== undefined && (best.cycles < cycles || (best.cycles === cycles && best.rowTiles <= rowTiles))) continue;
+    // Of equals the one that streams the weights less often, in fewer groups; of those the one whose arrays have the fewest rows: the last of them is through soonest.
+    if (best !== undefined && (cycles - best.cycles || rowTiles - best.rowTiles || Math.ceil(units / groupUnits) - Math.ceil(units / best.groupUnits)) > 0) continue;
     best = { ...cut, rowTiles, cycles };
   }
   if (best === undefined) return undefined;

@@ -109,7 +109,7 @@ describe('what is no plan for a module is refused', () => {
     ['no rows', /of one or more/, cuts(() => ({ rowTile: 0 }))],
     ['half a row', /of one or more/, cuts(() => ({ rowTile: 0.5 }))],
     ['more arrays than there are', /256 times, where there are 64 arrays/, cuts(() => ({ split: 8 }))],
-    ['wider than the product', /groups of 64 of/, cuts((_, { gated }) => ({ groupUnits: gated ? 32 : 64 }))],
+    ['wider than the product', /groups of 64 of/, cuts((_, { gated }) => ({ split: 0, groupUnits: gated ? 32 : 64 }))],
     ['longer than the product', /chunks of 200 of/, cuts(() => ({ chunkTiles: 200 }))],
     ['a ring no semaphore counts', /ring of 16 slots, where there are 1 to 15/, homes({ ringDepth: 16 })],
     ['pieces that have not their scales on a line', /pieces of 100 columns/, homes({ pieceColumns: 100 })],
