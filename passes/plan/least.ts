@@ -4,16 +4,17 @@ import { allOps, type GraphModule, type GraphOp, type OpOf } from '../../ir/grap
 import type { StepSequence } from '../../ir/step.ts';
 import type { TensorType, ValueId } from '../../ir/types.ts';
 import { sizeOf } from '../rewrite.ts';
+import { layerCut } from '../tile/parts.ts';
 
 /** Engines of a chip, and the seconds each is at work at the least, whatever the schedule. */
 export type Least = { readonly matrix: number; readonly attention: number; readonly softmax: number; readonly hbm: number; readonly link: number };
 export type LeastEngine = keyof Least;
 
 /**
- * What a step asks of a chip: multiply-adds at full rate, of products and of attention; as many more as the attention arrays could do beside heads narrower than they are, or while they load keys and values,
+ * What a step asks of a chip: multiply-adds at full rate, of products (of those `around` attention that a part's waits for, or that wait for it) and of attention; as many more as the attention arrays could do beside heads narrower than they are, or while they load keys and values,
  * where that takes longer (`attending`); exponentials; bytes of weights, of those that only rows picked of the step meet (`picked`), of keys and values of before, and of rows looked up; bytes to the others.
  */
-export type Work = { matrix: number; attention: number; attending: number; softmax: number; weights: number; picked: number; keys: number; rows: number; link: number };
+export type Work = { matrix: number; around: number; attention: number; attending: number; softmax: number; weights: number; picked: number; keys: number; rows: number; link: number };
 
 /**
  * The least time ops of a module with formats take in a step of these sequences, on one of the chips they are divided over: products of the rows there are, every
@@ -36,14 +37,15 @@ export const ratesOf = ({ clockHz, arrays, attention, softmaxPerCycle, hbm, link
 
 /** The work of ops in a step, on one of the chips they are divided over. */
 export function workOf(ops: readonly GraphOp[], module: GraphModule, step: readonly StepSequence[], machine: Machine): Readonly<Work> {
-  const work: Work = { matrix: 0, attention: 0, attending: 0, softmax: 0, weights: 0, picked: 0, keys: 0, rows: 0, link: 0 };
+  const work: Work = { matrix: 0, around: 0, attention: 0, attending: 0, softmax: 0, weights: 0, picked: 0, keys: 0, rows: 0, link: 0 };
   const weights = new Map([...allOps(module.body)].flatMap((op) => (op.kind === 'weight' ? [[op.results[0] as ValueId, op.attrs.name] as const] : [])));
-  add(work, ops, { module, step, weights, coded: codedIn(module), slow: 1 / machine.arrays.bf16Rate.value, side: machine.attention.size.value, beside: machine.attention.size.value ** 2 / machine.attention.kvBytesPerCycle.value }, 1);
+  const around = new Set(ops.flatMap((op) => (op.kind === 'loop' ? [layerCut(op.body.ops)] : [])).flatMap(({ Q, O }) => [...Q, ...O]));
+  add(work, ops, { module, around, step, weights, coded: codedIn(module), slow: 1 / machine.arrays.bf16Rate.value, side: machine.attention.size.value, beside: machine.attention.size.value ** 2 / machine.attention.kvBytesPerCycle.value }, 1);
   return work;
 }
 
 /** `weights`: names of those that values are. `coded`: values read for their codes alone. `slow`: how many multiply-adds one of BF16 operands takes the time of; `beside`: how many an attention array of `side` could do while it loads a byte. */
-type Given = { readonly side: number; readonly beside: number; readonly module: GraphModule; readonly coded: ReadonlySet<ValueId>; readonly step: readonly StepSequence[]; readonly weights: ReadonlyMap<ValueId, string>; readonly slow: number };
+type Given = { readonly around: ReadonlySet<GraphOp>; readonly side: number; readonly beside: number; readonly module: GraphModule; readonly coded: ReadonlySet<ValueId>; readonly step: readonly StepSequence[]; readonly weights: ReadonlyMap<ValueId, string>; readonly slow: number };
 
 function add(work: Work, ops: readonly GraphOp[], given: Given, times: number): void {
   const { module, slow } = given;
@@ -59,7 +61,11 @@ function add(work: Work, ops: readonly GraphOp[], given: Given, times: number): 
     }
     if (op.kind === 'loop') add(work, op.body.ops, given, times * op.attrs.trip);
     else if (op.kind === 'embed') work.rows += times * rowsOf(typeOf(op.results[0]), given) * rowBytes(typeOf(op.results[0]));
-    else if (op.kind === 'linear') work.matrix += times * rowsOf(typeOf(x), given) * elements(typeOf(w)) * rate(typeOf(w));
+    else if (op.kind === 'linear') {
+      const own = times * rowsOf(typeOf(x), given) * elements(typeOf(w)) * rate(typeOf(w));
+      work.matrix += own;
+      if (given.around.has(op)) work.around += own;
+    }
     else if (op.kind === 'experts') addExperts(work, op, given, times);
     else if (op.kind === 'attention') addAttention(work, op, given, times);
     else if (op.kind === 'allgather') work.link += times * rowsOf(typeOf(x), given) * gatheredBytes(op, given) * (op.attrs.parts - 1);

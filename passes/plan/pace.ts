@@ -24,15 +24,16 @@ export function secondsOfWork(work: Readonly<Work>, { machine, parts, runBytes =
   const keys = work.keys / (rates.hbm * efficiencyOf(machine, runBytes));
   const link = work.link / rates.link;
   if (parts === 1) return Math.max(products, weights, link) + Math.max(attention, keys);
-  return Math.max(products, link, besideEachOther(attention, keys, weights));
+  // Of two parts attention goes on to the other once that has its queries, and these follow the first product after what was attended before.
+  const waiting = parts === 2 ? work.around / rates.matrix : 0;
+  return Math.max(products, link, besideEachOther(Math.max(0, attention - keys) + waiting, keys, weights));
 }
 
 /**
- * Seconds that attention and the bringing of weights take beside each other, if each would take so many alone, of those of attention `keys` to read: weights come evenly all the time t, and keys get what they leave of HBM; while attention multiplies what it
- * has read, they leave it unused. So t = (attention - keys) + keys / (1 - weights / t).
+ * Seconds that attention and the bringing of weights take beside each other, if each would take so many alone, attention those in which it reads `keys` and those in which it leaves HBM unused: weights come evenly all the time t, and keys get what they leave. So
+ * t = unused + keys / (1 - weights / t).
  */
-function besideEachOther(attention: number, keys: number, weights: number): number {
-  const multiplying = Math.max(0, attention - keys);
-  const all = multiplying + keys + weights;
-  return (all + Math.sqrt(all ** 2 - 4 * multiplying * weights)) / 2;
+function besideEachOther(unused: number, keys: number, weights: number): number {
+  const all = unused + keys + weights;
+  return (all + Math.sqrt(all ** 2 - 4 * unused * weights)) / 2;
 }
