@@ -1,4 +1,5 @@
 import type { Queue } from '../isa-spec/instructions.ts';
+import { listed } from './listed.ts';
 import type { Edge } from './synchronise.ts';
 
 /** The last child of a block that a queue knows each other to be done with. */
@@ -10,13 +11,7 @@ type Known = ReadonlyMap<Queue, number>;
  */
 export function unimplied(groups: readonly (readonly Edge[])[]): readonly (readonly Edge[])[] {
   const blocks = new Map<Edge['from']['block'], Edge[]>();
-  for (const edge of groups.flat()) {
-    if (edge.carrier !== undefined) continue;
-    const { block } = edge.from;
-    const known = blocks.get(block) ?? [];
-    blocks.set(block, known);
-    known.push(edge);
-  }
+  for (const edge of groups.flat()) if (edge.carrier === undefined) listed(blocks, edge.from.block).push(edge);
   const needed = new Set([...blocks.values()].flatMap(neededOf));
   return groups.map((group) => group.filter((edge) => edge.carrier !== undefined || needed.has(edge))).filter(({ length }) => length > 0);
 }
@@ -30,9 +25,7 @@ function neededOf(edges: readonly Edge[]): readonly Edge[] {
     if ((before.get(poster) ?? -1) >= child) return false;
     const known = new Map(before);
     for (const [queue, last] of [...knownAt(poster, child), [poster, child] as const]) known.set(queue, Math.max(last, known.get(queue) ?? -1));
-    const history = histories.get(waiter) ?? [];
-    histories.set(waiter, history);
-    history.push({ since: to.child, known });
+    listed(histories, waiter).push({ since: to.child, known });
     return true;
   });
 }

@@ -5,6 +5,7 @@ import { type Buffer, type BufferId, isLoop, type Region, type TileLoop, type Ti
 import { queueOf } from '../ir/tile/queue.ts';
 import { type Layout, overlap } from './allocate.ts';
 import { unimplied } from './implied.ts';
+import { listed } from './listed.ts';
 
 /** Tokens a queue takes before, or gives after, its part of a node. */
 export type Marks = ReadonlyMap<TileNode | 'end', ReadonlyMap<Queue, readonly Mark[]>>;
@@ -169,13 +170,6 @@ function prune(edges: readonly Edge[]): readonly (readonly Edge[])[] {
     }
     return kept;
   });
-}
-
-/** The list under a key, which is there from now on. */
-function listed<K, V>(lists: Map<K, V[]>, key: K): V[] {
-  const list = lists.get(key) ?? [];
-  lists.set(key, list);
-  return list;
 }
 
 /**

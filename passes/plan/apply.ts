@@ -1,8 +1,8 @@
 import type { GraphModule } from '../../ir/graph/module.ts';
 import { lending, lendings } from '../../isa-spec/machine.ts';
 import { partsOf } from '../tile/parts.ts';
-import { tile, type Tiled, type TileTarget } from '../tile/tile.ts';
-import { decided, noted, NotThePlan } from './decisions.ts';
+import type { Tiled, TileTarget } from '../tile/tile.ts';
+import { decided, NotThePlan } from './decisions.ts';
 import { stripedColumns } from './fit.ts';
 import { holdable } from './hold.ts';
 import { mayLag } from './lag.ts';
@@ -16,11 +16,10 @@ export type Fit = Tiled & { readonly plan: TilingPlan };
 /** Lowers a module by a plan: all is as it says, and nothing is left to decide. `tries`: those it was come to by, if it was found. Throws NotThePlan where it is not a plan for this module on this machine. */
 export function apply(module: GraphModule, asked: TileTarget, { homes, decisions, tries = [] }: Answers & { readonly tries?: readonly Try[] }): Fit {
   const target = { ...asked, machine: lending(asked.machine, homes.lent) };
-  const taken = noted(decided(decisions, target.machine));
-  const tiled = attempt(() => tile(module, target, homes, taken.settle));
+  const { tiled, decisions: taken } = attempt(module, target, homes, decided(decisions, target.machine));
   if (tiled === undefined) throw new NotThePlan('an op of it is said to have no room');
   if (!('tile' in tiled)) throw new NotThePlan(`\`${tiled.buffer}\` must be in HBM: it, or what is added to it, is`);
-  return { ...tiled, plan: { homes, tries, decisions: taken.decisions } };
+  return { ...tiled, plan: { homes, tries, decisions: taken } };
 }
 
 /** The same by a plan that was not found but given: throws NotThePlan, too, where what it says as a whole is not the machine's or the module's, or SRAM does not hold it. */

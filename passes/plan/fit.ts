@@ -9,10 +9,10 @@ import type { ValueId } from '../../ir/types.ts';
 import { sizeOf } from '../rewrite.ts';
 import { MustSpill } from '../tile/lowering.ts';
 import { fellowsOf, type Haste, partsOf } from '../tile/parts.ts';
-import { tile, type TileTarget } from '../tile/tile.ts';
-import { deciding, noted } from './decisions.ts';
+import type { TileTarget } from '../tile/tile.ts';
+import { deciding } from './decisions.ts';
 import { hasteOf } from './haste.ts';
-import { holding } from './hold.ts';
+import { type Fitted, holding } from './hold.ts';
 import { lagOf } from './lag.ts';
 import { pieceColumns, ringDepths } from './matmul.ts';
 import { attempt, bytesTogether, overflow } from './room.ts';
@@ -37,15 +37,15 @@ export function fit(module: GraphModule, { lent = 0, ...asked }: FitTarget, diag
   const { parts: least, partsMost: most = least, machine, stageShare, stageShareMost, stageShareDeep } = target;
   const less = [stageShare, ...[14 / 15, 5 / 6, 2 / 3].map((share) => share * stageShare)];
   const shares: Readonly<Record<Wish, readonly number[]>> = { busy: [...(stageShareMost === undefined ? [] : [stageShareMost]), stageShare], hasty: less, kept: less, any: [stageShare] };
-  const inParts = (count: number, wish: Wish): TilingPlan | undefined => {
+  const inParts = (count: number, wish: Wish): Fitted | undefined => {
     const parts = partsOf(module, target.bounds.tokens, count, machine);
     return firstOf(shares[wish], (share) => fitParts(module, { ...target, stageShare: share }, parts, wish));
   };
-  const plan = firstOf(most === 1 ? (['any'] as const) : wishes, (wish) => (wish === 'any' ? inParts(most, wish) : leastCount(least, most, (count) => inParts(count, wish))));
-  if (plan !== undefined) {
-    const { parts, spilled, parked, ahead } = plan.homes;
+  const found = firstOf(most === 1 ? (['any'] as const) : wishes, (wish) => (wish === 'any' ? inParts(most, wish) : leastCount(least, most, (count) => inParts(count, wish))));
+  if (found !== undefined) {
+    const { parts, spilled, parked, ahead } = found.plan.homes;
     const deeper = stageShareDeep === undefined || spilled.length > 0 || parked !== 'no' ? undefined : fitParts(module, { ...target, stageShare: stageShareDeep }, parts, 'busy');
-    return holding(module, target, deeper?.homes.parked === 'no' && deeper.homes.ahead === ahead ? deeper : plan);
+    return holding(module, target, deeper?.plan.homes.parked === 'no' && deeper.plan.homes.ahead === ahead ? deeper : found);
   }
   diagnostics.report({
     code: 'E4001',
@@ -84,7 +84,7 @@ function leastCount<R>(least: number, most: number, make: (count: number) => R |
  * attention, and moves the value of the crowd to HBM that is missed least there; when there is none left to move, makes the weight ring less deep, and halves what
  * an op may stage. Undefined if there is no room at all, or none without what is wished for.
  */
-function fitParts(module: GraphModule, target: FitTarget & Pick<Homes, 'lent'>, parts: Homes['parts'], wish: Wish, some = waysOf(parts.length, wish)): TilingPlan | undefined {
+function fitParts(module: GraphModule, target: FitTarget & Pick<Homes, 'lent'>, parts: Homes['parts'], wish: Wish, some = waysOf(parts.length, wish)): Fitted | undefined {
   const least = some.slice(-1);
   if (some.length === 0) return undefined;
   if (wish !== 'any' && some.length > 1 && fitParts(module, target, parts, wish, least) === undefined) return undefined;
@@ -101,8 +101,7 @@ function fitParts(module: GraphModule, target: FitTarget & Pick<Homes, 'lent'>, 
     const [way] = ways;
     if (ringDepth === undefined || way === undefined) return undefined;
     const homes: Homes = { stageBytes, ringDepth, pieceColumns: stripedColumns(module) ?? pieceColumns(machine, rows, { stageBytes, ringDepth }), spilled: [...spilled], parts, haste, ...way, lag: step === undefined ? 'none' : lagOf(module, parts, step, machine, way.ahead), lent, held: [] };
-    const { settle, decisions } = noted(deciding(machine, homes));
-    const tiled = attempt(() => tile(module, target, homes, settle));
+    const { tiled, decisions } = attempt(module, target, homes, deciding(machine, homes));
     if (tiled === undefined) {
       tries.push({ why: 'room', so: 'shallower' });
       depths = depths.slice(1);
@@ -116,7 +115,7 @@ function fitParts(module: GraphModule, target: FitTarget & Pick<Homes, 'lent'>, 
       continue;
     }
     const crowd = overflow(tiled.tile, machine);
-    if (crowd === undefined) return { homes, tries, decisions };
+    if (crowd === undefined) return { plan: { homes, tries, decisions }, tile: tiled.tile };
     const failed = { why: 'crowd', bytes: bytesTogether(crowd, tiled.tile, machine) } as const;
     const next = ways[1];
     if (next !== undefined || !mayMove) {

@@ -1,8 +1,8 @@
 import type { GraphModule } from '../../ir/graph/module.ts';
 import type { BufferId, TileModule } from '../../ir/tile/module.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
-import { tile, type TileTarget } from '../tile/tile.ts';
-import { type Decision, deciding, noted } from './decisions.ts';
+import type { TileTarget } from '../tile/tile.ts';
+import { type Decision, deciding } from './decisions.ts';
 import { bytesHeld } from './matmul.ts';
 import { attempt, bytesTogether, overflow, roomIn } from './room.ts';
 import type { Homes, TilingPlan } from './tiling.ts';
@@ -12,30 +12,26 @@ const choicesMost = 4;
 /** A weight ring of so many slots may be half as deep for what is held instead. */
 const deepEnough = 8;
 
+/** A plan, and the tiles it makes. */
+export type Fitted = { readonly plan: TilingPlan; readonly tile: TileModule };
+
 /**
  * A plan by which the first part of several leaves the others as many of a layer's weights as there is room for besides all else: these are brought once, and not once a part.
  * None of them where SRAM is short as it is. `target`: as the plan was made for.
  */
-export function holding(module: GraphModule, target: TileTarget, plan: TilingPlan): TilingPlan {
+export function holding(module: GraphModule, target: TileTarget, { plan, tile }: Fitted): TilingPlan {
   const { machine } = target;
   const { homes, tries, decisions } = plan;
   if (homes.parts.length === 1 || homes.spilled.length > 0 || homes.parked !== 'no' || homes.lag !== 'none') return plan;
-  const lowered = (some: Pick<Homes, 'held' | 'ringDepth'>): (TilingPlan & { readonly tile: TileModule }) | undefined => {
-    const kept = { ...homes, ...some };
-    const { settle, decisions: settled } = noted(deciding(machine, kept));
-    const tiled = attempt(() => tile(module, target, kept, settle));
-    return tiled !== undefined && 'tile' in tiled ? { homes: kept, tries, decisions: settled, tile: tiled.tile } : undefined;
-  };
-  const before = lowered(homes);
-  if (before === undefined) return plan;
   // Rings have smaller slots where the products that need the largest do without.
-  const most = roomIn(before.tile, machine) + ringBytes(before.tile, machine);
+  const most = roomIn(tile, machine) + ringBytes(tile, machine);
   const choices = subsets(holdable(decisions, homes.parts.length, machine)).filter((some) => some.length > 0 && bytesOf(some) <= most).toSorted((a, b) => bytesOf(b) - bytesOf(a));
   const depths = homes.ringDepth < deepEnough ? [homes.ringDepth] : [homes.ringDepth, homes.ringDepth / 2];
   for (const some of choices.slice(0, choicesMost)) {
     for (const ringDepth of depths) {
-      const held = lowered({ ringDepth, held: some.map(({ weight }) => weight) });
-      if (held !== undefined && overflow(held.tile, machine) === undefined) return { homes: held.homes, tries, decisions: held.decisions };
+      const kept: Homes = { ...homes, ringDepth, held: some.map(({ weight }) => weight) };
+      const { tiled, decisions: settled } = attempt(module, target, kept, deciding(machine, kept));
+      if (tiled !== undefined && 'tile' in tiled && overflow(tiled.tile, machine) === undefined) return { homes: kept, tries, decisions: settled };
     }
   }
   return plan;

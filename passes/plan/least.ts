@@ -65,8 +65,7 @@ function add(work: Work, ops: readonly GraphOp[], given: Given, times: number): 
       const own = times * rowsOf(typeOf(x), given) * elements(typeOf(w)) * rate(typeOf(w));
       work.matrix += own;
       if (given.around.has(op)) work.around += own;
-    }
-    else if (op.kind === 'experts') addExperts(work, op, given, times);
+    } else if (op.kind === 'experts') addExperts(work, op, given, times);
     else if (op.kind === 'attention') addAttention(work, op, given, times);
     else if (op.kind === 'allgather') work.link += times * rowsOf(typeOf(x), given) * gatheredBytes(op, given) * (op.attrs.parts - 1);
     else if (op.kind === 'take') work.link += times * rowsOf(typeOf(op.results[0]), given) * rowBytes(typeOf(op.results[0]));

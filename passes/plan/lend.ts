@@ -19,10 +19,11 @@ export function lentFor(module: GraphModule, pace: Pace): readonly [Lent, ...Len
   const work = workOf(module.body.ops, module, step, pace.machine);
   const on = (lent: number): Machine => lending(pace.machine, lent);
   const seconds = (lent: number, some: Readonly<Work>): number => secondsOfWork(some, { ...pace, machine: on(lent) });
-  const working = (lent: number): number => seconds(lent, { ...work, link: 0 });
-  const atLeast = (lent: number): number => Math.max(working(lent), floorIn(parts, { module, step, all: step, machine: on(lent) }, 0).seconds);
   const all = lendings(pace.machine) as readonly [number, ...number[]];
-  const fastest = (by: (lent: number) => number): number => all.reduce((least, one) => (by(least) > worthLending * by(one) ? one : least));
-  const best = fastest(working) === 0 ? 0 : fastest(atLeast);
+  const working = new Map(all.map((lent) => [lent, seconds(lent, { ...work, link: 0 })]));
+  const fastest = (by: ReadonlyMap<number, number>): number => all.reduce((least, one) => (by.get(least)! > worthLending * by.get(one)! ? one : least));
+  // What ops take one after the other is asked for only where it could say no.
+  const atLeast = (): ReadonlyMap<number, number> => new Map(all.map((lent) => [lent, Math.max(working.get(lent)!, floorIn(parts, { module, step, all: step, machine: on(lent) }, 0).seconds)]));
+  const best = fastest(working) === 0 ? 0 : fastest(atLeast());
   return [best, ...all.filter((one) => one !== best)].map((lent): Lent => ({ lent, seconds: seconds(lent, work) })) as [Lent, ...Lent[]];
 }

@@ -1,18 +1,22 @@
+import type { GraphModule } from '../../ir/graph/module.ts';
 import { type Claim, firstFit, meet, mostTogether } from '../../ir/tile/first-fit.ts';
 import { bufferLines } from '../../ir/tile/footprint.ts';
 import { lifetimes } from '../../ir/tile/lifetimes.ts';
 import type { Buffer, BufferId, TileModule } from '../../ir/tile/module.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
 import { DoesNotFit, MustSpill } from '../tile/lowering.ts';
-import type { Tiled } from '../tile/tile.ts';
+import { tile, type Tiled, type TileTarget } from '../tile/tile.ts';
+import { type Decision, noted, type Settle } from './decisions.ts';
+import type { Homes } from './tiling.ts';
 
-/** What lowering makes; what it needs in HBM; undefined if an op has no room. */
-export function attempt(lower: () => Tiled): Tiled | MustSpill | undefined {
+/** What lowering makes where things are kept so: what it needs in HBM instead, or undefined, if an op has no room; and what has been settled on the way. */
+export function attempt(module: GraphModule, target: TileTarget, homes: Homes, settle: Settle): { readonly tiled: Tiled | MustSpill | undefined; readonly decisions: readonly Decision[] } {
+  const { settle: once, decisions } = noted(settle);
   try {
-    return lower();
+    return { tiled: tile(module, target, homes, once), decisions };
   } catch (error) {
-    if (error instanceof DoesNotFit) return undefined;
-    if (error instanceof MustSpill) return error;
+    if (error instanceof DoesNotFit) return { tiled: undefined, decisions };
+    if (error instanceof MustSpill) return { tiled: error, decisions };
     throw error;
   }
 }

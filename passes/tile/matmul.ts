@@ -89,8 +89,10 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
         const bring = (from: number, size: number): void =>
           write.op('load', {}, { from: write.region(tiles, instanceRow(low, tilesPerInstance, shift(first, from)), size, side * side), out: { ...stage, row: affine(from), rows: size } }, { max: size, of: 'all' });
         const aside = group.looped && plan.aside > 0 ? Math.max(1, Math.floor((count * plan.aside) / chunkRows)) : 0;
-        if (isBrought) bring(0, count - aside);
-        if (isBrought && aside > 0) bring(count - aside, aside);
+        if (isBrought) {
+          bring(0, count - aside);
+          if (aside > 0) bring(count - aside, aside);
+        }
         const ones = inBlocks ? low.ones(blocksIn(chunkTiles * side), blocksIn(nTiles * side)) : undefined;
         write.op('weights', { kTiles: chunkTiles, nTiles, split: plan.split }, { from: stage, scales: ones }, whole);
         const k = (chunkTiles - 1) * side + kLast;
