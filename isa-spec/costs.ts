@@ -42,15 +42,15 @@ export const costs: { readonly [M in Mnemonic]: ClosedForm } = {
   dcp: { cycles: 'max(1, count * lines)', latency: '0' },
   dgat: transfer(rowRuns),
   dsct: transfer(rowRuns),
-  wld: { where: { load: 'ceil(A * slow(format))' }, cycles: 'kTiles * load', latency: '0' },
+  wld: { where: { load: 'ceil(A * slow(format))' }, cycles: 'ceil(kTiles / 2^kSplit) * load', latency: '0' },
   mm: {
     where: {
       weights: 'weightFormat = f32 ? format : weightFormat',
       load: 'ceil(A * slow(weights))',
       stream: 'max(1, ceil(ceil(count / 2^split) * max(slow(format), slow(weights))))',
     },
-    cycles: '(kTiles - 1) * max(stream, load) + stream',
-    latency: 'count = 0 ? 0 : 2 * A - 2',
+    cycles: '(ceil(kTiles / 2^kSplit) - 1) * max(stream, load) + stream',
+    latency: 'count = 0 ? 0 : 2 * A - 2 + kSplit',
   },
   epi: { cycles: 'max(1, ceil(count / 2^split))', latency: 'count = 0 ? 0 : 32' },
   aq: attentionRows('count * heads * headDim'),

@@ -170,13 +170,13 @@ export const instructions = {
     opcode: 0x20, queues: ['wld'],
     summary: 'pushes kTiles x nTiles weight tiles of A x A (k-tiles outermost; A rows of A elements a tile, each row padded to a line) to the weight FIFO',
     flags: { format, scaling },
-    payload: { src: sram, kTiles: count(8), nTiles: count(6), split: uint(3), scales: added(sram) },
+    payload: { src: sram, kTiles: count(8), nTiles: count(6), split: uint(3), scales: added(sram), kSplit: added(uint(3)) },
   }),
   mm: instruction({
     opcode: 0x21, queues: ['mxu'],
-    summary: 'acc[rows, nTiles*A] (+)= a[rows, k] x the next FIFO entry, k ascending; 2^split groups of arrays share the rows, nTiles arrays each',
+    summary: 'acc[rows, nTiles*A] (+)= a[rows, k] x the next FIFO entry, k ascending; 2^split groups of arrays share the rows, nTiles x 2^kSplit arrays each, of which 2^kSplit share k',
     flags: { format, accumulate: oneOf(2, ['no', 'yes', 'first']), split: uint(3), weightFormat: added(format), scaling },
-    payload: { a: sram, pitch: uint(16), acc, kTiles: count(8), kLast: count(8), nTiles: count(6), rows, scales: added(sram), scalePitch: added(uint(16)) },
+    payload: { a: sram, pitch: uint(16), acc, kTiles: count(8), kLast: count(8), nTiles: count(6), rows, scales: added(sram), scalePitch: added(uint(16)), kSplit: added(uint(3)) },
   }),
   epi: instruction({
     opcode: 0x22, queues: ['epi'],

@@ -4,7 +4,7 @@ import { layouts } from './layout.ts';
 import type { Machine } from './machine.ts';
 import { blockScales, isQuantised } from './numerics-scales.ts';
 import { takesOperand } from './numerics-vector.ts';
-import { blocksOf, isMatrixFormat, weightFormatOf } from './profiles.ts';
+import { blocksOf, isMatrixFormat, profileOf, weightFormatOf } from './profiles.ts';
 
 /** What must hold of an instruction for a machine to run it, beyond being one: `says` reads as a sentence with the instruction as its subject. */
 export type Rule<M extends Mnemonic> = { readonly says: string; readonly holds: (fields: InstructionOf<M>['fields'], machine: Machine) => boolean };
@@ -21,7 +21,7 @@ const isUnset = (operand: Operand): boolean => operand.addr === 0 && operand.ss 
 const apart = (pitch: number, lines: number, rows: Rows): boolean => rows.max <= 1 || pitch >= lines;
 const linesFor = (columns: number, format: Format, machine: Machine): number => Math.ceil((columns * formatBytes[format]) / machine.sram.lineBytes.value);
 const storeApart = (pitch: number, columns: number, format: Format, rows: Rows, machine: Machine): boolean => apart(pitch, linesFor(columns, format, machine), rows);
-const inGang = (nTiles: number, split: number, machine: Machine): boolean => nTiles * 2 ** split <= machine.arrays.count.value;
+const inGang = ({ nTiles, split, kSplit = 0 }: { readonly nTiles: number; readonly split: number; readonly kSplit?: number }, machine: Machine): boolean => nTiles * 2 ** (split + kSplit) <= machine.arrays.count.value;
 /** Accumulator rows a window takes: 2^split groups share its rows. */
 const accumulates = (acc: Operand, rows: Rows, split: number, machine: Machine): boolean => acc.addr + Math.ceil(rows.max / 2 ** split) <= machine.accumulatorRows.value;
 
@@ -34,7 +34,9 @@ const alignsBlocks = (fields: Pick<InstructionOf<'mm'>['fields'], 'scaling'>, ma
 };
 
 const blocksAlign = 'has blocks that align with its k-tiles: A is a multiple of the block, or the block of A';
-const gang = 'drives no more arrays than the machine has: nTiles * 2^split <= arrays';
+const gang = 'drives no more arrays than the machine has: nTiles * 2^(split + kSplit) <= arrays';
+const drainedGang = 'drains no more arrays than the machine has: nTiles * 2^split <= arrays';
+const addedUp = 'shares k among arrays only if sums are exact, or blocks have scales: e4m3 by e4m3';
 const accumulators = 'stays within the accumulators: acc + ceil(rows / 2^split) <= accumulator rows';
 const targetApart = 'has a target pitch no shorter than what it writes of a row, if it may write two';
 const listOperand = 'has lists of f32 only, and moves none by a stride set';
@@ -105,7 +107,8 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
     { says: 'has scales of blocks for e4m3 only', holds: (f) => f.scaling === undefined || f.format === 'e4m3' },
     { says: 'names scales only if blocks have them', holds: (f) => f.scaling !== undefined || f.scales === undefined },
     { says: blocksAlign, holds: (f, machine) => alignsBlocks(f, machine) },
-    { says: gang, holds: (f, machine) => inGang(f.nTiles, f.split, machine) },
+    { says: gang, holds: (f, machine) => inGang(f, machine) },
+    { says: addedUp, holds: (f) => f.kSplit === undefined || f.format === 'e4m3' },
   ],
   mm: [
     { says: 'multiplies e4m3, e5m2 or bf16, in any mixture', holds: (f) => isMatrixFormat(f.format) && isMatrixFormat(weightFormatOf(f)) },
@@ -113,13 +116,14 @@ export const legal: { readonly [M in Mnemonic]: readonly Rule<M>[] } = {
     { says: 'has scales of blocks for e4m3 by e4m3 only', holds: (f) => f.scaling === undefined || (f.format === 'e4m3' && weightFormatOf(f) === 'e4m3') },
     { says: 'names scales only if blocks have them', holds: (f) => f.scaling !== undefined || (f.scales === undefined && f.scalePitch === undefined) },
     { says: blocksAlign, holds: (f, machine) => alignsBlocks(f, machine) },
-    { says: gang, holds: (f, machine) => inGang(f.nTiles, f.split, machine) },
+    { says: gang, holds: (f, machine) => inGang(f, machine) },
+    { says: addedUp, holds: (f) => f.kSplit === undefined || profileOf(f) !== 'chained' },
     { says: accumulators, holds: (f, machine) => accumulates(f.acc, f.rows, f.split, machine) },
     { says: 'has a last k-tile no longer than a tile: kLast <= A', holds: (f, machine) => f.kLast <= machine.arrays.size.value },
   ],
   epi: [
     { says: storesReal, holds: (f) => isReal(f.format) },
-    { says: gang, holds: (f, machine) => inGang(f.nTiles, f.split, machine) },
+    { says: drainedGang, holds: (f, machine) => inGang(f, machine) },
     { says: accumulators, holds: (f, machine) => accumulates(f.acc, f.rows, f.split, machine) },
     { says: 'has a last tile no wider than a tile: nLast <= A', holds: (f, machine) => f.nLast <= machine.arrays.size.value },
     { says: 'if gated, has as many gate tiles as others: nTiles is even', holds: (f) => !f.gated || f.nTiles % 2 === 0 },

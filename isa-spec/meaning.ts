@@ -46,12 +46,12 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
   dgat: text(moved('SRAM row i', 'HBM row x'), 'x is element first + i of the i32 row list at line `index`. Row x starts x * srcPitch lines after `src`.', points('A row that leaves the base register\'s region is a fault.', '`oob` skip: instead it is zeros, as is that of a negative x.')),
   dsct: text(moved('HBM row x', 'SRAM row i'), 'x is element first + i of the i32 row list at line `index`. Row x starts x * dstPitch lines after `dst`.', points('A row that leaves the base register\'s region is a fault.', '`oob` skip: instead it is not written, nor is that of a negative x.')),
   wld: text(
-    'Pushes one entry to the weight FIFO: kTiles x nTiles tiles, k-tiles outermost, from consecutive lines at `src`. A tile is A rows (k) of A elements (n), each row padded to a line; beyond the edges of the weight it is zero. `split` says for how many groups of arrays (2^split) the entry is replicated.',
+    'Pushes one entry to the weight FIFO: kTiles x nTiles tiles, k-tiles outermost, from consecutive lines at `src`. A tile is A rows (k) of A elements (n), each row padded to a line; beyond the edges of the weight it is zero. `split` says for how many groups of arrays (2^split) the entry is replicated; k-tile t goes to array t mod 2^kSplit of those that share k.',
     'With `scaling`, the scales of its blocks go with it: from consecutive lines at `scales`, for each block of k ascending a row, padded to a line.',
     points('block, 128 of k: FP32, element floor(c / 128) is of column c < nTiles * A.', 'mx, 32 of k: UE8M0, element c is of column c.'),
   ),
   mm: text(
-    'Takes the next entry of the weight FIFO, w, which must have the format `weightFormat` (absent: `format`) and the same scaling, kTiles, nTiles and split. K = (kTiles - 1) * A + kLast.',
+    'Takes the next entry of the weight FIFO, w, which must have the format `weightFormat` (absent: `format`) and the same scaling, kTiles, nTiles, split and kSplit. K = (kTiles - 1) * A + kLast.',
     steps(
       'for r < count, c < nTiles * A:',
       '  s <- +0          if accumulate = no, or accumulate = first and I[3] = 0',
@@ -67,6 +67,7 @@ export const meaning: { readonly [M in Mnemonic]: string } = {
       '`scaling` mx, for each block of 32 of k: s <- fround(s + fround(t * sa * sw)).',
     ),
     'Blocks are ascending from k = 0 of this product, and the last may be short; t is the exact sum of a block\'s products, sw the scale of the weights (`wld`), sa the block\'s element of row r of `scales`, which starts r * scalePitch lines after it: packed, FP32 or UE8M0. A product that another continues is whole blocks.',
+    'Arrays that share k work on 2^kSplit k-tiles of a row at once, and the accumulators take all their sums together, in the order of k: no bit of acc depends on kSplit.',
     'acc[r, c] is in array g * nTiles + floor(c / A), at accumulator row acc + (r mod R), where R = ceil(max / 2^split) and g = floor(r / R). Rows from count on keep their accumulators.',
   ),
   epi: text(

@@ -8,6 +8,7 @@ const xFormat = 'format of the elements of `x`';
 const stored = 'format of the elements stored';
 const columns = 'elements of a row';
 const split = 'groups of arrays that share the rows, as a power of two';
+const kSplit = 'arrays of a group that share k, as a power of two; absent, one';
 const window = 'the window';
 const scaling = 'what has scales: rows and columns, or blocks of either operand';
 const rowIds = 'a row list of i32: which rows of HBM';
@@ -49,11 +50,11 @@ export const operands: { readonly [M in Mnemonic]: { readonly [F in FieldOf<M>]:
   dcp: { ...dma, fill: 'fill, do not copy', src: 'where the rows are, if copied', srcPitch, dst: 'where they go', dstPitch, value: 'what fills every 4 bytes' },
   dgat: { ...dma, src: 'row 0 of the table', srcPitch, dst: 'where the rows go', dstPitch, index: rowIds, oob: 'what a row is that is not in the region: a fault, or zeros' },
   dsct: { ...dma, src: 'where the rows are', srcPitch, dst: 'row 0 of the table', dstPitch, index: rowIds, oob: 'what a row is that is not in the region: a fault, or nothing' },
-  wld: { format: 'format of the weights', src: 'first tile', kTiles: 'tiles along k', nTiles: 'tiles along n', split, scaling, scales: 'scales of its blocks' },
+  wld: { format: 'format of the weights', src: 'first tile', kTiles: 'tiles along k', nTiles: 'tiles along n', split, scaling, scales: 'scales of its blocks', kSplit },
   mm: {
     format: 'format of the activations, and of the weights', weightFormat: 'format of the weights, if another', scaling, accumulate: 'overwrite the accumulators, add to them, or overwrite where I[3] is 0', split,
     a: 'activations', pitch: 'lines from a row of `a` to the next', acc: 'first accumulator row', kTiles: 'tiles along k', kLast: 'k of the last of them', nTiles: 'tiles along n', rows: window,
-    scales: 'scales of the blocks of each row', scalePitch: 'lines from a row of `scales` to the next',
+    scales: 'scales of the blocks of each row', scalePitch: 'lines from a row of `scales` to the next', kSplit,
   },
   epi: {
     format: `${stored}, and of the residual`, activation: 'function of each element', scale: 'scale rows and columns', bias: 'add a bias to each column', residual: 'add a residual',

@@ -37,7 +37,7 @@ const scalesOf = (chip: Chip, queue: QueueState, fields: InstructionOf<'wld'>['f
 };
 
 export const wld: Execute<'wld'> = (chip, queue, fields) => {
-  const { format: named, src, kTiles, nTiles, split } = fields;
+  const { format: named, src, kTiles, nTiles } = fields;
   const format = matrixFormat(named);
   const { size, lineBytes } = chip.geometry;
   const rowBytes = linesOf(format, size, lineBytes) * lineBytes;
@@ -46,11 +46,12 @@ export const wld: Execute<'wld'> = (chip, queue, fields) => {
   const spare = chip.spareWeights.pop();
   const memory = spare !== undefined && spare.u8.length >= length ? spare : viewsOf(length);
   memory.u8.set(chip.sram.views.u8.subarray(at, at + length));
-  chip.weightFifo.push({ format, kTiles, nTiles, split, size, rowBytes, memory, scales: scalesOf(chip, queue, fields) });
+  chip.weightFifo.push({ format, kTiles, nTiles, gang: gangText(fields), size, rowBytes, memory, scales: scalesOf(chip, queue, fields) });
 };
 
-const entryText = (format: string, scaling: string | undefined, { kTiles, nTiles, split }: { readonly kTiles: number; readonly nTiles: number; readonly split: number }): string =>
-  `${format}${scaling === undefined ? '' : ` with ${scaling} scales`} ${kTiles} x ${nTiles} tiles split ${split}`;
+const gangText = ({ split, kSplit = 0 }: { readonly split: number; readonly kSplit?: number }): string => `split ${split}${kSplit === 0 ? '' : ` and ${kSplit} along k`}`;
+const entryText = (format: string, scaling: string | undefined, { kTiles, nTiles }: { readonly kTiles: number; readonly nTiles: number }, gang: string): string =>
+  `${format}${scaling === undefined ? '' : ` with ${scaling} scales`} ${kTiles} x ${nTiles} tiles ${gang}`;
 
 /** Tile number `index` of an entry in panels: its first `depth` rows, its columns up to the last that is not zero (all, if `wide`). Returns how many columns. */
 const decodeTile = (entry: WeightEntry, index: number, depth: number, wide: boolean, w: Float64Array): number => {
@@ -87,7 +88,7 @@ export const mm: Execute<'mm'> = (chip, queue, fields) => {
   const entry = chip.weightFifo.shift();
   if (entry === undefined) throw new Error('internal: mm ran without weights');
   chip.spareWeights.push(entry.memory);
-  const [wanted, pushed] = [entryText(weightFormatOf(fields), scaling, fields), entryText(entry.format, entry.scales?.scaling, entry)];
+  const [wanted, pushed] = [entryText(weightFormatOf(fields), scaling, fields, gangText(fields)), entryText(entry.format, entry.scales?.scaling, entry, entry.gang)];
   if (wanted !== pushed) throw new SimulationFault('fifo', `multiplies ${wanted}, pushed were ${pushed}`);
   if (kLast > size) throw new SimulationFault('operand', `kLast ${kLast} of a tile of ${size}`);
   const { rows } = windowOf(queue, window);

@@ -16,7 +16,8 @@ export type WeightEntry = {
   readonly format: MatrixFormat;
   readonly kTiles: number;
   readonly nTiles: number;
-  readonly split: number;
+  /** How arrays share rows and k. */
+  readonly gang: string;
   readonly size: number;
   readonly rowBytes: number;
   readonly memory: Views;

@@ -2,8 +2,8 @@ import { scaledTerm } from '../../isa-spec/numerics-dots.ts';
 
 const banks = 2;
 
-/** A k-tile of a block with scales, as a row passes: whether it is the block's first, and the first of a sum; and, if it is the block's last, the scales of the row and of each column. */
-export type Block = { readonly opens: boolean; readonly fresh: boolean; readonly scale: { readonly row: number; readonly columns: (column: number) => number } | undefined };
+/** A k-tile of a block with scales, as a row passes: whether it is the block's first, and the first of a sum; and, if it is the block's last, the scales of the row and of the weights. */
+export type Block = { readonly opens: boolean; readonly fresh: boolean; readonly scale: { readonly row: number; readonly weights: number } | undefined };
 
 /**
  * The accumulators of the array: rows of one sum a column, halved into two banks. A bank serves the array (read, add, write of one sum a
@@ -45,7 +45,7 @@ export class AccumulatorBanks {
     const at = row * this.#side + column;
     this.#blocks[at] = opens ? part : this.#blocks[at]! + part;
     const sum = fresh ? 0 : this.#sums[at]!;
-    this.write(row, column, scale === undefined ? sum : Math.fround(sum + scaledTerm.block(this.#blocks[at]!, scale.row, scale.columns(column))), cycle);
+    this.write(row, column, scale === undefined ? sum : Math.fround(sum + scaledTerm.block(this.#blocks[at]!, scale.row, scale.weights)), cycle);
   }
 
   /** Whether the array uses the bank of `row` in this cycle, so that the epilogue cannot. */

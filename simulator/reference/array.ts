@@ -1,4 +1,5 @@
 import type { AccumulatorBanks, Block } from './accumulators.ts';
+import type { AdderTree } from './tree.ts';
 
 /** A multiplication while rows of it are in the array: accumulations still to come, and when the last was. */
 export type Product = { outstanding: number; done: number | undefined };
@@ -8,8 +9,10 @@ export type Row = {
   readonly tile: number;
   readonly at: number;
   readonly fresh: boolean;
-  /** bf16: sums are a chain of rounded additions that starts from the accumulator; a product takes a cycle longer. */
+  /** bf16: sums are a chain of rounded additions that starts from the accumulator. */
   readonly chained: boolean;
+  /** Registers between the array and the accumulators: a level of the adder tree each, or what a bf16 product takes longer. */
+  readonly levels: number;
   /** The block of k that this tile is part of, if blocks have scales. */
   readonly block: Block | undefined;
   readonly product: Product;
@@ -17,19 +20,19 @@ export type Row = {
 /** `value` undefined: no operand here, the sum passes by. */
 type Activation = { readonly value: number | undefined; readonly row: Row };
 type Weight = { readonly value: number; readonly tile: number; readonly k: number };
-type Sum = { readonly row: Row; readonly column: number; readonly value: number };
 
 const nothing: Weight = { value: NaN, tile: -1, k: -1 };
 
 /**
  * A weight-stationary array of `side` x `side` cells, register by register. Activations enter at the left, row k through k skew registers,
- * and move right; sums move down and leave at the bottom into the accumulators; both one cell a cycle. Weights enter at the top, column n
+ * and move right; sums move down and leave at the bottom into the adder tree; both one cell a cycle. Weights enter at the top, column n
  * through n skew registers, and move down until the cell of their row keeps them in its shadow register. The first activation that belongs
  * to another tile makes a cell exchange its weight for the one in its shadow, so that a tile can come in while the one before is at work.
  */
 export class SystolicArray {
   readonly side: number;
   readonly #accumulators: AccumulatorBanks;
+  readonly #tree: AdderTree;
   /** Skew registers: of row k at the left, of column n at the top. */
   readonly #left: (Activation | undefined)[][];
   readonly #top: (Weight | undefined)[][];
@@ -39,14 +42,13 @@ export class SystolicArray {
   readonly #weights: (Weight | undefined)[];
   readonly #active: Weight[];
   readonly #shadow: Weight[];
-  /** bf16 sums between the last row of cells and the accumulators. */
-  #late: Sum[] = [];
   /** Cycles in which at least one activation was in a cell. */
   busy = 0;
 
-  constructor(side: number, accumulators: AccumulatorBanks) {
+  constructor(side: number, accumulators: AccumulatorBanks, tree: AdderTree) {
     this.side = side;
     this.#accumulators = accumulators;
+    this.#tree = tree;
     this.#left = Array.from({ length: side }, (_, k) => Array.from({ length: k }, () => undefined));
     this.#top = Array.from({ length: side }, (_, n) => Array.from({ length: n }, () => undefined));
     this.#activations = Array.from({ length: side * side }, () => undefined);
@@ -76,9 +78,6 @@ export class SystolicArray {
 
   /** One cycle: every cell computes and hands on. Cells are gone through from the last to the first, so that what they hand on waits for the next cycle. */
   step(cycle: number): void {
-    const late = this.#late;
-    this.#late = [];
-    for (const { row, column, value } of late) this.#store(row, column, value, cycle);
     for (let n = 1; n < this.side; n++) {
       this.#weights[n] = this.#top[n]!.shift();
       this.#top[n]!.push(undefined);
@@ -116,16 +115,7 @@ export class SystolicArray {
     const exact = value === undefined ? above : above + value * weight.value;
     const sum = row.chained ? Math.fround(exact) : exact;
     if (k < this.side - 1) this.#sums[cell + this.side] = sum;
-    else if (row.chained) this.#late.push({ row, column: n, value: sum });
-    else this.#store(row, n, sum, cycle);
-  }
-
-  #store(row: Row, column: number, value: number, cycle: number): void {
-    if (row.block !== undefined) this.#accumulators.addToBlock(row.at, column, value, row.block, cycle);
-    else if (row.chained || row.fresh) this.#accumulators.write(row.at, column, value, cycle);
-    else this.#accumulators.add(row.at, column, value, cycle);
-    const { product } = row;
-    if (--product.outstanding === 0) product.done = cycle + 1;
+    else this.#tree.enter(row, n, sum);
   }
 
   /** A weight in a cell: kept if it is of the cell's row, else handed down. */

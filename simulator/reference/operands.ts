@@ -17,10 +17,12 @@ type Fields<M extends 'wld' | 'mm' | 'epi'> = InstructionOf<M>['fields'];
 /** The chip, the queue that issues, and cycles a bf16 row takes for each of an e4m3 row. */
 export type Issuing = { readonly chip: Chip; readonly queue: QueueState; readonly slow: number };
 
-const oneArray = (what: string, nTiles: number, split: number): void => {
-  if (nTiles !== 1 || split !== 0) throw new SimulationFault('operand', `${what} of ${nTiles} x 2^${split} arrays, there is one`);
+/** Arrays are stepped that share nothing but k. */
+const oneColumn = (what: string, { nTiles, split, kSplit = 0 }: { readonly nTiles: number; readonly split: number; readonly kSplit?: number }, arrays: number): void => {
+  if (nTiles !== 1 || split !== 0) throw new SimulationFault('operand', `${what} of ${nTiles} x 2^${split} arrays, the reference has one across`);
+  if (2 ** kSplit > arrays) throw new SimulationFault('operand', `${what} of 2^${kSplit} arrays that share k, there are ${arrays}`);
 };
-/** The array is stepped for one format by itself, unscaled or in blocks of whole k-tiles. */
+/** They are stepped for one format by itself, unscaled or in blocks of whole k-tiles. */
 const known = (weights: string, { format, scaling }: Fields<'wld' | 'mm'>, side: number): void => {
   const hasBlocks = scaling === 'block' && side <= blockScales.block.size;
   if ((format === 'e4m3' || format === 'bf16') && weights === format && (scaling === undefined || hasBlocks)) return;
@@ -29,22 +31,22 @@ const known = (weights: string, { format, scaling }: Fields<'wld' | 'mm'>, side:
 const beatsOf = (format: string, slow: number): number => (format === 'bf16' ? slow : 1);
 
 export function loadOf({ chip, queue, slow }: Issuing, fields: Fields<'wld'>): Load {
-  const { format, src, kTiles, nTiles, split } = fields;
-  const { size, lineBytes } = chip.geometry;
-  oneArray('weights', nTiles, split);
+  const { format, src, kTiles, kSplit = 0 } = fields;
+  const { size, lineBytes, arrays } = chip.geometry;
+  oneColumn('weights', fields, arrays);
   known(format, fields, size);
   const line = addressOf(queue, src);
   const rowLines = linesFor(format, size, lineBytes);
-  const read = (row: number): Float64Array => {
+  const read = (tile: number, k: number): Float64Array => {
     const values = new Float64Array(size);
-    readElements[format](chip.sram.views, chip.sram.at(line + row * rowLines, rowLines * lineBytes), size, values);
+    readElements[format](chip.sram.views, chip.sram.at(line + (tile * size + k) * rowLines, rowLines * lineBytes), size, values);
     return values;
   };
+  // They come beside the tiles: a product finds them when those have made room in SRAM for the next.
   const found = weightScales(fields, size);
-  const pitch = found === undefined ? 0 : linesFor(found.format, found.columns, lineBytes);
   const scalesLine = addressOf(queue, fields.scales ?? nowhere);
-  const scales = found === undefined ? undefined : (block: number, column: number): number => single(chip, scalesLine + block * pitch, Math.floor(column / blockScales.block.size));
-  return { format, kTiles, beats: beatsOf(format, slow), read, scales };
+  const scales = found && Array.from({ length: found.rows }, (_, block) => single(chip, scalesLine + block * linesFor(found.format, found.columns, lineBytes), 0));
+  return { format, kTiles, kSplit, beats: beatsOf(format, slow), read, scales };
 }
 
 const nowhere = { addr: 0, ss: 0 };
@@ -56,9 +58,9 @@ const single = ({ sram, geometry }: Chip, line: number, index: number): number =
 };
 
 export function jobOf({ chip, queue, slow }: Issuing, fields: Fields<'mm'>): Job {
-  const { format, accumulate, split, a, pitch, acc, kTiles, kLast, nTiles, rows: window } = fields;
-  const { size, lineBytes, accumulatorRows } = chip.geometry;
-  oneArray('products', nTiles, split);
+  const { format, accumulate, a, pitch, acc, kTiles, kLast, kSplit = 0, rows: window } = fields;
+  const { size, lineBytes, arrays, accumulatorRows } = chip.geometry;
+  oneColumn('products', fields, arrays);
   known(weightFormatOf(fields), fields, size);
   const { rows } = windowOf(queue, window);
   const [line, at] = [addressOf(queue, a), addressOf(queue, acc)];
@@ -72,14 +74,14 @@ export function jobOf({ chip, queue, slow }: Issuing, fields: Fields<'mm'>): Job
   const overwrites = accumulate === 'no' || (accumulate === 'first' && queue.I[3] === 0);
   const [scalesLine, scalePitch] = [addressOf(queue, fields.scales ?? nowhere), fields.scalePitch ?? 0];
   const scaleOf = blocksOf(fields) === undefined ? undefined : (row: number, block: number): number => single(chip, scalesLine + row * scalePitch, block);
-  return { format, kTiles, rows, beats: beatsOf(format, slow), overwrites, at, read, scaleOf, product: { outstanding: 0, done: undefined } };
+  return { format, kTiles, kSplit, rows, beats: beatsOf(format, slow), overwrites, at, read, scaleOf, product: { outstanding: 0, done: undefined } };
 }
 
 /** The epilogue of each row, in FP32, an operation at a time. */
 export function drainOf({ chip, queue }: Issuing, fields: Fields<'epi'>): Drain {
-  const { format, activation, scale, bias, residual, gated, split, acc, out, pitch, params, residualAt, rowScale, nTiles, nLast, rows: window } = fields;
-  oneArray('a drain', nTiles, split);
-  if (gated) throw new SimulationFault('operand', 'a gated drain takes two arrays, there is one');
+  const { format, activation, scale, bias, residual, gated, acc, out, pitch, params, residualAt, rowScale, nLast, rows: window } = fields;
+  oneColumn('a drain', fields, chip.geometry.arrays);
+  if (gated) throw new SimulationFault('operand', 'a gated drain takes two arrays, the reference has one across');
   const { sram, geometry } = chip;
   const { size, lineBytes } = geometry;
   const { first, rows } = windowOf(queue, window);

@@ -11,12 +11,13 @@ import { SystolicArray } from './array.ts';
 import { ClosedForms } from './closed.ts';
 import { HbmChannel, type Transfer } from './dma.ts';
 import { Epilogue } from './epilogue.ts';
-import { RowStream } from './multiply.ts';
+import { RowStream, type Station } from './multiply.ts';
 import { drainOf, type Issuing, jobOf, type Lines, linesOf, loadOf } from './operands.ts';
 import { readPorts } from './port.ts';
-import { WeightPath } from './weights.ts';
+import { AdderTree } from './tree.ts';
+import { WeightPath, Weights } from './weights.ts';
 
-/** What a step took: cycles; instructions issued; cycles the array had an operand in it; cycles the epilogue waited for a bank of accumulators the array used. */
+/** What a step took: cycles; instructions issued; cycles arrays had an operand in them, all arrays together; cycles the epilogue waited for a bank of accumulators the arrays used. */
 export type ReferenceResult = { readonly cycles: number; readonly instructions: number; readonly arrayCycles: number; readonly bankConflicts: number };
 
 /** When something is done; undefined as long as that is not known. */
@@ -30,9 +31,9 @@ const attentionClient = 2;
 const highestCount = 15;
 
 /**
- * Runs one step of a program on a machine of one chip with one matrix array, cycle by cycle. `state` keeps what it wrote to HBM, as
- * after a functional run. What is not of the array, its memories and the DMA takes its closed form, its effect coming whole as it completes.
- * `shared`: rows of `side` bytes a cycle that SRAM's readers share, if they do not have ports of their own. Throws a SimulationFault, one if
+ * Runs one step of a program on a machine of one chip, cycle by cycle; its matrix arrays share nothing but k. `state` keeps what it wrote to
+ * HBM, as after a functional run. What is not of the arrays, their memories and the DMA takes its closed form, its effect coming whole as it completes.
+ * `shared`: rows of `side` bytes a cycle that an array's readers of SRAM share, if they do not have ports of their own. Throws a SimulationFault, one if
  * `limit` cycles do not suffice.
  */
 export function runReference(state: MachineState, block: Uint8Array, limit: number, shared: number | 'own' = 'own'): ReferenceResult {
@@ -43,8 +44,9 @@ class Clock {
   readonly #chip: Chip;
   readonly #rates: Rates;
   readonly #lanes: readonly Lane[];
-  readonly #array: SystolicArray;
-  readonly #weights: WeightPath;
+  readonly #stations: readonly Station[];
+  readonly #tree: AdderTree;
+  readonly #weights: Weights;
   readonly #stream: RowStream;
   readonly #epilogue: Epilogue;
   readonly #channel: HbmChannel;
@@ -59,7 +61,7 @@ class Clock {
     const { machine } = program;
     const rates = ratesOf(machine, program.chips);
     const [chip] = chips;
-    if (chip === undefined || chips.length !== 1 || rates.arrays !== 1) throw new RangeError('the reference is of one chip with one array');
+    if (chip === undefined || chips.length !== 1) throw new RangeError('the reference is of one chip');
     const step = openStepBlock(block);
     chip.sram.reset();
     chip.semaphores.fill(0);
@@ -70,11 +72,16 @@ class Clock {
     this.#rates = rates;
     this.#lanes = codeOf(step.entry)[0]!.map(laneOf);
     const accumulators = new AccumulatorBanks(chip.geometry.accumulatorRows, rates.side);
-    const ports = readPorts(rates.side, shared);
-    this.#array = new SystolicArray(rates.side, accumulators);
-    this.#weights = new WeightPath(this.#array, ports.weights, rates.fifoTiles);
-    this.#stream = new RowStream(this.#array, this.#weights, ports.operands);
-    this.#epilogue = new Epilogue(accumulators, ports.epilogue, pipelineCycles);
+    this.#tree = new AdderTree(rates.side, accumulators);
+    // The epilogue drains the first array's accumulators, and reads beside it.
+    const ports = Array.from({ length: rates.arrays }, () => readPorts(rates.side, shared));
+    this.#stations = ports.map(({ operands, weights }) => {
+      const array = new SystolicArray(rates.side, accumulators, this.#tree);
+      return { array, path: new WeightPath(array, weights, rates.fifoTiles), operands };
+    });
+    this.#weights = new Weights(this.#stations.map(({ path }) => path));
+    this.#stream = new RowStream(this.#stations, this.#weights);
+    this.#epilogue = new Epilogue(accumulators, ports[0]!.epilogue, pipelineCycles);
     this.#channel = new HbmChannel(attentionClient + 1, rates.hbmLatency);
     this.#closed = new ClosedForms(chip, rates, decodeWorklist(step.tables.worklist));
   }
@@ -96,7 +103,8 @@ class Clock {
   #step(cycle: number): void {
     this.#channel.step(cycle);
     this.#stream.step(cycle);
-    this.#array.step(cycle);
+    for (const { array } of this.#stations) array.step(cycle);
+    this.#tree.step(cycle);
     this.#epilogue.step(cycle);
     if (this.#weights.step(cycle)) this.#loading.done = cycle + 1;
   }
@@ -104,7 +112,8 @@ class Clock {
   #result(): ReferenceResult {
     if (this.#weights.left > 0) throw new SimulationFault('unbalanced', `${this.#weights.left} weight tiles are left`);
     const cycles = this.#lanes.reduce((last, { complete }) => Math.max(last, complete), this.#lastPost);
-    return { cycles, instructions: this.#instructions, arrayCycles: this.#array.busy, bankConflicts: this.#epilogue.conflicts };
+    const arrayCycles = this.#stations.reduce((sum, { array }) => sum + array.busy, 0);
+    return { cycles, instructions: this.#instructions, arrayCycles, bankConflicts: this.#epilogue.conflicts };
   }
 
   /** Instructions complete in order; their posts arrive `sync` cycles later. */

@@ -2,29 +2,78 @@ import { SimulationFault } from '../fault.ts';
 import type { SystolicArray } from './array.ts';
 import type { ReadPort } from './port.ts';
 
-/** One `wld` under way: its tiles are `kTiles` of `side` rows, `read(row)` the row counted from its first tile, `beats` cycles a row takes at the port. */
-export type Load = { readonly format: string; readonly kTiles: number; readonly beats: number; readonly read: (row: number) => Float64Array; readonly scales: BlockScales | undefined };
-/** The scale of a column of the weights in a block of k. */
-export type BlockScales = (block: number, column: number) => number;
-type Entry = { readonly format: string; readonly kTiles: number; readonly scales: BlockScales | undefined };
+/**
+ * One `wld` under way: `read(tile, k)` gives row k of a k-tile; a row takes `beats` cycles at the port. Of 2^`kSplit` arrays each gets every
+ * 2^`kSplit`-th k-tile.
+ */
+export type Load = {
+  readonly format: string;
+  readonly kTiles: number;
+  readonly kSplit: number;
+  readonly beats: number;
+  readonly read: (tile: number, k: number) => Float64Array;
+  /** Of each block of k, if blocks have any: a tile is no wider than a block. */
+  readonly scales: readonly number[] | undefined;
+};
 /** What a product expects to find: `scaleOf` is there if its blocks have scales. */
-type Expected = { readonly format: string; readonly kTiles: number; readonly scaleOf: unknown };
+type Expected = { readonly format: string; readonly kTiles: number; readonly kSplit: number; readonly scaleOf: unknown };
 /** What moves in a cycle: a row of weights, or a part of a wide one, which is there with its last part. */
 type Beat = { readonly tile: number; readonly k: number; readonly beats: number; readonly values: Float64Array | undefined };
 
+/** The weights of all arrays: to each its way, and the entries that were pushed and no product has taken. */
+export class Weights {
+  readonly #paths: readonly WeightPath[];
+  readonly #entries: Load[] = [];
+
+  constructor(paths: readonly WeightPath[]) {
+    this.#paths = paths;
+  }
+
+  get loading(): boolean {
+    return this.#paths.some((path) => path.loading);
+  }
+
+  /** Tiles loaded or loading that no multiplication has taken. */
+  get left(): number {
+    return this.#paths.reduce((sum, path) => sum + path.left, 0);
+  }
+
+  begin(load: Load): void {
+    this.#entries.push(load);
+    const arrays = 2 ** load.kSplit;
+    this.#paths.slice(0, arrays).forEach((path, index) => {
+      const own = Math.ceil((load.kTiles - index) / arrays);
+      if (own > 0) path.begin(own, load.beats, (tile, k) => load.read(tile * arrays + index, k));
+    });
+  }
+
+  /** A product takes the next entry, which must be what it expects; undefined if there is none yet. */
+  take({ format, kTiles, kSplit, scaleOf }: Expected): Load | undefined {
+    const entry = this.#entries.shift();
+    if (entry === undefined || (entry.format === format && entry.kTiles === kTiles && entry.kSplit === kSplit && (entry.scales === undefined) === (scaleOf === undefined))) return entry;
+    throw new SimulationFault('fifo', `multiplies ${kTiles} tiles of ${format} by 2^${kSplit} arrays, pushed were ${entry.kTiles} of ${entry.format} for 2^${entry.kSplit}`);
+  }
+
+  /** One cycle, after the arrays'. Returns whether a load ended. */
+  step(cycle: number): boolean {
+    const { loading } = this;
+    for (const path of this.#paths) path.step(cycle);
+    return loading && !this.loading;
+  }
+}
+
 /**
- * The way of weights: SRAM, through the read port, to the FIFO; from there into the array's shadow registers. Each side moves a row of
- * E4M3 weights a cycle, of BF16 half a row. Rows pass an empty FIFO in the cycle they come. A tile moves into the shadow registers from
- * the cycle the tile before starts multiplying, and may multiply itself when all its rows are in.
+ * The way of weights to one array: SRAM, through the read port, to the FIFO; from there into the array's shadow registers. Each side moves a
+ * row of E4M3 weights a cycle, of BF16 half a row. Rows pass an empty FIFO in the cycle they come. A tile moves into the shadow registers
+ * from the cycle the tile before starts multiplying, and may multiply itself when all its rows are in.
  */
 export class WeightPath {
   readonly #array: SystolicArray;
   readonly #port: ReadPort;
   readonly #capacity: number;
-  readonly #entries: Entry[] = [];
   readonly #fifo: Beat[] = [];
-  #load: Load | undefined;
-  #scales: BlockScales | undefined;
+  /** The load under way: row k of its `tile`-th tile for this array. */
+  #load: { readonly tiles: number; readonly beats: number; readonly read: (tile: number, k: number) => Float64Array } | undefined;
   #loadTile = 0;
   #row = 0;
   #beat = 0;
@@ -44,16 +93,14 @@ export class WeightPath {
     return this.#load !== undefined;
   }
 
-  /** Tiles loaded or loading that no multiplication has taken. */
   get left(): number {
     return this.#tiles - this.#started;
   }
 
-  begin(load: Load): void {
-    this.#entries.push({ format: load.format, kTiles: load.kTiles, scales: load.scales });
-    this.#load = load;
+  begin(tiles: number, beats: number, read: (tile: number, k: number) => Float64Array): void {
+    this.#load = { tiles, beats, read };
     this.#loadTile = this.#tiles;
-    this.#tiles += load.kTiles;
+    this.#tiles += tiles;
     this.#row = 0;
     this.#beat = 0;
   }
@@ -63,29 +110,15 @@ export class WeightPath {
     return this.#entered >= (this.#started + 1) * this.#array.side;
   }
 
-  /** Of the blocks of the entry that is multiplied. */
-  get scales(): BlockScales | undefined {
-    return this.#scales;
-  }
-
-  /** The multiplication takes the next tile: its number. The first of an entry says what it expects the entry to be. */
-  start(expected: Expected | undefined): number {
-    if (expected !== undefined) {
-      const entry = this.#entries.shift();
-      if (entry?.format !== expected.format || entry.kTiles !== expected.kTiles || (entry.scales === undefined) !== (expected.scaleOf === undefined)) {
-        throw new SimulationFault('fifo', `multiplies ${expected.kTiles} tiles of ${expected.format}, pushed were ${entry?.kTiles} of ${entry?.format}`);
-      }
-      this.#scales = entry.scales;
-    }
+  /** The multiplication takes the next tile: its number. */
+  start(): number {
     return this.#started++;
   }
 
-  /** One cycle, after the array's. Returns whether a load ended. */
-  step(cycle: number): boolean {
+  step(cycle: number): void {
     const moved = this.#move();
-    const ended = this.#fill(cycle);
+    this.#fill(cycle);
     if (!moved) this.#move();
-    return ended;
   }
 
   /** FIFO -> shadow registers, if those are free for the tile. */
@@ -102,17 +135,16 @@ export class WeightPath {
   }
 
   /** SRAM -> FIFO, if there is room and the port is free. */
-  #fill(cycle: number): boolean {
+  #fill(cycle: number): void {
     const load = this.#load;
     const { side } = this.#array;
-    if (load === undefined || this.#stored + 1 / load.beats > this.#capacity || !this.#port.take(side, cycle)) return false;
+    if (load === undefined || this.#stored + 1 / load.beats > this.#capacity || !this.#port.take(side, cycle)) return;
     const last = ++this.#beat === load.beats;
-    this.#fifo.push({ tile: this.#loadTile + Math.floor(this.#row / side), k: this.#row % side, beats: load.beats, values: last ? load.read(this.#row) : undefined });
+    const [tile, k] = [Math.floor(this.#row / side), this.#row % side];
+    this.#fifo.push({ tile: this.#loadTile + tile, k, beats: load.beats, values: last ? load.read(tile, k) : undefined });
     this.#stored += 1 / load.beats;
-    if (!last) return false;
+    if (!last) return;
     this.#beat = 0;
-    if (++this.#row < load.kTiles * side) return false;
-    this.#load = undefined;
-    return true;
+    if (++this.#row === load.tiles * side) this.#load = undefined;
   }
 }

@@ -62,6 +62,8 @@ const linkBytes = (fields: InstructionOf<'coll'>['fields'], rows: number, chips:
 /** Rows of a window that one of `2^split` groups of arrays takes. */
 const groupRows = (rows: number, split: number): number => Math.ceil(rows / 2 ** split);
 
+/** Steps in which arrays go through k-tiles: 2^kSplit of them at a time. */
+export const kSteps = ({ kTiles, kSplit = 0 }: { readonly kTiles: number; readonly kSplit?: number }): number => Math.ceil(kTiles / 2 ** kSplit);
 /** Cycles to load one weight tile into an array's FIFO: a row a cycle, bf16 rows at the half-rate port. Scales of blocks come beside it. */
 export const tileLoadCycles = (format: string, rates: Rates): number => Math.ceil(rates.side * (format === 'bf16' ? rates.slow : 1));
 /** Cycles an array streams the rows of one k-tile, at half rate if an operand is bf16: a tile without rows goes by in one. The next starts no sooner than it can move in (fifo.ts). */
@@ -89,13 +91,13 @@ export const costs: { readonly [M in Mnemonic]: Closed<M> } = {
   dcp: (fields, rows) => unit(rows * fields.lines),
   dgat: (fields, rows, rates) => indexed(rows, fields.lines, rates),
   dsct: (fields, rows, rates) => indexed(rows, fields.lines, rates),
-  wld: (fields, _rows, rates) => unit(fields.kTiles * tileLoadCycles(fields.format, rates)),
+  wld: (fields, _rows, rates) => unit(kSteps(fields) * tileLoadCycles(fields.format, rates)),
   mm: (fields, rows, rates) => {
     const k = (fields.kTiles - 1) * rates.side + fields.kLast;
     return {
       ...idle,
-      cycles: fields.kTiles * tileStreamCycles(fields, rows, rates),
-      latency: rows === 0 ? 0 : 2 * rates.side - 2,
+      cycles: kSteps(fields) * tileStreamCycles(fields, rows, rates),
+      latency: rows === 0 ? 0 : 2 * rates.side - 2 + (fields.kSplit ?? 0),
       work: rows * k * fields.nTiles * rates.side,
     };
   },

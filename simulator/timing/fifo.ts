@@ -5,8 +5,9 @@ import type { Standing } from './standing.ts';
  * FIFO's `depth` places is free. From the FIFO a tile moves into the array's shadow registers at the rate it was loaded at, its rows passing
  * through as they come, once the tile before it is at work and needs them no more: that frees its place, so that with the one in the
  * registers `depth` + 1 tiles wait. Tile t of a multiplication starts when tile t-1 has streamed its rows and tile t has moved in:
- * max(rows, load) a tile even when the FIFO is full (the cycle-stepped reference has shown both: simulator/reference). Once a load and its
- * multiplication have both started, every time of both follows, so they are computed at once and ahead of the clock.
+ * max(rows, load) a tile even when the FIFO is full (the cycle-stepped reference has shown both: simulator/reference). Where arrays share k,
+ * tiles are steps: a tile for each of them. A multiplication of fewer levels of adders than the one before is held back until its sums overtake
+ * none. Once a load and its multiplication have both started, every time of both follows, so they are computed at once and ahead of the clock.
  */
 export class WeightFifo {
   /** Tiles there is room for: in the FIFO and in the shadow registers. */
@@ -27,11 +28,16 @@ export class WeightFifo {
   #lastStart = -Infinity;
   #multiplyLeft = 0;
   #streamCycles = 0;
+  /** Levels of adders of the multiplication begun last, and when it could start at the earliest. */
+  #levels = 0;
+  #clear = 0;
   /** When the load and the multiplication begun last are done, as far as known. */
   loadTime = 0;
   multiplyTime = 0;
   /** Cycles the multiplication begun last waited for tiles in flight. */
   waited = 0;
+  /** Cycles it was held back, for the sums before its own. */
+  held = 0;
   loading = false;
   multiplying = false;
 
@@ -53,7 +59,7 @@ export class WeightFifo {
   /** Starts loading an entry. False if the multiplication waiting for it takes another number of tiles. */
   beginLoad(now: number, tiles: number, cyclesPerTile: number): boolean {
     const wanted = this.starved ? this.#multiplyLeft : tiles;
-    if (this.starved) this.multiplyTime = now;
+    if (this.starved) this.#hold(now);
     this.#entryTiles[this.#entriesIn++ & this.#mask] = tiles;
     this.#loadLeft = tiles;
     this.#loadCycles = cyclesPerTile;
@@ -62,17 +68,24 @@ export class WeightFifo {
     return wanted === tiles;
   }
 
-  /** Starts multiplying with the next entry. False if the entry has another number of tiles. */
-  beginMultiply(now: number, tiles: number, streamCycles: number): boolean {
+  /** Starts multiplying with the next entry; sums pass `levels` of adders. False if the entry has another number of tiles. */
+  beginMultiply(now: number, tiles: number, streamCycles: number, levels: number): boolean {
     const known = this.#entriesOut < this.#entriesIn;
     const there = known ? this.#entryTiles[this.#entriesOut & this.#mask]! : tiles;
     this.#entriesOut++;
     this.#multiplyLeft = tiles;
     this.#streamCycles = streamCycles;
-    this.multiplyTime = now;
+    this.#clear = this.multiplyTime + this.#levels - levels;
+    this.#levels = levels;
+    this.#hold(now);
     this.waited = 0;
     this.multiplying = true;
     return there === tiles;
+  }
+
+  #hold(now: number): void {
+    this.multiplyTime = Math.max(now, this.#clear);
+    this.held = this.multiplyTime - now;
   }
 
   /** All that decides what comes, times from `now` on: tiles and entries from the next on around. */
@@ -80,8 +93,8 @@ export class WeightFifo {
     const around = (column: ArrayLike<number>, first: number, from: number): readonly number[] => Array.from(column, (_, i) => column[(first + i) & this.#mask]! - from);
     return [
       around(this.#loaded, this.#nextLoad, now), around(this.#moving, this.#nextLoad, 0), around(this.#started, this.#nextLoad, now), around(this.#entryTiles, this.#entriesIn, 0),
-      Math.min(this.#nextLoad, this.#places), this.#nextLoad - this.#nextPop, this.#entriesIn - this.#entriesOut, this.#loadLeft, this.#loadCycles, this.#lastStart - now, this.#multiplyLeft, this.#streamCycles,
-      this.loadTime - now, this.multiplyTime - now, this.waited, Number(this.loading), Number(this.multiplying),
+      Math.min(this.#nextLoad, this.#places), this.#nextLoad - this.#nextPop, this.#entriesIn - this.#entriesOut, this.#loadLeft, this.#loadCycles, this.#lastStart - now, this.#multiplyLeft, this.#streamCycles, this.#levels, Math.max(0, this.#clear - now),
+      this.loadTime - now, this.multiplyTime - now, this.waited, this.held, Number(this.loading), Number(this.multiplying),
     ];
   }
 
@@ -89,6 +102,7 @@ export class WeightFifo {
   postpone(cycles: number): void {
     for (const column of [this.#loaded, this.#started]) column.forEach((time, i) => (column[i] = time + cycles));
     this.#lastStart += cycles;
+    this.#clear += cycles;
     this.loadTime += cycles;
     this.multiplyTime += cycles;
   }

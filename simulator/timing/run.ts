@@ -194,7 +194,7 @@ export class Simulation {
       case multiply:
         this.#recording?.takesTurn(this.#recording.products, lane);
         accumulate(chip, lane);
-        if (!chip.fifo.beginMultiply(this.#now, stream.a[pc]!, stream.tile[slot]!)) this.#fail('weightFifo', lane, 'wld and mm differ in k-tiles');
+        if (!chip.fifo.beginMultiply(this.#now, stream.a[pc]!, stream.tile[slot]!, stream.level[pc]!)) this.#fail('weightFifo', lane, 'wld and mm differ in k-tiles');
         return this.#gang(chip);
       case drains:
         drain(chip, lane);

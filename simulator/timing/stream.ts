@@ -2,7 +2,7 @@ import { hostTables, type Instruction, type Mnemonic, type Queue, queues, stepCo
 import type { RowWindow } from '../../isa-spec/fields.ts';
 import { membersOf } from '../../isa-spec/groups.ts';
 import { isSlow } from '../../isa-spec/profiles.ts';
-import { type Cost, costs, tileLoadCycles, tileStreamCycles } from './cycles.ts';
+import { type Cost, costs, kSteps, tileLoadCycles, tileStreamCycles } from './cycles.ts';
 import type { Rates } from './rates.ts';
 
 /** How the event loop treats an instruction. */
@@ -44,9 +44,10 @@ export type Stream = {
   readonly rowsMax: Float64Array;
   readonly rowsRegister: Uint8Array;
   readonly rowsLevel: Uint8Array;
-  /** loop: count, body. call: target, frame. sreg: register, step count. wld: k-tiles, cycles a tile. mm: k-tiles, columns. epi: valid columns. dma: region. hostw: table. coll: chips that meet. */
+  /** loop: count, body. call: target, frame. sreg: register, step count. wld: steps, cycles a tile. mm: steps, columns. epi: valid columns. dma: region. hostw: table. coll: chips that meet. */
   readonly a: Float64Array;
   readonly b: Float64Array;
+  /** loop: its level. mm: levels of adders. */
   readonly level: Uint8Array;
   /** mm, epi: accumulator row and its stride set. mm: 0 overwrites, 1 adds, 2 overwrites in iteration 0 of level 3. */
   readonly accRow: Int32Array;
@@ -189,13 +190,14 @@ function operands(stream: Stream, pc: number, instruction: Instruction, rates: R
       stream.a[pc] = membersOf(instruction.fields, rates.chips);
       return;
     case 'wld':
-      stream.a[pc] = instruction.fields.kTiles;
+      stream.a[pc] = kSteps(instruction.fields);
       stream.b[pc] = tileLoadCycles(instruction.fields.format, rates);
       return;
     case 'mm': {
-      const { acc, accumulate, kTiles, nTiles } = instruction.fields;
+      const { acc, accumulate, nTiles, kSplit = 0 } = instruction.fields;
+      stream.level[pc] = kSplit;
       stream.slow[pc] = Number(isSlow(instruction.fields));
-      stream.a[pc] = kTiles;
+      stream.a[pc] = kSteps(instruction.fields);
       stream.b[pc] = nTiles * rates.side;
       stream.accRow[pc] = acc.addr;
       stream.accStride[pc] = acc.ss;

@@ -115,6 +115,7 @@ export function bookQueries(chip: Chip, cycles: number): void {
 export function bookMultiply(chip: Chip, lane: Lane): void {
   const cycles = lane.stream.cycles[lane.slot]!;
   chip.idle[lossIndex.weightLoad]! += chip.fifo.waited;
+  chip.idle[lossIndex.fillDrain]! += chip.fifo.held;
   chip.totals.matrixCycles += cycles;
   if (lane.stream.slow[lane.pc] === 1) chip.totals.matrixCyclesSlow += cycles;
 }

@@ -31,7 +31,7 @@ describe('legality', () => {
     expect(illegalities(sample('mm', { nTiles: 64, acc: at(1025), kLast: 257, rows: { max: 0, reg: 0, level: 0 } }), sohu)).toEqual([
       '`acc` of mm must be one that starts within the accumulators',
       '`rows` of mm must be one that has room for a row',
-      'mm must be one that drives no more arrays than the machine has: nTiles * 2^split <= arrays',
+      'mm must be one that drives no more arrays than the machine has: nTiles * 2^(split + kSplit) <= arrays',
       'mm must be one that stays within the accumulators: acc + ceil(rows / 2^split) <= accumulator rows',
       'mm must be one that has a last k-tile no longer than a tile: kLast <= A',
     ]);

@@ -8,7 +8,7 @@ import type { Machine } from '../../isa-spec/machine.ts';
 
 const small = fc.integer({ min: 0, max: 24 });
 /** Fields a small machine has little room for. */
-const limits: Readonly<Record<string, number>> = { kTiles: 3, nTiles: 4, split: 2, kLast: 8, nLast: 8, lines: 8, heads: 4, kvHeads: 2, headDim: 16, rotary: 16, columns: 40, experts: 12, k: 3, bytes: 64, level: 3, merge: 3, splitBlocks: 2, firstPart: 2, parts: 2, valueDim: 12, group: 2 };
+const limits: Readonly<Record<string, number>> = { kTiles: 3, nTiles: 4, split: 2, kSplit: 2, kLast: 8, nLast: 8, lines: 8, heads: 4, kvHeads: 2, headDim: 16, rotary: 16, columns: 40, experts: 12, k: 3, bytes: 64, level: 3, merge: 3, splitBlocks: 2, firstPart: 2, parts: 2, valueDim: 12, group: 2 };
 
 /** Values of a field, one in three of them zero: much may be named only where it is used. */
 const smallValue = (name: string, field: FieldKind): fc.Arbitrary<unknown> => {

@@ -16,7 +16,7 @@ import { machineFor, resultOf, source, steps, type Variant, variants } from '../
 import { smallBounds, tablesOf } from '../passes/lower.ts';
 import { measure } from '../simulator/reference/measure.ts';
 import { compiled } from '../simulator/reference/model.ts';
-import { oneArray } from '../simulator/reference/products.ts';
+import { machineOf } from '../simulator/reference/products.ts';
 import { isCheck, sweep } from '../sweep.ts';
 import { outline } from './outline.ts';
 
@@ -79,7 +79,7 @@ describe.each(names)('%s: a compiled program with stretches of it made subprogra
 });
 
 it('the cycle-stepped reference agrees with itself and the others', () => {
-  const { program, image } = compiled(source, oneArray(8, 64), 'fp8');
+  const { program, image } = compiled(source, machineOf(1, 8, 64), 'fp8');
   const tables = tablesOf(steps[0]!, smallBounds);
   const [plain, made] = [measure({ program, image }, tables), measure({ program: outline(program, 12, 4), image }, tables)];
   expect(made.reference).toMatchObject({ cycles: plain.reference.cycles, arrayCycles: plain.reference.arrayCycles, bankConflicts: 0 });

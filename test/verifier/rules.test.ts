@@ -225,9 +225,13 @@ describe('V17, the weight FIFO', () => {
     expect(textsOf(programOf('.queue wld\nwld format=e4m3 src=@0 kTiles=2 nTiles=1 split=0\n.queue mxu\nmm format=e4m3 accumulate=no split=0 a=@256 pitch=4 acc=0 kTiles=1 kLast=8 nTiles=2 rows=4\n'), 'V17')).toEqual([
       'mxu:0 multiplies by e4m3 1 x 2 tiles, for 1 groups, wld:0 has pushed e4m3 2 x 1 tiles, for 1 groups',
     ]);
-    const pair = (load: string, product: string): readonly string[] => textsOf(programOf(`.queue wld\nwld ${load} src=@0 kTiles=1 nTiles=1 split=0\n.queue mxu\nmm format=e4m3 accumulate=no split=0 ${product} a=@256 pitch=4 acc=0 kTiles=1 kLast=8 nTiles=1 rows=4\n`), 'V17');
+    const pair = (load: string, product: string, loadShares = '', shares = ''): readonly string[] =>
+      textsOf(programOf(`.queue wld\nwld ${load} src=@0 kTiles=1 nTiles=1 split=0 ${loadShares}\n.queue mxu\nmm format=e4m3 accumulate=no split=0 ${product} a=@256 pitch=4 acc=0 kTiles=1 kLast=8 nTiles=1 rows=4 ${shares}\n`), 'V17');
     expect(pair('format=e5m2', 'weightFormat=e5m2')).toEqual([]);
     expect(pair('format=e4m3', 'weightFormat=bf16')).toEqual(['mxu:0 multiplies by bf16 1 x 1 tiles, for 1 groups, wld:0 has pushed e4m3 1 x 1 tiles, for 1 groups']);
+    expect(pair('format=e4m3', '', 'kSplit=1', 'kSplit=1')).toEqual([]);
+    expect(pair('format=e4m3', '', '', 'kSplit=1')).toEqual(['mxu:0 multiplies by e4m3 1 x 1 tiles, for 1 groups of 2 along k, wld:0 has pushed e4m3 1 x 1 tiles, for 1 groups']);
+    expect(pair('format=e4m3', '', 'kSplit=2', 'kSplit=1')).toEqual(['mxu:0 multiplies by e4m3 1 x 1 tiles, for 1 groups of 2 along k, wld:0 has pushed e4m3 1 x 1 tiles, for 1 groups of 4 along k']);
     expect(pair('format=e4m3 scaling=mx', 'scaling=block')).toEqual(['mxu:0 multiplies by e4m3 with block scales 1 x 1 tiles, for 1 groups, wld:0 has pushed e4m3 with mx scales 1 x 1 tiles, for 1 groups']);
   });
 });

@@ -34,9 +34,13 @@ describe('verify', () => {
 
   it('V01: words that are no instructions, and instructions the machine has not', () => {
     expect(findings(sound.replace('kTiles=1 nTiles=1 split=0\n', 'kTiles=1 nTiles=1 split=4\n').replace('src=@0+ss1', 'src=@0+ss9').replace('split=0 wait', 'split=4 wait'))).toEqual([
-      'V01 wld:2: wld must be one that drives no more arrays than the machine has: nTiles * 2^split <= arrays',
+      'V01 wld:2: wld must be one that drives no more arrays than the machine has: nTiles * 2^(split + kSplit) <= arrays',
       'V01 wld:2: `src` is moved by stride set 9, which is not defined',
     ]);
+    const added = 'must be one that shares k among arrays only if sums are exact, or blocks have scales: e4m3 by e4m3';
+    expect(findings('.queue wld\nwld format=bf16 src=@0 kTiles=2 nTiles=1 split=0 kSplit=1\n')[0]).toBe(`V01 wld:0: wld ${added}`);
+    expect(findings('.queue mxu\nmm format=bf16 accumulate=no split=0 a=@0 pitch=2 acc=0 kTiles=2 kLast=8 nTiles=1 rows=4 kSplit=1\n')[0]).toBe(`V01 mxu:0: mm ${added}`);
+    expect(findings('.queue wld\nwld format=e4m3 src=@0 kTiles=2 nTiles=2 split=1 kSplit=1\n')[0]).toBe('V01 wld:0: wld must be one that drives no more arrays than the machine has: nTiles * 2^(split + kSplit) <= arrays');
     const program = programOf(sound);
     program.code[0]![0]!.mxu.words[33] = 0xff;
     expect(verify(program)).toMatchObject([{ rule: 'V01', place: { entry: 'step', chips: [0], queue: 'mxu', pc: 1 } }]);

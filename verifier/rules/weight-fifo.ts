@@ -5,9 +5,9 @@ import { type ChipView, type Finding, nameOf, placeOf } from '../chip.ts';
 import type { Effects } from '../effects.ts';
 import type { Instance, Watcher } from '../walk.ts';
 
-type Geometry = Pick<InstructionOf<'wld' | 'mm'>['fields'], 'scaling' | 'kTiles' | 'nTiles' | 'split'>;
+type Geometry = Pick<InstructionOf<'wld' | 'mm'>['fields'], 'scaling' | 'kTiles' | 'nTiles' | 'split' | 'kSplit'>;
 
-/** V17. What a product takes from the weight FIFO is what was pushed for it: the same format, scaling, tiles and split. That there is as much of it as is taken is V05 and V06. */
+/** V17. What a product takes from the weight FIFO is what was pushed for it: the same format, scaling, tiles and splits. That there is as much of it as is taken is V05 and V06. */
 export class WeightFifo implements Watcher {
   readonly findings: Finding[] = [];
   readonly #chip: ChipView;
@@ -50,4 +50,4 @@ export class WeightFifo implements Watcher {
   }
 }
 
-const geometry = (format: Format, { scaling, kTiles, nTiles, split }: Geometry): string => `${format}${scaling === undefined ? '' : ` with ${scaling} scales`} ${kTiles} x ${nTiles} tiles, for ${2 ** split} groups`;
+const geometry = (format: Format, { scaling, kTiles, nTiles, split, kSplit = 0 }: Geometry): string => `${format}${scaling === undefined ? '' : ` with ${scaling} scales`} ${kTiles} x ${nTiles} tiles, for ${2 ** split} groups${kSplit === 0 ? '' : ` of ${2 ** kSplit} along k`}`;

@@ -56,8 +56,8 @@ export const prepare = ({ op, fields }: Instruction, chip: Chip, queue: QueueSta
       words(chip, 1000, workList);
       return run(query({ rows: fields.rows, valueDim: 6 }), chip, queue);
     case 'mm': {
-      const { format, weightFormat = format, scaling, kTiles, nTiles, split } = fields;
-      return run({ op: 'wld', waits: [], posts: [], fields: { format: weightFormat, src: { addr: 0, ss: 0 }, kTiles, nTiles, split, ...(scaling === undefined ? {} : { scaling }) } }, chip, queue);
+      const { format, weightFormat = format, scaling, kTiles, nTiles, split, kSplit = 0 } = fields;
+      return run({ op: 'wld', waits: [], posts: [], fields: { format: weightFormat, src: { addr: 0, ss: 0 }, kTiles, nTiles, split, kSplit, ...(scaling === undefined ? {} : { scaling }) } }, chip, queue);
     }
     case 'ret':
       queue.calls.push({ at: 2, frame: 0, loops: 0 });

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { StrideSet } from '../../../isa-spec/instructions.ts';
 import { activate, decodeBf16, decodeE4m3, encodeBf16, encodeE4m3, toBf16 } from '../../../isa-spec/numerics.ts';
 import { SimulationFault } from '../../../simulator/fault.ts';
-import { all, at, type Code, Image, ins, numbers, runOnImage, sync, token } from './harness.ts';
+import { all, at, type Code, faultOf, Image, ins, numbers, runOnImage, sync, token } from './harness.ts';
 
 const { fround } = Math;
 const linear = (strides: readonly [number, number, number, number]): StrideSet => ({ strides, ring: { stride: 0, depth: 0, base: 0, steps: [0, 0, 0, 0] } });
@@ -114,10 +114,46 @@ describe('e4m3 products', () => {
     expect(runOnImage(zeros, ['wld', 'mxu'], code).image.readF32(500, 8).every(Number.isNaN)).toBe(true);
   });
 
+  test('by arrays that share k: the same bits', () => {
+    const product = { kTiles: 3, nTiles: 2, split: 0, kSplit: 1 } as const;
+    const code: Code = {
+      wld: [ins('wld', { ...product, format: 'e4m3', src: at(100) })],
+      mxu: [ins('mm', { ...product, format: 'e4m3', accumulate: 'no', a: at(0), pitch: 3, acc: at(0), kLast: 5, rows: all(M) }, [], [token(9)])],
+      epi: [ins('epi', { ...plainEpi, out: at(500), pitch: 7, nTiles: 2, nLast: 6, rows: all(M) }, [token(9)], [token(10)])],
+    };
+    const { image: after } = runOnImage(image, ['wld', 'mxu'], code);
+    for (let r = 0; r < M; r++) expect(after.readF32(500 + 7 * r, N)).toEqual(Array.from({ length: N }, (_, n) => dot(r, n)));
+  });
+
   test('weights that are not those pushed are a fault', () => {
     const code: Code = { wld: [wld(100, 3, 2)], mxu: [ins('mm', { format: 'e4m3', accumulate: 'no', split: 0, a: at(0), pitch: 3, acc: at(0), kTiles: 2, kLast: 5, nTiles: 2, rows: all(M) })] };
     expect(() => runOnImage(image, ['wld', 'mxu'], code)).toThrow(SimulationFault);
+    const mm = (kSplit: number) => ins('mm', { format: 'e4m3', accumulate: 'no', split: 0, a: at(0), pitch: 3, acc: at(0), kTiles: 3, kLast: 5, nTiles: 2, rows: all(M), kSplit });
+    expect(faultOf(() => runOnImage(image, ['wld', 'mxu'], { wld: [wld(100, 3, 2)], mxu: [mm(1)] })).message).toContain('multiplies e4m3 3 x 2 tiles split 0 and 1 along k, pushed were e4m3 3 x 2 tiles split 0');
   });
+});
+
+test('scales of blocks, by arrays that share k: the same bits', () => {
+  const next = numbers(7);
+  // Three blocks, of 16 k-tiles, 16 and one.
+  const [M, kTiles] = [3, 33];
+  const image = new Image();
+  for (let r = 0; r < M; r++) image.codes8(kTiles * r, Array.from({ length: 8 * kTiles }, () => code8(next)));
+  image.codes8(100, Array.from({ length: 64 * kTiles }, () => code8(next)));
+  for (let block = 0; block < 3; block++) image.f32(400 + block, [fround(next())]);
+  for (let r = 0; r < M; r++) image.f32(410 + 2 * r, [next(), next(), next()].map(fround));
+  const sums = (kSplit: number): number[][] => {
+    const product = { format: 'e4m3', scaling: 'block', kTiles, nTiles: 1, split: 0, kSplit } as const;
+    const code: Code = {
+      wld: [ins('wld', { ...product, src: at(100), scales: at(400) })],
+      mxu: [ins('mm', { ...product, accumulate: 'no', a: at(0), pitch: kTiles, acc: at(0), kLast: 3, rows: all(M), scales: at(410), scalePitch: 2 }, [], [token(9)])],
+      epi: [ins('epi', { ...plainEpi, out: at(500), pitch: 4, nTiles: 1, nLast: 8, rows: all(M) }, [token(9)], [token(10)])],
+    };
+    const { image: after } = runOnImage(image, ['wld', 'mxu'], code);
+    return Array.from({ length: M }, (_, r) => after.readF32(500 + 4 * r, 8));
+  };
+  expect(sums(0).flat().every((sum) => Number.isFinite(sum) && sum !== 0)).toBe(true);
+  for (const kSplit of [1, 2]) expect(sums(kSplit)).toEqual(sums(0));
 });
 
 test('bf16 products are a chain of FP32 sums, k ascending, over tiles and accumulations', () => {

@@ -7,13 +7,13 @@ import { encodeBf16, encodeE4m3 } from '../../../isa-spec/numerics.ts';
 import type { Program } from '../../../isa-spec/program.ts';
 import { all, at, hbmAt, ins, numbers, programOf, sync, token } from '../functional/harness.ts';
 
-const chosen = (value: number): Quantity => ({ value, provenance: 'assumed', source: 'a machine of one array, for the reference' });
+const chosen = (value: number): Quantity => ({ value, provenance: 'assumed', source: 'a machine of few arrays, for the reference' });
 
-/** One array of `side` x `side`; SRAM in lines of `side` bytes; HBM of `hbm` bytes a cycle. */
-export const oneArray = (side: number, hbm: number): Machine => ({
+/** Arrays of `side` x `side`; SRAM in lines of `side` bytes; HBM of `hbm` bytes a cycle. */
+export const machineOf = (arrays: number, side: number, hbm: number): Machine => ({
   ...tiny,
-  name: `one-${side}`,
-  arrays: { count: chosen(1), size: chosen(side), bf16Rate: chosen(0.5) },
+  name: `${arrays} of ${side}`,
+  arrays: { count: chosen(arrays), size: chosen(side), bf16Rate: chosen(0.5) },
   accumulatorRows: chosen(128),
   sram: { bytes: chosen(2 ** 17), banks: chosen(2), lineBytes: chosen(side) },
   hbm: { ...tiny.hbm, bytesPerSecond: chosen(hbm * 1e9) },
@@ -29,6 +29,10 @@ export type Products = {
   readonly rows: number;
   readonly kTiles: number;
   readonly kLast: number;
+  /** Arrays that share k, as a power of two: of one product after the other, in turn. */
+  readonly kSplits: readonly number[];
+  /** Whether blocks of 128 of k have scales. */
+  readonly blocks: boolean;
   readonly chunks: number;
   readonly groups: number;
   readonly ring: number;
@@ -43,12 +47,12 @@ export type Products = {
   readonly residual: boolean;
   /** A product waits until the results of the one before are stored. */
   readonly dependent: boolean;
-  /** False: every iteration is written out. */
+  /** False: every iteration is written out, as it is if products differ in `kSplits`. */
   readonly loops: boolean;
   /** Rows the step has: at most so many of `rows` are there. */
   readonly tokens: number;
 };
-export const usual: Products = { side: 8, format: 'e4m3', rows: 16, kTiles: 4, kLast: 8, chunks: 1, groups: 1, ring: 2, sums: 2, apart: 64, hbm: 64, late: 0, scale: false, residual: false, dependent: false, loops: true, tokens: 4096 };
+export const usual: Products = { side: 8, format: 'e4m3', rows: 16, kTiles: 4, kLast: 8, kSplits: [0], blocks: false, chunks: 1, groups: 1, ring: 2, sums: 2, apart: 64, hbm: 64, late: 0, scale: false, residual: false, dependent: false, loops: true, tokens: 4096 };
 
 const given = { activations: 1, others: 2, loaded: 3, free: 4, product: 5, drained: 6, result: 7, stored: 8 } as const;
 const resultSlots = 2;
@@ -56,28 +60,36 @@ const linear = (l2: number, l3: number): StrideSet => ({ strides: [0, 0, l2, l3]
 const ring = (stride: number, depth: number, l2: number, l3: number): StrideSet => ({ strides: [0, 0, 0, 0], ring: { stride, depth, base: 0, steps: [0, 0, l2, l3] } });
 const loop = (level: number, count: number, body: readonly Instruction[], waits: readonly Token[] = []): Instruction[] => [ins('loop', { level, count, body: body.length }, waits), ...body];
 
-/** Where things are in SRAM, and how many lines they take. In HBM's image: activations, residual, parameters and row scales, then all weights. */
-function linesOf({ side, format, rows, kTiles, chunks, groups, ring: slots, late }: Products) {
+/** Where things are in SRAM, and how many lines they take. In HBM's image: activations and scales of their blocks, residual, parameters and row scales, then all weights, each chunk with scales of its blocks. */
+function linesOf({ side, format, rows, kTiles, blocks, chunks, groups, ring: slots, late }: Products) {
   const bytes = format === 'bf16' ? 2 : 1;
-  const size = { pitch: chunks * kTiles * bytes, a: rows * chunks * kTiles * bytes, result: 2 * rows, params: 8, rowScale: Math.ceil((4 * rows) / side), chunk: kTiles * side * bytes };
-  const residual = size.a;
+  const perChunk = blocks ? Math.ceil((kTiles * side) / 128) : 0;
+  const size = {
+    pitch: chunks * kTiles * bytes, a: rows * chunks * kTiles * bytes, scalePitch: Math.ceil((4 * perChunk) / side), result: 2 * rows, params: 8, rowScale: Math.ceil((4 * rows) / side),
+    tiles: kTiles * side * bytes, chunk: kTiles * side * bytes + perChunk,
+  };
+  const scales = size.a;
+  const residual = scales + chunks * rows * size.scalePitch;
   const params = residual + size.result;
   const rowScale = params + size.params;
   const inputs = rowScale + size.rowScale;
   const weights = inputs;
   const out = weights + slots * size.chunk;
   const image = Math.max(late, inputs + groups * chunks * size.chunk);
-  return { size, bytes, image, at: { a: 0, residual, params, rowScale, weights, out, idle: out + resultSlots * size.result }, inputs };
+  return { size, bytes, image, at: { a: 0, scales, residual, params, rowScale, weights, out, idle: out + resultSlots * size.result }, inputs };
 }
 
+/** How many arrays share the k of a product, as a power of two. */
+const kSplitOf = ({ kSplits, chunks }: Products, group: number, chunk: number): number => kSplits[(group * chunks + chunk) % kSplits.length]!;
+
 /** The same code without loops: every iteration written out, operands where they are in it. Tokens a loop takes are a `sync`'s. */
-function unrolled(code: readonly Instruction[], sets: readonly StrideSet[]): readonly Instruction[] {
+function unrolled(code: readonly Instruction[], sets: readonly StrideSet[], p: Products): readonly Instruction[] {
   const walk = (from: number, to: number, I: readonly number[]): Instruction[] => {
     const out: Instruction[] = [];
     for (let pc = from; pc < to; pc++) {
       const instruction = code[pc]!;
       if (instruction.op !== 'loop') {
-        out.push(placed(instruction, sets, I));
+        out.push(placed(instruction, sets, I, p));
         continue;
       }
       const { level, count, body } = instruction.fields;
@@ -91,10 +103,11 @@ function unrolled(code: readonly Instruction[], sets: readonly StrideSet[]): rea
 }
 
 /** An instruction in iteration `I`, as one outside any loop. */
-function placed(instruction: Instruction, sets: readonly StrideSet[], I: readonly number[]): Instruction {
+function placed(instruction: Instruction, sets: readonly StrideSet[], I: readonly number[], p: Products): Instruction {
   const fields = Object.fromEntries(
     Object.entries(instruction.fields).map(([name, value]) => {
       if (name === 'accumulate' && value === 'first') return [name, I[3] === 0 ? 'no' : 'yes'];
+      if (name === 'kSplit') return [name, kSplitOf(p, I[2]!, I[3]!)];
       if (typeof value !== 'object' || !('ss' in value) || value.ss === 0) return [name, value];
       const by = move(sets[value.ss - 1]!, I);
       return [name, 'off' in value ? { ...value, off: value.off + by, ss: 0 } : { addr: value.addr + by, ss: 0 }];
@@ -112,22 +125,24 @@ export function programFor(p: Products): { readonly program: Program; readonly i
   const load = (src: HbmOperand, dst: SramOperand, lines: number, waits: readonly Token[], posts: readonly Token[]): Instruction =>
     ins('dld', { src, srcPitch: lines, dst, dstPitch: lines, lines, rows: all(1) }, waits, posts);
   const perChunk = (body: Instruction): Instruction[] => loop(2, groups, loop(3, chunks, [body]));
+  const shared = { format, kTiles, kSplit: kSplitOf(p, 0, 0), nTiles: 1, split: 0 } as const;
+  const scaled = <S extends object>(operands: S): object => (p.blocks ? { scaling: 'block', ...operands } : {});
   // The product that may start takes this token; `before` is how many are there at first.
   const [free, before] = p.dependent ? [given.stored, 1] : [given.drained, p.sums];
   const code: Partial<Record<Queue, readonly Instruction[]>> = {
     dma0: [
       ...(p.late === 0 ? [] : [load(hbmAt('weights', 0), at(where.idle), p.late, [], [])]),
-      load(hbmAt('weights', 0), at(where.a), size.a, [], [token(given.activations)]),
-      load(hbmAt('weights', size.a), at(where.residual), inputs - size.a, [], [token(given.others)]),
+      load(hbmAt('weights', 0), at(where.a), where.residual, [], [token(given.activations)]),
+      load(hbmAt('weights', where.residual), at(where.residual), inputs - where.residual, [], [token(given.others)]),
       ...perChunk(load(hbmAt('weights', inputs, 1), at(where.weights, 2), size.chunk, [token(given.free)], [token(given.loaded)])),
       sync([token(given.free, p.ring)], []),
     ],
-    wld: [sync([], [token(given.free, p.ring)]), ...perChunk(ins('wld', { format, src: at(where.weights, 1), kTiles, nTiles: 1, split: 0 }, [token(given.loaded)], [token(given.free)]))],
+    wld: [sync([], [token(given.free, p.ring)]), ...perChunk(ins('wld', { ...shared, src: at(where.weights, 1), ...scaled({ scales: at(where.weights + size.tiles, 1) }) }, [token(given.loaded)], [token(given.free)]))],
     mxu: [
       stepRows,
       sync([token(given.activations)], []),
       ...loop(2, groups, [
-        ...loop(3, chunks, [ins('mm', { format, accumulate: 'first', split: 0, a: at(where.a, 2), pitch: size.pitch, acc: at(0, 1), kTiles, kLast: p.kLast, nTiles: 1, rows })], [token(free)]),
+        ...loop(3, chunks, [ins('mm', { ...shared, accumulate: 'first', a: at(where.a, 2), pitch: size.pitch, acc: at(0, 1), kLast: p.kLast, rows, ...scaled({ scales: at(where.scales, 3), scalePitch: size.scalePitch }) })], [token(free)]),
         sync([], [token(given.product)]),
       ]),
       sync([token(free, before)], []),
@@ -153,13 +168,13 @@ export function programFor(p: Products): { readonly program: Program; readonly i
   const strideSets: Partial<Record<Queue, readonly StrideSet[]>> = {
     dma0: [linear(chunks * size.chunk, size.chunk), ring(size.chunk, p.ring, chunks, 1)],
     wld: [ring(size.chunk, p.ring, chunks, 1)],
-    mxu: [ring(p.apart, p.sums, 1, 0), linear(0, kTiles * bytes)],
+    mxu: [ring(p.apart, p.sums, 1, 0), linear(0, kTiles * bytes), linear(0, p.rows * size.scalePitch)],
     epi: [ring(p.apart, p.sums, 1, 0), ring(size.result, resultSlots, 1, 0)],
     dma1: [ring(size.result, resultSlots, 1, 0), linear(size.result, 0)],
   };
-  const written = Object.fromEntries(Object.entries(code).map(([queue, list]) => [queue, p.loops ? list : unrolled(list, strideSets[queue as Queue] ?? [])]));
+  const written = Object.fromEntries(Object.entries(code).map(([queue, list]) => [queue, p.loops && p.kSplits.length === 1 ? list : unrolled(list, strideSets[queue as Queue] ?? [], p)]));
   const program = programOf([written], {
-    machine: oneArray(side, p.hbm),
+    machine: machineOf(2 ** Math.max(...p.kSplits), side, p.hbm),
     regions: [{ base: 'weights', bytes: image * side }, { base: 'io', bytes: groups * size.result * side }],
     strideSets,
   });
@@ -175,9 +190,14 @@ function imageOf(p: Products): Uint8Array {
     if (p.format === 'bf16') for (let i = from; i < to; i += 2) view.setUint16(i, encodeBf16(next()), true);
     else for (let i = from; i < to; i++) view.setUint8(i, encodeE4m3(4 * next()));
   };
+  const singles = (from: number, to: number): void => {
+    for (let i = from; i < to; i += 4) view.setFloat32(i, next(), true);
+  };
   operands(0, size.a * p.side);
+  singles(where.scales * p.side, where.residual * p.side);
   for (let i = where.residual * p.side; i < where.params * p.side; i += 2) view.setUint16(i, encodeBf16(next()), true);
-  for (let i = where.params * p.side; i < inputs * p.side; i += 4) view.setFloat32(i, next(), true);
+  singles(where.params * p.side, inputs * p.side);
   operands(inputs * p.side, image.length);
+  for (let chunk = 0; chunk < p.groups * p.chunks; chunk++) singles((inputs + chunk * size.chunk + size.tiles) * p.side, (inputs + (chunk + 1) * size.chunk) * p.side);
   return image;
 }

@@ -62,6 +62,28 @@ describe('an instruction alone takes its closed form', () => {
     expect(alone('epi', make('epi', { rows: rows(20) }))).toBe(20 + 32);
     expect(alone('epi', make('epi', { rows: rows(20), nTiles: 2, split: 1 }))).toBe(10 + 32);
   });
+  test('matrix, arrays sharing k: as many tiles a step, and a level of adders a cycle', () => {
+    expect(alone('wld', make('wld', { kTiles: 7, kSplit: 1 }))).toBe(4 * 8);
+    expect(alone('wld', make('wld', { kTiles: 7, kSplit: 2 }))).toBe(2 * 8);
+    const pair = (kTiles: number, count: number, kSplit: number, split = 0): number =>
+      together({ wld: [make('wld', { kTiles, kSplit, split })], mxu: [make('mm', { kTiles, kSplit, split, rows: rows(count) })] });
+    expect(pair(1, 20, 2)).toBe(8 + 20 + 14 + 2);
+    expect(pair(4, 20, 2)).toBe(8 + 20 + 14 + 2);
+    expect(pair(5, 20, 2)).toBe(8 + 2 * 20 + 14 + 2);
+    expect(pair(5, 20, 1)).toBe(8 + 3 * 20 + 14 + 1);
+    expect(pair(5, 20, 1, 1)).toBe(8 + 3 * 10 + 14 + 1);
+    // Rows fewer than a tile's load; none: a step goes by in a cycle, and no sum is on the way.
+    expect(pair(5, 3, 1)).toBe(8 + 2 * 8 + 3 + 14 + 1);
+    expect(pair(5, 3, 2)).toBe(8 + 8 + 3 + 14 + 2);
+    expect(together({ wld: [make('wld', { kTiles: 5, kSplit: 1 })], mxu: [make('sreg', { reg: 1, count: 'samples' }), make('mm', { kTiles: 5, kSplit: 1, rows: rows(20, 1) })] })).toBe(8 + 2 * 8 + 1);
+    expect(together({ wld: [make('wld', { kTiles: 5, kSplit: 1, scaling: 'block' })], mxu: [make('mm', { kTiles: 5, kSplit: 1, scaling: 'block', rows: rows(20) })] })).toBe(8 + 3 * 20 + 14 + 1);
+    // Sums of no product overtake those before: one of fewer levels waits the difference.
+    const two = (first: number, second: number): number =>
+      together({ wld: [make('wld', { kTiles: 4, kSplit: first }), make('wld', { kTiles: 4, kSplit: second })], mxu: [make('mm', { kTiles: 4, kSplit: first, rows: rows(20) }), make('mm', { kTiles: 4, kSplit: second, rows: rows(20) })] });
+    expect(two(1, 1)).toBe(8 + 4 * 20 + 14 + 1);
+    expect(two(0, 2)).toBe(8 + 5 * 20 + 14 + 2);
+    expect(two(2, 0)).toBe(8 + 5 * 20 + 14 + 2);
+  });
   test('vector: elements x passes / 16 + 32', () => {
     expect(alone('vec', make('vmap', { columns: 40, rows: rows(3) }))).toBe(8 + 32);
     expect(alone('vec', make('vmap', { function: 'silu', columns: 40, rows: rows(3) }))).toBe(30 + 32);

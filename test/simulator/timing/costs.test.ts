@@ -63,7 +63,7 @@ const simulated = (instruction: Instruction, machine: Machine, queries: Fields<'
   const query = make('aq', queries);
   const before = op === 'attn' || op === 'afin' ? [query] : [];
   const format = op === 'mm' ? (fields.weightFormat ?? fields.format) : undefined;
-  const weights = op === 'mm' && format !== undefined ? { wld: [make('wld', { format, kTiles: fields.kTiles, nTiles: fields.nTiles, split: fields.split })] } : {};
+  const weights = op === 'mm' && format !== undefined ? { wld: [make('wld', { format, kTiles: fields.kTiles, nTiles: fields.nTiles, split: fields.split, kSplit: fields.kSplit ?? 0 })] } : {};
   const code = codeOf({ ...weights, [instructions[op].queues[0]!]: [...before, instruction] });
   const step = { ...stepOf(0, work), tableBytes: hostTables.map(() => tableBytes) };
   const { cycles } = done(time(machine, code, step, machine.chips));
