@@ -164,13 +164,13 @@ const selectors: { readonly [K in TileKind]: Select<K> } = {
   fill: ({ attrs: { value }, regions: { out }, rows }, to) => ({
     op: 'dcp', fields: { fill: true, src: nowhere, srcPitch: 0, dst: to.sram(out), dstPitch: to.pitch(out), lines: to.lines(out), value: singleBits(value), rows: to.window(rows) },
   }),
-  weights: ({ attrs: { kTiles, nTiles, split }, regions: { from, scales } }, to) => ({
-    op: 'wld', fields: { format: to.buffer(from).format, src: to.sram(from), kTiles, nTiles, split, ...(scales === undefined ? {} : { scaling: 'block', scales: to.sram(scales) }) },
+  weights: ({ attrs: { kTiles, nTiles, split, kSplit }, regions: { from, scales } }, to) => ({
+    op: 'wld', fields: { format: to.buffer(from).format, src: to.sram(from), kTiles, nTiles, split, ...(kSplit === 0 ? {} : { kSplit }), ...(scales === undefined ? {} : { scaling: 'block', scales: to.sram(scales) }) },
   }),
-  multiply: ({ attrs: { accumulate, split, kTiles, kLast, nTiles }, regions: { a, scales, acc }, rows }, to) => ({
+  multiply: ({ attrs: { accumulate, split, kSplit, kTiles, kLast, nTiles }, regions: { a, scales, acc }, rows }, to) => ({
     op: 'mm',
     fields: {
-      format: to.buffer(a).format, accumulate, split, a: to.sram(a), pitch: to.pitch(a), acc: to.acc(acc), kTiles, kLast, nTiles, rows: to.window(rows),
+      format: to.buffer(a).format, accumulate, split, a: to.sram(a), pitch: to.pitch(a), acc: to.acc(acc), kTiles, kLast, nTiles, rows: to.window(rows), ...(kSplit === 0 ? {} : { kSplit }),
       ...(scales === undefined ? {} : { scaling: 'block', scales: to.sram(scales), scalePitch: to.pitch(scales) }),
     },
   }),

@@ -7,7 +7,7 @@ import type { Queue } from '../isa-spec/instructions.ts';
 import { lending, type Machine } from '../isa-spec/machine.ts';
 import type { Decision } from '../passes/plan/decisions.ts';
 import { shapesOfBins } from '../passes/plan/experts.ts';
-import { type Cut, cutProduct, type MatmulShape, type Pieces, pieceCount, pitchFieldMax } from '../passes/plan/matmul.ts';
+import { type Cut, cutProduct, kSplitOf, type MatmulShape, type Pieces, pitchFieldMax, slotsOf } from '../passes/plan/matmul.ts';
 import { runOf } from '../passes/plan/pages.ts';
 import type { Homes, TilingPlan } from '../passes/plan/tiling.ts';
 import type { Compiled, Stage } from './compile.ts';
@@ -38,11 +38,11 @@ export type StageTiling = {
 
 /**
  * A product; of experts, that of one bin. Row tiles are outermost, in each groups of columns (n), in each chunks of k. `arrays`: tiles along n at once, times so many groups of arrays that share the
- * rows. `aside`: tiles of a chunk that the other queue of loads brings. `slots` of the ring, of all row tiles; `streamed`: how many times the weights are read; `held`: by the first part for all. Cycles: estimated, of all row tiles.
+ * rows, and so many arrays of a group that share k. `aside`: tiles of a chunk that the other queue of loads brings. `slots` of the ring, of all row tiles; `streamed`: how many times the weights are read; `held`: by the first part for all. Cycles: estimated, of all row tiles.
  */
 export type Product = {
   readonly op: string; readonly weight: string; readonly rows: number; readonly k: number; readonly columns: number; readonly gated: boolean;
-  readonly arrays: { readonly across: number; readonly sharing: number }; readonly rowTile: number; readonly rowTiles: number; readonly groups: Pieces; readonly chunks: Pieces;
+  readonly arrays: { readonly across: number; readonly sharing: number; readonly along: number }; readonly rowTile: number; readonly rowTiles: number; readonly groups: Pieces; readonly chunks: Pieces;
   readonly aside: number; readonly slots: number; readonly streamed: number; readonly held: boolean; readonly arrayCycles: number; readonly hbmCycles: number; readonly boundBy: 'arrays' | 'hbm';
 };
 
@@ -86,10 +86,11 @@ function productsOf(decision: Decision, { held }: Homes, machine: Machine): read
 }
 
 function productOf(op: string, weight: string, { of, cut, held }: { readonly of: MatmulShape; readonly cut: Cut; readonly held: boolean }, machine: Machine): Product {
-  const { rowTile, rowTiles, split, groups, chunks, tilesPerUnit, aside, arrayCycles, streamCycles } = cutProduct(of, cut, machine);
+  const plan = cutProduct(of, cut, machine);
+  const { rowTile, rowTiles, split, groups, chunks, tilesPerUnit, aside, arrayCycles, streamCycles } = plan;
   return {
-    op, weight, rows: of.rows, k: of.k, columns: of.columns, gated: of.gated, arrays: { across: groups.size * tilesPerUnit, sharing: 2 ** split }, rowTile, rowTiles, groups, chunks,
-    aside, slots: rowTiles * pieceCount(groups) * pieceCount(chunks), streamed: rowTiles, held, arrayCycles: Math.round(rowTiles * arrayCycles), hbmCycles: Math.round(rowTiles * streamCycles), boundBy: arrayCycles >= streamCycles ? 'arrays' : 'hbm',
+    op, weight, rows: of.rows, k: of.k, columns: of.columns, gated: of.gated, arrays: { across: groups.size * tilesPerUnit, sharing: 2 ** split, along: 2 ** kSplitOf(plan, groups.size * tilesPerUnit, chunks.size) }, rowTile, rowTiles, groups, chunks,
+    aside, slots: rowTiles * slotsOf(plan), streamed: rowTiles, held, arrayCycles: Math.round(rowTiles * arrayCycles), hbmCycles: Math.round(rowTiles * streamCycles), boundBy: arrayCycles >= streamCycles ? 'arrays' : 'hbm',
   };
 }
 

@@ -17,7 +17,7 @@ function stageText({ stages, plan: { homes, tries, decisions }, sram, products, 
     `  rows    ${parts.length === 1 ? 'in one part' : `in ${parts.length} parts, ${parts.join(' and ')}${homes.parked === 'no' ? '' : `; what they carry is parked in HBM ${homes.parked === 'attending' ? 'while they attend' : 'whenever nobody adds to it'}`}`}`,
     ...(tries.length === 0 ? [] : ['  tried   all in SRAM; then', ...tries.map((one) => `    ${tryText(one)}`)]),
     ...section('products: row tiles, in each groups of columns, in each chunks of k', ['rows x k x columns', 'arrays', 'row tiles', 'groups', 'chunks', 'slots', 'weights read', 'cycles'], products.map((one) => [
-      `${one.op} ${shortName(one.weight)}`, `${one.rows} x ${one.k} x ${one.columns}${one.gated ? ' gated' : ''}`, `${one.arrays.across} x ${one.arrays.sharing}`, tiles(one.rowTile, one.rowTiles), piecesText(one.groups), piecesText(one.chunks),
+      `${one.op} ${shortName(one.weight)}`, `${one.rows} x ${one.k} x ${one.columns}${one.gated ? ' gated' : ''}`, `${one.arrays.across} x ${one.arrays.sharing}${one.arrays.along === 1 ? '' : ` x ${one.arrays.along}`}`, tiles(one.rowTile, one.rowTiles), piecesText(one.groups), piecesText(one.chunks),
       String(one.slots), `${one.held ? 'once for all parts' : one.streamed === 1 ? 'once' : `${one.streamed} times`}${one.aside === 0 ? '' : `, ${one.aside} tiles of a chunk aside`}`, `${grouped(Math.max(one.arrayCycles, one.hbmCycles))} ${one.boundBy}`,
     ])),
     ...section('attention', ['queries', 'heads', 'at once', 'keys, values at once', 'page', 'run'], attentions.map((one) => [

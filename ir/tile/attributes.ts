@@ -15,8 +15,8 @@ const tileAttributes = {
   gather: { skip: 'flag' },
   scatter: { skip: 'flag' },
   fill: { value: 'real' },
-  weights: { kTiles: 'count', nTiles: 'count', split: 'count' },
-  multiply: { accumulate: ['no', 'yes', 'first'], split: 'count', kTiles: 'count', kLast: 'count', nTiles: 'count' },
+  weights: { kTiles: 'count', nTiles: 'count', split: 'count', kSplit: 'count' },
+  multiply: { accumulate: ['no', 'yes', 'first'], split: 'count', kSplit: 'count', kTiles: 'count', kLast: 'count', nTiles: 'count' },
   drain: { activation: activations, scale: 'flag', bias: 'flag', gated: 'flag', split: 'count', nTiles: 'count', nLast: 'count' },
   query: { heads: 'count', headDim: 'count', scale: 'real' },
   attend: { mask: ['full', 'causal'], window: 'count', softCap: 'real', kvHeads: 'count', pageRows: 'count' },
@@ -39,10 +39,10 @@ const tileAttributes = {
 
 /** The attributes of each way of packing. */
 export const packingAttributes = {
-  tiles: { weight: 'name', groupTiles: 'count', chunkTiles: 'count', gated: 'flag' },
+  tiles: { weight: 'name', groupTiles: 'count', gated: 'flag' },
   params: { weight: 'name', bias: 'name', groupTiles: 'count', gated: 'flag', scale: 'flag' },
   norm: { gamma: 'name', beta: 'name', features: 'count', epsilon: 'real' },
-  expertTiles: { weight: 'name', experts: 'count', groupTiles: 'count', chunkTiles: 'count', gated: 'flag' },
+  expertTiles: { weight: 'name', experts: 'count', groupTiles: 'count', gated: 'flag' },
   expertParams: { weight: 'name', bias: 'name', experts: 'count', groupTiles: 'count', gated: 'flag', scale: 'flag' },
   rows: { weight: 'name' },
 } as const satisfies { readonly [P in Packing as P['kind']]: { readonly [A in Exclude<keyof P, 'kind'>]: KindOf<P[A]> } };

@@ -9,8 +9,7 @@ export type BufferId = number & { readonly [brand]: 'BufferId' };
 /**
  * What the host or the packer puts into an HBM buffer, from the graph module's weight `weight` (never an activation):
  * `tiles`: the weight [n, k] as A x A tiles in the order the program streams them. Column groups of `groupTiles` tiles (the
- *   last group may be narrower), in each chunks of `chunkTiles` k-tiles (likewise), in each k-tiles, in each the group's
- *   n-tiles; a tile is A rows (k) of A columns (n), zero beyond the edges. Gated: a group's first half of tiles are of the
+ *   last group may be narrower), in each k-tiles, in each the group's n-tiles; a tile is A rows (k) of A columns (n), zero beyond the edges. Gated: a group's first half of tiles are of the
  *   first n/2 columns of the weight, the second half of the other. One row of the buffer is one tile.
  * `params`: per column group one row: FP32 column scales (if e4m3), then biases (if `bias`), groupTiles*A columns each, in tile order.
  * `norm`: one row: eps, padded to a line, then gamma (ones without), then, if there is room, beta (-0 without), `features` each. `rows`: the weight as it is, a row a row.
@@ -18,10 +17,10 @@ export type BufferId = number & { readonly [brand]: 'BufferId' };
  * All have `instances` of the weight one after the other (a loop's iterations); `rowsPerInstance` rows each.
  */
 export type Packing =
-  | { readonly kind: 'tiles'; readonly weight: string; readonly groupTiles: number; readonly chunkTiles: number; readonly gated: boolean }
+  | { readonly kind: 'tiles'; readonly weight: string; readonly groupTiles: number; readonly gated: boolean }
   | { readonly kind: 'params'; readonly weight: string; readonly bias: string; readonly groupTiles: number; readonly gated: boolean; readonly scale: boolean }
   | { readonly kind: 'norm'; readonly gamma: string; readonly beta: string; readonly features: number; readonly epsilon: number }
-  | { readonly kind: 'expertTiles'; readonly weight: string; readonly experts: number; readonly groupTiles: number; readonly chunkTiles: number; readonly gated: boolean }
+  | { readonly kind: 'expertTiles'; readonly weight: string; readonly experts: number; readonly groupTiles: number; readonly gated: boolean }
   | { readonly kind: 'expertParams'; readonly weight: string; readonly bias: string; readonly experts: number; readonly groupTiles: number; readonly gated: boolean; readonly scale: boolean }
   | { readonly kind: 'rows'; readonly weight: string };
 

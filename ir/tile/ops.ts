@@ -18,9 +18,9 @@ export type TileAttrs = {
   /** Every element becomes a number (dcp). */
   readonly fill: { readonly value: number };
   /** Weight tiles to the FIFO (wld); with `scales`, a row of FP32 numbers for each block of k, one for each block of n, go with them. */
-  readonly weights: { readonly kTiles: number; readonly nTiles: number; readonly split: number };
+  readonly weights: { readonly kTiles: number; readonly nTiles: number; readonly split: number; readonly kSplit: number };
   /** The next FIFO entry times rows of a (mm). `first`: overwrites in iteration 0 of loop level 3. `scales`: of each row, those of its blocks of 128 of k. */
-  readonly multiply: { readonly accumulate: 'no' | 'yes' | 'first'; readonly split: number; readonly kTiles: number; readonly kLast: number; readonly nTiles: number };
+  readonly multiply: { readonly accumulate: 'no' | 'yes' | 'first'; readonly split: number; readonly kSplit: number; readonly kTiles: number; readonly kLast: number; readonly nTiles: number };
   /** Accumulators to memory (epi). */
   readonly drain: {
     readonly activation: Activation; readonly scale: boolean; readonly bias: boolean; readonly gated: boolean; readonly split: number; readonly nTiles: number; readonly nLast: number;

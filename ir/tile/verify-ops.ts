@@ -225,6 +225,7 @@ export function sequenceProblems(ops: readonly TileOp[], near: Near): readonly {
         report(differ('k-tiles that are not those of its weights', op.attrs.kTiles, weights.attrs.kTiles));
         report(differ('n-tiles that are not those of its weights', op.attrs.nTiles, weights.attrs.nTiles));
         report(differ('a split that is not that of its weights', op.attrs.split, weights.attrs.split));
+        report(differ('a split of k that is not that of its weights', op.attrs.kSplit, weights.attrs.kSplit));
         report((op.regions.scales === undefined) !== (weights.regions.scales === undefined) && `has ${op.regions.scales === undefined ? 'no ' : ''}scales of blocks, unlike its weights`);
         report(differ('an operand of another format than its weights', near.buffer(op.regions.a).format, near.buffer(weights.regions.from).format));
         break;

@@ -37,8 +37,9 @@ export function vectorOf({ operands }: OpOf<'norm' | 'quantise'>, kind: keyof ty
 export const afterVector = ({ syncCycles }: Machine): number => pipeline + syncCycles.value;
 
 /**
- * A product of a part's rows: cycles the arrays are occupied; cycles from its first row to its last; of those the `deep` that one of its columns, or of its rows, takes to go through all of k; the cycles that several groups of columns take longer (`apart`); and what comes after. A gang of arrays has
- * as many as a power of two for each tile across, and takes a row, or a row of weights, a cycle: so one gang of all tiles takes so long, and several no less than the time of a load each. Each tile is loaded from the FIFO once the one before it is at work: only the first may be there when its rows come.
+ * A product of a part's rows: cycles the arrays are occupied; cycles from its first row to its last; of those the `deep` that one of its columns, or of its rows, takes to go through all of k; the cycles that several groups of columns take longer (`apart`); and what comes after. A gang of arrays
+ * takes a row, or a row of weights, a cycle. Each tile is loaded from the FIFO once the one before it is at work: only the first may be there when its rows come. Arrays that share k share all there is to do, but each loads its tiles; where sums do not let them, a gang has as many as a power of two for
+ * each tile across: so one gang of all tiles takes so long, and several no less than the time of a load each.
  */
 export function productOf(op: OpOf<'linear'>, window: Window): { readonly occupied: number; readonly wait: number; readonly deep: number; readonly apart: number; readonly latency: number } {
   const { module, machine } = window;
@@ -50,13 +51,20 @@ export function productOf(op: OpOf<'linear'>, window: Window): { readonly occupi
   const across = op.attrs.gated ? 2 * Math.ceil(sizeOf(w.shape[0]) / 2 / side) : Math.ceil(sizeOf(w.shape[0]) / side);
   const deep = Math.ceil(sizeOf(w.shape[1]) / side);
   const [arrays, load] = [count.value, side * slow];
+  const latency = 2 * side - 2 + syncCycles.value + afterVector(machine);
+  if (x.dtype === 'e4m3' && w.dtype === 'e4m3') {
+    const wait = Math.min(...powersTo(arrays).map((sharing) => (Math.max(1, (across * deep * sharing) / arrays) - 1) * Math.max(load, rows / sharing) + rows / sharing));
+    return { occupied: (across * deep * Math.max(load, rows)) / arrays, wait, deep: (Math.ceil(deep / arrays) - 1) * load, apart: 0, latency };
+  }
   const shared = (slow * across * rows) / arrays;
   const gangs = Math.ceil(across / arrays);
   const stream = gangs > 1 ? Infinity : (slow * rows) / 2 ** Math.floor(Math.log2(arrays / across));
   const [one, many] = [Math.max(load, stream), Math.max(Math.max(2, gangs) * load, shared)];
   const [together, apart] = [(deep - 1) * one + stream, Math.max(deep * shared, (deep * Math.max(2, gangs) - 1) * load)];
-  return { occupied: deep * Math.min(one, many), wait: Math.min(together, apart), deep: (deep - 1) * load, apart: Math.max(0, apart - together), latency: 2 * side - 2 + syncCycles.value + afterVector(machine) };
+  return { occupied: deep * Math.min(one, many), wait: Math.min(together, apart), deep: (deep - 1) * load, apart: Math.max(0, apart - together), latency };
 }
+
+const powersTo = (most: number): readonly number[] => Array.from({ length: Math.floor(Math.log2(most)) + 1 }, (_, power) => 2 ** power);
 
 /** Cycles the attention unit takes, and bytes of keys and values it reads: of each sequence the longer of its products, in which a tile of keys takes as long as its queries or as it is loaded, and its exponentials. */
 export function attentionOf({ attrs: { heads, kvHeads, headDim, mask, window }, operands }: OpOf<'attention'>, { module, step, all, machine: { attention, softmaxPerCycle, arrays } }: Window): { readonly cycles: number; readonly bytes: number } {

@@ -1,9 +1,10 @@
 import { binsOf } from '../../isa-spec/bins.ts';
+import type { Format } from '../../isa-spec/fields.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
 import { type Cut, cutProduct, faultOfCut, type MatmulShape, planMatmul, rowsFieldMax, type Staging } from './matmul.ts';
 
 /** Rows of `width` columns that each choose `k` of so many experts, whose two products have `inner` columns between them, a part of them on each of `parts` chips; or `group` chips have as many experts each. A place of a bin takes `bytesPerRow` of stages. */
-export type BinsShape = { readonly rows: number; readonly experts: number; readonly k: number; readonly group: number; readonly width: number; readonly inner: number; readonly out: number; readonly parts: number; readonly elementBytes: number; readonly bytesPerRow: number };
+export type BinsShape = { readonly rows: number; readonly experts: number; readonly k: number; readonly group: number; readonly width: number; readonly inner: number; readonly out: number; readonly parts: number; readonly format: Format; readonly bytesPerRow: number };
 
 /** What is decided of them: places of a bin, each of which is one row tile; how its two products are cut; slots of the rings of their weights. */
 export type Bins = { readonly size: number; readonly ringDepth: number; readonly gate: Cut; readonly down: Cut };
@@ -12,9 +13,9 @@ export type Bins = { readonly size: number; readonly ringDepth: number; readonly
 const ringMost = 3;
 
 /** The shapes of the two products of a bin. */
-export function shapesOfBins({ width, inner, out, parts, elementBytes, bytesPerRow }: BinsShape, size: number, machine: Machine): { readonly gate: MatmulShape; readonly down: MatmulShape } {
+export function shapesOfBins({ width, inner, out, parts, format, bytesPerRow }: BinsShape, size: number, machine: Machine): { readonly gate: MatmulShape; readonly down: MatmulShape } {
   const shape = {
-    rows: size, elementBytes,
+    rows: size, format,
     // A gather brings a chunk of weights as one row, and has sixteen bits for its lines.
     chunkBytes: (2 ** 16 - 1) * machine.sram.lineBytes.value,
     // Both products have these rows, and room for rows.

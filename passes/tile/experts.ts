@@ -5,7 +5,7 @@ import { binsOf } from '../../isa-spec/bins.ts';
 import { formatBytes, type Format } from '../../isa-spec/fields.ts';
 import type { Activation } from '../../isa-spec/instructions.ts';
 import { type BinsShape, shapesOfBins } from '../plan/experts.ts';
-import { cutProduct, type MatmulPlan, pieceCount, pieceTotal } from '../plan/matmul.ts';
+import { cutProduct, kSplitOf, type MatmulPlan, pieceCount, pieceTotal } from '../plan/matmul.ts';
 import { bufferOf, DoesNotFit, instanceRow, listBuffer, type Lowering, type Place, rowBytes, rowLimit, rowsAtMost, rowsOf, wholeList } from './lowering.ts';
 import { accumulators, eachChunk, eachGroup, type Group } from './matmul.ts';
 import { tableOf } from './rows.ts';
@@ -32,7 +32,7 @@ export function lowerExperts(low: Lowering, op: OpOf<'experts'>, tag: number): v
   const name = `experts.${op.results[0]}`;
   const format = scaled ? 'e4m3' : 'bf16';
   const inner = weightOf(low, downs).shape[1] as number;
-  const { size, ringDepth, gate: gatePlan, down: downPlan } = binning(low, { rows: limit, experts, k, group, width: x.columns, out: out.columns * group, inner, parts: divided, elementBytes: formatBytes[format] });
+  const { size, ringDepth, gate: gatePlan, down: downPlan } = binning(low, { rows: limit, experts, k, group, width: x.columns, out: out.columns * group, inner, parts: divided, format });
   const bins = binsOf({ max: limit, k, experts, size, group });
 
   const list = (what: string, of: 'i32' | 'f32', words: number): Region => wholeList(write, listBuffer(write, `${name}.${what}`, of, words));
@@ -97,7 +97,7 @@ function product(low: Lowering, { weight: value, bias, plan, acc, ringDepth, gat
   const perGroup = parts * groupTiles * side;
   const tiles = write.buffer({
     name: weight.name, space: 'hbm', role: 'weights', format, rows, columns: pieceTotal(plan.groups) * plan.tilesPerUnit * pieceTotal(plan.chunks) * side * side,
-    packing: { kind: 'expertTiles', ...common, chunkTiles: plan.chunks.size },
+    packing: { kind: 'expertTiles', ...common },
   });
   const ring = write.buffer({ name: `${weight.name}.ring`, space: 'sram', role: 'stage', format, rows: 1, columns: chunkElements, depth: ringDepth });
   const params = parts === 0 ? undefined : {
@@ -105,7 +105,7 @@ function product(low: Lowering, { weight: value, bias, plan, acc, ringDepth, gat
     stage: write.buffer({ name: `${weight.name}.params.stage`, space: 'sram', role: 'stage', format: 'f32', rows: 1, columns: perGroup, depth: 2 }),
   };
   const ofOwner = (home: BufferId, out: BufferId, columns: number, at: { readonly from: ReturnType<typeof affine>; readonly slot: ReturnType<typeof affine> }): Region => {
-    const staged = write.region(out, affine(0), 1, columns, { slot: at.slot });
+    const staged = write.region(out, affine(0), 1, columns, bufferOf(low, out).depth === 1 ? {} : { slot: at.slot });
     write.op('gather', { skip: true }, { table: write.region(home, instanceRow(low, experts), experts, columns, { column: at.from }), index: owners, out: staged }, { max: 1, of: 'all' });
     return staged;
   };
@@ -118,9 +118,10 @@ function product(low: Lowering, { weight: value, bias, plan, acc, ringDepth, gat
       const sums = acc(nTiles, group);
       eachChunk(low, plan, group, ({ first, chunkTiles, accumulate, ringSlot, kLast, column }) => {
         const whole = ofOwner(tiles, ring, chunkTiles * nTiles * side * side, { from: times(first, side * side), slot: ringSlot });
-        write.op('weights', { kTiles: chunkTiles, nTiles, split: plan.split }, { from: whole, scales: undefined }, { max: 1, of: 'all' });
+        const kSplit = kSplitOf(plan, nTiles, chunkTiles);
+        write.op('weights', { kTiles: chunkTiles, nTiles, split: plan.split, kSplit }, { from: whole, scales: undefined }, { max: 1, of: 'all' });
         const operand = { ...a, column, columns: (chunkTiles - 1) * side + kLast };
-        write.op('multiply', { accumulate, split: plan.split, kTiles: chunkTiles, kLast, nTiles }, { a: operand, scales: undefined, acc: sums }, rowsOfBin);
+        write.op('multiply', { accumulate, split: plan.split, kSplit, kTiles: chunkTiles, kLast, nTiles }, { a: operand, scales: undefined, acc: sums }, rowsOfBin);
       });
       const nLast = group.last ? plan.nLast : side;
       const columns = (group.units - 1) * side + nLast;
@@ -135,8 +136,8 @@ function product(low: Lowering, { weight: value, bias, plan, acc, ringDepth, gat
 
 /** The bins of a step, and its two products as they are cut: a bin is one row tile. */
 function binning(low: Lowering, shape: Omit<BinsShape, 'bytesPerRow'>): { readonly size: number; readonly ringDepth: number; readonly gate: MatmulPlan; readonly down: MatmulPlan } {
-  const { width, inner, elementBytes } = shape;
-  const codes = (columns: number): number => (elementBytes === formatBytes.e4m3 ? rowBytes(low, 'e4m3', columns) : 0);
+  const { width, inner, format } = shape;
+  const codes = (columns: number): number => (format === 'e4m3' ? rowBytes(low, 'e4m3', columns) : 0);
   const of = { ...shape, bytesPerRow: 4 * rowBytes(low, 'bf16', width) + codes(width) + rowBytes(low, 'bf16', inner) + codes(inner) + 4 * formatBytes.i32 };
   const settled = low.settle('bins', 'bins', of);
   if (settled === undefined) throw new DoesNotFit();

@@ -3,7 +3,7 @@ import type { Affine, BufferId, Packing, Region, RowBound } from '../../ir/tile/
 import type { TensorType, ValueId } from '../../ir/types.ts';
 import type { Weight } from '../../ir/weights.ts';
 import { type Format, formatBytes } from '../../isa-spec/fields.ts';
-import { cutProduct, type MatmulPlan, type MatmulShape, pieceCount, pieceTotal } from '../plan/matmul.ts';
+import { cutProduct, kSplitOf, type MatmulPlan, type MatmulShape, pieceCount, pieceTotal, slotsOf } from '../plan/matmul.ts';
 import { sizeOf } from '../rewrite.ts';
 import { blocksIn, gatherStrips, moveScales, part, type Pieces, piecesOfCodes, quantisePieces, scaleColumns, soleQuantiser, stripGather } from './blocks.ts';
 import { bufferOf, DoesNotFit, instanceRow, type Lowering, MustSpill, type Place, rowBytes, rowLimit, rowsOf } from './lowering.ts';
@@ -35,7 +35,7 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
   const result = op.results[0] as ValueId;
   const type = low.module.types[result] as TensorType;
   const shape = {
-    rows: rowLimit(low, countOf(type)), k: a.columns, columns: sizeOf(type.shape[1]), gated: op.attrs.gated, elementBytes: formatBytes[format], chunkBytes: undefined,
+    rows: rowLimit(low, countOf(type)), k: a.columns, columns: sizeOf(type.shape[1]), gated: op.attrs.gated, format, chunkBytes: undefined,
     stagedBytesPerRow: operands.filter(inHbm).reduce((sum, place) => sum + rowBytes(low, bufferOf(low, place.buffer).format, place.columns), 0),
     chunkTiles: inBlocks ? low.pieces.columns / side : undefined,
   };
@@ -66,9 +66,9 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
   const chunkRows = plan.chunks.size * groupTiles;
   const tiles = write.buffer({
     name, space: 'hbm', role: 'weights', format, rows: instances * tilesPerInstance, columns: side * side,
-    packing: { kind: 'tiles', weight: name, groupTiles, chunkTiles: plan.chunks.size, gated: op.attrs.gated },
+    packing: { kind: 'tiles', weight: name, groupTiles, gated: op.attrs.gated },
   });
-  const chunks = pieceCount(plan.groups) * pieceCount(plan.chunks);
+  const chunks = slotsOf(plan);
   const isHeld = low.layer.looped && low.homes.held.includes(what);
   const isBrought = !isHeld || low.part?.first === 0;
   const slots = isHeld ? { name: `${name}${heldSuffix}`, count: isBrought ? chunks : 0, depth: chunks } : { name: `weights.${format}`, count: plan.rowTiles * chunks, depth: low.homes.ringDepth };
@@ -94,10 +94,11 @@ export function lowerLinear(low: Lowering, op: OpOf<'linear'>): void {
           if (aside > 0) bring(count - aside, aside);
         }
         const ones = inBlocks ? low.ones(blocksIn(chunkTiles * side), blocksIn(nTiles * side)) : undefined;
-        write.op('weights', { kTiles: chunkTiles, nTiles, split: plan.split }, { from: stage, scales: ones }, whole);
+        const kSplit = kSplitOf(plan, nTiles, chunkTiles);
+        write.op('weights', { kTiles: chunkTiles, nTiles, split: plan.split, kSplit }, { from: stage, scales: ones }, whole);
         const k = (chunkTiles - 1) * side + kLast;
         const scales = rowScales === undefined ? undefined : part(rowScales, times(column, low.pieces.scales / low.pieces.columns), blocksIn(k));
-        write.op('multiply', { accumulate, split: plan.split, kTiles: chunkTiles, kLast, nTiles }, { a: part(rowRegionOfA, column, k), scales, acc: accRegion }, rows);
+        write.op('multiply', { accumulate, split: plan.split, kSplit, kTiles: chunkTiles, kLast, nTiles }, { a: part(rowRegionOfA, column, k), scales, acc: accRegion }, rows);
       }, !inBlocks ? 0 : low.madeTogether.has(x) ? 1 : Math.floor(plan.chunks.full / 2));
       const drain = (outRegion: Region, residualRegion: Region | undefined): void => {
         write.op(
@@ -140,7 +141,7 @@ export function accumulators({ write, machine }: Lowering, plans: readonly Matmu
 function lastApart(plan: MatmulPlan | undefined): MatmulPlan | undefined {
   if (plan === undefined || plan.groups.tail > 0 || plan.groups.full < 2) return plan;
   const { size, full } = plan.groups;
-  return { ...plan, groups: { size, full: full - 1, tail: size } };
+  return { ...plan, groups: { size, full: full - 1, tail: size }, tailChunks: plan.chunks };
 }
 
 /** Whether all columns are made at once. */
@@ -200,10 +201,9 @@ export function eachChunk(low: Lowering, plan: MatmulPlan, group: Group, body: (
   const side = low.machine.arrays.size.value;
   const nTiles = group.units * plan.tilesPerUnit;
   const tilesPerUnit = plan.tilesPerUnit * pieceTotal(plan.chunks);
-  const { full, size, tail } = plan.chunks;
-  const chunksPerGroup = pieceCount(plan.chunks);
+  const { full, size, tail } = group.units === plan.groups.size ? plan.chunks : plan.tailChunks;
   const groupStart = times(group.firstUnit, tilesPerUnit);
-  const ringStart = times(group.slot, chunksPerGroup);
+  const ringStart = add(times(group.index, pieceCount(plan.chunks)), affine(0, 0, slotsOf(plan)));
   const along = (at: Affine, step: number): Affine => ({ base: at.base, steps: [at.steps[0], at.steps[1], at.steps[2], step] });
   const run = (from: number, count: number): void => {
     const looped = count > 1 ? 1 : 0;

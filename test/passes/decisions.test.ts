@@ -6,7 +6,7 @@ import { decided, deciding, noted, NotThePlan, type Question, type Questions } f
 import { pieceSizes, ringMost } from '../../passes/plan/matmul.ts';
 
 const size = (most: number): fc.Arbitrary<number> => fc.integer({ min: 1, max: most });
-const elementBytes = fc.constantFrom(1, 2);
+const format = fc.constantFrom('e4m3' as const, 'bf16' as const);
 const machines = fc.constantFrom(sohu, tiny);
 
 /** What lowering may ask, of every kind. */
@@ -15,13 +15,13 @@ const questions: { readonly [Q in Question]: fc.Arbitrary<Questions[Q]['of']> } 
   mix: fc.record({ rows: size(20000), k: size(8), words: fc.constantFrom(4, 16), bytesPerRow: size(400000) }),
   product: machines.chain((machine) =>
     fc.record({
-      rows: size(20000), k: size(30000), columns: size(130000), gated: fc.boolean(), elementBytes, chunkBytes: fc.option(fc.constant(2 ** 22), { nil: undefined }),
+      rows: size(20000), k: size(30000), columns: size(130000), gated: fc.boolean(), format, chunkBytes: fc.option(fc.constant(2 ** 22), { nil: undefined }),
       stagedBytesPerRow: fc.oneof(fc.constant(0), size(100000)), stagedBytesPerRowAndColumn: fc.integer({ min: 0, max: 8 }),
       chunkTiles: fc.option(fc.constantFrom(...pieceSizes(machine)).map((columns) => columns / machine.arrays.size.value), { nil: undefined }), groupStep: fc.constantFrom(1, 2, 4, 8),
       beside: fc.constantFrom(undefined, 'begins' as const, 'goes on' as const),
     }),
   ),
-  bins: fc.record({ rows: size(9000), experts: size(32).map((half) => 2 * half), k: size(8), width: size(8192), inner: size(4096).map((half) => 8 * half), out: size(8192), group: fc.constantFrom(1, 2), parts: fc.constantFrom(1, 2, 8), elementBytes, bytesPerRow: size(200000) }),
+  bins: fc.record({ rows: size(9000), experts: size(32).map((half) => 2 * half), k: size(8), width: size(8192), inner: size(4096).map((half) => 8 * half), out: size(8192), group: fc.constantFrom(1, 2), parts: fc.constantFrom(1, 2, 8), format, bytesPerRow: size(200000) }),
 };
 const where = { op: 'layer.1.op', what: 'it' };
 

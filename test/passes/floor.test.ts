@@ -63,7 +63,7 @@ describe('the least a step takes by the closed forms', () => {
     expect({ mixed: of(model, mixed), decoding: of(model, decoding(16, 0)), prompt: of(model, [{ ...prompt, rows: 8192 }]), few: of(llama(1024, 4096, 8), [{ ...prompt, rows: 512 }]) }).toMatchInlineSnapshot(`
       {
         "decoding": "hbm, parts 1",
-        "few": "chain, parts 1",
+        "few": "hbm, parts 1",
         "mixed": "attention, parts 2",
         "prompt": "matrix, parts 2",
       }

@@ -10,7 +10,7 @@ import { encodeStepBlock } from '../../isa-spec/step-block.ts';
 import { ungroup } from '../../passes/group.ts';
 import { applyGiven, type Fit } from '../../passes/plan/apply.ts';
 import { type Decision, NotThePlan } from '../../passes/plan/decisions.ts';
-import { type Cut, cutProduct, pieceCount } from '../../passes/plan/matmul.ts';
+import { type Cut, cutProduct, slotsOf } from '../../passes/plan/matmul.ts';
 import type { Homes, TilingPlan } from '../../passes/plan/tiling.ts';
 import { createMachineState } from '../../simulator/functional/machine-state.ts';
 import { runStep } from '../../simulator/functional/run.ts';
@@ -53,8 +53,8 @@ describe('a plan', () => {
     walk(tile.body, 1);
     const said = plan.decisions.flatMap((decision) => {
       if (decision.kind !== 'product' || decision.settled === undefined) return [];
-      const { rowTiles, groups, chunks } = cutProduct(decision.of, decision.settled, variant.machine);
-      return [[decision.op, rowTiles * pieceCount(groups) * pieceCount(chunks)] as const];
+      const plan = cutProduct(decision.of, decision.settled, variant.machine);
+      return [[decision.op, plan.rowTiles * slotsOf(plan)] as const];
     });
     expect(new Map(said)).toEqual(brought);
   });

@@ -7,13 +7,13 @@ import type { View, Window } from './memory.ts';
 const { fround } = Math;
 
 /** An entry of the weight FIFO: `kTiles` x `nTiles` tiles, k-tiles outermost, each `side` rows (k) of `side` columns (n); if blocks have scales, a row of them for each block of k. */
-export type WeightEntry = { readonly format: Format; readonly kTiles: number; readonly nTiles: number; readonly split: number; readonly tiles: readonly Float64Array[]; readonly scales: readonly Float64Array[] | undefined };
+export type WeightEntry = { readonly format: Format; readonly kTiles: number; readonly nTiles: number; readonly split: number; readonly kSplit: number; readonly tiles: readonly Float64Array[]; readonly scales: readonly Float64Array[] | undefined };
 
-export function readWeights({ kTiles, nTiles, split }: TileAttrs['weights'], from: View, scales: View | undefined): WeightEntry {
+export function readWeights({ kTiles, nTiles, split, kSplit }: TileAttrs['weights'], from: View, scales: View | undefined): WeightEntry {
   const tile = (from.rows * from.columns) / (kTiles * nTiles);
   const perRow = from.columns / tile;
   return {
-    format: from.format, kTiles, nTiles, split,
+    format: from.format, kTiles, nTiles, split, kSplit,
     tiles: Array.from({ length: kTiles * nTiles }, (_, i) => from.row(Math.floor(i / perRow)).slice((i % perRow) * tile, ((i % perRow) + 1) * tile)),
     scales: scales === undefined ? undefined : Array.from({ length: scales.rows }, (_, i) => scales.row(i).slice()),
   };
@@ -23,9 +23,9 @@ export function readWeights({ kTiles, nTiles, split }: TileAttrs['weights'], fro
  * acc (+)= a x entry, k ascending. e4m3: sums of products are exact in double. bf16: every addition rounds to FP32, going on
  * from what the accumulator holds. With scales of blocks, blocks ascending: the exact sum of a block, rounded to FP32, times both its scales, is added in FP32. A sum starts at +0.
  */
-export function multiply({ kTiles, kLast, nTiles, split }: TileAttrs['multiply'], entry: WeightEntry, { a, scales, acc }: { readonly a: View; readonly scales: View | undefined; readonly acc: View }, { count, overwrite }: { readonly count: number; readonly overwrite: boolean }): void {
-  if (entry.kTiles !== kTiles || entry.nTiles !== nTiles || entry.split !== split || entry.format !== a.format || (entry.scales === undefined) !== (scales === undefined))
-    throw new Error(`a ${a.format} product of ${kTiles} x ${nTiles} tiles, split ${split}, meets ${entry.format} weights of ${entry.kTiles} x ${entry.nTiles} tiles, split ${entry.split}`);
+export function multiply({ kTiles, kLast, nTiles, split, kSplit }: TileAttrs['multiply'], entry: WeightEntry, { a, scales, acc }: { readonly a: View; readonly scales: View | undefined; readonly acc: View }, { count, overwrite }: { readonly count: number; readonly overwrite: boolean }): void {
+  if (entry.kTiles !== kTiles || entry.nTiles !== nTiles || entry.split !== split || entry.kSplit !== kSplit || entry.format !== a.format || (entry.scales === undefined) !== (scales === undefined))
+    throw new Error(`a ${a.format} product of ${kTiles} x ${nTiles} tiles, split ${split} and ${kSplit}, meets ${entry.format} weights of ${entry.kTiles} x ${entry.nTiles} tiles, split ${entry.split} and ${entry.kSplit}`);
   const side = Math.sqrt(entry.tiles[0]!.length);
   const k = (kTiles - 1) * side + kLast;
   for (let i = 0; i < count; i++) {

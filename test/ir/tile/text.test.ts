@@ -27,13 +27,13 @@ describe('tile text', () => {
   it('print(parse(t)) is t for a text as it prints', () => {
     const text = `${head}buffer y sram stage f32[4, 2]
 buffer w.ring#1 sram stage e4m3[1, 4] depth 3
-buffer w.ring#2 hbm weights e4m3[6, 4] packing tiles(weight="w" groupTiles=1 chunkTiles=1 gated)
+buffer w.ring#2 hbm weights e4m3[6, 4] packing tiles(weight="w" groupTiles=1 gated)
 output y = y by tokens
 
 loop i0 "layers" 3 {
   @layer.linear
   load from=w.ring#2[2*i0 + i3 +: 1, 0 +: 4] out=w.ring#1{i3 + 1}[0 +: 1, 0 +: 4] rows 1
-  weights kTiles=1 nTiles=1 split=0 from=w.ring#1{i3 + 1}[0 +: 1, 0 +: 4] rows 1
+  weights kTiles=1 nTiles=1 split=0 kSplit=0 from=w.ring#1{i3 + 1}[0 +: 1, 0 +: 4] rows 1
 }
 @tail
 map function=relu x=y[0 +: 4, 0 +: 2] out=y[0 +: 4, 0 +: 2] rows 4 of tokens

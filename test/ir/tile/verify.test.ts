@@ -28,7 +28,7 @@ it.each([
   ['a slot of no ring', matmul, 'y.stage[0 +: 3, 0 +: 3] rows 3 of tokens', 'y.stage{i1 + 1}[0 +: 3, 0 +: 3] rows 3 of tokens', 'drain of `linear` names a slot of `y.stage`, which is no ring'],
   ['an operand in the wrong memory', matmul, 'store from=y.stage', 'store from=y', 'store of `linear` has `from` in hbm (`y`), its unit reaches sram'],
   ['weights of another format', matmul, 'w.ring sram stage e4m3', 'w.ring sram stage bf16', 'multiply of `linear` has an operand of another format than its weights: e4m3 and bf16'],
-  ['a product without weights', matmul, 'weights kTiles=1 nTiles=2 split=0 from=w.ring{2}[0 +: 2, 0 +: 4] rows 2\n', '', 'multiply of `linear` has no weights pushed for it in its block'],
+  ['a product without weights', matmul, 'weights kTiles=1 nTiles=2 split=0 kSplit=0 from=w.ring{2}[0 +: 2, 0 +: 4] rows 2\n', '', 'multiply of `linear` has no weights pushed for it in its block'],
   ['another k than the operand\'s', matmul, 'kLast=1', 'kLast=2', 'multiply of `linear` has operand columns that are not its k: 1 and 2'],
   ['a window of other rows', matmul, 'rowScale=x.scales[0 +: 1, 0 +: 3] out=y.stage[0 +: 3', 'rowScale=x.scales[0 +: 1, 0 +: 3] out=y.stage[0 +: 2', 'drain of `linear` works on 3 rows and has 2 of `y.stage`'],
   ['scales without parameters', matmul, ' params=params.stage[0 +: 1, 0 +: 8]', '', 'drain of `linear` has no parameters for its scale or bias'],
