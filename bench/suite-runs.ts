@@ -1,7 +1,7 @@
 import { Diagnostics } from '../diagnostics/diagnostic.ts';
 import { compile, type Imported, type Stage, type Target } from '../driver/compile.ts';
 import { stageShare, stageShareDeep, stageShareRoomy } from '../driver/serving.ts';
-import { blankStep, boundsOf, freshTables } from '../driver/workload.ts';
+import { blankStep, boundsOf, dealt, freshTables } from '../driver/workload.ts';
 import { memoryFiles } from '../frontend/files.ts';
 import { importFolder } from '../frontend/huggingface/import.ts';
 import type { StepSequence } from '../ir/step.ts';
@@ -45,8 +45,7 @@ const each = (count: number, make: (id: number) => StepSequence): readonly StepS
 const phases: readonly Phase[] = [
   ...[512, 2048, 8192, 32768].map((rows): Phase => ({ name: `prefill ${rows}`, context: rows, sequences: [{ id: 0, rows, past: 0 }] })),
   ...[512, 4096, 32768].flatMap((context) => [1, 16, 128, 512].map((count): Phase => ({ name: `decode ${count} at ${context}`, context, sequences: each(count, (id) => ({ id, rows: 1, past: context - 1 })) }))),
-  { name: 'mixed, 2048 and 127', context: 2176, sequences: [...each(64, (id) => ({ id: id + 1, rows: 1, past: 2048 + id })), { id: 0, rows: 2048, past: 0 }, ...each(63, (id) => ({ id: id + 65, rows: 1, past: 2112 + id }))] },
-  { name: 'mixed, twice that', context: 2176, sequences: [...each(127, (id) => ({ id: id + 2, rows: 1, past: 2048 + id })), { id: 0, rows: 2048, past: 0 }, { id: 1, rows: 2048, past: 0 }, ...each(127, (id) => ({ id: id + 129, rows: 1, past: 2048 + id }))] },
+  ...[1, 2].map((lots): Phase => ({ name: `mixed, ${lots === 1 ? '2048 and 127' : 'twice that'}`, context: 2176, sequences: [...each(lots, (id) => ({ id, rows: 2048, past: 0 })), ...each(127 * lots, (id) => ({ id: id + lots, rows: 1, past: 2048 + Math.floor(id / lots) }))] })),
 ];
 
 type Parts = { readonly parts: number; readonly partsMost: number };
@@ -61,13 +60,13 @@ type Way = { readonly report: CostReport; readonly parts: number; readonly chain
 /** The report of a step, the most parts that a stage works on it in, and its chain. */
 function measured(imported: Imported, { sequences, context }: Phase, chips: number, of: Parts): Way | string {
   const machine = chips === 1 ? sohu : sohu8;
-  const workload = { isl: context, osl: 1, batch: sequences.length };
-  const target: Target = { machine, precision: 'fp8', tp: 1, pp: chips, stageShare: stageShare(of.parts), stageShareDeep, ...(of.parts === 2 ? { stageShareMost: stageShareRoomy } : {}), ...of, serve: (module) => ({ workload, step: sequences, bounds: boundsOf(module, machine, sequences, { context, elementBytes: 1, stages: chips }) }) };
+  const workload = { isl: context, osl: 1, batch: sequences.length, parts: of.partsMost };
+  const target: Target = { machine, precision: 'fp8', tp: 1, pp: chips, stageShare: stageShare(of.parts), stageShareDeep, ...(of.parts === 2 ? { stageShareMost: stageShareRoomy } : {}), ...of, serve: (module) => ({ workload, step: dealt(sequences, workload), bounds: boundsOf(module, machine, sequences, { context, elementBytes: 1, stages: chips }) }) };
   const diagnostics = new Diagnostics();
   const compiled = compile(imported, target, diagnostics, { until: 'time', ended: () => {}, isProved: false });
   if (compiled === undefined) return diagnostics.all[0]?.code ?? '';
   const { program } = compiled;
-  const tables = freshTables(blankStep(sequences), { pageRows: program.entries[0]!.bounds['pageRows']! });
+  const tables = freshTables(blankStep(dealt(sequences, compiled.workload)), { pageRows: program.entries[0]!.bounds['pageRows']! });
   const blocks = Array.from({ length: chips }, (_, chip) => encodeStepBlock({ ...tables, entry: program.entries.findIndex((entry) => entry.chips.includes(chip)) }));
   const timed = (path: boolean): TimingResult => simulateTiming(program, blocks, { ...timingDefaults, budget: 1e9, path });
   const timing = timed(false);

@@ -9,7 +9,7 @@ import type { TileModule } from '../ir/tile/module.ts';
 import { verifyTile } from '../ir/tile/verify.ts';
 import type { DType } from '../ir/types.ts';
 import type { TensorStore } from '../ir/weights.ts';
-import { lending } from '../isa-spec/machine.ts';
+import { lending, type Machine } from '../isa-spec/machine.ts';
 import type { Program } from '../isa-spec/program.ts';
 import { canonicalisePasses } from '../passes/canonicalise/pipeline.ts';
 import { assignFormats, type Precision } from '../passes/formats.ts';
@@ -24,6 +24,7 @@ import { recognisePasses } from '../passes/recognise/pipeline.ts';
 import { roll } from '../passes/roll.ts';
 import { shard } from '../passes/shard.ts';
 import { cutOf } from '../passes/plan/cut.ts';
+import { leadingOf } from '../passes/plan/leading.ts';
 import { type GraphStage, layerLoop, stagesOf } from '../passes/stage.ts';
 import { partsMax, partsSure } from '../passes/tile/parts.ts';
 import { reportUnlowerable } from '../passes/tile/tile.ts';
@@ -243,7 +244,14 @@ function placed(module: GraphModule, target: Target, serving: Serving, diagnosti
   const problems = instead === undefined ? diagnostics : new Diagnostics();
   const kinds = place(stages, { ...target, parts, partsMost, stageShare, stageShareMost, stageShareDeep, lent }, serving, problems);
   const fits = kinds !== undefined && memoryOf(kinds, target.machine).bytes <= target.machine.hbm.bytes.value;
-  return fits || instead === undefined ? { serving, stages, kinds } : placed(module, target, instead, diagnostics);
+  return fits || instead === undefined ? { serving: arranged(serving, kinds ?? [], target.machine), stages, kinds } : placed(module, target, instead, diagnostics);
+}
+
+/** Serves in steps that suit the plans of all stages. */
+function arranged(serving: Serving, kinds: readonly Kind[], machine: Machine): Serving {
+  const { step, workload } = serving;
+  const leading = step === undefined || kinds.length === 0 ? 0 : Math.min(...kinds.map(({ plan, graph }) => leadingOf(plan, graph, step, machine)));
+  return leading === 0 ? serving : { ...serving, workload: { ...workload, leading } };
 }
 
 /** A program that was compiled for comparison, proved after all: what the verifier has against one of ours is a bug. */

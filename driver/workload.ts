@@ -1,5 +1,5 @@
 import type { GraphModule } from '../ir/graph/module.ts';
-import type { Step, StepSequence } from '../ir/step.ts';
+import { isDecoding, type Step, type StepSequence } from '../ir/step.ts';
 import type { ValueId } from '../ir/types.ts';
 import type { Machine } from '../isa-spec/machine.ts';
 import type { StepTables } from '../isa-spec/step-block.ts';
@@ -7,8 +7,8 @@ import { type Pages, pageSizes, pagesOf } from '../passes/plan/pages.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
 import { tablesOf } from './step-tables.ts';
 
-/** What the report is about: requests of `isl` input and `osl` output tokens, `batch` of them served at once, over all stages of a pipeline; in steps arranged for that many `parts` (absent: one). */
-export type Workload = { readonly isl: number; readonly osl: number; readonly batch: number; readonly parts?: number };
+/** What the report is about: requests of `isl` input and `osl` output tokens, `batch` of them served at once, over all stages of a pipeline; in steps arranged for that many `parts` (absent: one), of two of which the first has so many more requests that decode (`leading`; absent: none). */
+export type Workload = { readonly isl: number; readonly osl: number; readonly batch: number; readonly parts?: number; readonly leading?: number };
 
 /** The usual sizes, cut to what the model's positions allow; encoders have no output tokens. `ways`: into how many steps, and parts of them, requests are divided. */
 export function workloadOf(module: GraphModule, asked: Workload, ways: number): Workload {
@@ -25,22 +25,24 @@ export function workloadOf(module: GraphModule, asked: Workload, ways: number): 
  * their prompts, the others each decode one token, at contexts spread evenly over their outputs. Where fewer start than a step one, or not a whole number, a step has pieces of prompts, after as many rows of theirs
  * as on an average: half of the others. Encoders: `batch` inputs. Each has as many
  * rows of memory as it had input, where there is memory. A pipeline's requests are divided over the steps under way. `nth`: how many steps later; each has
- * gone on by one token a step, and where one has ended, one that had started goes on. In a step of several parts each has as many prompts and as many decoding
+ * gone on by one token a step, and where one has ended, one that had started goes on. In a step of several parts each has as many prompts and, but for those `leading`, as many decoding
  * ones as the others, in turn these first or those: what ends one part and begins the next is alike.
  */
 export function steadyStep(workload: Workload, stages: number, hasMemory: boolean, nth = 0): readonly StepSequence[] {
   const all = ownRows(ofStage(workload, stages), nth);
-  const sequences = dealt(all, workload.parts ?? 1);
+  const sequences = dealt(all, workload);
   return hasMemory ? sequences.map((sequence) => ({ ...sequence, memory: workload.isl })) : sequences;
 }
 
 /** The sequences of a step, part after part. */
-function dealt(all: readonly StepSequence[], parts: number): readonly StepSequence[] {
+export function dealt(all: readonly StepSequence[], { parts = 1, leading = 0 }: Pick<Workload, 'parts' | 'leading'>): readonly StepSequence[] {
   if (parts === 1) return all;
-  const isDecoding = ({ rows, past }: StepSequence): boolean => rows === 1 && past > 0;
   const [decoding, prompts] = [all.filter(isDecoding), all.filter((sequence) => !isDecoding(sequence))];
+  // Those of the first of two are spread over all.
+  const ofFirst = (count: number): number => Math.ceil((count * (decoding.length + leading)) / (2 * decoding.length));
+  const partOf = (i: number): number => (parts === 2 ? Number(ofFirst(i + 1) === ofFirst(i)) : i % parts);
   return Array.from({ length: parts }, (_, part) => {
-    const some = [decoding.filter((__, i) => i % parts === part), prompts.filter((__, i) => Math.floor((i * parts) / prompts.length) === part)];
+    const some = [decoding.filter((__, i) => partOf(i) === part), prompts.filter((__, i) => Math.floor((i * parts) / prompts.length) === part)];
     return (part % 2 === 0 ? some : some.toReversed()).flat();
   }).flat();
 }

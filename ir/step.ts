@@ -15,6 +15,9 @@ export type Step = {
   readonly rows?: ReadonlyMap<string, Float64Array>;
 };
 
+/** Whether a sequence goes on by one row from what is cached. */
+export const isDecoding = ({ rows, past }: StepSequence): boolean => rows === 1 && past > 0;
+
 /** Rows of memory of a step. */
 export const memoryOf = (step: Step): number => step.sequences.reduce((sum, { memory = 0 }) => sum + memory, 0);
 

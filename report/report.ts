@@ -38,7 +38,7 @@ const reportCheck = record({
     weightBytesPerChip: size, kvBytesPerToken: size, sramPeakBytes: size, sramBytes: size, hbmBytes: size,
     regions: listOf(record({ base: nameOf(hbmBases), bytes: size })),
   }),
-  workload: record({ isl: size, osl: size, batch: size, parts: size }),
+  workload: record({ isl: size, osl: size, batch: size, parts: size, leading: size }),
   timing: record({
     entry: text, steps: size, tokens: amount, stepCycles: amount, stepSeconds: amount, instructionsIssued: amount, chipsSimulated: size,
     totalTokensPerSecond: amount, inputTokensPerSecond: amount, outputTokensPerSecond: amount,
@@ -54,7 +54,7 @@ const reportCheck = record({
 export type CostReport = Checked<typeof reportCheck>;
 
 /** What the step stands for: requests of `isl` input and `osl` output tokens, `batch` of them at once. */
-export type ReportWorkload = { readonly isl: number; readonly osl: number; readonly batch: number; readonly parts?: number };
+export type ReportWorkload = { readonly isl: number; readonly osl: number; readonly batch: number; readonly parts?: number; readonly leading?: number };
 
 /** What keeps a value from being a report, one line each; none for a report. */
 export function checkReport(json: unknown): readonly string[] {
@@ -104,7 +104,7 @@ export function buildReport(program: Program, programBytes: number, timing: Timi
       hbmBytes: machine.hbm.bytes.value,
       regions: program.regions.map(({ base, bytes }) => ({ base, bytes })),
     },
-    workload: { parts: 1, ...workload },
+    workload: { parts: 1, leading: 0, ...workload },
     timing: timingOf(program, timing, meta.mapping.replicas, workload.osl),
     assumptions: assumptionsOf(machine, timing, program.entries.some(({ lent }) => lent > 0)),
     provenance: { compiler: meta.compiler, precision: meta.precision, machine: machine.name, simulator: timing.symmetric ? 'one chip for all, which run the same code' : 'every chip' },

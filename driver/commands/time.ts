@@ -68,12 +68,12 @@ function attempt(show: () => Shown): Shown {
 /** The workload a program was compiled for, if its step is one the program takes; otherwise what is wrong with it. */
 function workloadIn(program: Program): Workload | string {
   const { meta, entries } = program;
-  const { isl, osl, batch, parts = 1 } = (meta['workload'] ?? {}) as Readonly<Record<string, unknown>>;
+  const { isl, osl, batch, parts = 1, leading = 0 } = (meta['workload'] ?? {}) as Readonly<Record<string, unknown>>;
   const bounds = entries[0]?.bounds;
   const whole = (value: unknown, least: number, most: number): value is number => Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
   const most = Math.min(bounds?.['tokens'] ?? 0, stepRows);
   if (!whole(isl, 1, maxContext) || !whole(osl, 0, maxContext) || !whole(batch, 1, most * program.chips)) return 'it does not say what workload it is for';
-  const workload = { isl, osl, batch, ...(whole(parts, 2, partsMax) ? { parts } : {}) };
+  const workload = { isl, osl, batch, ...(whole(parts, 2, partsMax) ? { parts } : {}), ...(whole(leading, 1, most) ? { leading } : {}) };
   const rows = steadyStep(workload, stageCount(program), false).reduce((sum, sequence) => sum + sequence.rows, 0);
   return rows <= most ? workload : `its workload makes steps of ${rows} rows, and it takes ${most}`;
 }

@@ -4,6 +4,7 @@ import type { Machine } from '../../isa-spec/machine.ts';
 import { tiny } from '../../isa-spec/machines/tiny.ts';
 import type { Fit } from '../../passes/plan/apply.ts';
 import { holdable } from '../../passes/plan/hold.ts';
+import { leadingOf } from '../../passes/plan/leading.ts';
 import { source } from '../compiled.ts';
 import { fitted, normative, smallBounds } from './lower.ts';
 
@@ -38,4 +39,11 @@ it('brings what is held once, by the first part, and multiplies it in every part
   expect(plan.homes.held).toHaveLength(4);
   expect([...labels('load')].filter((label) => label.endsWith('.part1'))).toEqual([]);
   expect([...labels('weights')].filter((label) => label.endsWith('.part1'))).toHaveLength(labels('load').size);
+});
+
+it('what is held, the first part has the more to attend to: no more than decode', () => {
+  const step = [...Array.from({ length: 12 }, (_, id) => ({ id, rows: 1, past: 20 })), { id: 12, rows: 12, past: 0 }];
+  const leading = (bytes: number, parts = 2): number => leadingOf(planned(withSram(bytes), parts).plan, normative(source, tiny, 'fp8'), step, tiny);
+  expect([4, 14, 16, 32, 1024].map((kilobytes) => leading(kilobytes * 2 ** 10))).toEqual([0, 8, 10, 11, 11]);
+  expect(leading(2 ** 20, 1)).toBe(0);
 });
