@@ -66,11 +66,12 @@ function measured(imported: Imported, { sequences, context }: Phase, chips: numb
   const compiled = compile(imported, target, diagnostics, { until: 'time', ended: () => {}, isProved: false });
   if (compiled === undefined) return diagnostics.all[0]?.code ?? '';
   const { program } = compiled;
-  const tables = freshTables(blankStep(dealt(sequences, compiled.workload)), { pageRows: program.entries[0]!.bounds['pageRows']! });
+  const step = dealt(sequences, compiled.workload);
+  const tables = freshTables(blankStep(step), { pageRows: program.entries[0]!.bounds['pageRows']! });
   const blocks = Array.from({ length: chips }, (_, chip) => encodeStepBlock({ ...tables, entry: program.entries.findIndex((entry) => entry.chips.includes(chip)) }));
   const timed = (path: boolean): TimingResult => simulateTiming(program, blocks, { ...timingDefaults, budget: 1e9, path });
   const timing = timed(false);
-  return timing.kind === 'fault' ? timing.fault.message : { report: buildReport(program, 0, timing, workload), parts: Math.max(...compiled.stages.map(({ plan }) => plan.homes.parts.length)), floor: () => [undefined, heldBytes].map((held) => floorText(compiled.stages.map((stage) => floorOf(stage.graph, sequences, machine, held?.(stage))), buildReport(program, 0, timing, workload))).join('; with what is held, '), chain: () => (timing.instructions > mostRecorded ? '' : chainOf(program, timed(true))) };
+  return timing.kind === 'fault' ? timing.fault.message : { report: buildReport(program, 0, timing, workload), parts: Math.max(...compiled.stages.map(({ plan }) => plan.homes.parts.length)), floor: () => [undefined, heldBytes].map((held) => floorText(compiled.stages.map((stage) => floorOf(stage.graph, step, machine, held?.(stage))), buildReport(program, 0, timing, workload))).join('; with what is held, '), chain: () => (timing.instructions > mostRecorded ? '' : chainOf(program, timed(true))) };
 }
 
 /** Bytes of weights that a stage's program holds from part to part. */

@@ -37,11 +37,11 @@ export function vectorOf({ operands }: OpOf<'norm' | 'quantise'>, kind: keyof ty
 export const afterVector = ({ syncCycles }: Machine): number => pipeline + syncCycles.value;
 
 /**
- * A product of a part's rows: cycles the arrays are occupied; cycles from its first row to its last; of those the `deep` that one of its columns, or of its rows, takes to go through all of k; the cycles that several groups of columns take longer (`apart`); and what comes after. A gang of arrays
+ * A product of a part's rows: cycles the arrays are occupied; cycles from its first row to its last, and until that is `drained`: rows in pieces are while the next are multiplied, but each piece takes the loads of all its tiles; of those the `deep` that one of its columns, or of its rows, takes to go through all of k; the cycles that several groups of columns take longer (`apart`); and what comes after. A gang of arrays
  * takes a row, or a row of weights, a cycle. Each tile is loaded from the FIFO once the one before it is at work: only the first may be there when its rows come. Arrays that share k share all there is to do, but each loads its tiles; where sums do not let them, a gang has as many as a power of two for
  * each tile across: so one gang of all tiles takes so long, and several no less than the time of a load each.
  */
-export function productOf(op: OpOf<'linear'>, window: Window): { readonly occupied: number; readonly wait: number; readonly deep: number; readonly apart: number; readonly latency: number } {
+export function productOf(op: OpOf<'linear'>, window: Window): { readonly occupied: number; readonly wait: number; readonly drained: number; readonly deep: number; readonly apart: number; readonly latency: number } {
   const { module, machine } = window;
   const { arrays: { count, size, bf16Rate }, syncCycles } = machine;
   const [x, w] = op.operands.map((value) => module.types[value] as TensorType) as [TensorType, TensorType];
@@ -53,15 +53,18 @@ export function productOf(op: OpOf<'linear'>, window: Window): { readonly occupi
   const [arrays, load] = [count.value, side * slow];
   const latency = 2 * side - 2 + syncCycles.value + afterVector(machine);
   if (x.dtype === 'e4m3' && w.dtype === 'e4m3') {
-    const wait = Math.min(...powersTo(arrays).map((sharing) => (Math.max(1, (across * deep * sharing) / arrays) - 1) * Math.max(load, rows / sharing) + rows / sharing));
-    return { occupied: (across * deep * Math.max(load, rows)) / arrays, wait, deep: (Math.ceil(deep / arrays) - 1) * load, apart: 0, latency };
+    const least = (drains: 0 | 1): number => Math.min(...powersTo(arrays).flatMap((sharing) => powersTo(arrays).map((pieces) => {
+      const stream = rows / sharing / pieces;
+      return (pieces * Math.max(1, (across * deep * sharing) / arrays) - 1) * Math.max(load, stream) + (1 + drains) * stream;
+    })));
+    return { occupied: (across * deep * Math.max(load, rows)) / arrays, wait: least(0), drained: least(1), deep: (Math.ceil(deep / arrays) - 1) * load, apart: 0, latency };
   }
   const shared = (slow * across * rows) / arrays;
   const gangs = Math.ceil(across / arrays);
   const stream = gangs > 1 ? Infinity : (slow * rows) / 2 ** Math.floor(Math.log2(arrays / across));
   const [one, many] = [Math.max(load, stream), Math.max(Math.max(2, gangs) * load, shared)];
   const [together, apart] = [(deep - 1) * one + stream, Math.max(deep * shared, (deep * Math.max(2, gangs) - 1) * load)];
-  return { occupied: deep * Math.min(one, many), wait: Math.min(together, apart), deep: (deep - 1) * load, apart: Math.max(0, apart - together), latency };
+  return { occupied: deep * Math.min(one, many), wait: Math.min(together, apart), drained: Math.min(together, apart), deep: (deep - 1) * load, apart: Math.max(0, apart - together), latency };
 }
 
 const powersTo = (most: number): readonly number[] => Array.from({ length: Math.floor(Math.log2(most)) + 1 }, (_, power) => 2 ** power);

@@ -90,12 +90,13 @@ function chainOf({ params, ops, yields }: Block, window: Window, isAttending: bo
   for (const op of ops) {
     let done = op.operands.reduce((latest, value) => Math.max(latest, made.get(value) ?? 0), 0);
     if (op.kind === 'linear') {
-      const { wait, deep, latency, apart } = productOf(op, window);
+      const { wait, drained, deep, latency, apart } = productOf(op, window);
       if (before.has(op) || op === next) [began, waiting] = [Math.min(began, done), waiting + wait];
-      done += before.has(op) || another !== undefined ? deep : op !== next ? wait : isWhole ? deep : 0;
-      if (op === next && isAttending) done = Math.max(done, began + waiting);
       const readers = readersOf(op.results[0] as ValueId);
-      done += readers.length > 0 && readers.every((reader) => reader.kind === 'linear' || (reader.kind === 'quantise' && !isOfWholeRows(reader))) ? Math.min(latency, apart) : latency;
+      const isInPieces = readers.length > 0 && readers.every((reader) => reader.kind === 'linear' || (reader.kind === 'quantise' && !isOfWholeRows(reader)));
+      done += before.has(op) || another !== undefined ? deep : op !== next ? (isInPieces ? wait : drained) : isWhole ? deep : 0;
+      if (op === next && isAttending) done = Math.max(done, began + waiting);
+      done += isInPieces ? Math.min(latency, apart) : latency;
     } else if (op.kind === 'norm' || (op.kind === 'quantise' && isOfWholeRows(op))) {
       done += vectorOf(op, op.kind === 'norm' ? op.attrs.norm : 'quantise', window);
       // The vector unit itself hears of it at once.
