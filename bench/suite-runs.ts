@@ -9,7 +9,7 @@ import { lending } from '../isa-spec/machine.ts';
 import { sohu, sohu8 } from '../isa-spec/machines/sohu.ts';
 import type { Program } from '../isa-spec/program.ts';
 import { encodeStepBlock } from '../isa-spec/step-block.ts';
-import { type Floor, floorOf } from '../passes/plan/floor.ts';
+import { bytesOfLayer, type Floor, floorOf } from '../passes/plan/floor.ts';
 import { holdable } from '../passes/plan/hold.ts';
 import { severalParts } from '../passes/tile/parts.ts';
 import { criticalPathReport } from '../report/critical-path.ts';
@@ -49,13 +49,14 @@ const phases: readonly Phase[] = [
 ];
 
 type Parts = { readonly parts: number; readonly partsMost: number };
-/** One part, and as many as a compile would try. */
-const waysOf = ({ sequences }: Phase): readonly Parts[] => {
-  const several = severalParts(sequences.reduce((sum, { rows }) => sum + rows, 0), sohu);
-  return [{ parts: 1, partsMost: 1 }, ...(several.parts === 1 ? [] : [several])];
-};
+/** In one part, and in as many as a compile would try. */
+function waysOf(imported: Imported, phase: Phase, chips: number): readonly (Way | string)[] {
+  const one = measured(imported, phase, chips, { parts: 1, partsMost: 1 });
+  const several = severalParts(phase.sequences.reduce((sum, { rows }) => sum + rows, 0), sohu, typeof one === 'string' ? Infinity : one.layerBytes);
+  return several.parts === 1 ? [one] : [one, measured(imported, phase, chips, several)];
+}
 
-type Way = { readonly report: CostReport; readonly parts: number; readonly chain: () => string; readonly floor: () => string };
+type Way = { readonly report: CostReport; readonly parts: number; readonly layerBytes: number; readonly chain: () => string; readonly floor: () => string };
 
 /** The report of a step, the most parts that a stage works on it in, and its chain. */
 function measured(imported: Imported, { sequences, context }: Phase, chips: number, of: Parts): Way | string {
@@ -71,7 +72,7 @@ function measured(imported: Imported, { sequences, context }: Phase, chips: numb
   const blocks = Array.from({ length: chips }, (_, chip) => encodeStepBlock({ ...tables, entry: program.entries.findIndex((entry) => entry.chips.includes(chip)) }));
   const timed = (path: boolean): TimingResult => simulateTiming(program, blocks, { ...timingDefaults, budget: 1e9, path });
   const timing = timed(false);
-  return timing.kind === 'fault' ? timing.fault.message : { report: buildReport(program, 0, timing, workload), parts: Math.max(...compiled.stages.map(({ plan }) => plan.homes.parts.length)), floor: () => [undefined, heldBytes].map((held) => floorText(compiled.stages.map((stage) => floorOf(stage.graph, step, machine, held?.(stage))), buildReport(program, 0, timing, workload))).join('; with what is held, '), chain: () => (timing.instructions > mostRecorded ? '' : chainOf(program, timed(true))) };
+  return timing.kind === 'fault' ? timing.fault.message : { report: buildReport(program, 0, timing, workload), layerBytes: Math.max(...compiled.stages.map(({ graph }) => bytesOfLayer(graph))), parts: Math.max(...compiled.stages.map(({ plan }) => plan.homes.parts.length)), floor: () => [undefined, heldBytes].map((held) => floorText(compiled.stages.map((stage) => floorOf(stage.graph, step, machine, held?.(stage))), buildReport(program, 0, timing, workload))).join('; with what is held, '), chain: () => (timing.instructions > mostRecorded ? '' : chainOf(program, timed(true))) };
 }
 
 /** Bytes of weights that a stage's program holds from part to part. */
@@ -109,7 +110,7 @@ for (const [model, { config, chips: servers, longest }] of Object.entries(models
   if (module === undefined) throw new Error(model);
   for (const phase of phases.filter(({ context, sequences }) => context <= longest && (model !== 'BERT-large' || sequences.every(({ past }) => past === 0)))) {
     for (const chips of servers.filter((count) => isWanted(model, phase.name, String(count)))) {
-      const ways = waysOf(phase).map((parts) => measured({ ...module, primitive: false }, phase, chips, parts));
+      const ways = waysOf({ ...module, primitive: false }, phase, chips);
       const done = ways.flatMap((way) => (typeof way === 'string' ? [] : [{ ...way, timing: way.report.timing }]));
       const best = done.toSorted((a, b) => a.timing.stepSeconds - b.timing.stepSeconds)[0];
       const line: Measured = best === undefined

@@ -3,6 +3,7 @@ import type { StepSequence } from '../ir/step.ts';
 import type { Precision } from '../passes/formats.ts';
 import { ungroup } from '../passes/group.ts';
 import { pagesOf } from '../passes/plan/pages.ts';
+import { bytesOfLayer } from '../passes/plan/floor.ts';
 import { type Lent, lentFor } from '../passes/plan/lend.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
 import { partsOf, severalParts } from '../passes/tile/parts.ts';
@@ -79,7 +80,7 @@ export function servingOf(module: GraphModule, asked: Workload, on: Chips & { re
     if (decided.parts > 0) return serving(decided.parts, prompts);
     const whole = serving(1, prompts);
     const { bounds: { tokens } } = whole;
-    const several = severalParts(tokens, machine);
+    const several = severalParts(tokens, machine, bytesOfLayer(flat));
     const [part] = partsOf(flat, tokens, several.parts, machine);
     return part.rows === tokens ? whole : serving(several.parts, prompts, { partsMost: several.partsMost, ...(several.parts === 2 && decided.stageShare === 0 ? { stageShareMost: stageShareRoomy } : {}) });
   };

@@ -24,5 +24,10 @@ export function attending(op: GraphOp, window: Window): number {
   return Math.max(cycles, (2 * bytes * clockHz.value) / hbm.bytesPerSecond.value);
 }
 
-/** Products, and what the first of them waits for. */
-export const multiplying = (op: GraphOp, window: Window): number => (op.kind === 'linear' ? productOf(op, window).occupied : op.kind === 'norm' ? vectorOf(op, op.attrs.norm, window) + afterVector(window.machine) : 0);
+/** Products until they are drained, and what the first of them waits for. */
+export function multiplying(op: GraphOp, window: Window): number {
+  if (op.kind === 'norm') return vectorOf(op, op.attrs.norm, window) + afterVector(window.machine);
+  if (op.kind !== 'linear') return 0;
+  const { occupied, drained, latency } = productOf(op, window);
+  return Math.max(occupied, drained) + latency;
+}

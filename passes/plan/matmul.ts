@@ -112,11 +112,17 @@ export function stripedPiece(machine: Machine, columns: number, parts: number): 
   return [...others, widest].find((size) => columns % size === 0 && size % (parts * blockScales.block.size) === 0);
 }
 
+/** Tiles along k of a piece of few rows: arrays share k, and narrow products take them so many at a time. */
+const fewRowsDeep = 8;
+
 /** Columns of a piece of a row that is scaled in blocks: no more than what is brought at once of the weights that they are multiplied by, if there are so few. */
 export function pieceColumns(machine: Machine, rows: number, { stageBytes, ringDepth }: Staging): number {
   const side = machine.arrays.size.value;
   const slotTiles = stageBytes / 2 / ringDepth / tileBytesOf(machine, 'e4m3');
-  const most = Math.min(kTilesMax, tilesDeep(machine, rows), Math.floor(slotTiles / tilesAcross(machine, rows))) * side;
+  const across = tilesAcross(machine, rows);
+  // A group makes a piece at the least, of gates and of what they gate.
+  const deep = rows <= 2 * side ? Math.min(fewRowsDeep, Math.floor(slotTiles / 2)) : 0;
+  const most = Math.min(kTilesMax, Math.max(deep, Math.min(tilesDeep(machine, rows), Math.floor(slotTiles / across)))) * side;
   const sizes = pieceSizes(machine);
   return sizes.find((columns) => columns <= most) ?? (sizes.at(-1) as number);
 }

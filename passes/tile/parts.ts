@@ -132,14 +132,20 @@ export const partsSure = 16;
 /** The share of the rows that make reading weights cheap from which on a part is worth it: what it hides of attention and norms is more than reading weights once more takes. */
 const worth = 4 / 5;
 
+/** Parts of rows by weights of which SRAM holds a layer's: as many as these while each has rows enough, of which a tile's are too few to hide that arrays are filled and drained. */
+const keptMost = 3;
+const keptRows = 5 / 4;
+
 /**
  * In how many parts to work on so many rows: of twice the rows that make reading weights cheap, or, where SRAM has no room for what these need, of fewer,
- * but as many as do. Of few rows in one.
+ * but as many as do. Of few rows in one; unless weights need not be read again for each part: SRAM has room for the `layerBytes` of a layer, and for as much besides.
  */
-export function severalParts(rows: number, machine: Machine): { readonly parts: number; readonly partsMost: number } {
+export function severalParts(rows: number, machine: Machine, layerBytes: number): { readonly parts: number; readonly partsMost: number } {
   const share = rowsToShare(machine);
-  if (rows < 2 * worth * share) return { parts: 1, partsMost: 1 };
-  const parts = Math.min(partsMax, Math.max(2, Math.round(rows / (2 * share))));
+  const side = machine.arrays.size.value;
+  const kept = rows < 2 * side || layerBytes > machine.sram.bytes.value / 2 ? 1 : Math.max(2, Math.min(keptMost, Math.floor(rows / (keptRows * side))));
+  const shared = rows < 2 * worth * share ? 1 : Math.max(2, Math.round(rows / (2 * share)));
+  const parts = Math.min(partsMax, Math.max(kept, shared));
   return { parts, partsMost: Math.min(partsMax, Math.max(parts, Math.floor(rows / share))) };
 }
 

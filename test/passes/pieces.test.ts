@@ -13,12 +13,12 @@ function written(inner: number, kind: TileKind): readonly number[] {
 }
 
 it('makes the first piece of what one group of columns makes apart, so that it is multiplied while the others are made', () => {
-  // Pieces of 512 columns; the last is cut short.
-  expect(written(2000, 'quantiseBlocks')).toEqual([1, 2, 1]);
-  expect(written(2000, 'multiply').slice(-3)).toEqual([1, 2, 1]);
+  // Pieces of 2,048 columns; the last is cut short.
+  expect(written(7000, 'quantiseBlocks')).toEqual([1, 2, 1]);
+  expect(written(7000, 'multiply').slice(-3)).toEqual([1, 2, 1]);
 });
 
 it('makes all pieces of a group together where there are several groups', () => {
-  // Gated columns for 64 arrays: 32 tiles in each of two groups, 16 pieces.
-  expect(written(64 * 256, 'quantiseBlocks')).toEqual([16, 16]);
+  // Gated columns for 64 arrays: 32 tiles in each of two groups, 4 pieces.
+  expect(written(64 * 256, 'quantiseBlocks')).toEqual([4, 4]);
 });
