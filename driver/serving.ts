@@ -3,7 +3,7 @@ import type { StepSequence } from '../ir/step.ts';
 import type { Precision } from '../passes/formats.ts';
 import { ungroup } from '../passes/group.ts';
 import { pagesOf } from '../passes/plan/pages.ts';
-import { bytesOfLayer } from '../passes/plan/floor.ts';
+import { bytesOfLayer } from '../passes/plan/hold.ts';
 import { type Lent, lentFor } from '../passes/plan/lend.ts';
 import type { Bounds } from '../passes/tile/lowering.ts';
 import { partsOf, severalParts } from '../passes/tile/parts.ts';

@@ -40,7 +40,7 @@ export function floorIn(parts: number, { module, step, machine }: Window, heldBy
   const apart = costOf({ ...nothing, ops: ops.filter((op) => op !== loop) }, { module, step, all: step, machine });
   const sum = (what: (cost: Cost) => number): number => of.reduce((total, cost) => total + what(cost), 0);
   const least = leastOf(ops, module, step, machine);
-  const again = Math.max(0, bytesOfLayer(module) - heldBytes) * layers * (parts - 1);
+  const again = Math.max(0, bytesOfWeights(loop?.body.ops ?? [], module) - heldBytes) * layers * (parts - 1);
   const clock = machine.clockHz.value;
   // Rows of a sequence that attend to all others begin once all have made keys and values, and end one part after the other.
   const chain = Math.max(...of.map((cost) => cost.chain), areApart ? 0 : sum(({ attention }) => attention) + Math.min(...of.map(({ after }) => after)));
@@ -121,9 +121,9 @@ function makersOf(values: readonly ValueId[], ops: readonly GraphOp[]): readonly
   });
 }
 
-/** Bytes of the weights of a layer's products. */
-export const bytesOfLayer = (module: GraphModule): number =>
-  (layerLoop(module)?.body.ops ?? []).reduce((sum, op) => {
-    const w = op.kind === 'linear' ? (module.types[op.operands[1] as ValueId] as TensorType) : undefined;
+/** Bytes of the weights of products. */
+const bytesOfWeights = (ops: readonly GraphOp[], { types }: GraphModule): number =>
+  ops.reduce((sum, op) => {
+    const w = op.kind === 'linear' ? (types[op.operands[1] as ValueId] as TensorType) : undefined;
     return sum + (w === undefined ? 0 : sizeOf(w.shape[0]) * sizeOf(w.shape[1]) * formatBytes[w.dtype as Format]);
   }, 0);

@@ -1,6 +1,10 @@
 import type { GraphModule } from '../../ir/graph/module.ts';
 import type { BufferId, TileModule } from '../../ir/tile/module.ts';
+import type { TensorType, ValueId } from '../../ir/types.ts';
+import { type Format, formatBytes } from '../../isa-spec/fields.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
+import { sizeOf } from '../rewrite.ts';
+import { layerLoop } from '../stage.ts';
 import type { TileTarget } from '../tile/tile.ts';
 import { type Decision, deciding } from './decisions.ts';
 import { bytesHeld } from './matmul.ts';
@@ -48,6 +52,13 @@ export function holdable(decisions: readonly Decision[], parts: number, machine:
     const [{ of, settled }] = all as [(typeof all)[number]];
     return parts === 1 || all.length < parts || settled === undefined || settled.rowTile < of.rows ? [] : [{ weight, bytes: bytesHeld(of, settled, machine) }];
   });
+}
+
+/** Bytes of the weights that each of several parts would multiply its rows by, of a layer; more than any SRAM has if some are of experts, of which a part brings those its rows choose. */
+export function bytesOfLayer(module: GraphModule): number {
+  const ops = layerLoop(module)?.body.ops ?? [];
+  const weights = ops.flatMap((op) => (op.kind === 'linear' ? [module.types[op.operands[1] as ValueId] as TensorType] : []));
+  return ops.some(({ kind }) => kind === 'experts') ? Infinity : weights.reduce((sum, { shape, dtype }) => sum + sizeOf(shape[0]) * sizeOf(shape[1]) * formatBytes[dtype as Format], 0);
 }
 
 const bytesOf = (some: readonly Holdable[]): number => some.reduce((sum, { bytes }) => sum + bytes, 0);

@@ -167,12 +167,12 @@ export function planMatmul(shape: MatmulShape, machine: Machine, { stageBytes, r
   return faultOfCut(shape, { ...cut, aside }, machine) === undefined ? { ...cut, aside } : cut;
 }
 
-/** Sizes of groups worth a look: as many units as a gang has room for, but alike; and, if arrays left may share k, powers of two, which leave none. */
-function groupSizes({ groupStep, format }: MatmulShape, units: number, inGang: number): readonly number[] {
+/** Sizes of groups worth a look: as many units as a gang has room for, but alike; and, if arrays left may share k, powers of two, which leave none; but not of weights that are brought when they are known, a chunk after the other: those had better be large. */
+function groupSizes({ groupStep, format, chunkBytes }: MatmulShape, units: number, inGang: number): readonly number[] {
   const most = inGang < units ? Math.floor(inGang / groupStep) * groupStep : units;
   if (most < 1) return [];
   const sizes = [evenly(units, most, groupStep)];
-  if (format === 'e4m3') for (let size = 1; size < most; size *= 2) if (size % groupStep === 0) sizes.push(size);
+  if (format === 'e4m3' && chunkBytes === undefined) for (let size = 1; size < most; size *= 2) if (size % groupStep === 0) sizes.push(size);
   return sizes;
 }
 
@@ -194,7 +194,7 @@ type Estimate = Pick<MatmulPlan, 'rowTiles' | 'arrayCycles' | 'streamCycles' | '
 
 /** K-tiles of a chunk of a group of fewer units: as many as there are tiles in others. */
 function tailChunkOf(shape: MatmulShape, { split, groupUnits, chunkTiles }: Pick<Cut, 'split' | 'groupUnits' | 'chunkTiles'>, units: number, machine: Machine): number {
-  if (units === groupUnits || shape.chunkTiles !== undefined) return chunkTiles;
+  if (units === groupUnits || shape.chunkTiles !== undefined || shape.chunkBytes !== undefined) return chunkTiles;
   const kTiles = Math.ceil(shape.k / machine.arrays.size.value);
   const most = Math.min(kTiles, kTilesMax, Math.floor((chunkTiles * groupUnits) / units));
   return evenly(kTiles, most, 2 ** kSplitOf({ along: alongOf(shape, split, machine) }, units * (shape.gated ? 2 : 1), most));
