@@ -136,7 +136,7 @@ function order(a: Access, b: Access, module: TileModule): readonly Edge[] {
 
 /**
  * The loop that brings a pair of accesses back to the same memory, and after how many executions of their common block. A
- * ring whose slot both name alike, moved by common loops alone, comes round after `depth`; anything else may be the next time.
+ * ring whose slot both name alike, moved by common loops alone, comes round after `depth`, of which a semaphore counts no more than it can; anything else may be the next time.
  */
 function carried(a: Access, b: Access, loops: readonly TileLoop[], module: TileModule): { carrier: TileLoop; distance: number } {
   const innermost = loops[loops.length - 1] as TileLoop;
@@ -145,7 +145,7 @@ function carried(a: Access, b: Access, loops: readonly TileLoop[], module: TileM
   const stepped = (loop: TileLoop): boolean => (a.slot[loop.level + 1] ?? 0) !== 0;
   const outer = loops.find(stepped);
   const below = [...a.leaf.path, ...b.leaf.path].some(({ node }) => node !== 'end' && isLoop(node) && !loops.includes(node) && stepped(node));
-  return alike && outer !== undefined && stepped(innermost) && !below ? { carrier: outer, distance: ring } : { carrier: innermost, distance: 1 };
+  return alike && outer !== undefined && stepped(innermost) && !below ? { carrier: outer, distance: Math.min(countMax, ring) } : { carrier: innermost, distance: 1 };
 }
 
 /** Edges that compete for one semaphore: same block, queues and carrier. */
@@ -174,7 +174,7 @@ function prune(edges: readonly Edge[]): readonly (readonly Edge[])[] {
 
 /**
  * Gives each group a semaphore. Both queues of a group pass through the program in the same order, so the k-th wait is met by
- * the k-th post, and groups of the same queues in loops one after the other may share a semaphore.
+ * the k-th post, and groups of the same queues in loops one after the other may share a semaphore, if it counts what is given in advance for two.
  */
 function assign(groups: readonly (readonly Edge[])[], ringed: readonly Access[], module: TileModule): Synchronised {
   const marks = { before: { waits: new MarkTable(), posts: new MarkTable() }, after: { waits: new MarkTable(), posts: new MarkTable() } };
@@ -234,11 +234,14 @@ function assign(groups: readonly (readonly Edge[])[], ringed: readonly Access[],
     const scope = edge.carrier ?? edge.from.block;
     for (const part of countable(group)) scopes.set(scope, [...(scopes.get(scope) ?? []), part]);
   }
+  let alone = 0;
   const visit = (scope: TileLoop | 'root', nodes: readonly TileNode[], taken: ReadonlyMap<string, number>): void => {
     const inUse = new Map(taken);
     for (const group of scopes.get(scope) ?? []) {
       const edge = group[0] as Edge;
-      const pair = `${edge.poster} ${edge.waiter}`;
+      // The poster may give in advance for the next loop before the waiter has taken back what is left of this one.
+      const isShared = 2 * edge.distance * group.length <= countMax || edge.carrier === undefined;
+      const pair = `${edge.poster} ${edge.waiter}${isShared ? '' : ` ${alone++}`}`;
       const index = inUse.get(pair) ?? 0;
       inUse.set(pair, index + 1);
       const id = semaphore(pair, index, edge);
