@@ -1,16 +1,15 @@
 import { Diagnostics } from '../diagnostics/diagnostic.ts';
-import { compile, type Imported, type Stage, type Target } from '../driver/compile.ts';
+import { compile, type Imported, type Target } from '../driver/compile.ts';
 import { stageShare, stageShareDeep, stageShareRoomy } from '../driver/serving.ts';
 import { blankStep, boundsOf, dealt, freshTables } from '../driver/workload.ts';
 import { memoryFiles } from '../frontend/files.ts';
 import { importFolder } from '../frontend/huggingface/import.ts';
 import type { StepSequence } from '../ir/step.ts';
-import { lending } from '../isa-spec/machine.ts';
 import { sohu, sohu8 } from '../isa-spec/machines/sohu.ts';
 import type { Program } from '../isa-spec/program.ts';
 import { encodeStepBlock } from '../isa-spec/step-block.ts';
 import { type Floor, floorOf } from '../passes/plan/floor.ts';
-import { bytesOfLayer, holdable } from '../passes/plan/hold.ts';
+import { bytesKept, bytesOfLayer } from '../passes/plan/hold.ts';
 import { severalParts } from '../passes/tile/parts.ts';
 import { criticalPathReport } from '../report/critical-path.ts';
 import { buildReport, type CostReport } from '../report/report.ts';
@@ -72,12 +71,8 @@ function measured(imported: Imported, { sequences, context }: Phase, chips: numb
   const blocks = Array.from({ length: chips }, (_, chip) => encodeStepBlock({ ...tables, entry: program.entries.findIndex((entry) => entry.chips.includes(chip)) }));
   const timed = (path: boolean): TimingResult => simulateTiming(program, blocks, { ...timingDefaults, budget: 1e9, path });
   const timing = timed(false);
-  return timing.kind === 'fault' ? timing.fault.message : { report: buildReport(program, 0, timing, workload), layerBytes: Math.max(...compiled.stages.map(({ graph }) => bytesOfLayer(graph))), parts: Math.max(...compiled.stages.map(({ plan }) => plan.homes.parts.length)), floor: () => [undefined, heldBytes].map((held) => floorText(compiled.stages.map((stage) => floorOf(stage.graph, step, machine, held?.(stage))), buildReport(program, 0, timing, workload))).join('; with what is held, '), chain: () => (timing.instructions > mostRecorded ? '' : chainOf(program, timed(true))) };
+  return timing.kind === 'fault' ? timing.fault.message : { report: buildReport(program, 0, timing, workload), layerBytes: Math.max(...compiled.stages.map(({ graph }) => bytesOfLayer(graph))), parts: Math.max(...compiled.stages.map(({ plan }) => plan.homes.parts.length)), floor: () => [undefined, bytesKept].map((held) => floorText(compiled.stages.map((stage) => floorOf(stage.graph, step, machine, held?.(stage.plan, sohu))), buildReport(program, 0, timing, workload))).join('; with what is held, '), chain: () => (timing.instructions > mostRecorded ? '' : chainOf(program, timed(true))) };
 }
-
-/** Bytes of weights that a stage's program holds from part to part. */
-const heldBytes = ({ plan: { homes, decisions } }: Stage): number =>
-  holdable(decisions, homes.parts.length, lending(sohu, homes.lent)).filter(({ weight }) => homes.held.includes(weight)).reduce((sum, { bytes }) => sum + bytes, 0);
 
 /** `61 %, by its chain in 1`: of the slowest stage. */
 function floorText(stages: readonly Floor[], { timing: { speedOfLightSeconds } }: CostReport): string {

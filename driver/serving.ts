@@ -70,6 +70,7 @@ export function servingOf(module: GraphModule, asked: Workload, on: Chips & { re
   const asOften = Math.max(1, usual.osl);
   const fixed = decided.prefillRows === 0 ? asked.batch : pp * Math.max(1, Math.round((decided.prefillRows * asOften) / usual.isl));
   const flat = ungroup(module);
+  const layerBytes = bytesOfLayer(flat);
   const serving = (parts: number, prompts: number, more: Partial<Serving> = {}): Serving => {
     const workload = workloadOf(module, { ...asked, batch: fixed, parts }, pp * prompts);
     checkWorkload(workload, module);
@@ -80,7 +81,7 @@ export function servingOf(module: GraphModule, asked: Workload, on: Chips & { re
     if (decided.parts > 0) return serving(decided.parts, prompts);
     const whole = serving(1, prompts);
     const { bounds: { tokens } } = whole;
-    const several = severalParts(tokens, machine, bytesOfLayer(flat));
+    const several = severalParts(tokens, machine, layerBytes);
     const [part] = partsOf(flat, tokens, several.parts, machine);
     return part.rows === tokens ? whole : serving(several.parts, prompts, { partsMost: several.partsMost, ...(several.parts === 2 && decided.stageShare === 0 ? { stageShareMost: stageShareRoomy } : {}) });
   };

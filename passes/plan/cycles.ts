@@ -64,7 +64,8 @@ export function productOf(op: OpOf<'linear'>, window: Window): { readonly occupi
   const stream = gangs > 1 ? Infinity : (slow * rows) / 2 ** Math.floor(Math.log2(arrays / across));
   const [one, many] = [Math.max(load, stream), Math.max(Math.max(2, gangs) * load, shared)];
   const [together, apart] = [(deep - 1) * one + stream, Math.max(deep * shared, (deep * Math.max(2, gangs) - 1) * load)];
-  return { occupied: deep * Math.min(one, many), wait: Math.min(together, apart), drained: Math.min(together, apart), deep: (deep - 1) * load, apart: Math.max(0, apart - together), latency };
+  const wait = Math.min(together, apart);
+  return { occupied: deep * Math.min(one, many), wait, drained: wait, deep: (deep - 1) * load, apart: Math.max(0, apart - together), latency };
 }
 
 const powersTo = (most: number): readonly number[] => Array.from({ length: Math.floor(Math.log2(most)) + 1 }, (_, power) => 2 ** power);

@@ -122,7 +122,7 @@ function makersOf(values: readonly ValueId[], ops: readonly GraphOp[]): readonly
 }
 
 /** Bytes of the weights of products. */
-const bytesOfWeights = (ops: readonly GraphOp[], { types }: GraphModule): number =>
+export const bytesOfWeights = (ops: readonly GraphOp[], { types }: GraphModule): number =>
   ops.reduce((sum, op) => {
     const w = op.kind === 'linear' ? (types[op.operands[1] as ValueId] as TensorType) : undefined;
     return sum + (w === undefined ? 0 : sizeOf(w.shape[0]) * sizeOf(w.shape[1]) * formatBytes[w.dtype as Format]);

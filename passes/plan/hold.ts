@@ -1,12 +1,10 @@
 import type { GraphModule } from '../../ir/graph/module.ts';
 import type { BufferId, TileModule } from '../../ir/tile/module.ts';
-import type { TensorType, ValueId } from '../../ir/types.ts';
-import { type Format, formatBytes } from '../../isa-spec/fields.ts';
-import type { Machine } from '../../isa-spec/machine.ts';
-import { sizeOf } from '../rewrite.ts';
+import { lending, type Machine } from '../../isa-spec/machine.ts';
 import { layerLoop } from '../stage.ts';
 import type { TileTarget } from '../tile/tile.ts';
 import { type Decision, deciding } from './decisions.ts';
+import { bytesOfWeights } from './floor.ts';
 import { bytesHeld } from './matmul.ts';
 import { attempt, bytesTogether, overflow, roomIn } from './room.ts';
 import type { Homes, TilingPlan } from './tiling.ts';
@@ -57,9 +55,12 @@ export function holdable(decisions: readonly Decision[], parts: number, machine:
 /** Bytes of the weights that each of several parts would multiply its rows by, of a layer; more than any SRAM has if some are of experts, of which a part brings those its rows choose. */
 export function bytesOfLayer(module: GraphModule): number {
   const ops = layerLoop(module)?.body.ops ?? [];
-  const weights = ops.flatMap((op) => (op.kind === 'linear' ? [module.types[op.operands[1] as ValueId] as TensorType] : []));
-  return ops.some(({ kind }) => kind === 'experts') ? Infinity : weights.reduce((sum, { shape, dtype }) => sum + sizeOf(shape[0]) * sizeOf(shape[1]) * formatBytes[dtype as Format], 0);
+  return ops.some(({ kind }) => kind === 'experts') ? Infinity : bytesOfWeights(ops, module);
 }
+
+/** Bytes of SRAM that a plan's weights take that are held. */
+export const bytesKept = ({ homes: { parts, held, lent }, decisions }: TilingPlan, machine: Machine): number =>
+  bytesOf(holdable(decisions, parts.length, lending(machine, lent)).filter(({ weight }) => held.includes(weight)));
 
 const bytesOf = (some: readonly Holdable[]): number => some.reduce((sum, { bytes }) => sum + bytes, 0);
 
