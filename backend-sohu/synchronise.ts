@@ -27,8 +27,11 @@ type Access = { readonly leaf: Leaf; readonly buffer: BufferId; readonly writes:
 /** Lines of a row, from the first to before the last, that an access comes to in any turn; undefined where that says nothing. */
 type Span = readonly [from: number, to: number];
 
-/** Order between two queues in one block: after its child `from`, before its child `to`; of the same iteration, or `distance` later ones of `carrier`. */
-export type Edge = { readonly from: Step; readonly to: Step; readonly poster: Queue; readonly waiter: Queue; readonly carrier: TileLoop | undefined; readonly distance: number; readonly why: string };
+/**
+ * Order between two queues in one block: after its child `from`, before its child `to`; of the same iteration, or `distance` later ones of `carrier`. `inside`: the child of the loop `to` that is to wait, if that is one.
+ * `since`: the node before `carrier` that the first turn of it waits for.
+ */
+export type Edge = { readonly from: Step; readonly to: Step; readonly inside?: Step | undefined; readonly since?: Step | undefined; readonly poster: Queue; readonly waiter: Queue; readonly carrier: TileLoop | undefined; readonly distance: number; readonly why: string };
 
 /**
  * Orders every two accesses of the same memory, one of them a write, by different queues.
@@ -48,7 +51,8 @@ export function synchronise(module: TileModule, layout: Layout, lineBytes: numbe
   const accesses = leaves.flatMap((leaf) => accessesOfLeaf(leaf, module, lineBytes));
   const isRing = ({ buffer }: Access): boolean => module.buffers[buffer]?.role === 'ring';
   const ringed = accesses.filter(isRing);
-  const groups = unimplied(prune([...conflicts(accesses.filter((access) => !isRing(access)), layout), ...readAgain(ringed)].flatMap(([a, b]) => order(a, b, module))));
+  const edges = [...conflicts(accesses.filter((access) => !isRing(access)), layout), ...readAgain(ringed)].flatMap(([a, b]) => order(a, b, module));
+  const groups = unimplied(entered(edges));
   return assign(groups, ringed, module);
 }
 
@@ -127,7 +131,7 @@ function order(a: Access, b: Access, module: TileModule): readonly Edge[] {
   while (a.leaf.path[depth]?.node === b.leaf.path[depth]?.node) depth++;
   const [from, to] = [a.leaf.path[depth], b.leaf.path[depth]] as [Step, Step];
   const why = `${module.buffers[a.buffer]?.name}${a.buffer === b.buffer ? '' : `, ${module.buffers[b.buffer]?.name}`}`;
-  const forward: Edge = { from, to, poster: a.leaf.queue, waiter: b.leaf.queue, carrier: undefined, distance: 0, why };
+  const forward: Edge = { from, to, inside: b.leaf.path[depth + 1], poster: a.leaf.queue, waiter: b.leaf.queue, carrier: undefined, distance: 0, why };
   if (from.block === 'root') return [forward];
   const loops = a.leaf.path.slice(0, depth).map((step) => step.node as TileLoop);
   const { carrier, distance } = carried(a, b, loops, module);
@@ -146,6 +150,27 @@ function carried(a: Access, b: Access, loops: readonly TileLoop[], module: TileM
   const outer = loops.find(stepped);
   const below = [...a.leaf.path, ...b.leaf.path].some(({ node }) => node !== 'end' && isLoop(node) && !loops.includes(node) && stepped(node));
   return alike && outer !== undefined && stepped(innermost) && !below ? { carrier: outer, distance: Math.min(countMax, ring) } : { carrier: innermost, distance: 1 };
+}
+
+/** Queues whose ops take so long that a loop had better begin under what they did before it. */
+const slow: ReadonlySet<Queue> = new Set<Queue>(['att']);
+
+/**
+ * Edges in groups, without those of a slow queue into a loop that it has edges in, from turn to turn: their tokens for the first turn, given when it is through with what an edge into the loop waits for, do for that too. So
+ * each child of the loop waits for what it has to, and not the loop for all.
+ */
+function entered(edges: readonly Edge[]): readonly (readonly Edge[])[] {
+  const [around, straight] = [prune(edges.filter(({ carrier }) => carrier !== undefined)), edges.filter(({ carrier }) => carrier === undefined)];
+  const since = new Map<Edge, Step>();
+  const left = straight.filter(({ from, inside, poster, waiter }) => {
+    if (inside === undefined || !slow.has(poster) || from.block !== 'root') return true;
+    const group = around.find(([edge]) => edge?.carrier === inside.block && edge.to.block === inside.block && edge.poster === poster && edge.waiter === waiter && edge.distance === 1);
+    const first = group?.findLast(({ to }) => to.child <= inside.child);
+    if (first === undefined) return true;
+    if ((since.get(first)?.child ?? -1) < from.child) since.set(first, from);
+    return false;
+  });
+  return [...around.map((group) => group.map((edge): Edge => ({ ...edge, since: since.get(edge) }))), ...prune(left)];
 }
 
 /** Edges that compete for one semaphore: same block, queues and carrier. */
@@ -240,7 +265,8 @@ function assign(groups: readonly (readonly Edge[])[], ringed: readonly Access[],
     for (const group of scopes.get(scope) ?? []) {
       const edge = group[0] as Edge;
       // The poster may give in advance for the next loop before the waiter has taken back what is left of this one.
-      const isShared = 2 * edge.distance * group.length <= countMax || edge.carrier === undefined;
+      const known = group.some(({ since }) => since !== undefined);
+      const isShared = edge.carrier === undefined || (!known && 2 * edge.distance * group.length <= countMax);
       const pair = `${edge.poster} ${edge.waiter}${isShared ? '' : ` ${alone++}`}`;
       const index = inUse.get(pair) ?? 0;
       inUse.set(pair, index + 1);
@@ -251,7 +277,8 @@ function assign(groups: readonly (readonly Edge[])[], ringed: readonly Access[],
       }
       if (edge.carrier === undefined) continue;
       const advance = { semaphore: id, count: edge.distance * group.length };
-      marks.before.posts.add(edge.carrier, edge.poster, advance);
+      if (known) sinceWhen(group).forEach((step) => (step === undefined ? marks.before.posts.add(edge.carrier as TileLoop, edge.poster, { semaphore: id, count: 1 }) : marks.after.posts.add(step.node, edge.poster, { semaphore: id, count: 1 })));
+      else marks.before.posts.add(edge.carrier, edge.poster, advance);
       marks.after.waits.add(edge.carrier, edge.waiter, advance);
     }
     for (const node of nodes) if (isLoop(node)) visit(node, node.body, inUse);
@@ -259,6 +286,16 @@ function assign(groups: readonly (readonly Edge[])[], ringed: readonly Access[],
   visit('root', module.body, new Map());
   if (semaphores.length > semaphoreMax) throw new TooManySemaphores(`internal: the program needs ${semaphores.length} semaphores, a chip has ${semaphoreMax}`);
   return { ...marks, semaphores };
+}
+
+/** Of each edge of a group, what its token for the first turn is given after: what it waits for itself, or those before it do; of those that wait for nothing, what the next does; undefined: all that comes before the loop. */
+function sinceWhen(group: readonly Edge[]): readonly (Step | undefined)[] {
+  const own = group.reduce<readonly (Step | undefined)[]>((all, { since }) => {
+    const last = all.at(-1);
+    return [...all, since === undefined || (last !== undefined && last.child > since.child) ? last : since];
+  }, []);
+  const first = own.find((step) => step !== undefined);
+  return own.map((step) => step ?? first);
 }
 
 /** Edges of a group that one semaphore counts, in order. */

@@ -50,6 +50,7 @@ function faultOfHomes({ stageBytes, ringDepth, pieceColumns, parts, ahead, haste
   const aheadMost = Math.max(1, parts.length - 1);
   if (!Number.isInteger(ahead) || ahead < 1 || ahead > aheadMost) return `queries ${ahead} turns ahead, where there are 1 to ${aheadMost}`;
   if (haste !== 'none' && (parts.length === 1 || ahead > 1)) return `\`${haste}\` haste in ${parts.length} parts, ${ahead} turns ahead, where there are several, and one`;
+  if (haste === 'all' && parts.length !== 2) return `\`all\` haste in ${parts.length} parts, where there are two`;
   if (lag !== 'none' && (!mayLag(module, parts.length, ahead) || held.length > 0)) return `\`${lag}\` parts lag behind in ${parts.length} parts, ${ahead} turns ahead, where there are several ahead, and more parts than that, three layers or more, and no weights held`;
   const isHere = here.length === parts.length && here.every(({ first, rows }, i) => parts[i]?.first === first && parts[i]?.rows === rows);
   return isHere ? undefined : `parts of ${parts.map(({ rows }) => rows).join(', ')} rows, where the step's are of ${here.map(({ rows }) => rows).join(', ')}`;

@@ -21,13 +21,13 @@ export function windowOf(step: readonly StepSequence[], first: number, end: numb
 
 /** Cycles of the pipelines of the epilogue and of the vector unit, and operations of the latter on an element (docs/timing.md). */
 const pipeline = 32;
-const operations = { rms: 4, layer: 7, quantise: 3 } as const;
+const operations = { rms: 4, layer: 7, quantise: 3, rope: 3 } as const;
 
 /** Keys the attention unit reads, and works on, together. */
 export const keyBlock = 128;
 
-/** Cycles in which a window's rows are normed, or quantised, but for what comes after. */
-export function vectorOf({ operands }: OpOf<'norm' | 'quantise'>, kind: keyof typeof operations, window: Window): number {
+/** Cycles in which a window's rows are normed, quantised, or rotated, but for what comes after. */
+export function vectorOf({ operands }: OpOf<'norm' | 'quantise' | 'rope'>, kind: keyof typeof operations, window: Window): number {
   const { module, machine: { vectorLanes } } = window;
   const type = module.types[operands[0] as ValueId] as TensorType;
   return (rowsIn(type, window) * sizeOf(type.shape[1]) * operations[kind]) / vectorLanes.value;
@@ -70,14 +70,14 @@ export function productOf(op: OpOf<'linear'>, window: Window): { readonly occupi
 
 const powersTo = (most: number): readonly number[] => Array.from({ length: Math.floor(Math.log2(most)) + 1 }, (_, power) => 2 ** power);
 
-/** Cycles the attention unit takes, and bytes of keys and values it reads: of each sequence the longer of its products, in which a tile of keys takes as long as its queries or as it is loaded, and its exponentials. */
-export function attentionOf({ attrs: { heads, kvHeads, headDim, mask, window }, operands }: OpOf<'attention'>, { module, step, all, machine: { attention, softmaxPerCycle, arrays } }: Window): { readonly cycles: number; readonly bytes: number } {
+/** Cycles the attention unit takes, bytes of keys and values it reads meanwhile, and cycles it takes to load all queries before and to store what it has made after (`moves`): of each sequence the longer of its products, in which a tile of keys takes as long as its queries or as it is loaded, and its exponentials. */
+export function attentionOf({ attrs: { heads, kvHeads, headDim, mask, window }, operands }: OpOf<'attention'>, { module, step, all, machine: { attention, softmaxPerCycle, arrays } }: Window): { readonly cycles: number; readonly bytes: number; readonly moves: number } {
   const { dtype, shape } = module.types[operands[1] as ValueId] as TensorType;
   const slow = dtype === 'bf16' ? 1 / arrays.bf16Rate.value : 1;
   const group = (heads / kvHeads) * slow;
   const across = Math.ceil(headDim / attention.size.value);
   const load = (Math.min(headDim, attention.size.value) * formatBytes[dtype as Format]) / attention.kvBytesPerCycle.value;
-  let [cycles, bytes] = [0, 0];
+  let [cycles, bytes, moves] = [0, 0, 0];
   for (const { id, rows, past, memory = 0 } of step) {
     const last = mask === 'full' ? all.filter((one) => one.id === id).reduce((sum, one) => sum + one.rows, 0) + (all.find((one) => one.id === id)?.past ?? 0) : past + rows;
     const keys = shape[0] === 'memory' ? memory : last;
@@ -90,8 +90,9 @@ export function attentionOf({ attrs: { heads, kvHeads, headDim, mask, window }, 
       bytes += 2 * size * kvHeads * headDim * formatBytes[dtype as Format];
     }
     cycles += Math.max(products / attention.count.value, exponentials / softmaxPerCycle.value);
+    moves += (2 * rows * heads * headDim) / (attention.count.value * attention.size.value);
   }
-  return { cycles, bytes };
+  return { cycles, bytes, moves };
 }
 
 /** Rows of a value that a window has. */

@@ -66,11 +66,11 @@ function costOf(block: Block, window: Window): Cost {
   return { matrix, attention, chain: chainOf(block, window, true), after: chainOf(block, window, false) };
 }
 
-/** Cycles the attention unit is occupied: no fewer than HBM takes to bring it keys and values. */
+/** Cycles the attention unit is occupied: while it attends, no fewer than HBM takes to bring it keys and values. */
 function attendingOf(op: OpOf<'attention'>, window: Window): number {
   const { hbm: { bytesPerSecond }, clockHz } = window.machine;
-  const { cycles, bytes } = attentionOf(op, window);
-  return Math.max(cycles, (bytes * clockHz.value) / bytesPerSecond.value / efficiencyOf(window.machine, Infinity));
+  const { cycles, bytes, moves } = attentionOf(op, window);
+  return Math.max(cycles, (bytes * clockHz.value) / bytesPerSecond.value / efficiencyOf(window.machine, Infinity)) + moves;
 }
 
 /**

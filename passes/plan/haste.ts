@@ -1,33 +1,24 @@
-import type { GraphModule, GraphOp } from '../../ir/graph/module.ts';
+import type { GraphModule } from '../../ir/graph/module.ts';
 import type { StepSequence } from '../../ir/step.ts';
 import type { RowPart } from '../../ir/tile/module.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
 import { layerLoop } from '../stage.ts';
-import { type Haste, layerCut } from '../tile/parts.ts';
-import { afterVector, attentionOf, productOf, vectorOf, type Window, windowOf } from './cycles.ts';
+import { type Haste, hastes } from '../tile/parts.ts';
+import { ratesOf, workOf } from './least.ts';
+import { efficiencyOf } from './pages.ts';
+import { cyclesInTurns } from './turns.ts';
 
-/** The haste of the first of two parts with the queries of its next layer, in a step they are to be fast at: by how long the second still attends when the first has multiplied. */
+/**
+ * The haste of two parts in a step they are to be fast at: that with which its layers are fastest, by estimate; both parts have it only where attention by itself takes longer than products
+ * do: else HBM is as short for these.
+ */
 export function hasteOf(module: GraphModule, parts: readonly RowPart[], step: readonly StepSequence[], machine: Machine): Haste {
-  const { nQ, Q, A, M, D } = layerCut(layerLoop(module)?.body.ops ?? []);
-  const [first, second] = parts.map(({ first: from, rows }): Window => ({ module, step: windowOf(step, from, from + rows), all: step, machine })) as [Window, Window];
-  const waits = sum(A, (op) => attending(op, second)) - sum([...M, ...D], (op) => multiplying(op, first));
-  return waits <= 0 ? 'none' : waits <= sum([...nQ, ...Q], (op) => multiplying(op, first)) ? 'some' : 'most';
-}
-
-export const sum = (ops: readonly GraphOp[], cycles: (op: GraphOp) => number): number => ops.reduce((total, op) => total + cycles(op), 0);
-
-/** HBM is shared alike with the weights of what others multiply meanwhile. */
-export function attending(op: GraphOp, window: Window): number {
-  if (op.kind !== 'attention') return 0;
-  const { cycles, bytes } = attentionOf(op, window);
-  const { hbm, clockHz } = window.machine;
-  return Math.max(cycles, (2 * bytes * clockHz.value) / hbm.bytesPerSecond.value);
-}
-
-/** Products until they are drained, and what the first of them waits for. */
-export function multiplying(op: GraphOp, window: Window): number {
-  if (op.kind === 'norm') return vectorOf(op, op.attrs.norm, window) + afterVector(window.machine);
-  if (op.kind !== 'linear') return 0;
-  const { occupied, drained, latency } = productOf(op, window);
-  return Math.max(occupied, drained) + latency;
+  const loop = layerLoop(module);
+  if (loop === undefined) return 'none';
+  const rates = ratesOf(machine);
+  const { matrix, attending, softmax, keys } = workOf([loop], module, step, machine);
+  const isLonger = Math.max(attending / rates.attention, softmax / rates.softmax, keys / (rates.hbm * efficiencyOf(machine, Infinity))) > matrix / rates.matrix;
+  const cycles = cyclesInTurns(module, parts, step, machine);
+  const all = hastes.filter((haste) => haste !== 'all' || isLonger).map((haste) => ({ haste, cycles: cycles({ ahead: 1, haste, lag: 'none' }) }));
+  return all.reduce((best, one) => (one.cycles < best.cycles ? one : best)).haste;
 }

@@ -14,9 +14,9 @@ export type Turn<Part> = { readonly part: Part; readonly layer: number; readonly
 
 /**
  * Of two parts, when the queries of the first's next layer are made: in the turn of the second, after its O; or, if that has to wait because the second still attends, at once, after the first's own D: and what
- * that attention has made is prepared before these are rotated, where it ends first, or after them.
+ * that attention has made is prepared before these are rotated, where it ends first (`some`), or after them (`most`); or of both parts at once (`all`): where all wait for attention, it never does.
  */
-export const hastes = ['none', 'some', 'most'] as const;
+export const hastes = ['none', 'some', 'most', 'all'] as const;
 export type Haste = (typeof hastes)[number];
 
 /** Whether the later half of parts lags a layer behind the earlier one. */
@@ -48,8 +48,11 @@ export type Interleaving<Part> = { readonly before: readonly Turn<Part>[]; reado
  *
  *     O1 nM1 Q2 A2 M1 D1 nQ1' Q1' A1' nO2  O2 nM2 M2 nO1' D2 nQ2'
  *
- * so that the attention unit goes on to the first part's next layer as soon as it is done with the second. Both parts in haste were no faster in a few layers: the first turn would have to wait for both. Of more parts all
- * are in haste, or none: where SRAM has no room for the queries of two beside the products, they are made between D and the next O, and a turn is
+ * so that the attention unit goes on to the first part's next layer as soon as it is done with the second; or, with both in haste, to either, and the turn is
+ *
+ *     O1 nM1 M1 D1 nQ1' Q1' A1' nO2  O2 nM2 M2 D2 nQ2' Q2' A2' nO1'
+ *
+ * Of more parts all are in haste, or none: where SRAM has no room for the queries of two beside the products, they are made between D and the next O, and a turn is
  *
  *     O1 nM1 M1 D1 nQ3 Q3 nO2 A3        (of three, one ahead)
  *
@@ -64,7 +67,7 @@ export function interleaving<Part>(ops: readonly GraphOp[], trip: number, parts:
     const { part, layer } = turnAt(at, count, lag);
     return { part: parts[part] as Part, layer, ops: some };
   };
-  const haste = (at: number): Haste => (count > 2 || at % count === 0 ? first : 'none');
+  const haste = (at: number): Haste => (count > 2 || first === 'all' || at % count === 0 ? first : 'none');
   const leaving = (at: number): readonly Turn<Part>[] => [{ ...turn(at, []), carried: 'leave' }];
   const queries = (at: number): readonly Turn<Part>[] => [...leaving(at), turn(at, ahead > 1 ? Q : [...Q, ...A])];
   const beside = (attention: 'begins' | 'goes on'): Pick<Turn<Part>, 'beside'> => (ahead > 1 ? {} : { beside: attention });
@@ -85,7 +88,7 @@ export function interleaving<Part>(ops: readonly GraphOp[], trip: number, parts:
   const prepared = (at: number): readonly Turn<Part>[] => [...entering(at), rests ? turn(at, nQ) : { ...turn(at, nQ), carried: 'enter' }];
   const leading = Array.from({ length: ahead }, (_, at) => [...prepared(at), ...queries(at), ...(at === 0 && ahead > 1 ? [turn(0, A)] : [])]).flat();
   const later = parts.flatMap((_, at) => (at > ahead ? entering(at) : []));
-  const before = [...later, ...leading, ...prepared(ahead), ...(count > 2 && first !== 'none' ? [...leaving(1), turn(1, Q), turn(0, nO), turn(1, A)] : [turn(0, nO)]), ...(ahead > 1 ? [turn(1, A)] : [])];
+  const before = [...later, ...leading, ...prepared(ahead), ...(first === 'all' || (count > 2 && first !== 'none') ? [...leaving(1), turn(1, Q), turn(0, nO), turn(1, A)] : [turn(0, nO)]), ...(ahead > 1 ? [turn(1, A)] : [])];
   // Rounds before the loop, in which nothing is late.
   const rounds = lag === 'none' ? 0 : 1;
   return {

@@ -1,9 +1,12 @@
 import { expect, it } from 'vitest';
 import { allocate } from '../../backend-sohu/allocate.ts';
-import { synchronise } from '../../backend-sohu/synchronise.ts';
+import { type Mark, synchronise } from '../../backend-sohu/synchronise.ts';
+import { isLoop } from '../../ir/tile/module.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
 import { tiny } from '../../isa-spec/machines/tiny.ts';
+import { graph, lowered, machine } from '../four-layers.ts';
 import { moduleOf } from '../ir/tile/texts.ts';
+import { fitted, smallBounds } from '../passes/lower.ts';
 
 const lineElements = tiny.sram.lineBytes.value / 4;
 const roomy: Machine = { ...tiny, sram: { ...tiny.sram, bytes: { ...tiny.sram.bytes, value: 2 ** 16 } } };
@@ -35,4 +38,17 @@ it('gives as many slots in advance as there are, but no more than a semaphore co
 it('counts two loops by one semaphore only if it has room for what is given to both: the first may not all have been taken back', () => {
   const semaphores = (depth: number): number => new Set(given(depth).map(({ semaphore }) => semaphore)).size;
   expect([2, 7, 8, 15].map(semaphores)).toEqual([1, 1, 2, 2]);
+});
+
+it('has a queue wait in the first turn of the layers for what it needs, and not for all that attention does before them', () => {
+  const { homes } = fitted(graph, machine, 0.25, 1, { ...smallBounds, tokens: 24, parts: 2 }).plan;
+  const { tile } = lowered({ ...homes, haste: 'all' }, { ...smallBounds, tokens: 24 });
+  const { after, before, semaphores } = synchronise(tile, allocate(tile, machine), machine.sram.lineBytes.value);
+  const layers = tile.body.findIndex((node) => isLoop(node) && node.level === 0);
+  const attended = tile.body.flatMap((node, at) => (at < layers && !isLoop(node) && node.kind === 'finish' ? [node] : []));
+  const toVector = (some: readonly Mark[] | undefined): readonly Mark[] => (some ?? []).filter(({ semaphore }) => semaphores.some(({ id, waiter, purpose }) => id === semaphore && waiter === 'vec' && purpose.startsWith('free')));
+  expect(attended).toHaveLength(2);
+  // A token for the first turn after each attention, and none as the layers begin.
+  expect(attended.map((node) => toVector(after.posts.get(node)?.get('att')).length)).toEqual([1, 1]);
+  expect(toVector(before.posts.get(tile.body[layers]!)?.get('att'))).toEqual([]);
 });

@@ -76,9 +76,10 @@ describe('haste', () => {
     const graph = ungroup(normative(module, sohu, 'fp8'));
     return hasteOf(graph, partsOf(graph, step.reduce((sum, { rows }) => sum + rows, 0), 2, sohu), step, sohu);
   };
-  it('is had where the second part attends for longer than the first multiplies', () => {
+  it('is had where attention would wait, and by both parts where that takes longer than products do', () => {
     const [small8, large] = [llama(4096, 14336, 32), llama(8192, 28672, 80)];
-    expect({ prompt: of(small8, [prompt]), mixed: of(small8, mixed), large: of(large, mixed) }).toEqual({ prompt: 'some', mixed: 'most', large: 'none' });
+    const fewer = [...decoding(40, 2), prompt, { ...prompt, id: 1 }, ...decoding(40, 42)];
+    expect({ prompt: of(small8, [prompt]), mixed: of(small8, mixed), 'fewer that decode': of(small8, fewer), large: of(large, mixed) }).toEqual({ prompt: 'some', mixed: 'all', 'fewer that decode': 'most', large: 'none' });
   });
 });
 
