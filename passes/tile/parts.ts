@@ -70,7 +70,7 @@ export function interleaving<Part>(ops: readonly GraphOp[], trip: number, parts:
   const haste = (at: number): Haste => (count > 2 || first === 'all' || at % count === 0 ? first : 'none');
   const leaving = (at: number): readonly Turn<Part>[] => [{ ...turn(at, []), carried: 'leave' }];
   const queries = (at: number): readonly Turn<Part>[] => [...leaving(at), turn(at, ahead > 1 ? Q : [...Q, ...A])];
-  const beside = (attention: 'begins' | 'goes on'): Pick<Turn<Part>, 'beside'> => (ahead > 1 ? {} : { beside: attention });
+  const beside = (attention: 'begins' | 'goes on'): Pick<Turn<Part>, 'beside'> => (ahead > 1 || first === 'all' ? {} : { beside: attention });
   /** What haste has after a turn: the queries of the part after the next, and what the attention of the next has made. */
   const hurried = (at: number, own: Haste): readonly Turn<Part>[] =>
     own === 'some' ? [turn(at + 1, nO), ...queries(at + 2)] : count === 2 ? [...queries(at + 2), turn(at + 1, nO)] : [...leaving(at + 2), turn(at + 2, Q), turn(at + 1, nO), turn(at + 2, A)];
