@@ -19,7 +19,7 @@ export function* accessesOf(op: TileOp): Generator<{ buffer: BufferId; reads: bo
  * The lifetime of every buffer that is used: from where something is written that does not depend on what was there, to its last reading. Inside
  * row, column and k loops that is the whole of the outermost of them. What an iteration of the layer loop reads before it is written is there
  * since the iteration before it, or since before the loop. A ring is in use throughout. Attention takes its time: what it touches is in use
- * until what it has made is read, so that what others do meanwhile has memory of its own.
+ * until what it has made is read, so that what others do meanwhile has memory of its own. So has what comes from the chip before, from the beginning on: it waits for nobody.
  */
 export function lifetimes(module: TileModule): readonly Lifetime[] {
   const accesses = new Map<BufferId, Access[]>();
@@ -53,7 +53,12 @@ export function lifetimes(module: TileModule): readonly Lifetime[] {
       if (i >= 0) list.splice(i, 1, { ...(list[i] as Access), at: { from: (list[i] as Access).at.from, to } });
     }
   }
-  return [...accesses].map(([buffer, list]) => ({ buffer, spans: module.buffers[buffer]?.role === 'ring' ? [{ from: 0, to: at }] : spansOf(list) }));
+  const taken = new Set(ops.flatMap((op) => (op.kind === 'shift' ? [op.regions.from.buffer, op.regions.out.buffer] : [])));
+  return [...accesses].map(([buffer, list]): Lifetime => {
+    if (module.buffers[buffer]?.role === 'ring') return { buffer, spans: [{ from: 0, to: at }] };
+    const spans = spansOf(list);
+    return { buffer, spans: taken.has(buffer) ? merged([{ from: 0, to: spans[0]?.to ?? 0 }, ...spans]) : spans };
+  });
 }
 
 /** The last op before what the ops of an attention have made is read by another. */

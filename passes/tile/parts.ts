@@ -88,7 +88,9 @@ export function interleaving<Part>(ops: readonly GraphOp[], trip: number, parts:
   const prepared = (at: number): readonly Turn<Part>[] => [...entering(at), rests ? turn(at, nQ) : { ...turn(at, nQ), carried: 'enter' }];
   const leading = Array.from({ length: ahead }, (_, at) => [...prepared(at), ...queries(at), ...(at === 0 && ahead > 1 ? [turn(0, A)] : [])]).flat();
   const later = parts.flatMap((_, at) => (at > ahead ? entering(at) : []));
-  const before = [...later, ...leading, ...prepared(ahead), ...(first === 'all' || (count > 2 && first !== 'none') ? [...leaving(1), turn(1, Q), turn(0, nO), turn(1, A)] : [turn(0, nO)]), ...(ahead > 1 ? [turn(1, A)] : [])];
+  /** Of two parts the second is made while the first's queries are: what that takes goes its way before keys and values do. */
+  const begun: readonly Turn<Part>[] = count === 2 ? [...prepared(0), ...leaving(0), turn(0, Q), { ...turn(1, []), carried: 'enter' }, turn(0, A), turn(1, nQ)] : [...leading, ...prepared(ahead)];
+  const before = [...later, ...begun, ...(first === 'all' || (count > 2 && first !== 'none') ? [...leaving(1), turn(1, Q), turn(0, nO), turn(1, A)] : [turn(0, nO)]), ...(ahead > 1 ? [turn(1, A)] : [])];
   // Rounds before the loop, in which nothing is late.
   const rounds = lag === 'none' ? 0 : 1;
   return {
