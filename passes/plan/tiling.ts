@@ -10,7 +10,7 @@ export const parkings = ['no', 'attending', 'aside'] as const;
  * Where things are kept: values whose buffers are named in `spilled` live in HBM, the others in SRAM; SRAM for what passes through; the columns of
  * a piece of a row that is scaled in blocks; the parts a step's rows are worked on in (passes/tile/parts.ts): one of all of them, or several, one
  * after the other; how many turns the
- * parts' queries are ahead of their products; one turn ahead, the haste of the first of two with those of its next layer, or of all of more with those of the part after the next; several ahead, whether late parts lag a layer behind; whether what those carry from layer to layer is parked in HBM while they attend, or whenever nobody adds to it; how many matrix arrays are the attention unit's; and by what weights of a layer all parts multiply that
+ * parts' queries are ahead of their products; one turn ahead, the haste of the first of two, or of both, with those of their next layer, or of all of more with those of the part after the next; several ahead, whether late parts lag a layer behind; whether what those carry from layer to layer is parked in HBM while they attend, or whenever nobody adds to it; how many matrix arrays are the attention unit's; and by what weights of a layer all parts multiply that
  * are brought by the first and held for the others.
  */
 export type Homes = Staging & { readonly spilled: readonly string[]; readonly pieceColumns: number; readonly parts: readonly [RowPart, ...RowPart[]]; readonly ahead: number; readonly haste: Haste; readonly lag: Lag; readonly parked: (typeof parkings)[number]; readonly lent: number; readonly held: readonly string[] };

@@ -42,7 +42,7 @@ export type Interleaving<Part> = { readonly before: readonly Turn<Part>[]; reado
  * is done. No product follows one of its own part but D. What attention made is prepared before D in the order of the program: in memory that
  * D does not read, so that it need not wait for D's end. Earlier parts come first: what the others attend to has been stored. From its Q to
  * its O nobody needs what a part carries from layer to layer, and nobody but D from its nM on: it may be parked in HBM meanwhile, and so may it
- * between layers, if other parts come between D and nQ. What the first layer takes is made for each part when its turn comes, so that only the first
+ * between layers, if other parts come between D and nQ. What the first layer takes is made for each part when its turn comes (of two, the second's while the first's queries are made: it comes from another chip before keys and values go their way), so that only the first
  * has to wait for it; but if parts rest, for those that do at first before the others. If the second of two parts attends for longer than the first multiplies, there is
  * `haste`, and a turn of the loop is
  *
