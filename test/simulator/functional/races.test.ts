@@ -140,7 +140,7 @@ describe('compiled programs', () => {
 
   it('a wait taken out is a race, and both instructions are named with what they were made of', () => {
     for (const schedule of [roundRobin, early, late]) {
-      const fault = faultOf(() => runAll(variant, schedule, without('mxu', 0)));
+      const fault = faultOf(() => runAll(variant, schedule, without('mxu', 1)));
       expect(fault.kind).toBe('race');
       expect([fault.place?.queue, fault.other?.queue]).toContain('mxu');
       expect(fault.message).toMatch(/`\S.*` \(I = .*`\S.*` \(I = /);
