@@ -5,6 +5,9 @@ import { tileOperands } from './ops.ts';
 export type Lifetime = { readonly buffer: BufferId; readonly spans: readonly Span[] };
 export type Span = { readonly from: number; readonly to: number };
 
+/** Most transfers from the chip before whose memory nobody has before them: those of more parts take turns in it. */
+const earlyShifts = 2;
+
 type Access = { readonly at: Span; readonly writes: boolean; readonly layer: Span | undefined };
 
 /** The buffers an op touches, and how. */
@@ -19,7 +22,7 @@ export function* accessesOf(op: TileOp): Generator<{ buffer: BufferId; reads: bo
  * The lifetime of every buffer that is used: from where something is written that does not depend on what was there, to its last reading. Inside
  * row, column and k loops that is the whole of the outermost of them. What an iteration of the layer loop reads before it is written is there
  * since the iteration before it, or since before the loop. A ring is in use throughout. Attention takes its time: what it touches is in use
- * until what it has made is read, so that what others do meanwhile has memory of its own. So has what comes from the chip before, from the beginning on: it waits for nobody.
+ * until what it has made is read, so that what others do meanwhile has memory of its own. So has what comes from the chip before, from the beginning on, if it is for one part or for two: it waits for nobody.
  */
 export function lifetimes(module: TileModule): readonly Lifetime[] {
   const accesses = new Map<BufferId, Access[]>();
@@ -53,7 +56,8 @@ export function lifetimes(module: TileModule): readonly Lifetime[] {
       if (i >= 0) list.splice(i, 1, { ...(list[i] as Access), at: { from: (list[i] as Access).at.from, to } });
     }
   }
-  const taken = new Set(ops.flatMap((op) => (op.kind === 'shift' ? [op.regions.from.buffer, op.regions.out.buffer] : [])));
+  const shifts = ops.filter((op) => op.kind === 'shift');
+  const taken = new Set(shifts.length > earlyShifts ? [] : shifts.flatMap(({ regions }) => [regions.from.buffer, regions.out.buffer]));
   return [...accesses].map(([buffer, list]): Lifetime => {
     if (module.buffers[buffer]?.role === 'ring') return { buffer, spans: [{ from: 0, to: at }] };
     const spans = spansOf(list);

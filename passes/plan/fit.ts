@@ -8,7 +8,7 @@ import type { StepSequence } from '../../ir/step.ts';
 import type { ValueId } from '../../ir/types.ts';
 import { sizeOf } from '../rewrite.ts';
 import { MustSpill } from '../tile/lowering.ts';
-import { fellowsOf, type Haste, partsOf } from '../tile/parts.ts';
+import { fellowsOf, type Haste, type Lag, partsOf } from '../tile/parts.ts';
 import type { TileTarget } from '../tile/tile.ts';
 import { deciding } from './decisions.ts';
 import { hasteOf } from './haste.ts';
@@ -37,14 +37,20 @@ export function fit(module: GraphModule, { lent = 0, ...asked }: FitTarget, diag
   const { parts: least, partsMost: most = least, machine, stageShare, stageShareMost, stageShareDeep } = target;
   const less = [stageShare, ...[14 / 15, 5 / 6, 2 / 3].map((share) => share * stageShare)];
   const shares: Readonly<Record<Wish, readonly number[]>> = { busy: [...(stageShareMost === undefined ? [] : [stageShareMost]), stageShare], hasty: less, kept: less, any: [stageShare] };
+  const turns = new Map<number, Turns>();
+  const turnsOf = (parts: Homes['parts']): Turns => {
+    const known = turns.get(parts.length) ?? turnsIn(module, target, parts);
+    turns.set(parts.length, known);
+    return known;
+  };
   const inParts = (count: number, wish: Wish): Fitted | undefined => {
     const parts = partsOf(module, target.bounds.tokens, count, machine);
-    return firstOf(shares[wish], (share) => fitParts(module, { ...target, stageShare: share }, parts, wish));
+    return firstOf(shares[wish], (share) => fitParts(module, { ...target, stageShare: share }, parts, turnsOf(parts), wish));
   };
   const found = firstOf(most === 1 ? (['any'] as const) : wishes, (wish) => (wish === 'any' ? inParts(most, wish) : leastCount(least, most, (count) => inParts(count, wish))));
   if (found !== undefined) {
     const { parts, spilled, parked, ahead } = found.plan.homes;
-    const deeper = stageShareDeep === undefined || spilled.length > 0 || parked !== 'no' ? undefined : fitParts(module, { ...target, stageShare: stageShareDeep }, parts, 'busy');
+    const deeper = stageShareDeep === undefined || spilled.length > 0 || parked !== 'no' ? undefined : fitParts(module, { ...target, stageShare: stageShareDeep }, parts, turnsOf(parts), 'busy');
     return holding(module, target, deeper?.plan.homes.parked === 'no' && deeper.plan.homes.ahead === ahead ? deeper : found);
   }
   diagnostics.report({
@@ -84,13 +90,12 @@ function leastCount<R>(least: number, most: number, make: (count: number) => R |
  * attention, and moves the value of the crowd to HBM that is missed least there; when there is none left to move, makes the weight ring less deep, and halves what
  * an op may stage. Undefined if there is no room at all, or none without what is wished for.
  */
-function fitParts(module: GraphModule, target: FitTarget & Pick<Homes, 'lent'>, parts: Homes['parts'], wish: Wish, some = waysOf(parts.length, wish)): Fitted | undefined {
+function fitParts(module: GraphModule, target: FitTarget & Pick<Homes, 'lent'>, parts: Homes['parts'], turns: Turns, wish: Wish, some = waysOf(parts.length, wish)): Fitted | undefined {
   const least = some.slice(-1);
   if (some.length === 0) return undefined;
-  if (wish !== 'any' && some.length > 1 && fitParts(module, target, parts, wish, least) === undefined) return undefined;
-  const { machine, stageShare, step, lent } = target;
+  if (wish !== 'any' && some.length > 1 && fitParts(module, target, parts, turns, wish, least) === undefined) return undefined;
+  const { machine, stageShare, lent } = target;
   const [{ rows }] = parts;
-  const haste = step === undefined || parts.length !== 2 ? 'none' : hasteOf(module, parts, step, machine);
   const spilled: string[] = [];
   const tries: Try[] = [];
   let stageBytes = machine.sram.bytes.value * stageShare;
@@ -100,7 +105,7 @@ function fitParts(module: GraphModule, target: FitTarget & Pick<Homes, 'lent'>, 
     const [ringDepth] = depths;
     const [way] = ways;
     if (ringDepth === undefined || way === undefined) return undefined;
-    const homes: Homes = { stageBytes, ringDepth, pieceColumns: stripedColumns(module) ?? pieceColumns(machine, rows, { stageBytes, ringDepth }), spilled: [...spilled], parts, haste, ...way, lag: step === undefined ? 'none' : lagOf(module, parts, step, machine, way.ahead), lent, held: [] };
+    const homes: Homes = { stageBytes, ringDepth, pieceColumns: stripedColumns(module) ?? pieceColumns(machine, rows, { stageBytes, ringDepth }), spilled: [...spilled], parts, haste: turns.haste, ...way, lag: turns.lagOf(way.ahead), lent, held: [] };
     const { tiled, decisions } = attempt(module, target, homes, deciding(machine, homes));
     if (tiled === undefined) {
       tries.push({ why: 'room', so: 'shallower' });
@@ -137,6 +142,23 @@ function fitParts(module: GraphModule, target: FitTarget & Pick<Homes, 'lent'>, 
     }
   }
   return undefined;
+}
+
+/** How parts take turns, whatever there is room for. */
+type Turns = { readonly haste: Haste; readonly lagOf: (ahead: number) => Lag };
+
+/** Of a step that is known; else as it comes. Each lag is asked for once. */
+function turnsIn(module: GraphModule, { step, machine }: FitTarget, parts: Homes['parts']): Turns {
+  if (step === undefined) return { haste: 'none', lagOf: () => 'none' };
+  const lags = new Map<number, Lag>();
+  return {
+    haste: parts.length === 2 ? hasteOf(module, parts, step, machine) : 'none',
+    lagOf: (ahead) => {
+      const lag = lags.get(ahead) ?? lagOf(module, parts, step, machine, ahead);
+      lags.set(ahead, lag);
+      return lag;
+    },
+  };
 }
 
 /** How parts share SRAM. */

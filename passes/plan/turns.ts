@@ -19,7 +19,7 @@ type Cost = { readonly queue: (typeof queues)[number]; readonly occupied: number
 type Task = Cost & { readonly before: Task | undefined };
 
 /** Turns of the loop that are looked at, of longer ones: those after them take as long as the last. */
-const turnsMost = 6;
+const turnsMost = 4;
 
 /**
  * Cycles of all layers of a module by estimate, as parts of a step's rows take turns through them in a given way: each queue works in the order of the program, an op begins once what its part did before is there,
