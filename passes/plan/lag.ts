@@ -6,9 +6,6 @@ import { layerLoop } from '../stage.ts';
 import type { Lag } from '../tile/parts.ts';
 import { cyclesInTurns } from './turns.ts';
 
-/** What is gained by less is not in an estimate. */
-const worth = 0.99;
-
 /** Turns of others come between those of each part, and the loop has a turn beside the first round and the last. */
 export const mayLag = (module: GraphModule, parts: number, ahead: number): boolean => (layerLoop(module)?.attrs.trip ?? 0) > 2 && ahead > 1 && ahead < parts - 1;
 
@@ -16,5 +13,5 @@ export const mayLag = (module: GraphModule, parts: number, ahead: number): boole
 export function lagOf(module: GraphModule, parts: readonly RowPart[], step: readonly StepSequence[], machine: Machine, ahead: number): Lag {
   if (!mayLag(module, parts.length, ahead)) return 'none';
   const cycles = cyclesInTurns(module, parts, step, machine);
-  return cycles({ ahead, haste: 'none', lag: 'late' }) < worth * cycles({ ahead, haste: 'none', lag: 'none' }) ? 'late' : 'none';
+  return cycles({ ahead, haste: 'none', lag: 'late' }) < cycles({ ahead, haste: 'none', lag: 'none' }) ? 'late' : 'none';
 }

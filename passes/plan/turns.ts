@@ -15,8 +15,8 @@ const queues = ['mxu', 'att', 'vec'] as const;
 /** What an op does to its queue: cycles it occupies it if HBM brings `bytes` meanwhile, and from then on until what it makes is there. */
 type Cost = { readonly queue: (typeof queues)[number]; readonly occupied: number; readonly after: number; readonly bytes: number };
 
-/** An op of a part, and the one of that part before it. */
-type Task = Cost & { readonly before: Task | undefined };
+/** An op of a part, and what it waits for: the one of that part before it; attention also for the product before it in the program, whoever's: until then others have its memory. */
+type Task = Cost & { readonly awaited: readonly Task[] };
 
 /** Turns of the loop that are looked at, of longer ones: those after them take as long as the last. */
 const turnsMost = 4;
@@ -38,11 +38,13 @@ export function cyclesInTurns(module: GraphModule, parts: readonly RowPart[], st
   const brought = (trip * costs.reduce((sum, own) => sum + [...own.values()].reduce((bytes, cost) => bytes + (cost?.bytes ?? 0), 0), 0)) / rate;
   const cycles = (some: readonly Turn<number>[]): number => {
     const last: (Task | undefined)[] = parts.map(() => undefined);
+    let product: Task | undefined;
     const tasks = some.flatMap(({ part, ops: own }) => own.flatMap((op) => {
       const cost = costs[part]?.get(op);
       if (cost === undefined) return [];
-      const task: Task = { ...cost, before: last[part] };
+      const task: Task = { ...cost, awaited: [last[part], cost.queue === 'att' ? product : undefined].filter((one) => one !== undefined) };
       last[part] = task;
+      if (cost.queue === 'mxu') product = task;
       return [task];
     }));
     return endOf(tasks, rate);
@@ -69,7 +71,7 @@ function endOf(tasks: readonly Task[], rate: number): number {
     for (const queue of queues) {
       const task = lists.get(queue)?.[heads.get(queue) as number];
       if (task === undefined || atWork.has(queue)) continue;
-      const ready = task.before === undefined ? 0 : (there.get(task.before) ?? Infinity);
+      const ready = task.awaited.reduce((latest, one) => Math.max(latest, there.get(one) ?? Infinity), 0);
       if (ready > now) soonest = Math.min(soonest, ready);
       else atWork.set(queue, { task, left: task.occupied });
     }
