@@ -102,7 +102,7 @@ export function interleaving<Part>(ops: readonly GraphOp[], trip: number, parts:
 }
 
 /** The part whose turn number `at` is, and its layer: turns go through the parts, or, where the late lag, through early and late ones alternately, these in the layer before. */
-export function turnAt(at: number, count: number, lag: Lag): { readonly part: number; readonly layer: number } {
+function turnAt(at: number, count: number, lag: Lag): { readonly part: number; readonly layer: number } {
   const [round, place] = [Math.floor(at / count), at % count];
   if (lag === 'none') return { part: place, layer: round };
   return place % 2 === 0 ? { part: place / 2, layer: round } : { part: Math.ceil(count / 2) + (place - 1) / 2, layer: round - 1 };
