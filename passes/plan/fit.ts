@@ -38,19 +38,16 @@ export function fit(module: GraphModule, { lent = 0, ...asked }: FitTarget, diag
   const less = [stageShare, ...[14 / 15, 5 / 6, 2 / 3].map((share) => share * stageShare)];
   const shares: Readonly<Record<Wish, readonly number[]>> = { busy: [...(stageShareMost === undefined ? [] : [stageShareMost]), stageShare], hasty: less, kept: less, any: [stageShare] };
   const turns = new Map<number, Turns>();
-  const turnsOf = (parts: Homes['parts']): Turns => {
-    const known = turns.get(parts.length) ?? turnsIn(module, target, parts);
-    turns.set(parts.length, known);
+  const turnsOf = (count: number): Turns => {
+    const known = turns.get(count) ?? turnsIn(module, target, partsOf(module, target.bounds.tokens, count, machine));
+    turns.set(count, known);
     return known;
   };
-  const inParts = (count: number, wish: Wish): Fitted | undefined => {
-    const parts = partsOf(module, target.bounds.tokens, count, machine);
-    return firstOf(shares[wish], (share) => fitParts(module, { ...target, stageShare: share }, parts, turnsOf(parts), wish));
-  };
+  const inParts = (count: number, wish: Wish): Fitted | undefined => firstOf(shares[wish], (share) => fitParts(module, { ...target, stageShare: share }, turnsOf(count), wish));
   const found = firstOf(most === 1 ? (['any'] as const) : wishes, (wish) => (wish === 'any' ? inParts(most, wish) : leastCount(least, most, (count) => inParts(count, wish))));
   if (found !== undefined) {
     const { parts, spilled, parked, ahead } = found.plan.homes;
-    const deeper = stageShareDeep === undefined || spilled.length > 0 || parked !== 'no' ? undefined : fitParts(module, { ...target, stageShare: stageShareDeep }, parts, turnsOf(parts), 'busy');
+    const deeper = stageShareDeep === undefined || spilled.length > 0 || parked !== 'no' ? undefined : fitParts(module, { ...target, stageShare: stageShareDeep }, turnsOf(parts.length), 'busy');
     return holding(module, target, deeper?.plan.homes.parked === 'no' && deeper.plan.homes.ahead === ahead ? deeper : found);
   }
   diagnostics.report({
@@ -90,11 +87,12 @@ function leastCount<R>(least: number, most: number, make: (count: number) => R |
  * attention, and moves the value of the crowd to HBM that is missed least there; when there is none left to move, makes the weight ring less deep, and halves what
  * an op may stage. Undefined if there is no room at all, or none without what is wished for.
  */
-function fitParts(module: GraphModule, target: FitTarget & Pick<Homes, 'lent'>, parts: Homes['parts'], turns: Turns, wish: Wish, some = waysOf(parts.length, wish)): Fitted | undefined {
+function fitParts(module: GraphModule, target: FitTarget & Pick<Homes, 'lent'>, turns: Turns, wish: Wish, some = waysOf(turns.parts.length, wish)): Fitted | undefined {
   const least = some.slice(-1);
   if (some.length === 0) return undefined;
-  if (wish !== 'any' && some.length > 1 && fitParts(module, target, parts, turns, wish, least) === undefined) return undefined;
+  if (wish !== 'any' && some.length > 1 && fitParts(module, target, turns, wish, least) === undefined) return undefined;
   const { machine, stageShare, lent } = target;
+  const { parts, haste, lagOf: lag } = turns;
   const [{ rows }] = parts;
   const spilled: string[] = [];
   const tries: Try[] = [];
@@ -105,7 +103,7 @@ function fitParts(module: GraphModule, target: FitTarget & Pick<Homes, 'lent'>, 
     const [ringDepth] = depths;
     const [way] = ways;
     if (ringDepth === undefined || way === undefined) return undefined;
-    const homes: Homes = { stageBytes, ringDepth, pieceColumns: stripedColumns(module) ?? pieceColumns(machine, rows, { stageBytes, ringDepth }), spilled: [...spilled], parts, haste: turns.haste, ...way, lag: turns.lagOf(way.ahead), lent, held: [] };
+    const homes: Homes = { stageBytes, ringDepth, pieceColumns: stripedColumns(module) ?? pieceColumns(machine, rows, { stageBytes, ringDepth }), spilled: [...spilled], parts, haste, ...way, lag: lag(way.ahead), lent, held: [] };
     const { tiled, decisions } = attempt(module, target, homes, deciding(machine, homes));
     if (tiled === undefined) {
       tries.push({ why: 'room', so: 'shallower' });
@@ -144,14 +142,15 @@ function fitParts(module: GraphModule, target: FitTarget & Pick<Homes, 'lent'>, 
   return undefined;
 }
 
-/** How parts take turns, whatever there is room for. */
-type Turns = { readonly haste: Haste; readonly lagOf: (ahead: number) => Lag };
+/** The parts of a step, and how they take turns, whatever there is room for. */
+type Turns = { readonly parts: Homes['parts']; readonly haste: Haste; readonly lagOf: (ahead: number) => Lag };
 
 /** Of a step that is known; else as it comes. Each lag is asked for once. */
 function turnsIn(module: GraphModule, { step, machine }: FitTarget, parts: Homes['parts']): Turns {
-  if (step === undefined) return { haste: 'none', lagOf: () => 'none' };
+  if (step === undefined) return { parts, haste: 'none', lagOf: () => 'none' };
   const lags = new Map<number, Lag>();
   return {
+    parts,
     haste: parts.length === 2 ? hasteOf(module, parts, step, machine) : 'none',
     lagOf: (ahead) => {
       const lag = lags.get(ahead) ?? lagOf(module, parts, step, machine, ahead);
