@@ -47,7 +47,8 @@ export function fit(module: GraphModule, { lent = 0, ...asked }: FitTarget, diag
   const found = firstOf(most === 1 ? (['any'] as const) : wishes, (wish) => (wish === 'any' ? inParts(most, wish) : leastCount(least, most, (count) => inParts(count, wish))));
   if (found !== undefined) {
     const { parts, spilled, parked, ahead } = found.plan.homes;
-    const deeper = stageShareDeep === undefined || spilled.length > 0 || parked !== 'no' ? undefined : fitParts(module, { ...target, stageShare: stageShareDeep }, turnsOf(parts.length), 'busy');
+    const same = [...turns.values()].find((one) => one.parts === parts);
+    const deeper = stageShareDeep === undefined || same === undefined || spilled.length > 0 || parked !== 'no' ? undefined : fitParts(module, { ...target, stageShare: stageShareDeep }, same, 'busy');
     return holding(module, target, deeper?.plan.homes.parked === 'no' && deeper.plan.homes.ahead === ahead ? deeper : found);
   }
   diagnostics.report({
