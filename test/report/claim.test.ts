@@ -61,7 +61,7 @@ function secondsOn(program: Program, machine: Machine): ReadonlyMap<string, numb
 
 describe('the least each number may be', () => {
   it.each(sweep([['--tp', '2'], ['--pp', '2'], ['--precision', 'bf16']], 1))('is where the simulator has the engine take all the claimed time: %s %s', async (...words) => {
-    const program = await programOf(example('llama/decoder-past.dynamo.onnx'), words);
+    const program = await programOf(example('llama/decoder-past.dynamo.onnx'), [...words, '--batch', '16']);
     const { numbers, unbounded, stepSecondsAtClaim } = claimed(program);
     expect(numbers.map(({ factor }) => factor)).toEqual(numbers.map(({ factor }) => factor).toSorted((a, b) => b - a));
     for (const { name, limits, factor, value, least } of numbers.filter((one) => one.name !== 'hbm.bytes')) {
