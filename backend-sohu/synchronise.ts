@@ -264,9 +264,9 @@ function assign(groups: readonly (readonly Edge[])[], ringed: readonly Access[],
     const inUse = new Map(taken);
     for (const group of scopes.get(scope) ?? []) {
       const edge = group[0] as Edge;
+      const isTimed = group.some(({ since }) => since !== undefined);
       // The poster may give in advance for the next loop before the waiter has taken back what is left of this one.
-      const known = group.some(({ since }) => since !== undefined);
-      const isShared = edge.carrier === undefined || (!known && 2 * edge.distance * group.length <= countMax);
+      const isShared = edge.carrier === undefined || (!isTimed && 2 * edge.distance * group.length <= countMax);
       const pair = `${edge.poster} ${edge.waiter}${isShared ? '' : ` ${alone++}`}`;
       const index = inUse.get(pair) ?? 0;
       inUse.set(pair, index + 1);
@@ -277,8 +277,9 @@ function assign(groups: readonly (readonly Edge[])[], ringed: readonly Access[],
       }
       if (edge.carrier === undefined) continue;
       const advance = { semaphore: id, count: edge.distance * group.length };
-      if (known) sinceWhen(group).forEach((step) => (step === undefined ? marks.before.posts.add(edge.carrier as TileLoop, edge.poster, { semaphore: id, count: 1 }) : marks.after.posts.add(step.node, edge.poster, { semaphore: id, count: 1 })));
-      else marks.before.posts.add(edge.carrier, edge.poster, advance);
+      if (isTimed) {
+        for (const step of sinceWhen(group)) (step === undefined ? marks.before : marks.after).posts.add(step?.node ?? edge.carrier, edge.poster, { semaphore: id, count: 1 });
+      } else marks.before.posts.add(edge.carrier, edge.poster, advance);
       marks.after.waits.add(edge.carrier, edge.waiter, advance);
     }
     for (const node of nodes) if (isLoop(node)) visit(node, node.body, inUse);

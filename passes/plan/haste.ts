@@ -4,8 +4,8 @@ import type { RowPart } from '../../ir/tile/module.ts';
 import type { Machine } from '../../isa-spec/machine.ts';
 import { layerLoop } from '../stage.ts';
 import { type Haste, hastes } from '../tile/parts.ts';
-import { ratesOf, workOf } from './least.ts';
-import { efficiencyOf } from './pages.ts';
+import { workOf } from './least.ts';
+import { secondsAlone } from './pace.ts';
 import { cyclesInTurns } from './turns.ts';
 
 /**
@@ -15,9 +15,8 @@ import { cyclesInTurns } from './turns.ts';
 export function hasteOf(module: GraphModule, parts: readonly RowPart[], step: readonly StepSequence[], machine: Machine): Haste {
   const loop = layerLoop(module);
   if (loop === undefined) return 'none';
-  const rates = ratesOf(machine);
-  const { matrix, attending, softmax, keys } = workOf([loop], module, step, machine);
-  const isLonger = Math.max(attending / rates.attention, softmax / rates.softmax, keys / (rates.hbm * efficiencyOf(machine, Infinity))) > matrix / rates.matrix;
+  const { products, attention, keys } = secondsAlone(workOf([loop], module, step, machine), { machine });
+  const isLonger = Math.max(attention, keys) > products;
   const cycles = cyclesInTurns(module, parts, step, machine);
   const all = hastes.filter((haste) => haste !== 'all' || isLonger).map((haste) => ({ haste, cycles: cycles({ ahead: 1, haste, lag: 'none' }) }));
   return all.reduce((best, one) => (one.cycles < best.cycles ? one : best)).haste;

@@ -15,18 +15,26 @@ export type Pace = { readonly machine: Machine; readonly step: readonly StepSequ
 export const secondsOf = (ops: readonly GraphOp[], module: GraphModule, pace: Pace): number => secondsOfWork(workOf(ops, module, pace.step, pace.machine), pace);
 
 /** The same of their work. */
-export function secondsOfWork(work: Readonly<Work>, { machine, parts, runBytes = Infinity }: Pace): number {
+export function secondsOfWork(work: Readonly<Work>, pace: Pace): number {
+  const { machine, parts } = pace;
   const rates = ratesOf(machine);
-  const stream = rates.hbm * efficiencyOf(machine, Infinity);
-  const products = work.matrix / rates.matrix;
-  const attention = Math.max(work.attending / rates.attention, work.softmax / rates.softmax);
-  const weights = (work.weights * parts + work.picked + work.rows) / stream;
-  const keys = work.keys / (rates.hbm * efficiencyOf(machine, runBytes));
+  const { products, attention, keys } = secondsAlone(work, pace);
+  const weights = (work.weights * parts + work.picked + work.rows) / (rates.hbm * efficiencyOf(machine, Infinity));
   const link = work.link / rates.link;
   if (parts === 1) return Math.max(products, weights, link) + Math.max(attention, keys);
   // Of two parts attention goes on to the other once that has its queries, and these follow the first product after what was attended before.
   const waiting = parts === 2 ? work.around / rates.matrix : 0;
   return Math.max(products, link, besideEachOther(Math.max(0, attention - keys) + waiting, keys, weights));
+}
+
+/** Seconds of work that nothing else keeps: products, attention as fast as its unit is, and the bringing of keys and values. */
+export function secondsAlone(work: Readonly<Work>, { machine, runBytes = Infinity }: Pick<Pace, 'machine' | 'runBytes'>): { readonly products: number; readonly attention: number; readonly keys: number } {
+  const rates = ratesOf(machine);
+  return {
+    products: work.matrix / rates.matrix,
+    attention: Math.max(work.attending / rates.attention, work.softmax / rates.softmax),
+    keys: work.keys / (rates.hbm * efficiencyOf(machine, runBytes)),
+  };
 }
 
 /**

@@ -75,13 +75,13 @@ function endOf(tasks: readonly Task[], rate: number): number {
       if (ready > now) soonest = Math.min(soonest, ready);
       else atWork.set(queue, { task, left: task.occupied });
     }
-    const tasksAtWork = [...atWork.values()].map(({ task }) => task);
-    const pace = new Map(tasksAtWork.map((task) => [task.queue, paceOf(task, tasksAtWork, rate)]));
-    const next = [...atWork].reduce((time, [queue, { left }]) => Math.min(time, now + left / (pace.get(queue) as number)), soonest);
+    const attention = paceOf(atWork.get('att')?.task, atWork.get('mxu')?.task, rate);
+    const paceIn = (queue: Task['queue']): number => (queue === 'att' ? attention : 1);
+    const next = [...atWork].reduce((time, [queue, { left }]) => Math.min(time, now + left / paceIn(queue)), soonest);
     if (next === Infinity) return Math.max(0, ...there.values());
     for (const [queue, one] of atWork) {
       const { task } = one;
-      const speed = pace.get(queue) as number;
+      const speed = paceIn(queue);
       if (now + one.left / speed > next) one.left -= (next - now) * speed;
       else {
         there.set(task, next + task.after);
@@ -93,11 +93,11 @@ function endOf(tasks: readonly Task[], rate: number): number {
   }
 }
 
-/** How fast attention goes on, as a share of its own pace, beside what else is at work: products have weights brought ahead. */
-function paceOf({ queue, bytes, occupied }: Task, others: readonly Task[], rate: number): number {
-  if (queue !== 'att' || bytes === 0) return 1;
-  const taken = others.reduce((sum, other) => sum + (other.queue === 'mxu' ? other.bytes / other.occupied : 0), 0);
-  return Math.min(1, (Math.max(rate / 2, rate - taken) * occupied) / bytes);
+/** How fast attention goes on, as a share of its own pace, beside a product, if one is at work: that has its weights brought ahead. */
+function paceOf(attention: Task | undefined, product: Task | undefined, rate: number): number {
+  if (attention === undefined || attention.bytes === 0) return 1;
+  const taken = product === undefined ? 0 : product.bytes / product.occupied;
+  return Math.min(1, (Math.max(rate / 2, rate - taken) * attention.occupied) / attention.bytes);
 }
 
 function costOf(op: GraphOp, window: Window): Cost | undefined {
